@@ -1,0 +1,3 @@
+//! The `hyperkeep` program.
+
+fn main() {}

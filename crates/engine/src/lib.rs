@@ -1,0 +1,1 @@
+//! The verbs: backup and restore over sources, a vault and targets.

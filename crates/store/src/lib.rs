@@ -1,0 +1,1 @@
+//! Object stores: durable local folder, memory, recording and faulty.

@@ -1,0 +1,1 @@
+//! Image makers, damage and crash helpers, and oracles for tests.

@@ -1,0 +1,1 @@
+//! Every byte a vault stores, and nothing that does I/O.

@@ -1,0 +1,1 @@
+//! Cut, identify, seal, pack, index, map, commit and read.
