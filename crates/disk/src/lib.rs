@@ -1,0 +1,27 @@
+//! Virtual disk images as block devices.
+//!
+//! A disk image is met from two sides. From below it is a *file*: bytes that something else
+//! stores, reached through [`ReadAt`] and [`WriteAt`]. From above it is a *disk*: what a guest
+//! would read, reached through [`BlockRead`], together with the [`Extent`]s that tell which parts
+//! of it hold data, are zero, or were never stored.
+//!
+//! Invariants of the whole crate:
+//!
+//! - Nothing here opens a file by itself except [`mod@file`]; parsing works on any [`ReadAt`].
+//! - Every byte of an image is hostile. Parsers answer with [`Error`], never with a panic, and
+//!   never allocate by a number that was not checked first.
+//! - Reading never changes an image, not even one that a crash left dirty.
+//! - No async, no clock, no randomness: identifiers and times are passed in.
+
+pub mod block;
+pub mod error;
+pub mod extent;
+pub mod file;
+pub mod io;
+pub mod range;
+
+pub use block::{BlockRead, Geometry};
+pub use error::{Error, Result};
+pub use extent::{Content, Extent};
+pub use io::{MemFile, ReadAt, WriteAt};
+pub use range::{ByteRange, ByteRanges};
