@@ -1,1 +1,16 @@
 //! The verbs: backup and restore over sources, a vault and targets.
+
+pub mod cancel;
+pub mod changes;
+pub mod clock;
+pub mod finding;
+pub mod outcome;
+pub mod progress;
+pub mod queue;
+pub mod select;
+
+pub use cancel::Cancel;
+pub use changes::Changed;
+pub use clock::{Clock, SystemClock};
+pub use finding::{Code, Finding, Severity};
+pub use outcome::Outcome;

@@ -1,0 +1,173 @@
+//! What was noticed on the way, with what it means and what to do about it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::Outcome;
+
+/// How much a finding matters. Each severity lifts the outcome of its VM to at least one level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing; changes no outcome.
+    Info,
+    /// All data is safe, but something needs attention: at least [`Outcome::Warning`].
+    Warning,
+    /// Something is not covered: at least [`Outcome::Partial`].
+    Partial,
+    /// The VM could not be protected: [`Outcome::Failed`].
+    Error,
+}
+
+impl Severity {
+    /// The best outcome that a VM with such a finding can have.
+    pub fn at_least(self) -> Outcome {
+        match self {
+            Self::Info => Outcome::Ok,
+            Self::Warning => Outcome::Warning,
+            Self::Partial => Outcome::Partial,
+            Self::Error => Outcome::Failed,
+        }
+    }
+}
+
+/// The kinds of findings; scripts match on [`Code::as_str`], so words are never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Code {
+    /// A disk that the configuration names is not there.
+    DiskMissing,
+    /// A disk exists and could not be opened or read: locked, no permission, I/O error.
+    DiskUnreadable,
+    /// A disk contradicts its own format: truncated, torn, damaged.
+    DiskDamaged,
+    /// A differencing disk whose parent is missing or has been changed since.
+    ParentMissing,
+    /// The disk was left with a log that has not been replayed; it was read with the log applied.
+    DirtyLog,
+    /// A file was not the same before and after it was read.
+    ChangedDuringBackup,
+    /// A configuration file could not be understood; its bytes are saved as they are.
+    ConfigUnreadable,
+    /// A file that belongs to the VM could not be saved.
+    FileUnreadable,
+    /// Something attached to the VM is outside what a backup can hold (pass-through disk, shared disk).
+    NotCovered,
+    /// Nothing says in which order the checkpoints were taken.
+    OrderUnknown,
+    /// A layer was read in full although less was asked for; the reason is in the message.
+    ReadInFull,
+    /// The new change-tracking state could not be kept: the next backup reads in full.
+    TokenLost,
+    /// Ending the frozen view failed: something may be left on the host.
+    CleanupFailed,
+    /// The work was stopped on request.
+    Cancelled,
+    /// The VM failed as a whole.
+    Failed,
+}
+
+impl Code {
+    /// The stable word for scripts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DiskMissing => "disk-missing",
+            Self::DiskUnreadable => "disk-unreadable",
+            Self::DiskDamaged => "disk-damaged",
+            Self::ParentMissing => "parent-missing",
+            Self::DirtyLog => "dirty-log",
+            Self::ChangedDuringBackup => "changed-during-backup",
+            Self::ConfigUnreadable => "config-unreadable",
+            Self::FileUnreadable => "file-unreadable",
+            Self::NotCovered => "not-covered",
+            Self::OrderUnknown => "order-unknown",
+            Self::ReadInFull => "read-in-full",
+            Self::TokenLost => "token-lost",
+            Self::CleanupFailed => "cleanup-failed",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One thing noticed: what, about which object, how bad, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which kind of thing.
+    pub code: Code,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The object: a file's path as the source knows it, a disk, or the VM's name.
+    pub object: String,
+    /// What happened, in one sentence without the object's name.
+    pub message: String,
+    /// What to do about it, where there is something to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// A finding without a hint.
+    pub fn new(
+        code: Code,
+        severity: Severity,
+        object: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            code,
+            severity,
+            object: object.into(),
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.object, self.message)
+    }
+}
+
+/// The best outcome that these findings allow.
+pub fn outcome_of(findings: &[Finding]) -> Outcome {
+    Outcome::worst(findings.iter().map(|finding| match finding.code {
+        Code::Cancelled => Outcome::Cancelled,
+        _ => finding.severity.at_least(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_finding_decides() {
+        let find = |severity| Finding::new(Code::NotCovered, severity, "disk", "why");
+        assert_eq!(outcome_of(&[]), Outcome::Ok);
+        assert_eq!(outcome_of(&[find(Severity::Info)]), Outcome::Ok);
+        assert_eq!(
+            outcome_of(&[find(Severity::Partial), find(Severity::Warning)]),
+            Outcome::Partial
+        );
+        assert_eq!(outcome_of(&[find(Severity::Error)]), Outcome::Failed);
+        let stopped = Finding::new(Code::Cancelled, Severity::Error, "vm", "stopped");
+        assert_eq!(outcome_of(&[stopped]), Outcome::Cancelled);
+    }
+}
