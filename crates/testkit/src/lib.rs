@@ -1,1 +1,3 @@
 //! Image makers, damage and crash helpers, and oracles for tests.
+
+pub mod corpus;
