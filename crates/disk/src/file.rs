@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 
 use crate::io::{ReadAt, WriteAt};
+use crate::range::{ByteRange, ByteRanges};
+use crate::raw::AllocationProbe;
 
 impl ReadAt for File {
     fn len(&self) -> io::Result<u64> {
@@ -62,5 +64,53 @@ impl WriteAt for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_all()
+    }
+}
+
+impl AllocationProbe for File {
+    /// Asks the file system by `SEEK_DATA` and `SEEK_HOLE`. This moves the file's cursor, which
+    /// nothing here uses. A file system that keeps no account of holes answers "all data".
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn allocated(&self, range: ByteRange) -> io::Result<ByteRanges> {
+        use rustix::fs::{SeekFrom, seek};
+        use rustix::io::Errno;
+
+        let mut found = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let data = match seek(self, SeekFrom::Data(at)) {
+                Ok(data) => data.max(at),
+                Err(Errno::NXIO) => break,
+                Err(Errno::INVAL) => {
+                    found.push(ByteRange::new(at, range.end));
+                    break;
+                }
+                Err(e) => return Err(e.into()),
+            };
+            if data >= range.end {
+                break;
+            }
+            // A file that shrinks meanwhile may answer with anything; always move forward.
+            let hole = match seek(self, SeekFrom::Hole(data)) {
+                Ok(hole) => hole.clamp(data + 1, range.end),
+                Err(Errno::NXIO) => break,
+                Err(e) => return Err(e.into()),
+            };
+            found.push(ByteRange::new(data, hole));
+            at = hole;
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// This system is not asked: everything counts as stored.
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    fn allocated(&self, range: ByteRange) -> io::Result<ByteRanges> {
+        Ok([range].into_iter().collect())
+    }
+}
+
+impl<T: AllocationProbe + ?Sized> AllocationProbe for std::sync::Arc<T> {
+    fn allocated(&self, range: ByteRange) -> io::Result<ByteRanges> {
+        (**self).allocated(range)
     }
 }

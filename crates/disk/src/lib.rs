@@ -19,9 +19,12 @@ pub mod extent;
 pub mod file;
 pub mod io;
 pub mod range;
+pub mod raw;
+pub mod write;
 
 pub use block::{BlockRead, Geometry};
 pub use error::{Error, Result};
 pub use extent::{Content, Extent};
 pub use io::{MemFile, ReadAt, WriteAt};
 pub use range::{ByteRange, ByteRanges};
+pub use write::DiskWrite;
