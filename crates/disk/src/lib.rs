@@ -20,6 +20,7 @@ pub mod file;
 pub mod io;
 pub mod range;
 pub mod raw;
+pub mod vhd;
 pub mod write;
 
 pub use block::{BlockRead, Geometry};

@@ -10,3 +10,11 @@ mod byte_ranges;
 fn disk_byte_ranges() {
     corpus::replay("disk_byte_ranges", byte_ranges::check);
 }
+
+#[path = "model/vhd_open.rs"]
+mod vhd_open;
+
+#[test]
+fn disk_vhd_open() {
+    corpus::replay("disk_vhd_open", vhd_open::check);
+}

@@ -1,3 +1,4 @@
 //! Image makers, damage and crash helpers, and oracles for tests.
 
 pub mod corpus;
+pub mod vhd;

@@ -1,0 +1,3 @@
+//! VHD images as tools that we did not write see them.
+
+pub mod oracle;

@@ -1,0 +1,132 @@
+//! Runs outside tools on image files: `qemu-img`, and Python packages.
+//!
+//! A tool that is missing skips its test by name, unless `HYPERKEEP_REQUIRE_TOOLS=1` says that a
+//! missing tool is a failure.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Announces a skipped check.
+///
+/// # Panics
+/// When `HYPERKEEP_REQUIRE_TOOLS=1`.
+pub fn skip(name: &str, why: &str) {
+    let required = std::env::var("HYPERKEEP_REQUIRE_TOOLS").is_ok_and(|v| v == "1");
+    assert!(!required, "{name}: {why}, and HYPERKEEP_REQUIRE_TOOLS=1");
+    eprintln!("skipped: {name} ({why})");
+}
+
+fn run(command: &mut Command) -> Result<String, String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    match command.output() {
+        Err(e) => Err(format!("{command:?}: {e}")),
+        Ok(Output { status, stdout, .. }) if status.success() => Ok(text(&stdout)),
+        Ok(out) => Err(format!(
+            "{command:?}: {}\n{}\n{}",
+            out.status,
+            text(&out.stdout),
+            text(&out.stderr)
+        )),
+    }
+}
+
+/// `qemu-img`, or a named skip.
+pub fn qemu_img(test: &str) -> Option<Qemu> {
+    match Command::new("qemu-img").arg("--version").output() {
+        Ok(out) if out.status.success() => Some(Qemu(())),
+        _ => {
+            skip(test, "no qemu-img");
+            None
+        }
+    }
+}
+
+/// A `qemu-img` that is there.
+pub struct Qemu(());
+
+impl Qemu {
+    /// Runs `qemu-img` and gives its output, or everything it said as an error.
+    pub fn run(&self, args: &[&str], files: &[&Path]) -> Result<String, String> {
+        run(Command::new("qemu-img").args(args).args(files))
+    }
+
+    /// The disk's bytes as `qemu-img convert` reads them.
+    pub fn read(&self, format: &str, image: &Path) -> Result<Vec<u8>, String> {
+        let raw = image.with_extension("qemu-raw");
+        self.run(&["convert", "-f", format, "-O", "raw"], &[image, &raw])?;
+        let bytes = std::fs::read(&raw).map_err(|e| e.to_string());
+        let _ = std::fs::remove_file(&raw);
+        bytes
+    }
+}
+
+/// A Python that can import `module`, or a named skip.
+pub fn python(test: &str, module: &str) -> Option<Python> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let program = match std::env::var_os("HYPERKEEP_PYTHON") {
+        Some(program) => PathBuf::from(program),
+        None => workspace.join(".venv/bin/python"),
+    };
+    let python = Python(program);
+    match python.run(&format!("import {module}"), &[]) {
+        Ok(_) => Some(python),
+        Err(_) => {
+            skip(test, &format!("no Python with {module}"));
+            None
+        }
+    }
+}
+
+/// A Python interpreter.
+pub struct Python(PathBuf);
+
+impl Python {
+    /// Runs a script with arguments and gives its output.
+    pub fn run(&self, script: &str, args: &[&Path]) -> Result<String, String> {
+        run(Command::new(&self.0).arg("-c").arg(script).args(args))
+    }
+
+    /// The bytes of a VHD, with its parents, as FATtools reads them.
+    pub fn fattools_vhd(&self, image: &Path) -> Result<Vec<u8>, String> {
+        let raw = image.with_extension("fattools-raw");
+        self.run(
+            "import sys\n\
+             from FATtools import vhdutils\n\
+             image = vhdutils.Image(sys.argv[1], 'rb')\n\
+             open(sys.argv[2], 'wb').write(image.read(image.size))",
+            &[image, &raw],
+        )?;
+        let bytes = std::fs::read(&raw).map_err(|e| e.to_string());
+        let _ = std::fs::remove_file(&raw);
+        bytes
+    }
+}
+
+/// The folder of outside sample files, or a named skip.
+pub fn samples(test: &str) -> Option<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = match std::env::var_os("HYPERKEEP_SAMPLES") {
+        Some(folder) => PathBuf::from(folder),
+        None => workspace.join("../shared/samples"),
+    };
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    // Samples are not part of the repository: their absence is never a failure.
+    eprintln!("skipped: {test} (no samples in {})", folder.display());
+    None
+}
+
+/// The contents of a gzip file, by the `gzip` program.
+pub fn gunzip(file: &Path) -> Result<Vec<u8>, String> {
+    let out = Command::new("gzip")
+        .arg("-dc")
+        .arg(file)
+        .output()
+        .map_err(|e| format!("gzip: {e}"))?;
+    if out.status.success() {
+        Ok(out.stdout)
+    } else {
+        Err(String::from_utf8_lossy(&out.stderr).into_owned())
+    }
+}
