@@ -5,8 +5,10 @@ pub mod changes;
 pub mod clock;
 pub mod finding;
 pub mod outcome;
+pub mod pipeline;
 pub mod progress;
 pub mod queue;
+pub mod restore;
 pub mod select;
 
 pub use cancel::Cancel;

@@ -1,0 +1,275 @@
+//! One reader, many workers, one taker, with bounded memory between them.
+//!
+//! ```text
+//! feed (own thread) ─ byte-bounded queue ─► work (N threads) ─ byte-bounded queue ─► take (caller's thread)
+//! ```
+//!
+//! `feed` reads a disk in order, `work` burns the processors, `take` puts results together or
+//! writes them to one file. The first thing that goes wrong anywhere ends the whole run at the
+//! next unit of work: an error, a panic (which becomes an error with its message), or a request to
+//! stop. Nothing is left running when [`run`] returns, and what it returns is the *first* thing
+//! that went wrong, not what followed from it.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::thread;
+
+use crate::cancel::Cancel;
+use crate::queue::ByteQueue;
+
+/// How much a run may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Worker threads.
+    pub workers: usize,
+    /// Bytes of units between feeding and the end of their work.
+    pub in_flight: u64,
+    /// Bytes of results between the end of work and the end of taking.
+    pub results: u64,
+}
+
+impl Limits {
+    /// All processors, and about 128 MiB.
+    pub fn machine() -> Self {
+        Self {
+            workers: thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            in_flight: 64 << 20,
+            results: 64 << 20,
+        }
+    }
+}
+
+/// Why a run ended early.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stop<E> {
+    /// A stage failed.
+    #[error("{0}")]
+    Failed(E),
+    /// Somebody asked to stop.
+    #[error("stopped on request")]
+    Cancelled,
+    /// A stage panicked: a defect of this program.
+    #[error("internal error: {0}")]
+    Panicked(String),
+}
+
+/// The run has ended; whoever hears this returns. Why is kept elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Over;
+
+/// Hands units to the workers.
+pub struct Feeder<'a, A> {
+    queue: &'a ByteQueue<A, Over>,
+    cancel: &'a Cancel,
+}
+
+impl<A> Feeder<'_, A> {
+    /// Waits until there is room for `bytes` and hands over `unit`.
+    ///
+    /// # Errors
+    /// When the run has ended; the stage should return.
+    pub fn feed(&self, unit: A, bytes: u64) -> Result<(), Over> {
+        if self.cancel.is_cancelled() {
+            return Err(Over);
+        }
+        self.queue.push(unit, bytes).map_err(|_| Over)
+    }
+}
+
+/// What a feeding stage returns: `Err(None)` after [`Over`], `Err(Some(e))` for an error of its own.
+pub type Fed<E> = Result<(), Option<E>>;
+
+/// Runs the three stages to their end.
+///
+/// `work` gives a result and its size in bytes. `take` sees results in no particular order, though
+/// nearly in that of feeding.
+///
+/// # Errors
+/// The first thing that went wrong. Results that `take` has seen by then stay seen.
+pub fn run<A: Send, B: Send, E: Send>(
+    limits: Limits,
+    cancel: &Cancel,
+    feed: impl FnOnce(&Feeder<'_, A>) -> Fed<E> + Send,
+    work: impl Fn(&mut A) -> Result<(B, u64), E> + Sync,
+    mut take: impl FnMut(&mut B) -> Result<(), E>,
+) -> Result<(), Stop<E>> {
+    let units = ByteQueue::<A, Over>::new(limits.in_flight);
+    let results = ByteQueue::<B, Over>::new(limits.results);
+    let first: Mutex<Option<Stop<E>>> = Mutex::new(None);
+    let end = |stop: Stop<E>| {
+        first
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .get_or_insert(stop);
+        units.poison(Over);
+        results.poison(Over);
+    };
+    let workers = limits.workers.max(1);
+    let left = Mutex::new(workers);
+
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let feeder = Feeder {
+                queue: &units,
+                cancel,
+            };
+            match guarded(|| feed(&feeder)) {
+                Ok(Ok(())) => {}
+                Ok(Err(Some(error))) => end(Stop::Failed(error)),
+                // Either another stage has ended the run and said why, or somebody asked to stop.
+                Ok(Err(None)) => end(Stop::Cancelled),
+                Err(panic) => end(Stop::Panicked(panic)),
+            }
+            units.close();
+        });
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Ok(mut unit) = units.pop() {
+                    if cancel.is_cancelled() {
+                        end(Stop::Cancelled);
+                        break;
+                    }
+                    match guarded(|| work(&mut unit)) {
+                        Ok(Ok((result, bytes))) => {
+                            drop(unit);
+                            if results.push(result, bytes).is_err() {
+                                break;
+                            }
+                        }
+                        Ok(Err(error)) => end(Stop::Failed(error)),
+                        Err(panic) => end(Stop::Panicked(panic)),
+                    }
+                }
+                let mut left = left.lock().unwrap_or_else(|e| e.into_inner());
+                *left -= 1;
+                if *left == 0 {
+                    results.close();
+                }
+            });
+        }
+        while let Ok(mut result) = results.pop() {
+            match guarded(|| take(&mut result)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => end(Stop::Failed(error)),
+                Err(panic) => end(Stop::Panicked(panic)),
+            }
+        }
+    });
+    match first.into_inner().unwrap_or_else(|e| e.into_inner()) {
+        Some(stop) => Err(stop),
+        None => Ok(()),
+    }
+}
+
+/// Runs `f` and turns a panic into its message.
+///
+/// Unwind safety: whatever `f` was working on is given up together with the run.
+fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| panic_message(payload.as_ref()))
+}
+
+/// The message of a panic.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        workers: 3,
+        in_flight: 100,
+        results: 50,
+    };
+
+    fn feed_numbers(n: u64) -> impl FnOnce(&Feeder<'_, u64>) -> Fed<&'static str> + Send {
+        move |feeder| (0..n).try_for_each(|i| feeder.feed(i, 1 + i % 30).map_err(|Over| None))
+    }
+
+    #[test]
+    fn everything_that_is_fed_is_worked_on_and_taken_once() {
+        let mut seen = Vec::new();
+        run(
+            LIMITS,
+            &Cancel::new(),
+            feed_numbers(1000),
+            |n| Ok((*n * 2, 7)),
+            |n| {
+                seen.push(*n);
+                Ok(())
+            },
+        )
+        .unwrap();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..1000).map(|n| n * 2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_first_failure_of_any_stage_is_the_answer() {
+        let ok = |n: &mut u64| Ok::<_, &str>((*n, 1));
+        let fed = run(
+            LIMITS,
+            &Cancel::new(),
+            |_: &Feeder<'_, u64>| Err(Some("feed")),
+            ok,
+            |_| Ok(()),
+        );
+        assert_eq!(fed, Err(Stop::Failed("feed")));
+
+        let worked = run(
+            LIMITS,
+            &Cancel::new(),
+            feed_numbers(100_000),
+            |n| if *n == 500 { Err("work") } else { Ok((*n, 1)) },
+            |_| Ok(()),
+        );
+        assert_eq!(worked, Err(Stop::Failed("work")));
+
+        let taken = run(LIMITS, &Cancel::new(), feed_numbers(100_000), ok, |n| {
+            if *n == 500 { Err("take") } else { Ok(()) }
+        });
+        assert_eq!(taken, Err(Stop::Failed("take")));
+    }
+
+    #[test]
+    fn a_panic_becomes_an_error_with_its_message() {
+        let worked: Result<(), Stop<&str>> = run(
+            LIMITS,
+            &Cancel::new(),
+            feed_numbers(100_000),
+            |n| {
+                assert!(*n != 77, "unit {n} is cursed");
+                Ok((*n, 1))
+            },
+            |_| Ok(()),
+        );
+        assert_eq!(worked, Err(Stop::Panicked("unit 77 is cursed".to_owned())));
+    }
+
+    #[test]
+    fn a_request_to_stop_ends_the_run_before_the_feeder_is_done() {
+        let cancel = Cancel::new();
+        let worked = AtomicU64::new(0);
+        let stopped = run(
+            LIMITS,
+            &cancel,
+            feed_numbers(u64::MAX),
+            |n| {
+                if worked.fetch_add(1, Ordering::Relaxed) == 100 {
+                    cancel.cancel();
+                }
+                Ok((*n, 1))
+            },
+            |_| Ok(()),
+        );
+        assert_eq!(stopped, Err(Stop::Cancelled));
+    }
+}

@@ -1,0 +1,3 @@
+//! Out of a vault again.
+
+pub mod target;

@@ -1,0 +1,253 @@
+//! A new file that appears whole or not at all.
+//!
+//! It is written under a temporary name in the folder where it will lie, made durable, and only
+//! then given its name, never over something that is already there. Dropped before that, or after
+//! an error, the temporary file is removed; what a killed process leaves behind is recognised by
+//! its name, [`TEMP_PREFIX`] … [`TEMP_SUFFIX`].
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How the name of an unfinished file begins. It is short and does not hold the final name, which
+/// may already be as long as a name can be.
+pub const TEMP_PREFIX: &str = ".hyperkeep-";
+/// How the name of an unfinished file ends.
+pub const TEMP_SUFFIX: &str = ".part";
+
+/// Why a file could not be brought into place.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// Something is already there.
+    #[error("{}: already exists", .0.display())]
+    Exists(PathBuf),
+    /// The file system has no room left.
+    #[error("{}: the target is full", .0.display())]
+    Full(PathBuf),
+    /// Anything else.
+    #[error("{}: {what}: {source}", path.display())]
+    Io {
+        /// The file's final path.
+        path: PathBuf,
+        /// What was being done.
+        what: &'static str,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+}
+
+impl TargetError {
+    /// Classifies what the operating system said about `path`.
+    pub fn io(path: &Path, what: &'static str, source: io::Error) -> Self {
+        use io::ErrorKind::{AlreadyExists, FileTooLarge, QuotaExceeded, StorageFull};
+        match source.kind() {
+            AlreadyExists => Self::Exists(path.to_path_buf()),
+            StorageFull | QuotaExceeded => Self::Full(path.to_path_buf()),
+            FileTooLarge => Self::Io {
+                path: path.to_path_buf(),
+                what: "the target's file system does not take a file that large",
+                source,
+            },
+            _ => Self::Io {
+                path: path.to_path_buf(),
+                what,
+                source,
+            },
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Exists(_) => Some(
+                "nothing is ever overwritten: restore into another folder, or move what is there away",
+            ),
+            Self::Full(_) => Some(
+                "free some space or restore to another folder; the unfinished file was removed",
+            ),
+            Self::Io { .. } => None,
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct NewFile {
+    file: Arc<File>,
+    temp: PathBuf,
+    path: PathBuf,
+    placed: bool,
+}
+
+impl NewFile {
+    /// Starts a file that will be `path`. Its folder must exist.
+    ///
+    /// # Errors
+    /// [`TargetError::Exists`] when something is already at `path`, and what the system says.
+    pub fn create(path: &Path) -> Result<Self, TargetError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        if path.symlink_metadata().is_ok() {
+            return Err(TargetError::Exists(path.to_path_buf()));
+        }
+        let folder = folder_of(path);
+        loop {
+            // Unique among the live files of this machine; a leftover of a dead process with the
+            // same numbers is skipped, never taken.
+            let temp = folder.join(format!(
+                "{TEMP_PREFIX}{}-{}{TEMP_SUFFIX}",
+                std::process::id(),
+                NEXT.fetch_add(1, Ordering::Relaxed)
+            ));
+            let opened = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(&temp);
+            match opened {
+                Ok(file) => {
+                    return Ok(Self {
+                        file: Arc::new(file),
+                        temp,
+                        path: path.to_path_buf(),
+                        placed: false,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(TargetError::io(path, "creating a file", error)),
+            }
+        }
+    }
+
+    /// The file, for a writer.
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
+    /// Where it will be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes it durable and gives it its name.
+    ///
+    /// # Errors
+    /// [`TargetError::Exists`] when something appeared there meanwhile; it is left alone.
+    pub fn place(mut self) -> Result<(), TargetError> {
+        let fail = |what| {
+            let path = self.path.clone();
+            move |error| TargetError::io(&path, what, error)
+        };
+        self.file.sync_all().map_err(fail("making it durable"))?;
+        rename_new(&self.temp, &self.path).map_err(fail("giving it its name"))?;
+        self.placed = true;
+        sync_folder(folder_of(&self.path)).map_err(fail("making its name durable"))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.placed {
+            // It failed or was given up; what cannot be removed now is recognised by its name.
+            let _ = fs::remove_file(&self.temp);
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Renames unless `to` exists.
+#[cfg(unix)]
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Some file systems do not know the flag.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            other => return other.map_err(Into::into),
+        }
+    }
+    // A hard link never replaces; where there are none either, looking first has to do.
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        Err(_) if to.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => fs::rename(from, to),
+    }
+}
+
+/// Renames unless `to` exists. Between looking and renaming there is a gap in which somebody
+/// else's file of that name would be lost; the folder is the restore's own.
+#[cfg(not(unix))]
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    if to.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Windows makes a rename durable with the volume's own log; a folder cannot be synced.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use disk::WriteAt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk ü 💾.vhdx");
+        let dropped = NewFile::create(&path).unwrap();
+        dropped.file().write_all_at(b"half", 0).unwrap();
+        assert!(!path.exists());
+        drop(dropped);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+
+        let whole = NewFile::create(&path).unwrap();
+        whole.file().write_all_at(b"whole", 0).unwrap();
+        whole.place().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_overwritten_not_even_what_appears_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let late = NewFile::create(&path).unwrap();
+        fs::write(&path, b"theirs").unwrap();
+        assert!(matches!(late.place(), Err(TargetError::Exists(_))));
+        assert!(matches!(
+            NewFile::create(&path),
+            Err(TargetError::Exists(_))
+        ));
+        assert_eq!(fs::read(&path).unwrap(), b"theirs");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_name_as_long_as_names_can_be_works() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n".repeat(255));
+        NewFile::create(&path).unwrap().place().unwrap();
+        assert!(path.exists());
+    }
+}
