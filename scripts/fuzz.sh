@@ -17,11 +17,11 @@ seconds=${1:-60}
 [[ $seconds =~ ^[0-9]+$ ]] || die "'$seconds' is not a number of seconds"
 targets=("${@:2}")
 if [ ${#targets[@]} = 0 ]; then
-    mapfile -t targets < <(cd fuzz/fuzz_targets && ls -- *.rs | sed 's/\.rs$//')
+    mapfile -t targets < <(printf "%s\n" fuzz/fuzz_targets/*.rs | xargs -n1 basename -s .rs)
 fi
 
 . scripts/versions.sh
-PATH=$(cargo_tool cargo-fuzz "$CARGO_FUZZ"):$PATH
+PATH=$(quick_cargo_tool cargo-fuzz "$CARGO_FUZZ"):$PATH
 export PATH RUSTC_BOOTSTRAP=1
 unset RUSTC_WRAPPER
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Shared by the scripts beside it: `. scripts/lib.sh`. Not a program of its own.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -50,15 +51,21 @@ apt_install() {
         --no-install-recommends --no-remove "${missing[@]}" >/dev/null
 }
 
-# cargo_tool NAME VERSION: the folder that holds that version of a cargo tool, built if need be.
-# Built with little optimisation: these programs wait more than they compute.
+# cargo_tool NAME VERSION [CRATE [ARGUMENT…]]: prints the folder that holds that version of a program
+# from crates.io, and builds it if need be.
 cargo_tool() {
     local dir=$HYPERKEEP_TOOLS/$1-$2
     if [ ! -x "$dir/bin/$1" ]; then
         say "building $1 $2 into $dir (some minutes, once)"
-        retry env -u RUSTC_WRAPPER CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-            CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false \
-            cargo install --quiet --locked --root "$dir" "$1@$2" "${@:3}" >&2 || return 1
+        retry env -u RUSTC_WRAPPER CARGO_PROFILE_RELEASE_DEBUG=false \
+            cargo install --quiet --locked --root "$dir" "${3:-$1}@$2" "${@:4}" >&2 || return 1
     fi
     printf '%s\n' "$dir/bin"
+}
+
+# quick_cargo_tool …: the same, built with little optimisation, for a program that is used as a
+# tool and is not itself measured.
+quick_cargo_tool() {
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo_tool "$@"
 }

@@ -1,0 +1,26 @@
+# What there is to do here; each line of work is a script that can be called by itself.
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint windows fuzz-short nightly
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## install what building and testing needs (Debian)
+	scripts/setup-tools.sh base oracles lint
+
+test: ## all tests of all crates
+	cargo test --workspace --locked --no-fail-fast
+
+lint: ## formatting, clippy, documents, dependencies, and the project's own rules
+	scripts/lint.sh
+
+windows: ## build for Windows, and run the tests under Wine
+	scripts/setup-tools.sh windows
+	scripts/windows-test.sh
+
+fuzz-short: ## every fuzz target for 30 seconds
+	scripts/setup-tools.sh fuzz
+	scripts/fuzz.sh 30
+
+nightly: ## long fuzzing and many seeds: some hours
+	scripts/nightly.sh
