@@ -1,4 +1,5 @@
 //! Image makers, damage and crash helpers, and oracles for tests.
 
 pub mod corpus;
+pub mod crash;
 pub mod vhd;
