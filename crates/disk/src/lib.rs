@@ -18,14 +18,17 @@ pub mod error;
 pub mod extent;
 pub mod file;
 pub mod io;
+pub mod layer;
 pub mod range;
 pub mod raw;
 pub mod vhd;
+pub mod vhdx;
 pub mod write;
 
 pub use block::{BlockRead, Geometry};
 pub use error::{Error, Result};
 pub use extent::{Content, Extent};
 pub use io::{MemFile, ReadAt, WriteAt};
+pub use layer::{Format, Layer, LayerInfo, ParentLink};
 pub use range::{ByteRange, ByteRanges};
 pub use write::DiskWrite;
