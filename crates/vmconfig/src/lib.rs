@@ -1,1 +1,26 @@
 //! What a Hyper-V virtual machine is, as plain data, and where its files lie.
+//!
+//! The way of a configuration file through this crate:
+//!
+//! ```text
+//! .vmcx ─ hvs ─┐
+//!              ├─► tree::Tree
+//! .xml  ─ xml ─┘
+//! ```
+//!
+//! Invariants of the whole crate:
+//!
+//! - Every byte is hostile: parsers answer with typed errors, never with a panic, and never
+//!   allocate by a number that was not checked first.
+//! - Nothing is dropped in silence. What is damaged but readable carries a warning, a device of
+//!   unknown type is listed with its type and name.
+//! - No clock, no randomness, no unsafe.
+
+pub mod hvs;
+pub mod io;
+pub mod tree;
+pub mod xml;
+
+pub use io::ReadAt;
+
+pub use tree::{Entry, Tree, Value};

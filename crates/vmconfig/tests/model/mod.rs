@@ -1,0 +1,3 @@
+//! Shared between tests: trees to write and read.
+
+pub(crate) mod tree;
