@@ -10,7 +10,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$ROOT/scripts/windows/env.sh"
 cd "$ROOT"
-[ -x /usr/bin/cargo ] && [ -x /usr/lib/wine/wine64 ] || die "run scripts/windows-toolchain.sh first"
+[ -x /usr/bin/rustc ] || die "run scripts/windows-toolchain.sh first"
 windows_env
 [ -d "$WINDOWS_SYSROOT" ] || die "run scripts/windows-toolchain.sh first: no std in $WINDOWS_SYSROOT"
 
