@@ -3,13 +3,16 @@
 pub mod cancel;
 pub mod changes;
 pub mod clock;
+pub mod find;
 pub mod finding;
 pub mod outcome;
 pub mod pipeline;
+pub mod point;
 pub mod progress;
 pub mod queue;
 pub mod restore;
 pub mod select;
+pub mod source;
 
 pub use cancel::Cancel;
 pub use changes::Changed;

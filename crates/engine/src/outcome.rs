@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How the work on one VM, or a whole job, ended.
 ///
@@ -15,7 +15,9 @@ use serde::Serialize;
 /// - `Skipped < Partial`: a partial point *looks* like a restore point and lacks something.
 /// - `Partial < Cancelled`: a cancelled VM has nothing, and nobody looked at the rest.
 /// - `Cancelled < Failed`: a cancelled job that also failed must not hide the failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Everything that was asked for was done.

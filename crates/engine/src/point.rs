@@ -1,0 +1,231 @@
+//! What a restore point says about its VM, as the document that is sealed into it.
+//!
+//! The vault keeps, besides each layer's map, one document for the engine: this one, as JSON. It is
+//! what `show` shows and what a restore needs to make files again; it never decides what the bytes
+//! are. Unknown fields are left alone, so that a later version may add some; a later version whose
+//! document must not be read by this one raises [`VERSION`].
+
+use disk::LayerInfo;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::finding::Finding;
+use crate::outcome::Outcome;
+use crate::source::{Checkpoint, Consistency, DiskUse, FileRole, MissingLayer, Owner, RelPath};
+
+/// The version of the document that this program writes, and the highest that it reads.
+pub const VERSION: u32 = 1;
+
+/// How much was asked to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// As little as is safe.
+    #[default]
+    Auto,
+    /// Everything.
+    Full,
+    /// What changed since the last point.
+    Incremental,
+    /// The same, told relative to the last full point.
+    Differential,
+}
+
+/// Everything that a restore point says about its VM, besides the bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Details {
+    /// [`VERSION`] of the program that wrote it.
+    pub version: u32,
+    /// The VM's id as the source knows it.
+    pub vm_id: Uuid,
+    /// The VM's name.
+    pub vm_name: String,
+    /// Where it came from: `folder:/srv/export`.
+    pub source: String,
+    /// How the data was reached.
+    pub mode: String,
+    /// Why in this way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode_reason: Option<String>,
+    /// What was asked for.
+    pub level: Level,
+    /// How consistent the data is.
+    pub consistency: Consistency,
+    /// How well the backup went, the point itself being safe: ok, warning or partial.
+    pub outcome: Outcome,
+    /// The configuration as plain data, where it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<serde_json::Value>,
+    /// The disk layers, parents before children.
+    pub layers: Vec<PointLayer>,
+    /// The files.
+    pub files: Vec<PointFile>,
+    /// Which layers the VM and its checkpoints have attached.
+    pub uses: Vec<DiskUse>,
+    /// The checkpoints.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Layers that something needs and that are not in the point.
+    pub missing: Vec<MissingLayer>,
+    /// What was noticed.
+    pub findings: Vec<Finding>,
+    /// What belongs to the VM and is not in the point.
+    pub not_covered: Vec<String>,
+}
+
+/// A disk layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PointLayer {
+    /// Its place relative to the VM's root.
+    pub path: RelPath,
+    /// Where it was found.
+    pub origin: String,
+    /// What the image said about itself.
+    pub info: LayerInfo,
+    /// Index of its parent among the layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<usize>,
+    /// Another image named it as its parent.
+    pub interior: bool,
+    /// How it was read.
+    pub reading: Reading,
+    /// What that took.
+    pub stats: Stats,
+}
+
+/// How a layer came to be in a point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "how")]
+pub enum Reading {
+    /// Everything that it stores was read.
+    Full {
+        /// Why, in words.
+        why: String,
+    },
+    /// What the source said had changed since that point was read; the rest is that point's.
+    Ranges {
+        /// The point, in hexadecimal.
+        since: String,
+    },
+    /// Nothing was read: it is provably what it was in that point.
+    Reused {
+        /// The point, in hexadecimal.
+        since: String,
+        /// The proof, in words.
+        why: String,
+    },
+}
+
+/// What reading and storing something took, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stats {
+    /// Bytes that the image stores, whether read or not.
+    pub data: u64,
+    /// Bytes read from the source.
+    pub read: u64,
+    /// Bytes of those that the vault did not have yet.
+    pub new: u64,
+    /// Bytes that these take in the vault, compressed and sealed.
+    pub stored: u64,
+}
+
+impl Stats {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            data: self.data.saturating_add(other.data),
+            read: self.read.saturating_add(other.read),
+            new: self.new.saturating_add(other.new),
+            stored: self.stored.saturating_add(other.stored),
+        }
+    }
+}
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PointFile {
+    /// Its place relative to the VM's root.
+    pub path: RelPath,
+    /// What it is.
+    pub role: FileRole,
+    /// The checkpoint it belongs to, or the VM itself.
+    pub owner: Owner,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+impl Details {
+    /// The bytes that are sealed into a point.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, DetailsError> {
+        serde_json::to_vec(self).map_err(DetailsError::Malformed)
+    }
+
+    /// Reads and checks a document: every index of a layer in it is valid, and parents come before
+    /// their children, so that what uses it need not look again.
+    ///
+    /// # Errors
+    /// When it is no such document, or one of a later program.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DetailsError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version } = serde_json::from_slice(bytes).map_err(DetailsError::Malformed)?;
+        if version > VERSION {
+            return Err(DetailsError::Newer(version));
+        }
+        let details: Self = serde_json::from_slice(bytes).map_err(DetailsError::Malformed)?;
+        for (index, layer) in details.layers.iter().enumerate() {
+            if layer.parent.is_some_and(|parent| parent >= index) {
+                return Err(DetailsError::Inconsistent(
+                    "a layer's parent does not come before it",
+                ));
+            }
+        }
+        if details.uses.iter().any(|u| u.layer >= details.layers.len()) {
+            return Err(DetailsError::Inconsistent(
+                "a disk names a layer that is not there",
+            ));
+        }
+        Ok(details)
+    }
+
+    /// The layers of a disk from its topmost down to its base.
+    pub fn chain(&self, top: usize) -> Vec<usize> {
+        let mut chain = Vec::new();
+        let mut next = Some(top);
+        // Ends because parents come before their children.
+        while let Some(index) = next.filter(|i| *i < self.layers.len()) {
+            chain.push(index);
+            next = self.layers[index].parent;
+        }
+        chain
+    }
+
+    /// Whether a chain's base stands alone: nothing below it is missing.
+    pub fn complete(&self, top: usize) -> bool {
+        self.chain(top)
+            .last()
+            .is_some_and(|base| self.layers[*base].info.parent.is_none())
+    }
+}
+
+/// Why a document could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DetailsError {
+    /// No such document.
+    #[error("the point's details are malformed: {0}")]
+    Malformed(serde_json::Error),
+    /// It contradicts itself.
+    #[error("the point's details are inconsistent: {0}")]
+    Inconsistent(&'static str),
+    /// Made by a later program.
+    #[error(
+        "the point's details have version {0}; this program reads up to {VERSION}: use a newer one"
+    )]
+    Newer(u32),
+}
+
+#[cfg(test)]
+#[path = "point/tests.rs"]
+mod tests;

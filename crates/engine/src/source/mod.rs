@@ -1,0 +1,160 @@
+//! Where VMs come from: the contract between the engine and everything that can yield a VM.
+//!
+//! A [`Source`] knows VMs. Asked to [`freeze`](Source::freeze) one it makes that VM's state hold
+//! still as well as it can and hands out a [`FrozenVm`]: files to copy, disk layers to read, what
+//! changed since the last time, how consistent it is, and what is *not* in it. The engine reads,
+//! commits a restore point, and ends the frozen state. Nothing else passes between the two, so a
+//! folder of exported VMs, a live Hyper-V host and a VSS snapshot are the same to the engine.
+//!
+//! # What a source promises
+//!
+//! - **Nothing is better than it is said to be.** [`FrozenView::consistency`] is what was
+//!   *achieved*, not what was asked for. What could not be had is in [`FrozenView::findings`] and
+//!   [`FrozenView::not_covered`]; a source never leaves something out in silence.
+//! - **[`Changed`] errs towards reading.** [`Changed::Ranges`] and [`Changed::Unchanged`] are
+//!   promises relative to the token passed in [`Request::token`], and to nothing else. Without a
+//!   token, or with one that the source does not fully trust, the answer is [`Changed::Unknown`].
+//! - **Layers hold still.** Two reads of a byte of a layer give the same byte until the end of
+//!   the frozen state, or [`FrozenVm::recheck`] reports it.
+//! - **A bad disk is a finding, not an error.** [`Source::freeze`] fails only when there is nothing
+//!   worth saving. A VM of which one disk is missing yields the others.
+//!
+//! # What the engine promises
+//!
+//! - [`FrozenVm::finish`] is called exactly once for each frozen VM on every path: success,
+//!   failure, cancellation, a panic of the engine.
+//! - [`End::Durable`] is said only after the restore point is durable in the vault. So a source may
+//!   then advance its change tracking; told [`End::Abandoned`] it must leave the old state valid.
+//! - The token that `finish` yields is kept with that point and comes back in
+//!   [`Request::token`] for the VM's next backup into the same vault. If keeping it fails, or
+//!   another point was made in between, no token comes back and the source reads in full.
+//! - Layers are read from several threads at once, mostly ascending.
+
+mod held;
+mod view;
+
+use crate::cancel::Cancel;
+use crate::finding::Finding;
+
+pub use held::Held;
+pub use view::{
+    Checkpoint, CheckpointParent, Consistency, DiskUse, FileRole, FrozenFile, FrozenLayer,
+    FrozenView, MissingLayer, Owner, RelPath, RelPathError,
+};
+
+/// A VM as a source lists it, before anything is touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmRef {
+    /// The source's own handle for it; opaque to everybody else, unique within one listing.
+    pub key: String,
+    /// The VM's identity: its Hyper-V id, or for something that has none an id that the source
+    /// derives and that stays the same from run to run. Unique within one listing.
+    pub id: uuid::Uuid,
+    /// Its name, which need not be unique.
+    pub name: String,
+}
+
+/// What is wanted of a frozen VM.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What [`FrozenVm::finish`] yielded for the VM's newest point in this vault, or `None`.
+    pub token: Option<Vec<u8>>,
+    /// Say [`Changed::Unknown`](crate::Changed::Unknown) of everything: a full backup was asked for.
+    pub full: bool,
+    /// Somebody may ask to stop while the source waits for a host.
+    pub cancel: Cancel,
+}
+
+/// Yields VMs. See the [module](self) for the promises.
+pub trait Source: Send {
+    /// What it is, as a person would write it: `folder:/srv/export`.
+    fn describe(&self) -> String;
+
+    /// The VMs that are there now, with what was noticed while looking. Touches nothing.
+    ///
+    /// # Errors
+    /// When there is no telling which VMs there are: then a backup of the source has failed.
+    fn list(&mut self) -> Result<Listing, SourceError>;
+
+    /// Makes a VM hold still.
+    ///
+    /// # Errors
+    /// When nothing of the VM can be saved, or on cancellation. What the call began by then it
+    /// has undone itself.
+    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError>;
+}
+
+/// What a source found.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The VMs.
+    pub vms: Vec<VmRef>,
+    /// What was noticed that concerns no one VM.
+    pub findings: Vec<Finding>,
+}
+
+/// A VM that holds still. See the [module](self) for the promises.
+pub trait FrozenVm: Send {
+    /// What there is to read.
+    fn view(&self) -> &FrozenView;
+
+    /// Looks, after everything was read, whether something moved meanwhile.
+    fn recheck(&mut self) -> Vec<Finding>;
+
+    /// Ends the frozen state and removes whatever was made for it.
+    fn finish(self: Box<Self>, end: End) -> Finished;
+}
+
+/// How the engine's work on a frozen VM ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// A restore point holds it and is durable.
+    Durable,
+    /// There is no restore point, or nobody knows; change-tracking state must stay as it was.
+    Abandoned,
+}
+
+/// What is left after a frozen VM.
+#[derive(Debug, Clone, Default)]
+pub struct Finished {
+    /// Change-tracking state to be kept with the point; only after [`End::Durable`].
+    pub token: Option<Vec<u8>>,
+    /// What went wrong while cleaning up. Never lost: it becomes part of the VM's outcome.
+    pub findings: Vec<Finding>,
+}
+
+/// Why a source could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[error("{object}: {message}")]
+pub struct SourceError {
+    /// The object: a path, a VM, a host.
+    pub object: String,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// It stopped because somebody asked it to.
+    pub cancelled: bool,
+}
+
+impl SourceError {
+    /// An error about `object`.
+    pub fn new(object: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            object: object.into(),
+            message: message.into(),
+            hint: None,
+            cancelled: false,
+        }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;
