@@ -3,9 +3,9 @@
 //! The way of a configuration file through this crate:
 //!
 //! ```text
-//! .vmcx ─ hvs ─┐
-//!              ├─► tree::Tree
-//! .xml  ─ xml ─┘
+//! .vmcx ─ hvs ─┐                 ┌─ model::VmConfig   what the VM is, for people and restores
+//!              ├─► tree::Tree ───┤
+//! .xml  ─ xml ─┘                 └─ rewrite           the same tree with other disk paths
 //! ```
 //!
 //! Invariants of the whole crate:
@@ -15,12 +15,16 @@
 //! - Nothing is dropped in silence. What is damaged but readable carries a warning, a device of
 //!   unknown type is listed with its type and name.
 //! - No clock, no randomness, no unsafe.
+//! - A restore changes values of keys that a configuration has ([`rewrite`]) and adds none.
 
 pub mod hvs;
 pub mod io;
+pub mod model;
+pub mod rewrite;
 pub mod tree;
 pub mod xml;
 
 pub use io::ReadAt;
+pub use model::VmConfig;
 
 pub use tree::{Entry, Tree, Value};
