@@ -2,4 +2,5 @@
 
 pub mod corpus;
 pub mod crash;
+pub mod ops;
 pub mod vhd;

@@ -11,10 +11,12 @@ use uuid::Uuid;
 use crate::block::{Geometry, check_bounds};
 use crate::error::{Error, Result};
 use crate::io::WriteAt;
+use crate::layer::{ParentLink, PathKind, VhdInfo, VhdKind};
 use crate::range::ByteRange;
-use crate::vhd::image::{ABSENT, bitmap_len};
+use crate::vhd::image::{ABSENT, bitmap_len, geometry};
+use crate::vhd::locator::MAX_LOCATOR;
 use crate::vhd::{
-    Chs, DiskType, DynamicHeader, FOOTER_LEN, Footer, HEADER_LEN, LocatorEntry, MAX_LEN, SECTOR,
+    Chs, DynamicHeader, FOOTER_LEN, Footer, HEADER_LEN, LocatorEntry, MAX_LEN, SECTOR,
 };
 use crate::write::DiskWrite;
 use crate::write::dense::Dense;
@@ -50,20 +52,9 @@ pub enum VhdLayout {
     Differencing {
         /// As for a dynamic image.
         block_size: u32,
-        /// The parent.
-        parent: VhdParent,
+        /// The parent: one identity, and at least one relative or absolute path.
+        parent: ParentLink,
     },
-}
-
-/// The parent that a new differencing VHD names.
-#[derive(Debug, Clone)]
-pub struct VhdParent {
-    /// The parent's unique id.
-    pub unique_id: Uuid,
-    /// Absolute Windows path, such as `C:\disks\base.vhd`.
-    pub absolute: Option<String>,
-    /// Path relative to the child's folder, such as `.\base.vhd`.
-    pub relative: Option<String>,
 }
 
 /// A new VHD being written.
@@ -98,14 +89,13 @@ impl<F: WriteAt> VhdWriter<F> {
                 format!("a VHD of {len} bytes: it takes whole sectors of 512, up to 2040 GiB");
             return Err(Error::Invalid(why));
         }
-        let (disk_type, sparse) = match &params.layout {
-            VhdLayout::Fixed => (DiskType::Fixed, None),
-            VhdLayout::Dynamic { block_size } => (
-                DiskType::Dynamic,
-                Some(Sparse::new(len, *block_size, None)?),
-            ),
+        let (kind, sparse) = match &params.layout {
+            VhdLayout::Fixed => (VhdKind::Fixed, None),
+            VhdLayout::Dynamic { block_size } => {
+                (VhdKind::Dynamic, Some(Sparse::new(len, *block_size, None)?))
+            }
             VhdLayout::Differencing { block_size, parent } => (
-                DiskType::Differencing,
+                VhdKind::Differencing,
                 Some(Sparse::new(len, *block_size, Some(parent))?),
             ),
         };
@@ -123,7 +113,7 @@ impl<F: WriteAt> VhdWriter<F> {
                 original_size: len,
                 current_size: len,
                 chs: Chs::of(len),
-                disk_type,
+                kind,
                 unique_id: params.unique_id,
                 saved_state: 0,
             },
@@ -131,10 +121,30 @@ impl<F: WriteAt> VhdWriter<F> {
         })
     }
 
+    /// Makes the footer say what a recorded image said of itself, beyond what the parameters of
+    /// [`create`](Self::create) tell.
+    pub(crate) fn describe_as(&mut self, info: &VhdInfo) {
+        let (cylinders, heads, sectors) = info.chs;
+        self.footer = Footer {
+            features: info.features,
+            creator_app: info.creator_app,
+            creator_version: info.creator_version,
+            creator_os: info.creator_os,
+            original_size: info.original_len,
+            chs: Chs {
+                cylinders,
+                heads,
+                sectors,
+            },
+            saved_state: info.saved_state.into(),
+            ..self.footer.clone()
+        };
+    }
+
     fn check(&self, offset: u64, len: u64) -> Result<()> {
         check_bounds(self.footer.current_size, offset, len)?;
         let whole_sectors = offset.is_multiple_of(SECTOR) && len.is_multiple_of(SECTOR);
-        if self.footer.disk_type == DiskType::Differencing && !whole_sectors {
+        if self.footer.kind == VhdKind::Differencing && !whole_sectors {
             let why = format!("{len} bytes at {offset} are not whole sectors of 512");
             return Err(Error::Invalid(why));
         }
@@ -144,11 +154,7 @@ impl<F: WriteAt> VhdWriter<F> {
 
 impl<F: WriteAt> DiskWrite for VhdWriter<F> {
     fn geometry(&self) -> Geometry {
-        Geometry {
-            len: self.footer.current_size,
-            logical_sector: SECTOR as u32,
-            physical_sector: SECTOR as u32,
-        }
+        geometry(&self.footer)
     }
 
     fn write_at(&mut self, offset: u64, data: &[u8]) -> Result<()> {
@@ -163,7 +169,7 @@ impl<F: WriteAt> DiskWrite for VhdWriter<F> {
             let (now, later) = rest.split_at(rest.len().min((block_size - within) as usize));
             let data_at = sparse.place(index)?;
             self.dense.write(data_at + within, now)?;
-            if self.footer.disk_type == DiskType::Differencing {
+            if self.footer.kind == VhdKind::Differencing {
                 sparse.mark(&mut self.dense, index, within, now.len() as u64)?;
             }
             at += now.len() as u64;
@@ -182,7 +188,7 @@ impl<F: WriteAt> DiskWrite for VhdWriter<F> {
         while at < range.end {
             let (index, within) = ((at / block_size) as usize, at % block_size);
             let take = (range.end - at).min(block_size - within);
-            if self.footer.disk_type == DiskType::Differencing {
+            if self.footer.kind == VhdKind::Differencing {
                 let data_at = sparse.place(index)?;
                 self.dense.zero(data_at + within, take)?;
                 sparse.mark(&mut self.dense, index, within, take)?;
@@ -200,7 +206,7 @@ impl<F: WriteAt> DiskWrite for VhdWriter<F> {
             None => self.footer.current_size,
             Some(sparse) => {
                 sparse.settle(&mut self.dense)?;
-                if self.footer.disk_type == DiskType::Dynamic {
+                if self.footer.kind == VhdKind::Dynamic {
                     let all = vec![0xFF; sparse.bitmap_len];
                     for sector in sparse.bat.iter().filter(|s| **s != ABSENT) {
                         self.dense.write(u64::from(*sector) * SECTOR, &all)?;
@@ -236,7 +242,7 @@ impl<F: WriteAt> DiskWrite for VhdWriter<F> {
 }
 
 impl Sparse {
-    fn new(len: u64, block_size: u32, parent: Option<&VhdParent>) -> Result<Self> {
+    fn new(len: u64, block_size: u32, parent: Option<&ParentLink>) -> Result<Self> {
         if !block_size.is_power_of_two() || !(4096..=256 << 20).contains(&block_size) {
             let why =
                 format!("a VHD block size of {block_size}: a power of two from 4 KiB to 256 MiB");
@@ -257,27 +263,34 @@ impl Sparse {
         let mut locators = Vec::new();
         let mut name = String::new();
         if let Some(parent) = parent {
-            let paths = [(b"W2ru", &parent.relative), (b"W2ku", &parent.absolute)];
-            for (code, path) in paths {
-                let Some(path) = path.as_deref().filter(|path| !path.is_empty()) else {
+            if parent.identities.len() != 1 {
+                let why = "a differencing VHD names its parent by exactly one unique id";
+                return Err(Error::Invalid(why.into()));
+            }
+            for path in parent.paths.iter().filter(|path| !path.path.is_empty()) {
+                // Windows keeps the absolute path in the name field; anything is better there
+                // than nothing.
+                if name.is_empty() || matches!(path.kind, PathKind::Absolute) {
+                    name.clone_from(&path.path);
+                }
+                let Some((code, bytes)) = LocatorEntry::express(path) else {
                     continue;
                 };
-                let bytes: Vec<u8> = path.encode_utf16().flat_map(u16::to_le_bytes).collect();
-                if bytes.len() > 64 << 10 {
-                    return Err(Error::Invalid(
-                        "a parent path of over 32768 characters".into(),
-                    ));
+                if bytes.len() > MAX_LOCATOR as usize {
+                    return Err(Error::Invalid("a parent path of over 64 KiB".into()));
                 }
                 let space = bytes.len().next_multiple_of(SECTOR as usize);
-                entries[locators.len()] = LocatorEntry {
-                    code: *code,
+                let Some(entry) = entries.get_mut(locators.len()) else {
+                    return Err(Error::Invalid("more than 8 paths of a parent".into()));
+                };
+                *entry = LocatorEntry {
+                    code,
                     data_space: space as u32,
                     data_length: bytes.len() as u32,
                     data_offset: end,
                 };
                 locators.push((end, bytes));
                 end += space as u64;
-                name = path.to_owned();
             }
             if locators.is_empty() {
                 let why = "a differencing VHD needs a relative or an absolute path of its parent";
@@ -290,8 +303,8 @@ impl Sparse {
                 table_offset: end,
                 max_table_entries,
                 block_size,
-                parent_id: parent.map_or(Uuid::nil(), |parent| parent.unique_id),
-                parent_timestamp: 0,
+                parent_id: parent.map_or(Uuid::nil(), |parent| parent.identities[0]),
+                parent_timestamp: parent.and_then(|parent| parent.timestamp).unwrap_or(0),
                 parent_name: name,
                 locators: entries,
             },

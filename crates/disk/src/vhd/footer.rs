@@ -3,23 +3,13 @@
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::layer::VhdKind;
 use crate::vhd::{Chs, checksum, field};
 
 /// Bytes in a footer.
 pub const FOOTER_LEN: usize = 512;
 
 const COOKIE: &[u8; 8] = b"conectix";
-
-/// How a VHD stores its disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DiskType {
-    /// The file is the disk, followed by the footer.
-    Fixed,
-    /// Blocks are added when they are first written.
-    Dynamic,
-    /// As dynamic, over a parent.
-    Differencing,
-}
 
 /// A footer, decoded. Fields that nothing depends on are kept as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +33,7 @@ pub struct Footer {
     /// Geometry for BIOS calls.
     pub chs: Chs,
     /// How the disk is stored.
-    pub disk_type: DiskType,
+    pub kind: VhdKind,
     /// Identity of this image, which its children name.
     pub unique_id: Uuid,
     /// Whether the image belongs to a saved state.
@@ -70,10 +60,10 @@ impl Footer {
         if version >> 16 != 1 {
             return Err(Error::Unsupported(format!("VHD version {version:#010x}")));
         }
-        let disk_type = match u32::from_be_bytes(field(bytes, 60)) {
-            2 => DiskType::Fixed,
-            3 => DiskType::Dynamic,
-            4 => DiskType::Differencing,
+        let kind = match u32::from_be_bytes(field(bytes, 60)) {
+            2 => VhdKind::Fixed,
+            3 => VhdKind::Dynamic,
+            4 => VhdKind::Differencing,
             other => {
                 return Err(Error::damaged("VHD footer", format!("disk type {other}")));
             }
@@ -92,7 +82,7 @@ impl Footer {
                 heads: bytes[58],
                 sectors: bytes[59],
             },
-            disk_type,
+            kind,
             unique_id: Uuid::from_bytes(field(bytes, 68)),
             saved_state: bytes[84],
         };
@@ -115,12 +105,12 @@ impl Footer {
         out[56..58].copy_from_slice(&self.chs.cylinders.to_be_bytes());
         out[58] = self.chs.heads;
         out[59] = self.chs.sectors;
-        let disk_type: u32 = match self.disk_type {
-            DiskType::Fixed => 2,
-            DiskType::Dynamic => 3,
-            DiskType::Differencing => 4,
+        let kind: u32 = match self.kind {
+            VhdKind::Fixed => 2,
+            VhdKind::Dynamic => 3,
+            VhdKind::Differencing => 4,
         };
-        out[60..64].copy_from_slice(&disk_type.to_be_bytes());
+        out[60..64].copy_from_slice(&kind.to_be_bytes());
         out[68..84].copy_from_slice(self.unique_id.as_bytes());
         out[84] = self.saved_state;
         let sum = checksum(&out);

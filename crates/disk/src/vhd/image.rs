@@ -6,10 +6,9 @@ use crate::block::{BlockRead, Geometry, check_bounds};
 use crate::error::{Error, Result};
 use crate::extent::{Content, Extent, ExtentList};
 use crate::io::ReadAt;
+use crate::layer::{Format, Layer, LayerInfo, ParentLink, ParentPath, PathKind, VhdInfo, VhdKind};
 use crate::range::ByteRange;
-use crate::vhd::{
-    Chs, DiskType, DynamicHeader, FOOTER_LEN, Footer, HEADER_LEN, Locator, MAX_LEN, SECTOR,
-};
+use crate::vhd::{Chs, DynamicHeader, FOOTER_LEN, Footer, HEADER_LEN, MAX_LEN, SECTOR};
 
 /// A BAT slot without a block.
 pub(crate) const ABSENT: u32 = u32::MAX;
@@ -33,6 +32,7 @@ pub struct VhdImage<F> {
     file: F,
     footer: Footer,
     sparse: Option<Sparse>,
+    info: LayerInfo,
     findings: Vec<String>,
 }
 
@@ -77,14 +77,14 @@ impl<F: ReadAt> VhdImage<F> {
                 chs.bytes()
             ));
         }
-        let sparse = match footer.disk_type {
-            DiskType::Fixed if size > data_end => {
+        let sparse = match footer.kind {
+            VhdKind::Fixed if size > data_end => {
                 let why =
                     format!("the disk has {size} bytes, the file holds {data_end}: truncated");
                 return Err(Error::damaged("VHD", why));
             }
-            DiskType::Fixed => None,
-            DiskType::Dynamic | DiskType::Differencing => Some(Sparse::read(
+            VhdKind::Fixed => None,
+            VhdKind::Dynamic | VhdKind::Differencing => Some(Sparse::read(
                 &file,
                 &footer,
                 data_end,
@@ -92,10 +92,13 @@ impl<F: ReadAt> VhdImage<F> {
                 &mut findings,
             )?),
         };
+        let header = sparse.as_ref().map(|sparse| &sparse.header);
+        let info = info(&file, &footer, header, &mut findings);
         Ok(Self {
             file,
             footer,
             sparse,
+            info,
             findings,
         })
     }
@@ -113,13 +116,6 @@ impl<F: ReadAt> VhdImage<F> {
     /// What is wrong with the image although it could be opened, in sentences for people.
     pub fn findings(&self) -> &[String] {
         &self.findings
-    }
-
-    /// The parent locators that are in use, unreadable ones as errors.
-    pub fn locators(&self) -> Vec<Result<Locator>> {
-        let entries = self.header().map(|header| &header.locators[..]);
-        let used = entries.unwrap_or_default().iter().filter(|e| e.is_used());
-        used.map(|entry| entry.read(&self.file)).collect()
     }
 
     /// Calls `visit` for each piece of `range`, in order, with its offset in the file, or `None`
@@ -164,13 +160,73 @@ impl<F: ReadAt> VhdImage<F> {
     }
 }
 
+impl<F: ReadAt> Layer for VhdImage<F> {
+    fn info(&self) -> &LayerInfo {
+        &self.info
+    }
+}
+
+/// All that the image says about itself. A parent locator that cannot be read is a finding: the
+/// others may do.
+fn info(
+    file: &impl ReadAt,
+    footer: &Footer,
+    header: Option<&DynamicHeader>,
+    findings: &mut Vec<String>,
+) -> LayerInfo {
+    let parent = header
+        .filter(|_| footer.kind == VhdKind::Differencing)
+        .map(|header| {
+            let mut paths = Vec::new();
+            for locator in header.locators.iter().filter(|locator| locator.is_used()) {
+                match locator.read(file) {
+                    Ok(path) => paths.extend(path),
+                    Err(e) => findings.push(e.to_string()),
+                }
+            }
+            if !header.parent_name.is_empty() {
+                paths.push(ParentPath {
+                    kind: PathKind::Name,
+                    path: header.parent_name.clone(),
+                });
+            }
+            ParentLink {
+                identities: vec![header.parent_id],
+                paths,
+                other: Vec::new(),
+                timestamp: Some(header.parent_timestamp),
+            }
+        });
+    LayerInfo {
+        geometry: geometry(footer),
+        format: Format::Vhd(VhdInfo {
+            kind: footer.kind,
+            unique_id: footer.unique_id,
+            timestamp: footer.timestamp,
+            creator_app: footer.creator_app,
+            creator_version: footer.creator_version,
+            creator_os: footer.creator_os,
+            original_len: footer.original_size,
+            chs: (footer.chs.cylinders, footer.chs.heads, footer.chs.sectors),
+            features: footer.features,
+            saved_state: footer.saved_state != 0,
+            block_size: header.map(|header| header.block_size),
+        }),
+        parent,
+    }
+}
+
+pub(crate) fn geometry(footer: &Footer) -> Geometry {
+    Geometry {
+        len: footer.current_size,
+        logical_sector: SECTOR as u32,
+        physical_sector: SECTOR as u32,
+    }
+}
+
 impl<F: ReadAt> BlockRead for VhdImage<F> {
     fn geometry(&self) -> Geometry {
-        Geometry {
-            len: self.footer.current_size,
-            logical_sector: SECTOR as u32,
-            physical_sector: SECTOR as u32,
-        }
+        geometry(&self.footer)
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
@@ -375,7 +431,7 @@ fn find_footer(
             }
         };
         // At the beginning of a fixed image is the disk itself, whatever it looks like.
-        if last_resort && footer.disk_type == DiskType::Fixed {
+        if last_resort && footer.kind == VhdKind::Fixed {
             continue;
         }
         let data_end = if last_resort { file_len } else { at };

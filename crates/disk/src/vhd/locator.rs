@@ -2,10 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
+use crate::layer::{ParentPath, PathKind};
 use crate::vhd::field;
 
 /// Longest locator that is read. Windows' paths have at most 32767 UTF-16 units.
-const MAX_LOCATOR: u32 = 64 << 10;
+pub(crate) const MAX_LOCATOR: u32 = 64 << 10;
 
 /// One of the eight locator slots of the dynamic header.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,19 +20,6 @@ pub struct LocatorEntry {
     pub data_length: u32,
     /// Where it is in the file.
     pub data_offset: u64,
-}
-
-/// A locator's meaning.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Locator {
-    /// An absolute Windows path (`W2ku`).
-    Absolute(String),
-    /// A Windows path relative to the child's folder (`W2ru`).
-    Relative(String),
-    /// A file URL (`MacX`).
-    Url(String),
-    /// A code that this reader does not interpret: a Mac alias, or a path in an ANSI code page.
-    Other([u8; 4]),
 }
 
 impl LocatorEntry {
@@ -61,38 +49,58 @@ impl LocatorEntry {
         self.code != [0; 4]
     }
 
-    /// Reads what the entry points to.
-    pub fn read(&self, file: &impl ReadAt) -> Result<Locator> {
+    /// Reads the path that the entry points to; `None` for a code that is not interpreted: a Mac
+    /// alias, or a path in an ANSI code page.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it points outside the file or to something that is no text.
+    pub fn read(&self, file: &impl ReadAt) -> Result<Option<ParentPath>> {
         let why = |why: &str| {
             let code = String::from_utf8_lossy(&self.code).into_owned();
             Error::damaged("VHD parent locator", format!("{code:?}: {why}"))
         };
-        if !matches!(&self.code, b"W2ku" | b"W2ru" | b"MacX") {
-            return Ok(Locator::Other(self.code));
-        }
+        let kind = match &self.code {
+            b"W2ku" => PathKind::Absolute,
+            b"W2ru" => PathKind::Relative,
+            b"MacX" => PathKind::Url,
+            _ => return Ok(None),
+        };
         if self.data_length > MAX_LOCATOR {
             return Err(why("longer than any path"));
         }
         let mut bytes = vec![0; self.data_length as usize];
         file.read_exact_at(&mut bytes, self.data_offset)
             .map_err(|_| why("it lies outside the file"))?;
-        if &self.code == b"MacX" {
-            let text = String::from_utf8(bytes).map_err(|_| why("not UTF-8"))?;
-            return Ok(Locator::Url(text.trim_end_matches('\0').to_owned()));
+        let text = match kind {
+            PathKind::Url => String::from_utf8(bytes).map_err(|_| why("not UTF-8"))?,
+            _ if !bytes.len().is_multiple_of(2) => return Err(why("half a UTF-16 unit")),
+            _ => char::decode_utf16(
+                bytes
+                    .chunks_exact(2)
+                    .map(|unit| u16::from_le_bytes([unit[0], unit[1]])),
+            )
+            .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect(),
+        };
+        Ok(Some(ParentPath {
+            kind,
+            path: text.trim_end_matches('\0').to_owned(),
+        }))
+    }
+
+    /// The code and bytes that express a path; `None` for a kind that VHD has no locator for.
+    pub(crate) fn express(path: &ParentPath) -> Option<([u8; 4], Vec<u8>)> {
+        let utf16 = || {
+            path.path
+                .encode_utf16()
+                .flat_map(u16::to_le_bytes)
+                .collect()
+        };
+        match path.kind {
+            PathKind::Absolute => Some((*b"W2ku", utf16())),
+            PathKind::Relative => Some((*b"W2ru", utf16())),
+            PathKind::Url => Some((*b"MacX", path.path.clone().into_bytes())),
+            PathKind::Volume | PathKind::Name => None,
         }
-        if !bytes.len().is_multiple_of(2) {
-            return Err(why("half a UTF-16 unit"));
-        }
-        let units = bytes
-            .chunks_exact(2)
-            .map(|b| u16::from_le_bytes([b[0], b[1]]));
-        let text: String = char::decode_utf16(units)
-            .collect::<Result<_, _>>()
-            .map_err(|_| why("not UTF-16"))?;
-        let text = text.trim_end_matches('\0').to_owned();
-        Ok(match &self.code {
-            b"W2ku" => Locator::Absolute(text),
-            _ => Locator::Relative(text),
-        })
     }
 }

@@ -19,12 +19,12 @@ mod header;
 mod image;
 mod locator;
 
-pub use create::{DEFAULT_BLOCK, VhdLayout, VhdParams, VhdParent, VhdWriter};
-pub use footer::{DiskType, FOOTER_LEN, Footer};
+pub use create::{DEFAULT_BLOCK, VhdLayout, VhdParams, VhdWriter};
+pub use footer::{FOOTER_LEN, Footer};
 pub use geometry::Chs;
 pub use header::{DynamicHeader, HEADER_LEN};
 pub use image::{Checksums, VhdImage};
-pub use locator::{Locator, LocatorEntry};
+pub use locator::LocatorEntry;
 
 /// Bytes in a sector.
 pub const SECTOR: u64 = 512;

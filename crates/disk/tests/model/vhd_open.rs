@@ -12,7 +12,6 @@ pub(crate) fn check(data: &[u8]) {
         let Ok(disk) = VhdImage::open_with(data, checksums) else {
             continue;
         };
-        drop(disk.locators());
         let window = ByteRange::new(0, disk.len().min(4 << 20));
         let extents = disk.extents(window).expect("opening checked all blocks");
         let mut at = 0;

@@ -1,57 +1,15 @@
 //! Random writes against a flat array.
 
-use hyperkeep_disk::vhd::{VhdImage, VhdLayout, VhdParams, VhdParent, VhdWriter};
+pub(crate) use testkit::ops::{Op, apply, ops, read};
+
+use hyperkeep_disk::layer::{ParentLink, ParentPath, PathKind};
+use hyperkeep_disk::vhd::{VhdImage, VhdLayout, VhdParams, VhdWriter};
 use hyperkeep_disk::{BlockRead, ByteRange, Content, DiskWrite, MemFile};
 use proptest::prelude::*;
 use uuid::Uuid;
 
 pub(crate) const PARENT: Uuid = Uuid::from_u128(0xAAAA);
 pub(crate) const CHILD: Uuid = Uuid::from_u128(0xBBBB);
-
-/// One call of a writer, in sectors.
-#[derive(Debug, Clone)]
-pub(crate) struct Op {
-    pub(crate) at: u64,
-    pub(crate) sectors: u64,
-    /// `None` for zeros.
-    pub(crate) byte: Option<u8>,
-}
-
-pub(crate) fn ops(disk_sectors: u64) -> impl Strategy<Value = Vec<Op>> {
-    let op = (
-        0..disk_sectors,
-        1..200u64,
-        prop::option::weighted(0.7, 1u8..),
-    )
-        .prop_map(move |(at, sectors, byte)| Op {
-            at,
-            sectors: sectors.min(disk_sectors - at),
-            byte,
-        });
-    prop::collection::vec(op, 0..16)
-}
-
-/// Applies `ops` to a writer and to a model; returns which sectors were mentioned.
-pub(crate) fn apply(ops: &[Op], writer: &mut dyn DiskWrite, model: &mut [u8]) -> Vec<bool> {
-    let mut mentioned = vec![false; model.len() / 512];
-    for op in ops {
-        let range = ByteRange::new(op.at * 512, (op.at + op.sectors) * 512);
-        let part = &mut model[range.start as usize..range.end as usize];
-        // Every sector differs, so that one in the wrong place is seen.
-        part.fill(0);
-        if let Some(byte) = op.byte {
-            for (n, sector) in part.chunks_exact_mut(512).enumerate() {
-                sector.fill(byte);
-                sector[..8].copy_from_slice(&(op.at + n as u64).to_be_bytes());
-            }
-            writer.write_at(range.start, part).unwrap();
-        } else {
-            writer.write_zeros(range).unwrap();
-        }
-        mentioned[op.at as usize..(op.at + op.sectors) as usize].fill(true);
-    }
-    mentioned
-}
 
 pub(crate) fn params(len: u64, layout: VhdLayout, unique_id: Uuid) -> VhdParams {
     VhdParams {
@@ -63,12 +21,16 @@ pub(crate) fn params(len: u64, layout: VhdLayout, unique_id: Uuid) -> VhdParams 
 }
 
 pub(crate) fn child_of_base(block_size: u32, absolute: Option<String>) -> VhdLayout {
+    let path = |kind, path| ParentPath { kind, path };
+    let mut paths = vec![path(PathKind::Relative, r".\base.vhd".into())];
+    paths.extend(absolute.map(|absolute| path(PathKind::Absolute, absolute)));
     VhdLayout::Differencing {
         block_size,
-        parent: VhdParent {
-            unique_id: PARENT,
-            absolute,
-            relative: Some(r".\base.vhd".into()),
+        parent: ParentLink {
+            identities: vec![PARENT],
+            paths,
+            other: vec![],
+            timestamp: Some(0),
         },
     }
 }
@@ -82,18 +44,12 @@ pub(crate) fn image(params: &VhdParams, ops: &[Op], model: &mut [u8]) -> (Vec<u8
     (file.bytes(), mentioned)
 }
 
-pub(crate) fn read(disk: &dyn BlockRead) -> Vec<u8> {
-    let mut bytes = vec![1; disk.len() as usize];
-    disk.read_at(0, &mut bytes).unwrap();
-    bytes
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn base_images_read_back_what_was_written(
-        ops in ops(1001), block_shift in 12u32..18, fixed: bool, unaligned in (0u64..500_000, 1usize..999),
+        ops in ops(1001, 200), block_shift in 12u32..18, fixed: bool, unaligned in (0u64..500_000, 1usize..999),
     ) {
         let len = 1001 * 512;
         let layout = match fixed {
@@ -130,7 +86,7 @@ proptest! {
 
     #[test]
     fn a_differencing_image_holds_exactly_the_sectors_that_were_mentioned(
-        ops in ops(1001), block_shift in 12u32..18,
+        ops in ops(1001, 200), block_shift in 12u32..18,
     ) {
         let len = 1001 * 512;
         let mut model = vec![0; len];

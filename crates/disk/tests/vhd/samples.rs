@@ -1,6 +1,7 @@
 //! Images from elsewhere, where they are present.
 
-use hyperkeep_disk::vhd::{Checksums, DiskType, Locator, VhdImage};
+use hyperkeep_disk::layer::{Layer, PathKind, VhdKind};
+use hyperkeep_disk::vhd::{Checksums, VhdImage};
 use hyperkeep_disk::{BlockRead, ByteRange, Content};
 use testkit::vhd::oracle;
 
@@ -14,15 +15,16 @@ fn a_differencing_image_made_by_windows() {
     let bytes = oracle::gunzip(&dir.join("fat-differential.vhd.gz")).unwrap();
     let disk = VhdImage::open(&bytes[..]).unwrap();
     assert!(disk.findings().is_empty(), "{:?}", disk.findings());
-    assert_eq!(disk.footer().disk_type, DiskType::Differencing);
+    assert_eq!(disk.footer().kind, VhdKind::Differencing);
     assert_eq!(&disk.footer().creator_app, b"win ");
-    let locators: Vec<_> = disk.locators().into_iter().map(Result::unwrap).collect();
-    assert!(
-        locators
-            .iter()
-            .any(|l| matches!(l, Locator::Relative(path) if path.ends_with(".vhd"))),
-        "{locators:?}"
-    );
+    let link = disk.info().parent.as_ref().unwrap();
+    for kind in [PathKind::Relative, PathKind::Absolute] {
+        let path = link.paths.iter().find(|path| path.kind == kind);
+        assert!(
+            path.is_some_and(|path| path.path.ends_with(".vhd")),
+            "{link:?}"
+        );
+    }
     let extents = disk.extents(ByteRange::new(0, disk.len())).unwrap();
     let data: u64 = extents
         .iter()

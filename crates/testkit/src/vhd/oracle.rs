@@ -88,14 +88,31 @@ impl Python {
 
     /// The bytes of a VHD, with its parents, as FATtools reads them.
     pub fn fattools_vhd(&self, image: &Path) -> Result<Vec<u8>, String> {
-        let raw = image.with_extension("fattools-raw");
-        self.run(
+        self.read(
             "import sys\n\
              from FATtools import vhdutils\n\
              image = vhdutils.Image(sys.argv[1], 'rb')\n\
              open(sys.argv[2], 'wb').write(image.read(image.size))",
-            &[image, &raw],
-        )?;
+            image,
+        )
+    }
+
+    /// The bytes of a VHDX, with its parents, as dissect.hypervisor reads them.
+    pub fn dissect_vhdx(&self, image: &Path) -> Result<Vec<u8>, String> {
+        self.read(
+            "import sys\n\
+             from pathlib import Path\n\
+             from dissect.hypervisor.disk.vhdx import VHDX\n\
+             image = VHDX(Path(sys.argv[1]))\n\
+             open(sys.argv[2], 'wb').write(image.read(image.size))",
+            image,
+        )
+    }
+
+    /// Runs a script that writes what it reads from one file into another.
+    fn read(&self, script: &str, image: &Path) -> Result<Vec<u8>, String> {
+        let raw = image.with_extension("oracle-raw");
+        self.run(script, &[image, &raw])?;
         let bytes = std::fs::read(&raw).map_err(|e| e.to_string());
         let _ = std::fs::remove_file(&raw);
         bytes
