@@ -31,4 +31,4 @@ pub use extent::{Content, Extent};
 pub use io::{MemFile, ReadAt, WriteAt};
 pub use layer::{Format, Layer, LayerInfo, ParentLink};
 pub use range::{ByteRange, ByteRanges};
-pub use write::DiskWrite;
+pub use write::{DiskWrite, rebuild};

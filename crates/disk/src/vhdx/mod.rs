@@ -12,12 +12,15 @@
 
 pub mod bat;
 pub(crate) mod bytes;
+mod create;
 pub mod header;
 pub mod identifier;
 pub mod locator;
 pub mod log;
 pub mod metadata;
 pub mod region;
+
+pub use create::{VhdxLayout, VhdxParams, VhdxWriter};
 
 /// 1 MiB: what regions, blocks and the log are aligned to.
 pub const MIB: u64 = 1 << 20;

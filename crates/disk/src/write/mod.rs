@@ -16,7 +16,10 @@
 //! - **Any order, one thread.** Ascending order is the fast path.
 
 pub mod dense;
+mod rebuild;
 pub(crate) mod touched;
+
+pub use rebuild::rebuild;
 
 use crate::block::Geometry;
 use crate::error::Result;
