@@ -1,3 +1,4 @@
 //! Out of a vault again.
 
+pub mod plan;
 pub mod target;

@@ -1,0 +1,275 @@
+//! Which files a restore of disks makes, before any of them is made.
+//!
+//! Two ways. *Kept*: every layer becomes a file of its own format, with its own identity, naming
+//! its parent where that now lies, so that the chain of checkpoints goes on living. *Flat*: each
+//! attached disk becomes one file that stands alone.
+//!
+//! Names are the layers' own file names. Where two would collide (disks of one name from two
+//! folders), the later one gets a number; and since parent links are written for the new names,
+//! a chain stays whole whatever its files are called. Names are compared as Windows does, without
+//! regard to case, because that is where the files are going.
+
+use std::collections::HashSet;
+
+use disk::layer::Format;
+
+use crate::finding::{Code, Finding, Severity};
+use crate::point::Details;
+use crate::source::Owner;
+
+/// A format to restore into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiskFormat {
+    /// VHDX.
+    Vhdx,
+    /// VHD.
+    Vhd,
+    /// The disk's bytes and nothing else.
+    Raw,
+}
+
+impl DiskFormat {
+    /// The format of a layer.
+    pub fn of(format: &Format) -> Self {
+        match format {
+            Format::Raw => Self::Raw,
+            Format::Vhd(_) => Self::Vhd,
+            Format::Vhdx(_) => Self::Vhdx,
+        }
+    }
+
+    /// The usual file name extension of an image that stands alone.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Vhdx => "vhdx",
+            Self::Vhd => "vhd",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+/// Which disks, and as what.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DisksWanted {
+    /// One file for each disk, even of a chain.
+    pub flatten: bool,
+    /// Another format than the layers' own.
+    pub format: Option<DiskFormat>,
+    /// As of this checkpoint; without it, the VM's present state and every checkpoint's layers.
+    pub checkpoint: Option<Owner>,
+}
+
+/// One file to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskFile {
+    /// Its name, unique in the plan.
+    pub name: String,
+    /// What it holds.
+    pub holds: Holds,
+    /// Its format.
+    pub format: DiskFormat,
+}
+
+/// What a restored file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// One layer, and over which file of the plan.
+    Layer {
+        /// The layer's index in the point.
+        layer: usize,
+        /// Its parent's index in the plan.
+        parent: Option<usize>,
+    },
+    /// A whole chain as one disk.
+    Chain {
+        /// The topmost layer's index in the point.
+        top: usize,
+    },
+}
+
+/// What will be made, and what cannot be.
+#[derive(Debug, Clone, Default)]
+pub struct DisksPlan {
+    /// The files, parents before children.
+    pub files: Vec<DiskFile>,
+    /// What is wanted and not possible.
+    pub findings: Vec<Finding>,
+}
+
+/// Plans a restore of disks.
+pub fn plan_disks(details: &Details, wanted: &DisksWanted) -> DisksPlan {
+    let mut plan = DisksPlan::default();
+    let tops = tops(details, wanted.checkpoint.as_ref());
+    let mut names = Names::default();
+    let other_format = wanted.format.is_some_and(|format| {
+        tops.iter()
+            .flat_map(|top| details.chain(*top))
+            .any(|layer| DiskFormat::of(&details.layers[layer].info.format) != format)
+    });
+    if wanted.flatten || other_format {
+        for top in tops {
+            flat(details, wanted, top, &mut names, &mut plan);
+        }
+    } else {
+        kept(details, wanted, &tops, &mut names, &mut plan);
+    }
+    lost(details, wanted, &mut plan);
+    plan
+}
+
+/// The topmost layers of the wanted disks, each once, in the order of attachment.
+fn tops(details: &Details, checkpoint: Option<&Owner>) -> Vec<usize> {
+    let owner = checkpoint.unwrap_or(&Owner::Vm);
+    let mut seen = HashSet::new();
+    let tops: Vec<usize> = details
+        .uses
+        .iter()
+        .filter(|u| u.owner == *owner)
+        .map(|u| u.layer)
+        .filter(|layer| seen.insert(*layer))
+        .collect();
+    if !tops.is_empty() || checkpoint.is_some() {
+        return tops;
+    }
+    // Nothing says what is attached: every layer that no other stands on is a disk.
+    let parents: HashSet<usize> = details.layers.iter().filter_map(|l| l.parent).collect();
+    (0..details.layers.len())
+        .filter(|layer| !parents.contains(layer))
+        .collect()
+}
+
+fn kept(
+    details: &Details,
+    wanted: &DisksWanted,
+    tops: &[usize],
+    names: &mut Names,
+    plan: &mut DisksPlan,
+) {
+    let chosen: HashSet<usize> = match wanted.checkpoint {
+        Some(_) => tops.iter().flat_map(|top| details.chain(*top)).collect(),
+        None => (0..details.layers.len()).collect(),
+    };
+    let mut made = vec![None; details.layers.len()];
+    for (index, layer) in details.layers.iter().enumerate() {
+        if !chosen.contains(&index) {
+            continue;
+        }
+        let parent = layer.parent.and_then(|parent| made[parent]);
+        if parent.is_none() && layer.info.parent.is_some() {
+            plan.findings.push(
+                Finding::new(
+                    Code::ParentMissing,
+                    Severity::Partial,
+                    layer.path.as_str(),
+                    "its parent is not in this restore point; the file is restored but cannot be used without it",
+                )
+                .hint("put the parent beside it, or restore it from another point of this VM"),
+            );
+        }
+        made[index] = Some(plan.files.len());
+        plan.files.push(DiskFile {
+            name: names.take(layer.path.file_name()),
+            holds: Holds::Layer {
+                layer: index,
+                parent,
+            },
+            format: DiskFormat::of(&layer.info.format),
+        });
+    }
+}
+
+fn flat(
+    details: &Details,
+    wanted: &DisksWanted,
+    top: usize,
+    names: &mut Names,
+    plan: &mut DisksPlan,
+) {
+    let chain = details.chain(top);
+    let base = chain.last().copied().unwrap_or(top);
+    let path = &details.layers[top].path;
+    if !details.complete(top) {
+        plan.findings.push(
+            Finding::new(
+                Code::ParentMissing,
+                Severity::Partial,
+                path.as_str(),
+                "a layer below it is not in this restore point, so it cannot become one file",
+            )
+            .hint("restore the layers that are there without --flatten and --format"),
+        );
+        return;
+    }
+    let format = wanted
+        .format
+        .unwrap_or_else(|| DiskFormat::of(&details.layers[top].info.format));
+    // A disk is known by its base; the names of the layers above it come and go.
+    let stem = stem(details.layers[base].path.file_name());
+    plan.files.push(DiskFile {
+        name: names.take(&format!("{stem}.{}", format.extension())),
+        holds: Holds::Chain { top },
+        format,
+    });
+}
+
+/// Says which wanted disks the point lacks altogether.
+fn lost(details: &Details, wanted: &DisksWanted, plan: &mut DisksPlan) {
+    let owner = wanted.checkpoint.as_ref().unwrap_or(&Owner::Vm);
+    for missing in details
+        .missing
+        .iter()
+        .filter(|m| m.needed_by.contains(owner))
+    {
+        plan.findings.push(Finding::new(
+            Code::DiskMissing,
+            Severity::Partial,
+            missing.name.as_str(),
+            format!("not in this restore point: {}", missing.why),
+        ));
+    }
+}
+
+fn stem(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((stem, _)) if !stem.is_empty() => stem,
+        _ => name,
+    }
+}
+
+/// Longest file name in bytes that common file systems take.
+const MAX_NAME: usize = 255;
+
+/// The largest border between two characters of `text` that is not above `at`.
+fn floor_char_boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len()))
+        .rev()
+        .find(|i| text.is_char_boundary(*i))
+        .unwrap_or(0)
+}
+
+/// File names that were given out.
+#[derive(Debug, Default)]
+struct Names(HashSet<String>);
+
+impl Names {
+    /// `wanted`, or `wanted` with a number if it is taken.
+    fn take(&mut self, wanted: &str) -> String {
+        let (stem, extension) = match wanted.rsplit_once('.') {
+            Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
+            _ => (wanted, String::new()),
+        };
+        let mut name = wanted.to_owned();
+        let mut number = 2;
+        while !self.0.insert(name.to_lowercase()) {
+            let tail = format!(" ({number}){extension}");
+            let room = MAX_NAME.saturating_sub(tail.len());
+            name = format!("{}{tail}", &stem[..floor_char_boundary(stem, room)]);
+            number += 1;
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+#[path = "plan/tests.rs"]
+mod tests;

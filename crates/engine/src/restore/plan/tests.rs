@@ -1,0 +1,194 @@
+use disk::layer::VhdxInfo;
+use disk::{Geometry, LayerInfo, ParentLink};
+use uuid::Uuid;
+
+use super::*;
+use crate::outcome::Outcome;
+use crate::point::{Level, PointLayer, Reading, Stats, VERSION};
+use crate::source::{Consistency, DiskUse, MissingLayer, RelPath};
+
+fn layer(path: &str, format: Format, parent: Option<usize>, has_parent: bool) -> PointLayer {
+    PointLayer {
+        path: RelPath::new(path).unwrap(),
+        origin: path.to_owned(),
+        info: LayerInfo {
+            geometry: Geometry {
+                len: 1 << 20,
+                logical_sector: 512,
+                physical_sector: 4096,
+            },
+            format,
+            parent: has_parent.then(|| ParentLink {
+                identities: vec![Uuid::from_u128(1)],
+                paths: vec![],
+                other: vec![],
+                timestamp: None,
+            }),
+        },
+        parent,
+        interior: false,
+        reading: Reading::Full { why: String::new() },
+        stats: Stats::default(),
+    }
+}
+
+fn vhdx() -> Format {
+    Format::Vhdx(VhdxInfo {
+        block_size: 1 << 20,
+        fixed: false,
+        disk_id: Uuid::nil(),
+        data_write_guid: Uuid::nil(),
+        file_write_guid: Uuid::nil(),
+        creator: String::new(),
+        metadata: vec![],
+        dirty_log: false,
+    })
+}
+
+const CHECKPOINT: Owner = Owner::Checkpoint(Uuid::from_u128(5));
+
+/// `base ← now` is the VM's, `base ← old` a checkpoint's; then a raw disk of the VM.
+fn details() -> Details {
+    let used = |owner: &Owner, layer| DiskUse {
+        owner: owner.clone(),
+        slot: String::new(),
+        layer,
+    };
+    Details {
+        version: VERSION,
+        vm_id: Uuid::nil(),
+        vm_name: String::new(),
+        source: String::new(),
+        mode: String::new(),
+        mode_reason: None,
+        level: Level::Auto,
+        consistency: Consistency::Offline,
+        outcome: Outcome::Ok,
+        config: None,
+        layers: vec![
+            layer("a/disk.vhdx", vhdx(), None, false),
+            layer("a/disk_1.avhdx", vhdx(), Some(0), true),
+            layer("a/disk_2.avhdx", vhdx(), Some(0), true),
+            layer("b/Disk.VHDX", Format::Raw, None, false),
+        ],
+        files: vec![],
+        uses: vec![
+            used(&Owner::Vm, 1),
+            used(&CHECKPOINT, 2),
+            used(&Owner::Vm, 3),
+        ],
+        checkpoints: vec![],
+        missing: vec![],
+        findings: vec![],
+        not_covered: vec![],
+    }
+}
+
+fn names(plan: &DisksPlan) -> Vec<&str> {
+    plan.files.iter().map(|file| file.name.as_str()).collect()
+}
+
+#[test]
+fn kept_chains_keep_every_layer_and_no_two_names_collide() {
+    let plan = plan_disks(&details(), &DisksWanted::default());
+    assert_eq!(
+        names(&plan),
+        ["disk.vhdx", "disk_1.avhdx", "disk_2.avhdx", "Disk (2).VHDX"]
+    );
+    assert_eq!(
+        plan.files[2].holds,
+        Holds::Layer {
+            layer: 2,
+            parent: Some(0)
+        }
+    );
+    assert!(plan.findings.is_empty());
+}
+
+#[test]
+fn a_checkpoint_takes_its_own_chain_only() {
+    let wanted = DisksWanted {
+        checkpoint: Some(CHECKPOINT),
+        ..DisksWanted::default()
+    };
+    assert_eq!(
+        names(&plan_disks(&details(), &wanted)),
+        ["disk.vhdx", "disk_2.avhdx"]
+    );
+}
+
+#[test]
+fn flat_disks_are_named_after_their_base() {
+    let wanted = DisksWanted {
+        flatten: true,
+        ..DisksWanted::default()
+    };
+    let plan = plan_disks(&details(), &wanted);
+    assert_eq!(names(&plan), ["disk.vhdx", "Disk.raw"]);
+    assert_eq!(plan.files[0].holds, Holds::Chain { top: 1 });
+}
+
+#[test]
+fn another_format_flattens_by_itself_and_the_own_one_does_not() {
+    let as_format = |format| {
+        let mut details = details();
+        details.layers.pop();
+        details.uses.pop();
+        let wanted = DisksWanted {
+            format: Some(format),
+            ..DisksWanted::default()
+        };
+        plan_disks(&details, &wanted)
+    };
+    assert_eq!(names(&as_format(DiskFormat::Vhd)), ["disk.vhd"]);
+    assert_eq!(as_format(DiskFormat::Vhdx).files.len(), 3);
+}
+
+#[test]
+fn what_is_missing_is_said_and_never_made_up() {
+    let mut torn = details();
+    torn.layers[1].parent = None;
+    torn.missing.push(MissingLayer {
+        name: "gone.vhdx".to_owned(),
+        why: "no such file".to_owned(),
+        needed_by: vec![Owner::Vm],
+    });
+    let kept = plan_disks(&torn, &DisksWanted::default());
+    assert_eq!(kept.files.len(), 4);
+    assert_eq!(kept.findings.len(), 2);
+    let flat = plan_disks(
+        &torn,
+        &DisksWanted {
+            flatten: true,
+            ..DisksWanted::default()
+        },
+    );
+    assert_eq!(names(&flat), ["Disk.raw"]);
+    assert_eq!(flat.findings.len(), 2);
+}
+
+#[test]
+fn without_any_attachment_the_leaves_are_the_disks() {
+    let mut loose = details();
+    loose.uses.clear();
+    let wanted = DisksWanted {
+        flatten: true,
+        ..DisksWanted::default()
+    };
+    assert_eq!(
+        names(&plan_disks(&loose, &wanted)),
+        ["disk.vhdx", "disk (2).vhdx", "Disk.raw"]
+    );
+}
+
+#[test]
+fn a_number_fits_behind_the_longest_name() {
+    let mut names = Names::default();
+    let long = format!("{}.vhdx", "数".repeat(83));
+    assert_eq!(names.take(&long), long);
+    let second = names.take(&long);
+    assert!(
+        second.len() <= 255 && second.ends_with(" (2).vhdx"),
+        "{second}"
+    );
+}
