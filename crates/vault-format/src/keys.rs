@@ -254,9 +254,20 @@ impl VaultKeys {
         })
     }
 
+    pub(crate) fn need_data(&self, what: &'static str) -> Result<&Secret> {
+        self.data_private.as_ref().ok_or(Error::NoKey {
+            what,
+            needs: "the private data key",
+        })
+    }
+
     /// The public half of the authority's key, which certifies writers.
     pub fn authority_public(&self) -> WriterPublic {
         WriterPublic(self.authority_public)
+    }
+
+    pub(crate) fn authority(&self, what: &'static str) -> Result<WriterKey> {
+        Ok(authority(self.need_data(what)?))
     }
 
     /// The id of a chunk with these plain bytes.
@@ -286,6 +297,15 @@ impl VaultKeys {
     /// The key under which an object with this salt seals something for `purpose`.
     pub(crate) fn map_subkey(&self, salt: &[u8; 32], purpose: &str) -> Secret {
         derive(&self.map, salt, &[b"hyperkeep/v1 ", purpose.as_bytes()])
+    }
+
+    /// The message authentication key for `purpose`.
+    pub(crate) fn proof_key(&self, purpose: &str) -> Secret {
+        derive(
+            &self.map,
+            &self.vault.0,
+            &[b"hyperkeep/v1 proof ", purpose.as_bytes()],
+        )
     }
 }
 
@@ -348,7 +368,7 @@ mod tests {
         assert_eq!(host.vault(), keys.vault());
         assert_eq!(host.chunk_id(b"x"), keys.chunk_id(b"x"));
         assert_eq!(host.vm_key("x"), keys.vm_key("x"));
-        assert!(host.data_private.is_none());
+        assert!(host.need_data("reading").is_err() && host.authority("certifying").is_err());
     }
 
     #[test]

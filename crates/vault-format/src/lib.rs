@@ -25,7 +25,9 @@
 
 mod bytes;
 mod crypto;
+mod document;
 
+pub mod description;
 pub mod entropy;
 pub mod error;
 pub mod id;
@@ -36,10 +38,16 @@ pub mod name;
 pub mod pack;
 pub mod payload;
 pub mod prefix;
+pub mod recipient;
+pub mod recovery;
 pub mod secret;
+pub mod slot;
 #[cfg(test)]
 mod testing;
+pub mod writer;
 
+pub use description::Description;
+pub use document::MAX_DOCUMENT_LEN;
 pub use entropy::Entropy;
 pub use error::{Error, Result};
 pub use id::{
@@ -47,4 +55,8 @@ pub use id::{
 };
 pub use keys::{Access, VaultKeys, WriterKey, WriterPublic};
 pub use name::ObjectName;
+pub use recipient::{RecipientPublic, RecipientSecret};
+pub use recovery::RecoveryCode;
 pub use secret::Secret;
+pub use slot::{Argon2Cost, Lock, Slot, Unlock, seal_slot};
+pub use writer::Writer;

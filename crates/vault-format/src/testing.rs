@@ -18,3 +18,14 @@ pub(crate) fn counter(seed: u64) -> impl FnMut(&mut [u8]) {
 pub(crate) fn keys() -> VaultKeys {
     VaultKeys::generate(&mut counter(0))
 }
+
+/// Every variant of `bytes` with one bit flipped (a different one in each byte), and every
+/// prefix.
+pub(crate) fn flips(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let flipped = (0..bytes.len()).map(|i| {
+        let mut bad = bytes.to_vec();
+        bad[i] ^= 1 << (i % 8);
+        bad
+    });
+    flipped.chain((0..bytes.len()).map(|len| bytes[..len].to_vec()))
+}
