@@ -19,19 +19,26 @@ use crate::block::{BlockRead, Geometry};
 pub trait Layer: BlockRead {
     /// What the file says about itself.
     fn info(&self) -> &LayerInfo;
-}
 
-impl<T: Layer + ?Sized> Layer for Box<T> {
-    fn info(&self) -> &LayerInfo {
-        (**self).info()
+    /// What is wrong with the file although it could be opened, in sentences for people.
+    fn findings(&self) -> &[String] {
+        &[]
     }
 }
 
-impl<T: Layer + ?Sized> Layer for Arc<T> {
-    fn info(&self) -> &LayerInfo {
-        (**self).info()
-    }
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<T: Layer + ?Sized> Layer for $pointer {
+            fn info(&self) -> &LayerInfo {
+                (**self).info()
+            }
+            fn findings(&self) -> &[String] {
+                (**self).findings()
+            }
+        }
+    )*};
 }
+forward!(&T, Box<T>, Arc<T>);
 
 /// What one image file says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,18 +9,25 @@
 //! [`log`] turn each structure into values and back. They are pure and share this rule: `decode`
 //! accepts what Microsoft's and other common writers produce, `encode` writes only what the
 //! specification asks for.
+//!
+//! [`VhdxImage`] reads a whole file by them.
 
 pub mod bat;
 pub(crate) mod bytes;
+mod claims;
 mod create;
 pub mod header;
 pub mod identifier;
+mod image;
 pub mod locator;
 pub mod log;
 pub mod metadata;
+mod pages;
 pub mod region;
+mod table;
 
 pub use create::{VhdxLayout, VhdxParams, VhdxWriter};
+pub use image::{VhdxImage, identity};
 
 /// 1 MiB: what regions, blocks and the log are aligned to.
 pub const MIB: u64 = 1 << 20;

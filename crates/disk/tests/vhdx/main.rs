@@ -1,0 +1,4 @@
+//! The VHDX reader against tools and files that are not ours, a model, and damage.
+
+mod compare;
+mod samples;
