@@ -4,3 +4,4 @@ pub mod corpus;
 pub mod crash;
 pub mod ops;
 pub mod vhd;
+pub mod vm;

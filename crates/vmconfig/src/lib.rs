@@ -22,6 +22,7 @@ pub mod io;
 pub mod model;
 pub mod rewrite;
 pub mod tree;
+pub mod vmgs;
 pub mod xml;
 
 pub use io::ReadAt;
