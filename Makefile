@@ -1,6 +1,6 @@
 # What there is to do here; each line of work is a script that can be called by itself.
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint windows fuzz-short nightly
+.PHONY: help setup test lint bench windows fuzz-short nightly
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -13,6 +13,9 @@ test: ## all tests of all crates
 
 lint: ## formatting, clippy, documents, dependencies, and the project's own rules
 	scripts/lint.sh
+
+bench: ## Hyperkeep beside its peers: 40 GB of disk, about an hour
+	scripts/bench/run.sh
 
 windows: ## build for Windows, and run the tests under Wine
 	scripts/setup-tools.sh windows

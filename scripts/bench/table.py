@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Prints the tables of docs/benchmarks.md from the results of measure.py and big_disk.py.
+
+  table.py RESULTS.json"""
+
+import json
+import sys
+
+STEPS = ["vm-a.d1", "vm-b.d1", "vm-c.d1", "vm-a.d2", "vm-c.d2", "vm-a.d3", "vm-c.d3"]
+
+
+def row(*cells):
+    print("| " + " | ".join(str(cell) for cell in cells) + " |")
+
+
+def head(*cells):
+    row(*cells)
+    print("|---|" + "---:|" * (len(cells) - 1))
+
+
+def main():
+    with open(sys.argv[1]) as file:
+        results = json.load(file)
+    machine = results.pop("machine", {})
+    big = results.pop("big-disk", {})
+    baselines = results.pop("baselines", {})
+    tools = {name: result["steps"] for name, result in results.items()}
+    print(f"Machine: {machine.get('cores')} cores, Linux {machine.get('kernel')}, {machine.get('date')}.\n")
+    for name, result in results.items():
+        print(f"- {name}: {result['version'].splitlines()[0]}" + ("" if "restore_equal" not in result else f"; restored image equal: {'yes' if result['restore_equal'] else 'NO'}"))
+
+    print("\nCPU seconds / wall seconds\n")
+    keys = [*STEPS, "list", "check", "restore"]
+    head("tool", *keys)
+    for name, steps in tools.items():
+        row(name, *(f"{steps[k]['cpu']:.1f} / {steps[k]['wall']:.1f}" if k in steps else "" for k in keys))
+
+    print("\nRepository in MiB after each step\n")
+    head("tool", *STEPS)
+    for name, steps in tools.items():
+        row(name, *(f"{steps[k]['repo'] / 2**20:.0f}" if k in steps else "" for k in STEPS))
+
+    print("\nPeak memory in MiB of the largest process\n")
+    head("tool", "backup", "check", "restore")
+    for name, steps in tools.items():
+        row(name, max(steps[k]["rss_mib"] for k in STEPS if k in steps), *(steps[k]["rss_mib"] if k in steps else "" for k in ("check", "restore")))
+
+    print("\nRatios in this run\n")
+    head("what", "value")
+    cpu = {name: sum(steps[k]["cpu"] for k in STEPS if k in steps) for name, steps in tools.items()}
+    for ours, bare in (("hyperkeep", "bare"), ("hyperkeep-ranges", "bare-ranges")):
+        for other in (bare, "restic", "rustic", "borg"):
+            if ours in cpu and other in cpu:
+                row(f"CPU of the 7 backups, {ours} to {other}", f"{cpu[ours] / cpu[other]:.2f}")
+        for other in ("restic", "rustic", "borg"):
+            if ours in tools and other in tools:
+                row(f"repository after the 7 backups, {ours} to {other}", f"{tools[ours]['vm-c.d3']['repo'] / tools[other]['vm-c.d3']['repo']:.3f}")
+                if "restore" in tools[ours] and "restore" in tools[other]:
+                    row(f"CPU of the restore, {ours} to {other}", f"{tools[ours]['restore']['cpu'] / tools[other]['restore']['cpu']:.2f}")
+
+    if baselines:
+        print("\nPlain programs on vm-a of day 1\n")
+        head("command", "CPU s", "wall s")
+        for title, cost in baselines.items():
+            row(title, cost["cpu"], cost["wall"])
+    if big:
+        print("\nA large sparse disk\n")
+        head("disk", "data", "full: CPU / wall s", "full: MiB", "changed", "incremental: CPU / wall s", "incremental: MiB", "memory full / incremental MiB", "restored equal")
+        for name, b in big.items():
+            full, inc = b["full"], b["incremental"]
+            row(name, f"{b['data_mib']} MiB", f"{full['cpu']:.1f} / {full['wall']:.1f}", f"{full['repo'] / 2**20:.0f}", f"{b['changed_mib']} MiB in {b['changed_ranges']} ranges",
+                f"{inc['cpu']:.1f} / {inc['wall']:.1f}", f"{(inc['repo'] - full['repo']) / 2**20:.0f}", f"{full['rss_mib']} / {inc['rss_mib']}", "yes" if b["equal"] else "NO")
+
+
+main()
