@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::resolve::Tried;
+
 /// Shorthand used throughout the crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -52,6 +54,25 @@ pub enum Error {
         len: u64,
         /// Size of the disk.
         disk_len: u64,
+    },
+
+    /// Layers that do not make a chain.
+    #[error("broken chain: {0}")]
+    BrokenChain(String),
+
+    /// A differencing image's parent is nowhere to be found.
+    #[error(
+        "{child} needs a parent with the identity {identity}, which was not found; put it beside \
+         the child or name its folder; tried: {}",
+        tried.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    ParentMissing {
+        /// Path of the image whose parent is missing.
+        child: String,
+        /// What the parent must have as its identity.
+        identity: String,
+        /// Where it was looked for, and what was there.
+        tried: Vec<Tried>,
     },
 
     /// The caller asked for an image that the format cannot express.

@@ -2,7 +2,7 @@
 //!
 //! A chain of checkpoints is a stack of layers. Each layer is one file; what it does not store is
 //! a [`Hole`](crate::Content::Hole), which reads as zeros here and is looked up in the parent only
-//! by a chain.
+//! by a [`Chain`](crate::chain::Chain).
 //!
 //! [`LayerInfo`] is what a backup keeps beside the contents: from it, and the contents, a writer
 //! makes a file that hypervisors take for the same one. It never holds what merely describes the

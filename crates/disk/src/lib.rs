@@ -7,28 +7,34 @@
 //!
 //! Invariants of the whole crate:
 //!
-//! - Nothing here opens a file by itself except [`mod@file`]; parsing works on any [`ReadAt`].
+//! - Only [`mod@file`] and [`resolve::Folders`] touch the file system; parsing works on any
+//!   [`ReadAt`].
 //! - Every byte of an image is hostile. Parsers answer with [`Error`], never with a panic, and
 //!   never allocate by a number that was not checked first.
 //! - Reading never changes an image, not even one that a crash left dirty.
 //! - No async, no clock, no randomness: identifiers and times are passed in.
 
 pub mod block;
+pub mod chain;
 pub mod error;
 pub mod extent;
 pub mod file;
 pub mod io;
 pub mod layer;
+pub mod open;
 pub mod range;
 pub mod raw;
+pub mod resolve;
 pub mod vhd;
 pub mod vhdx;
 pub mod write;
 
 pub use block::{BlockRead, Geometry};
+pub use chain::Chain;
 pub use error::{Error, Result};
 pub use extent::{Content, Extent};
 pub use io::{MemFile, ReadAt, WriteAt};
 pub use layer::{Format, Layer, LayerInfo, ParentLink};
+pub use open::{OpenAs, open};
 pub use range::{ByteRange, ByteRanges};
 pub use write::{DiskWrite, rebuild};

@@ -4,13 +4,14 @@ use crate::block::{BlockRead, Geometry, check_bounds};
 use crate::error::{Error, Result};
 use crate::extent::{Content, Extent, ExtentList};
 use crate::io::ReadAt;
+use crate::layer::{Format, Layer, LayerInfo};
 use crate::range::ByteRange;
 use crate::raw::AllocationProbe;
 
 /// A raw image open for reading. Its size is the file's length when it was opened.
 pub struct RawDisk<F> {
     file: F,
-    len: u64,
+    info: LayerInfo,
     probe: Option<Box<dyn AllocationProbe>>,
 }
 
@@ -22,7 +23,15 @@ impl<F: ReadAt> RawDisk<F> {
             .map_err(Error::io("asking for the raw image's length"))?;
         Ok(Self {
             file,
-            len,
+            info: LayerInfo {
+                geometry: Geometry {
+                    len,
+                    logical_sector: 512,
+                    physical_sector: 512,
+                },
+                format: Format::Raw,
+                parent: None,
+            },
             probe: None,
         })
     }
@@ -34,24 +43,26 @@ impl<F: ReadAt> RawDisk<F> {
     }
 }
 
+impl<F: ReadAt> Layer for RawDisk<F> {
+    fn info(&self) -> &LayerInfo {
+        &self.info
+    }
+}
+
 impl<F: ReadAt> BlockRead for RawDisk<F> {
     fn geometry(&self) -> Geometry {
-        Geometry {
-            len: self.len,
-            logical_sector: 512,
-            physical_sector: 512,
-        }
+        self.info.geometry
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check_bounds(self.len, offset, buf.len() as u64)?;
+        check_bounds(self.info.geometry.len, offset, buf.len() as u64)?;
         self.file
             .read_exact_at(buf, offset)
             .map_err(Error::io("reading the raw image"))
     }
 
     fn extents(&self, range: ByteRange) -> Result<Vec<Extent>> {
-        check_bounds(self.len, range.start, range.len())?;
+        check_bounds(self.info.geometry.len, range.start, range.len())?;
         let mut list = ExtentList::new();
         let Some(probe) = &self.probe else {
             list.push(range, Content::Data);
