@@ -86,6 +86,9 @@ pub struct PointLayer {
     pub parent: Option<usize>,
     /// Another image named it as its parent.
     pub interior: bool,
+    /// It did not hold still while it was read: parts are from different moments.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moved: bool,
     /// How it was read.
     pub reading: Reading,
     /// What that took.
@@ -124,8 +127,6 @@ pub struct Stats {
     pub read: u64,
     /// Bytes of those that the vault did not have yet.
     pub new: u64,
-    /// Bytes that these take in the vault, compressed and sealed.
-    pub stored: u64,
 }
 
 impl Stats {
@@ -136,7 +137,6 @@ impl Stats {
             data: self.data.saturating_add(other.data),
             read: self.read.saturating_add(other.read),
             new: self.new.saturating_add(other.new),
-            stored: self.stored.saturating_add(other.stored),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod corpus;
 pub mod crash;
+pub mod image;
 pub mod ops;
 pub mod vhd;
 pub mod vm;

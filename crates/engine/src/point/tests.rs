@@ -17,6 +17,7 @@ fn layer(parent: Option<usize>) -> PointLayer {
         },
         parent,
         interior: parent.is_none(),
+        moved: false,
         reading: Reading::Full {
             why: "nothing says what changed".to_owned(),
         },

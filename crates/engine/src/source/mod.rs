@@ -30,6 +30,7 @@
 //!   another point was made in between, no token comes back and the source reads in full.
 //! - Layers are read from several threads at once, mostly ascending.
 
+pub mod folder;
 mod held;
 mod view;
 
@@ -99,10 +100,19 @@ pub trait FrozenVm: Send {
     fn view(&self) -> &FrozenView;
 
     /// Looks, after everything was read, whether something moved meanwhile.
-    fn recheck(&mut self) -> Vec<Finding>;
+    fn recheck(&mut self) -> Vec<Moved>;
 
     /// Ends the frozen state and removes whatever was made for it.
     fn finish(self: Box<Self>, end: End) -> Finished;
+}
+
+/// Something that did not hold still while it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The layer, by its index in [`FrozenView::layers`]; `None` for a file.
+    pub layer: Option<usize>,
+    /// What was seen.
+    pub finding: Finding,
 }
 
 /// How the engine's work on a frozen VM ended.

@@ -9,7 +9,7 @@ impl FrozenVm for Probe {
     fn view(&self) -> &FrozenView {
         unreachable!("these tests look at nothing")
     }
-    fn recheck(&mut self) -> Vec<Finding> {
+    fn recheck(&mut self) -> Vec<Moved> {
         Vec::new()
     }
     fn finish(self: Box<Self>, end: End) -> Finished {

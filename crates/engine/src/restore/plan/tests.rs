@@ -27,6 +27,7 @@ fn layer(path: &str, format: Format, parent: Option<usize>, has_parent: bool) ->
         },
         parent,
         interior: false,
+        moved: false,
         reading: Reading::Full { why: String::new() },
         stats: Stats::default(),
     }
