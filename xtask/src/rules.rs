@@ -67,7 +67,13 @@ pub(crate) const UNSAFE_FILES: &[&str] = &[];
 
 /// Crates whose parsers never touch a file system, clock or network, with the files that may.
 pub(crate) const PURE_CRATES: &[(&str, &[&str])] = &[
-    ("crates/disk/src/", &["crates/disk/src/file.rs"]),
+    (
+        "crates/disk/src/",
+        &[
+            "crates/disk/src/file.rs",
+            "crates/disk/src/resolve/folders.rs",
+        ],
+    ),
     (
         "crates/vmconfig/src/",
         &["crates/vmconfig/src/layout/fs.rs"],

@@ -1,7 +1,7 @@
 //! Whole VM folders: configurations, state files and checkpoints, in the layouts of Hyper-V.
 //!
 //! ```no_run
-//! use testkit::vm::{Layout, Vm};
+//! use hyperkeep_testkit::vm::{Layout, Vm};
 //!
 //! let vm = Vm::generation2("Web server", 1)
 //!     .disk("web_1.avhdx")
