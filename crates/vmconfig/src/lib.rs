@@ -6,6 +6,8 @@
 //! .vmcx ─ hvs ─┐                 ┌─ model::VmConfig   what the VM is, for people and restores
 //!              ├─► tree::Tree ───┤
 //! .xml  ─ xml ─┘                 └─ rewrite           the same tree with other disk paths
+//!
+//! a listing of files ─ layout ─► VMs, their files, disks and checkpoints
 //! ```
 //!
 //! Invariants of the whole crate:
@@ -13,12 +15,14 @@
 //! - Every byte is hostile: parsers answer with typed errors, never with a panic, and never
 //!   allocate by a number that was not checked first.
 //! - Nothing is dropped in silence. What is damaged but readable carries a warning, a device of
-//!   unknown type is listed with its type and name.
-//! - No clock, no randomness, no unsafe.
+//!   unknown type is listed with its type and name, an order that nothing tells is
+//!   [`layout::ParentCheckpoint::Unknown`].
+//! - No clock, no randomness, no unsafe; `std::fs` only in [`layout::fs`].
 //! - A restore changes values of keys that a configuration has ([`rewrite`]) and adds none.
 
 pub mod hvs;
 pub mod io;
+pub mod layout;
 pub mod model;
 pub mod rewrite;
 pub mod tree;

@@ -1,0 +1,193 @@
+//! From the Windows path in a configuration to a file of the listing.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::classify::{join, parent};
+use super::index::{Index, fold};
+use super::{AttachedDisk, DiskGraph, Options, Resolution};
+use crate::model::VmConfig;
+
+/// How a disk was found, the strongest way first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Found {
+    /// In the configuration's own folder.
+    BesideConfiguration,
+    /// In a folder `Virtual Hard Disks` in or beside the configuration's folder.
+    DiskFolder,
+    /// At its absolute path, by a mapping that the caller gave.
+    Mapped,
+    /// By the last two or more parts of its path, which no other file shares.
+    PathEnd,
+    /// By its name, which no other file has.
+    UniqueName,
+}
+
+impl Found {
+    /// Whether the place itself ties the file to this VM, rather than its name only.
+    fn is_strong(self) -> bool {
+        self <= Found::Mapped
+    }
+}
+
+/// Finds the files of a configuration's virtual disks.
+pub(super) fn attached(
+    config_path: &str,
+    config: &VmConfig,
+    index: &Index<'_>,
+    options: &Options,
+) -> Vec<AttachedDisk> {
+    let disks = config.virtual_disks();
+    disks
+        .map(|(location, configured)| AttachedDisk {
+            location,
+            configured: configured.to_owned(),
+            file: resolve(parent(config_path), configured, index, options),
+            chain: None,
+        })
+        .collect()
+}
+
+fn resolve(folder: &str, configured: &str, index: &Index<'_>, options: &Options) -> Resolution {
+    let parts: Vec<&str> = configured
+        .split(['\\', '/'])
+        .filter(|part| !part.is_empty())
+        .collect();
+    let Some(&name) = parts.last() else {
+        return Resolution::Missing;
+    };
+    let disks = "Virtual Hard Disks";
+    let mut places = vec![
+        (Found::BesideConfiguration, join(folder, name)),
+        (Found::DiskFolder, join(folder, &format!("{disks}/{name}"))),
+    ];
+    if !folder.is_empty() {
+        places.push((
+            Found::DiskFolder,
+            join(parent(folder), &format!("{disks}/{name}")),
+        ));
+    }
+    for (windows, here) in &options.mounts {
+        if let Some(rest) = below(windows, configured) {
+            places.push((Found::Mapped, join(here.trim_matches('/'), &rest)));
+        }
+    }
+    for (by, place) in places {
+        match index.at(&place).as_slice() {
+            [] => {}
+            [path] => {
+                return Resolution::Found {
+                    path: (*path).to_owned(),
+                    by,
+                };
+            }
+            several => return ambiguous(several),
+        }
+    }
+    let named = index.named(name);
+    let shared = |path: &str| {
+        let here = path.rsplit('/').map(fold);
+        here.zip(parts.iter().rev().map(|part| fold(part)))
+            .take_while(|(a, b)| a == b)
+            .count()
+    };
+    let best = named.iter().map(|path| shared(path)).max().unwrap_or(0);
+    let nearest: Vec<&str> = named
+        .iter()
+        .copied()
+        .filter(|path| shared(path) == best)
+        .collect();
+    match nearest.as_slice() {
+        [] => Resolution::Missing,
+        [path] if best >= 2 => Resolution::Found {
+            path: (*path).to_owned(),
+            by: Found::PathEnd,
+        },
+        [path] if named.len() == 1 => Resolution::Found {
+            path: (*path).to_owned(),
+            by: Found::UniqueName,
+        },
+        _ => ambiguous(named),
+    }
+}
+
+fn ambiguous(paths: &[&str]) -> Resolution {
+    Resolution::Ambiguous {
+        candidates: paths.iter().map(|path| (*path).to_owned()).collect(),
+    }
+}
+
+/// The rest of a Windows path below a folder, with `/`.
+fn below(folder: &str, path: &str) -> Option<String> {
+    let normal = |text: &str| text.replace('/', "\\");
+    let folder = normal(folder);
+    let folder = folder.trim_end_matches('\\');
+    let path = normal(path);
+    // Compared part by part, so that folding cannot shift what is cut off.
+    let mut rest = path.split('\\');
+    for part in folder.split('\\') {
+        if fold(rest.next()?) != fold(part) {
+            return None;
+        }
+    }
+    let rest: Vec<&str> = rest.collect();
+    (!rest.is_empty()).then(|| rest.join("/"))
+}
+
+/// One configuration's disks, with what tells its VM from another.
+pub(super) struct Claim<'a> {
+    /// The VM: its checkpoints have the same number.
+    pub(super) owner: usize,
+    pub(super) disks: &'a mut Vec<AttachedDisk>,
+}
+
+/// Takes back what was found by name only where another VM has a better claim, or an equal one:
+/// a missing disk must not be replaced by another VM's disk of the same name.
+pub(super) fn settle(claims: &mut [Claim<'_>]) {
+    // Who claims a file most strongly.
+    let mut best = BTreeMap::<String, Vec<(Found, usize)>>::new();
+    for claim in claims.iter() {
+        for disk in claim.disks.iter() {
+            if let Resolution::Found { path, by } = &disk.file {
+                best.entry(path.clone())
+                    .or_default()
+                    .push((*by, claim.owner));
+            }
+        }
+    }
+    for claim in claims {
+        for disk in claim.disks.iter_mut() {
+            let Resolution::Found { path, by } = &disk.file else {
+                continue;
+            };
+            let others = best.get(path).into_iter().flatten();
+            let mut others = others.filter(|(_, owner)| *owner != claim.owner).peekable();
+            if by.is_strong() || others.peek().is_none() {
+                continue;
+            }
+            let ours = best.get(path).into_iter().flatten();
+            let ours = ours
+                .filter(|(_, owner)| *owner == claim.owner)
+                .map(|(by, _)| *by)
+                .min();
+            let theirs = others.map(|(by, _)| *by).min();
+            // A sibling configuration of this VM may hold the file by its place.
+            disk.file = match (ours, theirs) {
+                (Some(ours), Some(theirs)) if ours < theirs => continue,
+                (Some(ours), Some(theirs)) if ours == theirs => Resolution::Ambiguous {
+                    candidates: vec![path.clone()],
+                },
+                _ => Resolution::Missing,
+            };
+        }
+    }
+}
+
+/// Adds the chains of all files that were found.
+pub(super) fn add_chains(disks: &mut [AttachedDisk], graph: &DiskGraph) {
+    for disk in disks {
+        disk.chain = disk.file.path().map(|path| graph.chain(path));
+    }
+}

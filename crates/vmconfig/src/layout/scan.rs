@@ -1,0 +1,545 @@
+//! Putting it together: from a folder to an inventory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::classify::{self, Role, is_disk, join, parent, stem};
+use super::configs::{self, Config};
+use super::disks::{self, Claim};
+use super::graph::{ChainEnd, DiskGraph};
+use super::index::{Index, fold};
+use super::listing::{FileItem, Folder};
+use super::order;
+use super::*;
+use crate::model::Kind;
+
+/// What the caller knows that the folder does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Windows folders or volumes (`D:`, `C:\ClusterStorage\Volume1`, `\\server\share`) and the
+    /// folders of the listing that hold what is below them (empty for the top).
+    pub mounts: Vec<(String, String)>,
+}
+
+/// Looks through a folder.
+///
+/// `graph` tells the parents of the disks in it; make it with [`is_disk`] over the listing.
+pub fn inventory(folder: &dyn Folder, graph: &DiskGraph, options: &Options) -> Inventory {
+    let files = folder.files();
+    let index = Index::new(files);
+    let mut scan = Scan {
+        folder,
+        files: Files::new(files),
+        inventory: Inventory::default(),
+    };
+    let mut checkpoints = Vec::new();
+    for file in files {
+        match configs::read(folder, file) {
+            Config::Not => {}
+            Config::Unreadable(error) => scan.unreadable(file, error),
+            Config::Read(config) => {
+                let disks = disks::attached(&file.path, &config, &index, options);
+                match config.kind {
+                    Kind::Machine => scan.machine(file, *config, disks),
+                    Kind::Checkpoint => checkpoints.push(scan.checkpoint(file, *config, disks)),
+                }
+            }
+        }
+    }
+    let owners: Vec<Option<usize>> = checkpoints
+        .iter()
+        .map(|c| owner(c, &scan.inventory.machines, graph))
+        .collect();
+    scan.settle(&mut checkpoints, &owners);
+    for (checkpoint, owner) in checkpoints.into_iter().zip(owners) {
+        match owner.and_then(|at| scan.inventory.machines.get_mut(at)) {
+            Some(machine) => machine.checkpoints.push(checkpoint),
+            None => scan.orphan(checkpoint, graph),
+        }
+    }
+    scan.finish(graph)
+}
+
+struct Scan<'a> {
+    folder: &'a dyn Folder,
+    files: Files<'a>,
+    inventory: Inventory,
+}
+
+impl Scan<'_> {
+    fn unreadable(&mut self, file: &FileItem, error: String) {
+        let path = file.path.clone();
+        let finding = Finding::UnreadableConfig {
+            path: path.clone(),
+            error: error.clone(),
+        };
+        self.inventory.findings.push(finding);
+        let files = self.files.claim_state(file);
+        let id = configs::file_id(&path);
+        self.inventory.unreadable.push(Unreadable {
+            path,
+            id,
+            error,
+            files,
+        });
+    }
+
+    fn machine(&mut self, file: &FileItem, config: VmConfig, disks: Vec<AttachedDisk>) {
+        let files = self.files.claim_state(file);
+        self.inventory.machines.push(Machine {
+            path: file.path.clone(),
+            saved: self.saved(&files, &config),
+            config,
+            files,
+            disks,
+            checkpoints: Vec::new(),
+            parent: ParentCheckpoint::None,
+            findings: Vec::new(),
+        });
+    }
+
+    fn checkpoint(
+        &mut self,
+        file: &FileItem,
+        config: VmConfig,
+        disks: Vec<AttachedDisk>,
+    ) -> Checkpoint {
+        let files = self.files.claim_state(file);
+        Checkpoint {
+            path: file.path.clone(),
+            saved: self.saved(&files, &config),
+            config,
+            files,
+            disks,
+            parent: ParentCheckpoint::None,
+        }
+    }
+
+    fn saved(&self, files: &[OwnedFile], config: &VmConfig) -> Option<bool> {
+        let old = files
+            .iter()
+            .any(|f| matches!(f.role, Role::Memory | Role::DeviceState) && f.len > 0);
+        if old {
+            return Some(true);
+        }
+        let mut runtime = files
+            .iter()
+            .filter(|f| f.role == Role::RuntimeState)
+            .peekable();
+        if runtime.peek().is_none() {
+            return Some(config.saved_state.is_some());
+        }
+        let read = runtime.map(|file| configs::has_memory(self.folder, &file.path));
+        let read: Vec<Option<bool>> = read.collect();
+        match read.contains(&Some(true)) {
+            true => Some(true),
+            false if read.contains(&None) => None,
+            false => Some(false),
+        }
+    }
+
+    /// Lets VMs settle who has which disk.
+    fn settle(&mut self, checkpoints: &mut [Checkpoint], owners: &[Option<usize>]) {
+        let machines = self.inventory.machines.iter_mut();
+        let mut claims: Vec<Claim<'_>> = machines
+            .enumerate()
+            .map(|(owner, machine)| Claim {
+                owner,
+                disks: &mut machine.disks,
+            })
+            .collect();
+        let nobody = claims.len();
+        for (at, (checkpoint, owner)) in checkpoints.iter_mut().zip(owners).enumerate() {
+            let owner = owner.unwrap_or(nobody + at);
+            claims.push(Claim {
+                owner,
+                disks: &mut checkpoint.disks,
+            });
+        }
+        disks::settle(&mut claims);
+    }
+
+    fn orphan(&mut self, mut checkpoint: Checkpoint, graph: &DiskGraph) {
+        let path = checkpoint.path.clone();
+        self.inventory
+            .findings
+            .push(Finding::OrphanCheckpoint { path });
+        disks::add_chains(&mut checkpoint.disks, graph);
+        let mut config = Some(Box::new(checkpoint.config));
+        for file in checkpoint.files {
+            let config = (file.path == checkpoint.path)
+                .then(|| config.take())
+                .flatten();
+            let OwnedFile { path, len, role } = file;
+            self.inventory.orphans.push(Orphan {
+                path,
+                len,
+                role,
+                config,
+            });
+        }
+    }
+
+    fn finish(mut self, graph: &DiskGraph) -> Inventory {
+        self.claim_strays();
+        let mut disks_of = BTreeMap::<String, usize>::new();
+        for (at, machine) in self.inventory.machines.iter_mut().enumerate() {
+            disks::add_chains(&mut machine.disks, graph);
+            for checkpoint in &mut machine.checkpoints {
+                disks::add_chains(&mut checkpoint.disks, graph);
+            }
+            machine
+                .checkpoints
+                .sort_by(|a, b| (a.config.created, &a.path).cmp(&(b.config.created, &b.path)));
+            let hints = &machine.config.parent_hints;
+            machine.parent = match machine.checkpoints.is_empty() {
+                true => ParentCheckpoint::None,
+                false => order::set_parents(&mut machine.checkpoints, &machine.disks, hints),
+            };
+            disk_findings(machine);
+            let mut layers = BTreeSet::new();
+            let below = machine
+                .checkpoints
+                .iter()
+                .flat_map(|checkpoint| &checkpoint.disks);
+            for chain in machine
+                .disks
+                .iter()
+                .chain(below)
+                .filter_map(|d| d.chain.as_ref())
+            {
+                layers.extend(chain.layers.iter().cloned());
+            }
+            for layer in layers {
+                self.files.claim_disk(&layer, &mut machine.files);
+                disks_of.entry(layer).or_insert(at);
+            }
+        }
+        self.loose_disks(graph, &disks_of);
+        self.duplicates();
+        let Scan {
+            files,
+            mut inventory,
+            ..
+        } = self;
+        for file in files.unclaimed() {
+            let FileItem { path, len } = file.clone();
+            match classify::role(&path) {
+                // Of configuration endings, only what is none is left here.
+                None | Some(Role::Configuration) => inventory.other.push(path),
+                // These endings are common: only files named like a VM's are missed.
+                Some(Role::Memory | Role::DeviceState) if configs::file_id(&path).is_none() => {
+                    inventory.other.push(path);
+                }
+                Some(role) => inventory.orphans.push(Orphan {
+                    path,
+                    len,
+                    role,
+                    config: None,
+                }),
+            }
+        }
+        inventory
+    }
+
+    /// Gives state files that lie elsewhere to the one configuration whose id they are named by.
+    fn claim_strays(&mut self) {
+        let mut owners = BTreeMap::<Uuid, Vec<&mut Vec<OwnedFile>>>::new();
+        for machine in &mut self.inventory.machines {
+            for checkpoint in &mut machine.checkpoints {
+                if let Some(id) = checkpoint.config.id {
+                    owners.entry(id).or_default().push(&mut checkpoint.files);
+                }
+            }
+            if let Some(id) = machine.config.id {
+                owners.entry(id).or_default().push(&mut machine.files);
+            }
+        }
+        let strays: Vec<FileItem> = self.files.unclaimed().cloned().collect();
+        for file in strays {
+            let role = classify::role(&file.path).filter(|role| *role != Role::Configuration);
+            let (Some(role), Some(id)) = (role, configs::file_id(&file.path)) else {
+                continue;
+            };
+            if let Some([owner]) = owners.get_mut(&id).map(Vec::as_mut_slice) {
+                self.files.claim(&file.path);
+                owner.push(OwnedFile {
+                    path: file.path,
+                    len: file.len,
+                    role,
+                });
+            }
+        }
+    }
+
+    fn loose_disks(&mut self, graph: &DiskGraph, disks_of: &BTreeMap<String, usize>) {
+        let loose: Vec<FileItem> = self
+            .files
+            .unclaimed()
+            .filter(|file| is_disk(&file.path))
+            .cloned()
+            .collect();
+        let chains: Vec<Chain> = loose.iter().map(|file| graph.chain(&file.path)).collect();
+        let parents: BTreeSet<&String> = chains
+            .iter()
+            .filter(|chain| chain.end != ChainEnd::Cycle)
+            .flat_map(|chain| chain.layers.iter().skip(1))
+            .collect();
+        let mut companions = Vec::new();
+        for (file, chain) in loose.iter().zip(&chains) {
+            self.files.claim_disk(&file.path, &mut companions);
+            let machine = chain.layers.iter().find_map(|layer| disks_of.get(layer));
+            if let Some(machine) = machine.and_then(|at| self.inventory.machines.get_mut(*at)) {
+                let (disk, path) = (file.path.clone(), machine.path.clone());
+                let finding = Finding::UnreferencedDifference {
+                    disk,
+                    machine: path,
+                };
+                machine.findings.push(finding);
+            }
+            if !parents.contains(&file.path) {
+                let FileItem { path, len } = file.clone();
+                self.inventory.findings.extend(chain_finding(chain));
+                self.inventory.loose.push(LooseDisk {
+                    path,
+                    len,
+                    chain: chain.clone(),
+                });
+            }
+        }
+        // Change tracking of a loose disk is of no use to anyone.
+        self.inventory
+            .other
+            .extend(companions.into_iter().map(|file| file.path));
+    }
+
+    fn duplicates(&mut self) {
+        let mut configs = BTreeMap::<Uuid, Vec<String>>::new();
+        for machine in &self.inventory.machines {
+            if let Some(id) = machine.config.id {
+                configs.entry(id).or_default().push(machine.path.clone());
+            }
+        }
+        for (id, configs) in configs.into_iter().filter(|(_, configs)| configs.len() > 1) {
+            self.inventory
+                .findings
+                .push(Finding::DuplicateId { id, configs });
+        }
+    }
+}
+
+/// The VM of a checkpoint: the one with its logical id, and of several, as with a copy beside its
+/// original, the nearest; failing that, the one VM that stands on the checkpoint's disks.
+fn owner(checkpoint: &Checkpoint, machines: &[Machine], graph: &DiskGraph) -> Option<usize> {
+    let id = checkpoint.config.logical_id;
+    let by_id: Vec<usize> = (0..machines.len())
+        .filter(|&at| {
+            let config = machines.get(at).map(|machine| &machine.config);
+            id.is_some() && config.is_some_and(|c| c.id == id || c.logical_id == id)
+        })
+        .collect();
+    if !by_id.is_empty() {
+        let shared = |at: usize| machines.get(at).map(|m| common(&m.path, &checkpoint.path));
+        let nearest = by_id.iter().map(|&at| shared(at)).max()?;
+        return one(by_id.into_iter().filter(|&at| shared(at) == nearest));
+    }
+    let frozen: BTreeSet<&str> = checkpoint
+        .disks
+        .iter()
+        .filter_map(|disk| disk.file.path())
+        .collect();
+    one((0..machines.len()).filter(|&at| {
+        let disks = machines
+            .get(at)
+            .map(|machine| machine.disks.as_slice())
+            .unwrap_or_default();
+        let chains = disks
+            .iter()
+            .filter_map(|disk| Some(graph.chain(disk.file.path()?)));
+        chains
+            .into_iter()
+            .any(|c| c.layers.iter().any(|layer| frozen.contains(layer.as_str())))
+    }))
+}
+
+fn one(mut found: impl Iterator<Item = usize>) -> Option<usize> {
+    match (found.next(), found.next()) {
+        (Some(at), None) => Some(at),
+        _ => None,
+    }
+}
+
+/// Number of folders that two paths share from the top.
+fn common(a: &str, b: &str) -> usize {
+    parent(a)
+        .split('/')
+        .zip(parent(b).split('/'))
+        .take_while(|(a, b)| a == b)
+        .count()
+}
+
+fn disk_findings(machine: &mut Machine) {
+    let mut findings = Vec::new();
+    let own = (&machine.path, &machine.disks);
+    let all = std::iter::once(own).chain(machine.checkpoints.iter().map(|c| (&c.path, &c.disks)));
+    for (config, disks) in all {
+        for disk in disks {
+            let (config, location) = (config.clone(), disk.location);
+            let configured = disk.configured.clone();
+            match &disk.file {
+                Resolution::Found { .. } => {
+                    findings.extend(disk.chain.as_ref().and_then(chain_finding));
+                }
+                Resolution::Missing => {
+                    findings.push(Finding::MissingDisk {
+                        config,
+                        location,
+                        configured,
+                    });
+                }
+                Resolution::Ambiguous { candidates } => {
+                    let candidates = candidates.clone();
+                    let finding = Finding::AmbiguousDisk {
+                        config,
+                        location,
+                        configured,
+                        candidates,
+                    };
+                    findings.push(finding);
+                }
+            }
+        }
+    }
+    for finding in findings {
+        if !machine.findings.contains(&finding) {
+            machine.findings.push(finding);
+        }
+    }
+}
+
+fn chain_finding(chain: &Chain) -> Option<Finding> {
+    let disk = chain.layers.last()?.clone();
+    match &chain.end {
+        ChainEnd::Base => None,
+        ChainEnd::ParentMissing { expected } => Some(Finding::BrokenChain {
+            disk,
+            expected: expected.clone(),
+        }),
+        ChainEnd::NotExamined => Some(Finding::BrokenChain {
+            disk,
+            expected: String::new(),
+        }),
+        ChainEnd::Cycle => Some(Finding::CyclicChain { disk }),
+    }
+}
+
+/// The listing, and which of it is spoken for.
+struct Files<'a> {
+    items: &'a [FileItem],
+    by_path: BTreeMap<&'a str, usize>,
+    /// Files by folded folder and name without ending.
+    by_stem: BTreeMap<(String, String), Vec<usize>>,
+    /// Files by folded folder.
+    by_folder: BTreeMap<String, Vec<usize>>,
+    /// Files by folded path.
+    folded: BTreeMap<String, usize>,
+    claimed: Vec<bool>,
+}
+
+impl<'a> Files<'a> {
+    fn new(items: &'a [FileItem]) -> Self {
+        let mut files = Files {
+            items,
+            by_path: BTreeMap::new(),
+            by_stem: BTreeMap::new(),
+            by_folder: BTreeMap::new(),
+            folded: BTreeMap::new(),
+            claimed: vec![false; items.len()],
+        };
+        for (at, item) in items.iter().enumerate() {
+            let folder = fold(parent(&item.path));
+            files.by_path.insert(&item.path, at);
+            files.folded.insert(fold(&item.path), at);
+            let stem = fold(stem(&item.path));
+            files
+                .by_stem
+                .entry((folder.clone(), stem))
+                .or_default()
+                .push(at);
+            files.by_folder.entry(folder).or_default().push(at);
+        }
+        files
+    }
+
+    fn claim(&mut self, path: &str) {
+        if let Some(claimed) = self
+            .by_path
+            .get(path)
+            .and_then(|at| self.claimed.get_mut(*at))
+        {
+            *claimed = true;
+        }
+    }
+
+    /// Claims a configuration with the state files beside it and in the folder of its name.
+    fn claim_state(&mut self, config: &FileItem) -> Vec<OwnedFile> {
+        let folder = fold(parent(&config.path));
+        let stem = fold(stem(&config.path));
+        let inner = join(&folder, &stem);
+        let beside = self.by_stem.get(&(folder, stem)).into_iter().flatten();
+        let inside = self.by_folder.get(&inner).into_iter().flatten();
+        let near: Vec<usize> = beside.chain(inside).copied().collect();
+        let len = config.len;
+        let role = Role::Configuration;
+        let mut files = vec![OwnedFile {
+            path: config.path.clone(),
+            len,
+            role,
+        }];
+        self.claim(&config.path);
+        for at in near {
+            let (Some(item), Some(claimed)) = (self.items.get(at), self.claimed.get_mut(at)) else {
+                continue;
+            };
+            let role = classify::role(&item.path).filter(|role| *role != Role::Configuration);
+            if let (Some(role), false) = (role, *claimed) {
+                *claimed = true;
+                files.push(OwnedFile {
+                    path: item.path.clone(),
+                    len: item.len,
+                    role,
+                });
+            }
+        }
+        files
+    }
+
+    /// Claims a disk, and gives the change tracking files beside it to `files`.
+    fn claim_disk(&mut self, disk: &str, files: &mut Vec<OwnedFile>) {
+        self.claim(disk);
+        for ending in ["rct", "mrt"] {
+            let at = self.folded.get(&fold(&format!("{disk}.{ending}"))).copied();
+            let item = at.and_then(|at| self.items.get(at));
+            let claimed = at.and_then(|at| self.claimed.get_mut(at));
+            if let (Some(item), Some(claimed @ false)) = (item, claimed) {
+                *claimed = true;
+                let (path, len) = (item.path.clone(), item.len);
+                files.push(OwnedFile {
+                    path,
+                    len,
+                    role: Role::ChangeTracking,
+                });
+            }
+        }
+    }
+
+    fn unclaimed(&self) -> impl Iterator<Item = &'a FileItem> + '_ {
+        let claimed = self.claimed.iter();
+        self.items
+            .iter()
+            .zip(claimed)
+            .filter(|(_, claimed)| !**claimed)
+            .map(|(item, _)| item)
+    }
+}
