@@ -1,0 +1,207 @@
+//! What can go wrong with a vault, to which object, and what to do about it.
+
+use std::io;
+use std::sync::Arc;
+
+use vault_format::{ChunkId, ObjectHash};
+
+/// Shorthand used throughout the crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a vault did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+
+    /// An object of the vault is not what it should be.
+    #[error("{object}: {source}")]
+    Object {
+        /// The object's name in the store, or what was to be made.
+        object: String,
+        /// What is wrong with it.
+        source: vault_format::Error,
+    },
+
+    /// An object's bytes do not have the hash in its name.
+    #[error(
+        "{object} does not hold the bytes that its name tells: it is damaged; restore it from a \
+         copy of the vault, or run a new backup, which stores again what is missing"
+    )]
+    WrongHash {
+        /// The object.
+        object: String,
+    },
+
+    /// A chunk that something refers to is in no pack.
+    #[error(
+        "chunk {id} is in no pack of the vault: a pack is missing; run `check` to see what is \
+         affected"
+    )]
+    ChunkMissing {
+        /// The chunk, or the node of a disk map.
+        id: ChunkId,
+    },
+
+    /// A chunk's stored bytes are not the chunk.
+    #[error("{object}: damaged at chunk {id}: {why}; run `check --read-data` to see all of it")]
+    ChunkDamaged {
+        /// The pack.
+        object: String,
+        /// The chunk, or the node of a disk map.
+        id: ChunkId,
+        /// What is wrong.
+        why: String,
+    },
+
+    /// A disk map contradicts itself or its disk.
+    #[error("disk map: {why}; run `check` to see what is affected")]
+    Map {
+        /// The value and the rule that it breaks.
+        why: String,
+    },
+
+    /// The folder is no vault.
+    #[error("this is no vault: it has no vault.json; check the location, or make one with `init`")]
+    NoVault,
+
+    /// Nothing opens the vault with this secret.
+    #[error("no key slot of the vault opens with this {holder}: check it, or use another one")]
+    WrongSecret {
+        /// The kind of secret.
+        holder: &'static str,
+    },
+
+    /// The restore point is not there.
+    #[error("the vault has no restore point {id}: list them with `points`")]
+    NoSuchPoint {
+        /// What was asked for.
+        id: String,
+    },
+
+    /// A pack that the session leans on went away or changed before the point was complete.
+    #[error(
+        "{object} vanished or changed while this backup leaned on it; no restore point was \
+         made; run the backup again, which stores again what was lost"
+    )]
+    PackVanished {
+        /// The pack.
+        object: String,
+    },
+
+    /// A collection marks packs for removal, and this program does not know how to live with it.
+    #[error(
+        "{object} marks packs for removal: a newer hyperkeep collects this vault; use that one"
+    )]
+    Retiring {
+        /// The marker.
+        object: String,
+    },
+
+    /// An earlier error ended the session.
+    #[error("the session has failed: {0}")]
+    Session(Arc<Error>),
+
+    /// The caller's own source failed.
+    #[error("cannot read the source: {0}")]
+    Source(Box<dyn std::error::Error + Send + Sync>),
+
+    /// The caller asked for something impossible.
+    #[error("invalid request: {0}")]
+    Invalid(String),
+
+    /// The local cache folder failed.
+    #[error("the local cache in {path}: {source}; it may be deleted safely")]
+    Cache {
+        /// The folder or file.
+        path: String,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Adds the object's name to what the format says about its bytes.
+    pub(crate) fn object(name: impl ToString) -> impl FnOnce(vault_format::Error) -> Self {
+        move |source| Self::Object {
+            object: name.to_string(),
+            source,
+        }
+    }
+
+    pub(crate) fn map(why: impl Into<String>) -> Self {
+        Self::Map { why: why.into() }
+    }
+
+    pub(crate) fn invalid(why: impl Into<String>) -> Self {
+        Self::Invalid(why.into())
+    }
+
+    /// Wraps what the caller's source said.
+    pub fn source(e: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Source(e.into())
+    }
+}
+
+/// Something that did not stop the work and that someone should know about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// An index run could not be used; what it told was read from the packs.
+    #[error("{object} could not be used ({why}); its contents were read from the packs again")]
+    IndexRun {
+        /// The run.
+        object: String,
+        /// What was wrong with it.
+        why: String,
+    },
+
+    /// A pack that the index names is not in the store, or has another size.
+    #[error(
+        "{object} is missing or has another size than the index tells; what it held will be stored again"
+    )]
+    PackLost {
+        /// The pack.
+        object: String,
+    },
+
+    /// A pack could not be read; it was left behind by a writer that died, or is damaged.
+    #[error("{object} cannot be used: {why}; run `check`")]
+    PackUnreadable {
+        /// The pack.
+        object: String,
+        /// What is wrong with it.
+        why: String,
+    },
+
+    /// Packs that a writer left behind were taken over.
+    #[error("{packs} packs of unfinished sessions were taken over")]
+    Adopted {
+        /// How many.
+        packs: u64,
+    },
+
+    /// A local cache file could not be used and was made again.
+    #[error("the local cache file {path} was made again: {why}")]
+    Cache {
+        /// The file.
+        path: String,
+        /// What was wrong with it.
+        why: String,
+    },
+
+    /// A restore point in the listing could not be read.
+    #[error("{object} is not readable as a restore point: {why}")]
+    PointUnreadable {
+        /// The object.
+        object: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+pub(crate) fn pack_name(hash: ObjectHash) -> String {
+    vault_format::ObjectName::Pack(hash).to_string()
+}

@@ -1,0 +1,249 @@
+#![allow(clippy::single_range_in_vec_init)] // Lists of ranges, some of which have one.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PAGES: usize = 256;
+const SEGMENT: u32 = 1 << 20;
+
+/// Contents by page: `None` is a hole, 0 zeros, other numbers noise.
+type Pages = Vec<Option<u8>>;
+
+#[derive(Default)]
+struct Chunks(HashMap<ChunkId, Vec<u8>>, usize);
+
+impl Chunks {
+    fn put(&mut self, bytes: &[u8]) -> Result<ChunkId> {
+        let id = ChunkId(*blake3::hash(bytes).as_bytes());
+        if self.0.insert(id, bytes.to_vec()).is_none() {
+            self.1 += bytes.len();
+        }
+        Ok(id)
+    }
+
+    /// The segment as its leaf tells it: bytes where stored, zeros, or nothing.
+    fn read(&self, leaf: &Leaf, len: u32) -> Vec<Option<u8>> {
+        let mut out = Vec::new();
+        for piece in leaf.pieces(0, len) {
+            match piece.target {
+                None => out.extend(std::iter::repeat_n(None, piece.len as usize)),
+                Some(Target::Zero) => out.extend(std::iter::repeat_n(Some(0), piece.len as usize)),
+                Some(Target::Chunk { id, within }) => {
+                    let bytes = &self.0[&id][within as usize..][..piece.len as usize];
+                    out.extend(bytes.iter().map(|b| Some(*b)));
+                }
+            }
+        }
+        out
+    }
+}
+
+fn page(number: u8) -> Vec<u8> {
+    match number {
+        0 => vec![0; PAGE],
+        n => {
+            let mut x = u64::from(n) << 32 | 1;
+            let mut next = || {
+                x ^= x << 13;
+                x ^= x >> 7;
+                x ^= x << 17;
+                x as u8
+            };
+            (0..PAGE).map(|_| next()).collect()
+        }
+    }
+}
+
+fn fill(pages: &Pages, len: u32, range: Range<u32>, buf: &mut SegmentBuf) {
+    let mut at = range.start;
+    assert!(range.end <= len);
+    while at < range.end {
+        let i = at as usize / PAGE;
+        let end = ((i + 1) * PAGE).min(range.end as usize) as u32;
+        let within = at as usize % PAGE;
+        match pages[i] {
+            None => buf.push(Content::Hole, (end - at) as usize),
+            Some(n) => buf.push_data(&page(n)[within..within + (end - at) as usize]),
+        }
+        at = end;
+    }
+}
+
+fn cutter() -> Cutter {
+    Cutter::new(1, 16 << 10, 32 << 10, 128 << 10).unwrap()
+}
+
+fn maker(cutter: &Cutter, kind: MapKind) -> LeafMaker<'_> {
+    LeafMaker {
+        cutter,
+        kind,
+        segment: SEGMENT,
+    }
+}
+
+fn expected(pages: &Pages, len: u32, kind: MapKind) -> Vec<Option<u8>> {
+    let mut out = Vec::new();
+    for p in pages {
+        match p {
+            None if kind == MapKind::Difference => out.extend(std::iter::repeat_n(None, PAGE)),
+            None => out.extend(std::iter::repeat_n(Some(0), PAGE)),
+            Some(n) => out.extend(page(*n).into_iter().map(Some)),
+        }
+    }
+    out.truncate(len as usize);
+    out
+}
+
+fn told(read: Vec<Option<u8>>, kind: MapKind) -> Vec<Option<u8>> {
+    match kind {
+        MapKind::Difference => read,
+        _ => read.into_iter().map(|b| Some(b.unwrap_or(0))).collect(),
+    }
+}
+
+fn content() -> impl Strategy<Value = Option<u8>> {
+    prop_oneof![1 => Just(None), 2 => Just(Some(0)), 12 => (1u8..=255).prop_map(Some)]
+}
+
+fn runs() -> impl Strategy<Value = Pages> {
+    prop::collection::vec((content(), 1usize..40, any::<bool>()), 8..40).prop_map(|runs| {
+        let mut pages = Pages::new();
+        for (c, n, same) in runs {
+            for i in 0..n {
+                pages.push(match c {
+                    Some(x) if x > 0 && !same => Some((x as usize + i * 7) as u8 | 1),
+                    other => other,
+                });
+            }
+        }
+        pages.resize(PAGES, None);
+        pages
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn changed_equals_read_again(
+        old in runs(),
+        edits in prop::collection::vec((0usize..PAGES, 1usize..12, content()), 0..10),
+        slack in prop::collection::vec((0u32..SEGMENT, 1u32..70_000), 0..4),
+        kind in prop_oneof![Just(MapKind::Disk), Just(MapKind::Difference)],
+        cut_off in 0u32..PAGE as u32,
+        twice in any::<bool>(),
+    ) {
+        let cutter = cutter();
+        let maker = maker(&cutter, kind);
+        let mut chunks = Chunks::default();
+        let len = SEGMENT - cut_off;
+        let mut buf = SegmentBuf::new();
+        fill(&old, len, 0..len, &mut buf);
+        let mut base = maker.whole(&buf, &mut |b| chunks.put(b)).unwrap();
+        prop_assert_eq!(told(chunks.read(&base, len), kind), expected(&old, len, kind));
+
+        let mut new = old;
+        for round in 0..1 + usize::from(twice) {
+            let mut changed: Vec<_> = slack.iter().map(|(at, n)| *at..at.saturating_add(*n)).collect();
+            for (at, n, content) in edits.iter().skip(round) {
+                let end = (at + n).min(PAGES);
+                new[*at..end].fill(*content);
+                changed.push((at * PAGE) as u32..(end * PAGE) as u32);
+            }
+            let planned = plan(&base, &changed, len);
+            let mut reads = Vec::new();
+            let leaf = maker.changed(&base, &changed, len, &mut buf, &mut |range, buf| {
+                reads.push(range.clone());
+                fill(&new, len, range, buf);
+                Ok(())
+            }, &mut |b| chunks.put(b)).unwrap();
+            prop_assert_eq!(told(chunks.read(&leaf, len), kind), expected(&new, len, kind));
+            // What was planned is read, and nothing twice.
+            let mut seen = vec![0u8; SEGMENT as usize / PAGE];
+            let pages = |r: &Range<u32>| r.start as usize / PAGE..(r.end as usize).div_ceil(PAGE);
+            for r in &reads {
+                seen[pages(r)].iter_mut().for_each(|n| *n += 1);
+            }
+            prop_assert!(seen.iter().all(|n| *n <= 1), "{:?}", reads);
+            for r in &planned {
+                prop_assert!(seen[pages(r)].iter().all(|n| *n == 1));
+            }
+            base = leaf;
+        }
+    }
+}
+
+#[test]
+fn a_small_change_reads_and_stores_little() {
+    let cutter = cutter();
+    let maker = maker(&cutter, MapKind::Disk);
+    let mut chunks = Chunks::default();
+    let mut buf = SegmentBuf::new();
+    let noise = |seed: u64| {
+        let mut x = seed * 2 + 1;
+        move || {
+            x = x
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (x >> 56) as u8
+        }
+    };
+    let mut next = noise(1);
+    let mut data: Vec<u8> = (0..SEGMENT).map(|_| next()).collect();
+    buf.push_data(&data);
+    let base = maker.whole(&buf, &mut |b| chunks.put(b)).unwrap();
+    let before = chunks.1;
+    assert_eq!(before, SEGMENT as usize);
+    let (mut read_bytes, mut new_bytes, rounds) = (0, 0, 64);
+    for round in 0..rounds {
+        let at = round as usize * (SEGMENT as usize / rounds as usize);
+        let mut next = noise(100 + round);
+        data[at..at + PAGE].fill_with(&mut next);
+        let changed = [at as u32..(at + PAGE) as u32];
+        let stored = chunks.1;
+        let leaf = maker
+            .changed(
+                &base,
+                &changed,
+                SEGMENT,
+                &mut buf,
+                &mut |r, buf| {
+                    read_bytes += r.len();
+                    buf.push_data(&data[r.start as usize..r.end as usize]);
+                    Ok(())
+                },
+                &mut |b| chunks.put(b),
+            )
+            .unwrap();
+        new_bytes += chunks.1 - stored;
+        assert_eq!(
+            leaf.pieces(0, SEGMENT).iter().map(|p| p.len).sum::<u32>(),
+            SEGMENT
+        );
+        data[at..at + PAGE].copy_from_slice(
+            &chunks.read(&base, SEGMENT)[at..at + PAGE]
+                .iter()
+                .map(|b| b.unwrap())
+                .collect::<Vec<_>>(),
+        );
+    }
+    assert!(read_bytes < 64 * (64 << 10), "{read_bytes}");
+    assert!(new_bytes < 64 * (56 << 10), "{new_bytes}");
+}
+
+#[test]
+fn a_source_that_gives_too_little_is_an_error() {
+    let cutter = cutter();
+    let maker = maker(&cutter, MapKind::Disk);
+    let result = maker.changed(
+        &Leaf::default(),
+        &[0..4096],
+        SEGMENT,
+        &mut SegmentBuf::new(),
+        &mut |_, _| Ok(()),
+        &mut |_| Ok(ChunkId([0; 32])),
+    );
+    assert!(matches!(result, Err(Error::Invalid(_))));
+}

@@ -1,0 +1,144 @@
+//! Reading packs: a header once, then directories and chunks by ranged gets.
+
+use std::sync::{Arc, Mutex};
+
+use vault_format::index::PackRef;
+use vault_format::pack::{
+    DirectoryEntry, MAX_PACK_LEN, PackHeader, PackKind, PackOpener, TRAILER_LEN, Trailer,
+};
+use vault_format::payload::Decoder;
+use vault_format::{ChunkId, NodeId, ObjectHash, ObjectName, VaultKeys};
+
+use crate::error::{Error, Result, pack_name};
+use crate::lru::Lru;
+use crate::objects::Objects;
+
+/// Where a chunk lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The pack.
+    pub(crate) pack: PackRef,
+    /// Where the sealed chunk begins in the pack.
+    pub(crate) offset: u32,
+    /// Sealed bytes.
+    pub(crate) stored_len: u32,
+    /// Plain bytes.
+    pub(crate) plain_len: u32,
+}
+
+/// Opens chunks of packs; shared by threads.
+pub(crate) struct Packs {
+    objects: Objects,
+    keys: Arc<VaultKeys>,
+    openers: Lru<ObjectHash, Arc<PackOpener>>,
+    decoders: Mutex<Vec<Decoder>>,
+}
+
+impl Packs {
+    pub(crate) fn new(objects: Objects, keys: Arc<VaultKeys>) -> Self {
+        Self {
+            objects,
+            keys,
+            openers: Lru::new(4096),
+            decoders: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn opener(&self, hash: ObjectHash, len: u64) -> Result<Arc<PackOpener>> {
+        if let Some(opener) = self.openers.get(&hash) {
+            return Ok(opener);
+        }
+        let name = ObjectName::Pack(hash);
+        let mut start = [0; PackHeader::MAX_LEN];
+        let start =
+            &mut start[..PackHeader::MAX_LEN.min(usize::try_from(len).unwrap_or(usize::MAX))];
+        self.objects.get_range(&name, 0, start)?;
+        let opener = Arc::new(PackOpener::new(&self.keys, start).map_err(Error::object(name))?);
+        self.openers.insert(hash, opener.clone(), 1);
+        Ok(opener)
+    }
+
+    /// What a pack of `len` bytes holds, by its own directory.
+    pub(crate) fn directory(
+        &self,
+        hash: ObjectHash,
+        len: u64,
+    ) -> Result<(PackKind, Vec<DirectoryEntry>)> {
+        let name = ObjectName::Pack(hash);
+        let opener = self.opener(hash, len)?;
+        // Most directories fit: about 550 chunks in a pack, 40 bytes each.
+        let guess = len.min(48 << 10);
+        let mut end = vec![0; guess as usize];
+        self.objects.get_range(&name, len - guess, &mut end)?;
+        let trailer = Trailer::decode(&end, len).map_err(Error::object(name))?;
+        let need = u64::from(trailer.directory_len) + TRAILER_LEN as u64;
+        if need > guess {
+            end = vec![0; need as usize];
+            self.objects.get_range(&name, len - need, &mut end)?;
+        }
+        let start = end.len() - need as usize;
+        let sealed = &end[start..start + trailer.directory_len as usize];
+        let directory = opener
+            .directory(&trailer, sealed)
+            .map_err(Error::object(name))?;
+        Ok((opener.header().kind(), directory.into_entries()))
+    }
+
+    /// Fetches bytes of a pack.
+    pub(crate) fn fetch(&self, pack: &PackRef, offset: u32, len: usize) -> Result<Vec<u8>> {
+        if u64::from(offset) + len as u64 > u64::from(pack.len).min(MAX_PACK_LEN) {
+            return Err(Error::map(format!(
+                "{len} bytes at {offset} lie beyond the end of {}",
+                pack_name(pack.hash)
+            )));
+        }
+        let mut sealed = vec![0; len];
+        self.objects
+            .get_range(&ObjectName::Pack(pack.hash), offset.into(), &mut sealed)?;
+        Ok(sealed)
+    }
+
+    /// Opens a chunk or node whose sealed bytes are at hand, and checks that it is the one.
+    pub(crate) fn open(&self, id: &ChunkId, place: &Place, sealed: &[u8]) -> Result<Vec<u8>> {
+        let opener = self.opener(place.pack.hash, place.pack.len.into())?;
+        let damaged = |why: String| Error::ChunkDamaged {
+            object: pack_name(place.pack.hash),
+            id: *id,
+            why,
+        };
+        let mut decoder = self.lock().pop().unwrap_or_default();
+        let plain = opener.chunk(place.offset, sealed, place.plain_len, &mut decoder);
+        self.lock().push(decoder);
+        let plain = match plain {
+            Err(e @ vault_format::Error::NoKey { .. }) => {
+                return Err(Error::object(pack_name(place.pack.hash))(e));
+            }
+            plain => plain.map_err(|e| damaged(e.to_string()))?,
+        };
+        let found = match opener.header().kind() {
+            PackKind::Data => self.keys.chunk_id(&plain),
+            PackKind::Map => self.keys.node_id(&plain).into(),
+        };
+        if found != *id {
+            return Err(damaged("it holds other bytes than its id tells".to_owned()));
+        }
+        Ok(plain)
+    }
+
+    pub(crate) fn chunk(&self, id: &ChunkId, place: &Place) -> Result<Vec<u8>> {
+        let sealed = self.fetch(&place.pack, place.offset, place.stored_len as usize)?;
+        self.open(id, place, &sealed)
+    }
+
+    /// A node of a disk map. A chunk of a disk under a node's id is refused.
+    pub(crate) fn node(&self, id: &NodeId, place: &Place) -> Result<Vec<u8>> {
+        if place.pack.kind != PackKind::Map {
+            return Err(Error::map(format!("node {id} lies in a data pack")));
+        }
+        self.chunk(&(*id).into(), place)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Decoder>> {
+        self.decoders.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}

@@ -1,0 +1,343 @@
+//! Reading a disk or file out of a vault.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use vault_format::map::{Leaf, Root, Target};
+use vault_format::{ChunkId, NodeId};
+
+use crate::disk_writer::Layout;
+use crate::error::{Error, Result};
+use crate::index::Index;
+use crate::lru::Lru;
+use crate::packs::{Packs, Place};
+use crate::segment::{Content, SegmentBuf};
+use crate::tree::Nodes;
+
+/// Chunks of one pack that lie this close are fetched together.
+const GAP: u64 = 128 << 10;
+/// Most bytes fetched at once.
+const FETCH: u64 = 8 << 20;
+
+pub(crate) type ChunkCache = Lru<ChunkId, Arc<Vec<u8>>>;
+
+/// A range of a disk with one kind of content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    /// Where on the disk.
+    pub range: Range<u64>,
+    /// Stored bytes, explicit zeros, or nothing stored.
+    pub content: Content,
+}
+
+/// A disk or file in a vault. Cheap to clone; reads may come from many threads.
+#[derive(Clone)]
+pub struct DiskReader {
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) packs: Arc<Packs>,
+    pub(crate) chunks: Arc<ChunkCache>,
+    root: Root,
+}
+
+impl DiskReader {
+    pub(crate) fn open(
+        nodes: Arc<Nodes>,
+        index: Arc<Index>,
+        packs: Arc<Packs>,
+        chunks: Arc<ChunkCache>,
+        root: &NodeId,
+    ) -> Result<Self> {
+        let root = nodes.root(root)?;
+        Ok(Self {
+            nodes,
+            index,
+            packs,
+            chunks,
+            root,
+        })
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        self.root.len
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.root.len == 0
+    }
+
+    /// Kind, length and sector sizes.
+    pub fn layout(&self) -> Layout {
+        Layout {
+            kind: self.root.kind,
+            len: self.root.len,
+            logical_sector: self.root.logical_sector,
+            physical_sector: self.root.physical_sector,
+        }
+    }
+
+    /// Bytes of a segment; the last one may have less.
+    pub fn segment_size(&self) -> u32 {
+        self.root.segment
+    }
+
+    /// Number of segments.
+    pub fn segments(&self) -> u64 {
+        self.root.segments()
+    }
+
+    /// Bytes of segment `index`.
+    pub fn segment_len(&self, index: u64) -> u32 {
+        self.root.segment_len(index)
+    }
+
+    /// What is stored of `range`: ascending, contiguous, neighbours of one kind joined. Costs
+    /// the nodes of the map, and no chunk. Blank parts of any size cost next to nothing.
+    ///
+    /// # Errors
+    /// When the range does not lie within the disk, or nodes are missing or damaged.
+    pub fn extents(&self, range: Range<u64>) -> Result<Vec<Extent>> {
+        self.check(range.start, range.end.saturating_sub(range.start))?;
+        let mut out: Vec<Extent> = Vec::new();
+        let mut push = |range: Range<u64>, content| match out.last_mut() {
+            _ if range.start >= range.end => {}
+            Some(last) if last.content == content => last.range.end = range.end,
+            _ => out.push(Extent { range, content }),
+        };
+        let mut at = range.start;
+        while at < range.end {
+            let (index, within) = self.segment_at(at);
+            match self.blank_until(index)? {
+                Some(next) => {
+                    let end = next.saturating_mul(self.root.segment.into()).min(range.end);
+                    push(at..end, Content::Hole);
+                    at = end;
+                }
+                None => {
+                    let start = index * u64::from(self.root.segment);
+                    let end = self.segment_len(index);
+                    let last = (range.end - start).min(end.into()) as u32;
+                    for piece in self.leaf(index)?.pieces(within, last) {
+                        let content = match piece.target {
+                            None => Content::Hole,
+                            Some(Target::Zero) => Content::Zero,
+                            Some(Target::Chunk { .. }) => Content::Data,
+                        };
+                        let from = start + u64::from(piece.offset);
+                        push(from..from + u64::from(piece.len), content);
+                    }
+                    at = start + u64::from(last);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Fills `buf` from `offset`. What was not stored reads as zeros; for a difference layer,
+    /// ask [`extents`](Self::extents) where that is.
+    ///
+    /// # Errors
+    /// When the range does not lie within the disk, or anything needed is missing or damaged;
+    /// then the contents of `buf` are unspecified.
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.check(offset, buf.len() as u64)?;
+        let mut at = 0;
+        while at < buf.len() {
+            let (index, within) = self.segment_at(offset + at as u64);
+            let len = ((self.root.segment - within) as usize).min(buf.len() - at);
+            let part = &mut buf[at..at + len];
+            let leaf = self.leaf(index)?;
+            self.fill(&leaf, within, part, true)?;
+            at += len;
+        }
+        Ok(())
+    }
+
+    /// Replaces `buf` by the contents of segment `index`, runs included. For reading a disk in
+    /// order: chunks are fetched many at a time and not kept.
+    pub fn read_segment(&self, index: u64, buf: &mut SegmentBuf) -> Result<()> {
+        let len = self.segment_len(index);
+        buf.clear();
+        let leaf = self.leaf(index)?;
+        for piece in leaf.pieces(0, len) {
+            let content = match piece.target {
+                None => Content::Hole,
+                Some(Target::Zero) => Content::Zero,
+                Some(Target::Chunk { .. }) => Content::Data,
+            };
+            buf.push(content, piece.len as usize);
+        }
+        self.fill(&leaf, 0, buf.bytes_mut(), false)
+    }
+
+    /// A cursor over the bytes, for files.
+    pub fn into_read(self) -> StreamReader {
+        StreamReader {
+            segment: u64::MAX,
+            buf: SegmentBuf::new(),
+            at: 0,
+            disk: self,
+        }
+    }
+
+    fn check(&self, offset: u64, len: u64) -> Result<()> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.root.len => Ok(()),
+            _ => Err(Error::invalid(format!(
+                "{len} bytes at {offset} of a disk of {} bytes",
+                self.root.len
+            ))),
+        }
+    }
+
+    fn segment_at(&self, offset: u64) -> (u64, u32) {
+        let size = u64::from(self.root.segment);
+        (offset / size, (offset % size) as u32)
+    }
+
+    pub(crate) fn leaf(&self, index: u64) -> Result<Leaf> {
+        match self.nodes.descend(&self.root, index, 0)? {
+            Some(id) => self.nodes.leaf(&id),
+            None => Ok(Leaf::default()),
+        }
+    }
+
+    /// If nothing is stored at segment `index`: the first segment behind it of which that is not
+    /// known by the same node.
+    fn blank_until(&self, index: u64) -> Result<Option<u64>> {
+        let Some(mut id) = self.root.top else {
+            return Ok(Some(self.segments()));
+        };
+        let mut height = self.root.height();
+        for place in self.root.path(index) {
+            let inner = self.nodes.inner(&id, height)?;
+            height -= 1;
+            match inner.child(place) {
+                Some(child) => id = child,
+                None => {
+                    let shift = 8 * u32::from(height);
+                    let next = inner
+                        .children()
+                        .iter()
+                        .map(|(p, _)| *p)
+                        .find(|p| *p > place);
+                    let parent = index >> shift >> 8 << 8;
+                    let next = parent + next.map_or(256, u64::from);
+                    return Ok(Some((next << shift).min(self.segments())));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Fills `out` with the segment's bytes from `start` on.
+    fn fill(&self, leaf: &Leaf, start: u32, out: &mut [u8], keep: bool) -> Result<()> {
+        out.fill(0);
+        let end = start + out.len() as u32;
+        let mut wanted: HashMap<ChunkId, Vec<(usize, u32, usize)>> = HashMap::new();
+        for piece in leaf.pieces(start, end) {
+            if let Some(Target::Chunk { id, within }) = piece.target {
+                let to = (piece.offset - start) as usize;
+                wanted
+                    .entry(id)
+                    .or_default()
+                    .push((to, within, piece.len as usize));
+            }
+        }
+        let mut copy = |id: &ChunkId, plain: &[u8]| -> Result<()> {
+            for (to, within, len) in wanted.get(id).into_iter().flatten() {
+                let from = plain.get(*within as usize..).and_then(|p| p.get(..*len));
+                let (Some(from), Some(to)) = (from, out.get_mut(*to..*to + *len)) else {
+                    return Err(Error::map(format!(
+                        "{len} bytes at {within} of chunk {id}, which has {}",
+                        plain.len()
+                    )));
+                };
+                to.copy_from_slice(from);
+            }
+            Ok(())
+        };
+        let mut missing: Vec<(Place, ChunkId)> = Vec::new();
+        for id in wanted.keys() {
+            match self.chunks.get(id) {
+                Some(plain) => copy(id, &plain)?,
+                None => missing.push((self.index.find(id)?, *id)),
+            }
+        }
+        missing.sort_unstable_by_key(|(place, _)| (place.pack.hash, place.offset));
+        let mut rest = &missing[..];
+        while let Some((first, _)) = rest.first() {
+            let mut end = u64::from(first.offset) + u64::from(first.stored_len);
+            let mut count = 1;
+            for (place, _) in &rest[1..] {
+                let next = u64::from(place.offset) + u64::from(place.stored_len);
+                let near = place.pack == first.pack
+                    && u64::from(place.offset) <= end + GAP
+                    && next - u64::from(first.offset) <= FETCH;
+                if !near {
+                    break;
+                }
+                end = end.max(next);
+                count += 1;
+            }
+            let len = (end - u64::from(first.offset)) as usize;
+            let sealed = self.packs.fetch(&first.pack, first.offset, len)?;
+            for (place, id) in &rest[..count] {
+                let at = (place.offset - first.offset) as usize;
+                let sealed = sealed
+                    .get(at..at + place.stored_len as usize)
+                    .ok_or_else(|| Error::map("a chunk lies beyond what was fetched"))?;
+                let plain = self.packs.open(id, place, sealed)?;
+                copy(id, &plain)?;
+                if keep {
+                    let size = plain.len() + 200;
+                    self.chunks.insert(*id, Arc::new(plain), size);
+                }
+            }
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for DiskReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DiskReader")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads a file in the vault from front to back.
+#[derive(Debug)]
+pub struct StreamReader {
+    disk: DiskReader,
+    segment: u64,
+    buf: SegmentBuf,
+    at: u64,
+}
+
+impl io::Read for StreamReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.at >= self.disk.len() || out.is_empty() {
+            return Ok(0);
+        }
+        let (index, within) = self.disk.segment_at(self.at);
+        if index != self.segment {
+            self.segment = u64::MAX;
+            self.disk
+                .read_segment(index, &mut self.buf)
+                .map_err(io::Error::other)?;
+            self.segment = index;
+        }
+        let rest = self.buf.bytes().get(within as usize..).unwrap_or_default();
+        let len = rest.len().min(out.len());
+        out[..len].copy_from_slice(&rest[..len]);
+        self.at += len as u64;
+        Ok(len)
+    }
+}
