@@ -67,6 +67,8 @@ pub enum Code {
     Cancelled,
     /// The VM failed as a whole.
     Failed,
+    /// A kind that a later version of this program writes.
+    Other,
 }
 
 impl Code {
@@ -88,6 +90,7 @@ impl Code {
             Self::CleanupFailed => "cleanup-failed",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
+            Self::Other => "other",
         }
     }
 }

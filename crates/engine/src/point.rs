@@ -1,9 +1,10 @@
-//! What a restore point says about its VM, as the document that is sealed into it.
+//! What a restore point says about its VM.
 //!
-//! The vault keeps, besides each layer's map, one document for the engine: this one, as JSON. It is
-//! what `show` shows and what a restore needs to make files again; it never decides what the bytes
-//! are. Unknown fields are left alone, so that a later version may add some; a later version whose
-//! document must not be read by this one raises [`VERSION`].
+//! [`Details`] is the engine's view of it, complete and checked: every index leads somewhere, and
+//! parents come before their children. [`mod@format`] turns it into the manifest that the vault
+//! seals and back, and computes the *identity* under which the next backup recognises a layer.
+
+pub mod format;
 
 use disk::LayerInfo;
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,6 @@ use uuid::Uuid;
 use crate::finding::Finding;
 use crate::outcome::Outcome;
 use crate::source::{Checkpoint, Consistency, DiskUse, FileRole, MissingLayer, Owner, RelPath};
-
-/// The version of the document that this program writes, and the highest that it reads.
-pub const VERSION: u32 = 1;
 
 /// How much was asked to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -32,10 +30,8 @@ pub enum Level {
 }
 
 /// Everything that a restore point says about its VM, besides the bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Details {
-    /// [`VERSION`] of the program that wrote it.
-    pub version: u32,
     /// The VM's id as the source knows it.
     pub vm_id: Uuid,
     /// The VM's name.
@@ -64,6 +60,8 @@ pub struct Details {
     pub uses: Vec<DiskUse>,
     /// The checkpoints.
     pub checkpoints: Vec<Checkpoint>,
+    /// The checkpoint that the VM's present state was made on, where something tells.
+    pub current: Option<Uuid>,
     /// Layers that something needs and that are not in the point.
     pub missing: Vec<MissingLayer>,
     /// What was noticed.
@@ -155,41 +153,6 @@ pub struct PointFile {
 }
 
 impl Details {
-    /// The bytes that are sealed into a point.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, DetailsError> {
-        serde_json::to_vec(self).map_err(DetailsError::Malformed)
-    }
-
-    /// Reads and checks a document: every index of a layer in it is valid, and parents come before
-    /// their children, so that what uses it need not look again.
-    ///
-    /// # Errors
-    /// When it is no such document, or one of a later program.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DetailsError> {
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
-        let Version { version } = serde_json::from_slice(bytes).map_err(DetailsError::Malformed)?;
-        if version > VERSION {
-            return Err(DetailsError::Newer(version));
-        }
-        let details: Self = serde_json::from_slice(bytes).map_err(DetailsError::Malformed)?;
-        for (index, layer) in details.layers.iter().enumerate() {
-            if layer.parent.is_some_and(|parent| parent >= index) {
-                return Err(DetailsError::Inconsistent(
-                    "a layer's parent does not come before it",
-                ));
-            }
-        }
-        if details.uses.iter().any(|u| u.layer >= details.layers.len()) {
-            return Err(DetailsError::Inconsistent(
-                "a disk names a layer that is not there",
-            ));
-        }
-        Ok(details)
-    }
-
     /// The layers of a disk from its topmost down to its base.
     pub fn chain(&self, top: usize) -> Vec<usize> {
         let mut chain = Vec::new();
@@ -208,22 +171,6 @@ impl Details {
             .last()
             .is_some_and(|base| self.layers[*base].info.parent.is_none())
     }
-}
-
-/// Why a document could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum DetailsError {
-    /// No such document.
-    #[error("the point's details are malformed: {0}")]
-    Malformed(serde_json::Error),
-    /// It contradicts itself.
-    #[error("the point's details are inconsistent: {0}")]
-    Inconsistent(&'static str),
-    /// Made by a later program.
-    #[error(
-        "the point's details have version {0}; this program reads up to {VERSION}: use a newer one"
-    )]
-    Newer(u32),
 }
 
 #[cfg(test)]

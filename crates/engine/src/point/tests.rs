@@ -1,6 +1,9 @@
 use disk::{Format, Geometry, LayerInfo};
 
+use super::format::{Identity, from_format, to_format};
 use super::*;
+use crate::finding::{Code, Severity};
+use crate::source::CheckpointParent;
 
 fn layer(parent: Option<usize>) -> PointLayer {
     PointLayer {
@@ -27,7 +30,6 @@ fn layer(parent: Option<usize>) -> PointLayer {
 
 fn details() -> Details {
     Details {
-        version: VERSION,
         vm_id: Uuid::from_u128(7),
         vm_name: "web".to_owned(),
         source: "folder:/srv".to_owned(),
@@ -38,49 +40,88 @@ fn details() -> Details {
         outcome: Outcome::Warning,
         config: None,
         layers: vec![layer(None), layer(Some(0)), layer(Some(1))],
-        files: vec![],
+        files: vec![PointFile {
+            path: RelPath::new("Snapshots/x.vmcx").unwrap(),
+            role: FileRole::Configuration,
+            owner: Owner::Checkpoint(Uuid::from_u128(9)),
+            len: 7,
+        }],
         uses: vec![DiskUse {
             owner: Owner::Checkpoint(Uuid::from_u128(9)),
             slot: "SCSI 0:0".to_owned(),
             layer: 2,
         }],
-        checkpoints: vec![],
-        missing: vec![],
-        findings: vec![],
-        not_covered: vec![],
+        checkpoints: vec![
+            Checkpoint {
+                id: Uuid::from_u128(9),
+                name: "before “it” & 数".to_owned(),
+                time: Some(1_700_000_000),
+                parent: CheckpointParent::Root,
+                config: Some(serde_json::json!({"name": "x"})),
+            },
+            Checkpoint {
+                id: Uuid::from_u128(10),
+                name: String::new(),
+                time: None,
+                parent: CheckpointParent::After(Uuid::from_u128(9)),
+                config: None,
+            },
+            Checkpoint {
+                id: Uuid::from_u128(11),
+                name: String::new(),
+                time: None,
+                parent: CheckpointParent::Unknown,
+                config: None,
+            },
+        ],
+        current: Some(Uuid::from_u128(10)),
+        missing: vec![MissingLayer {
+            name: "gone.vhdx".to_owned(),
+            why: "no such file".to_owned(),
+            needed_by: vec![Owner::Vm],
+        }],
+        findings: vec![Finding::new(Code::DirtyLog, Severity::Partial, "disk", "why").hint("do")],
+        not_covered: vec!["a pass-through disk".to_owned()],
     }
 }
 
 #[test]
-fn a_document_comes_back_as_it_was() {
-    let bytes = details().to_bytes().unwrap();
-    assert_eq!(Details::from_bytes(&bytes).unwrap(), details());
-    assert_eq!(details().chain(2), [2, 1, 0]);
+fn a_manifest_says_all_that_was_put_into_it() {
+    let details = details();
+    let sealed = serde_json::to_value(to_format(&details)).unwrap();
+    let opened: vault_format::point::Details = serde_json::from_value(sealed).unwrap();
+    assert_eq!(from_format(&opened).unwrap(), details);
+    assert_eq!(details.chain(2), [2, 1, 0]);
+    assert!(details.complete(2));
 }
 
 #[test]
-fn a_document_that_would_lead_astray_is_refused() {
+fn a_manifest_that_would_lead_astray_is_refused() {
     for edit in [
-        |d: &mut Details| d.layers[1].parent = Some(1),
-        |d: &mut Details| d.layers[0].parent = Some(2),
-        |d: &mut Details| d.uses[0].layer = 3,
-        |d: &mut Details| d.version = VERSION + 1,
+        |d: &mut vault_format::point::Details| d.layers[1].parent = Some(1),
+        |d: &mut vault_format::point::Details| d.layers[0].parent = Some(2),
+        |d: &mut vault_format::point::Details| d.checkpoints[0].disks[0].head = 3,
+        |d: &mut vault_format::point::Details| d.layers[2].path = "../../etc/passwd".into(),
+        |d: &mut vault_format::point::Details| d.files[0].path = "C:\\x".into(),
+        |d: &mut vault_format::point::Details| d.layers[0].info = serde_json::json!({}),
+        |d: &mut vault_format::point::Details| d.vm.id = "web".into(),
     ] {
-        let mut bad = details();
+        let mut bad = to_format(&details());
         edit(&mut bad);
-        assert!(Details::from_bytes(&bad.to_bytes().unwrap()).is_err());
+        assert!(from_format(&bad).is_err());
     }
-    let text = String::from_utf8(details().to_bytes().unwrap()).unwrap();
-    let outside = text.replace("Virtual Hard Disks/数 💾.vhdx", "../../etc/passwd");
-    assert_ne!(outside, text);
-    assert!(Details::from_bytes(outside.as_bytes()).is_err());
 }
 
 #[test]
-fn the_version_is_understood_before_the_rest() {
-    let later = br#"{"version": 99, "all": "else is different"}"#;
-    assert!(matches!(
-        Details::from_bytes(later),
-        Err(DetailsError::Newer(99))
-    ));
+fn identities_differ_in_everything_that_an_image_says() {
+    let info = layer(None).info;
+    let one = Identity::of(&info, "/srv/x", true, false);
+    let mut other = info.clone();
+    other.geometry.len += 512;
+    assert_eq!(one, Identity::of(&info, "/srv/x", true, false));
+    assert_ne!(one.image, Identity::of(&other, "/srv/x", true, false).image);
+    assert_ne!(one.place, Identity::of(&info, "/srv/y", true, false).place);
+    let value = serde_json::to_value(&one).unwrap();
+    assert_eq!(Identity::from_value(&value), Some(one));
+    assert_eq!(Identity::from_value(&serde_json::json!("else")), None);
 }

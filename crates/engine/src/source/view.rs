@@ -33,6 +33,8 @@ pub struct FrozenView {
     pub uses: Vec<DiskUse>,
     /// The checkpoints.
     pub checkpoints: Vec<Checkpoint>,
+    /// The checkpoint that the VM's present state was made on, where something tells.
+    pub current: Option<Uuid>,
     /// Layers that something needs and that are not among [`layers`](Self::layers).
     pub missing: Vec<MissingLayer>,
     /// What was noticed. Also says in words what `missing` and `not_covered` say as data.
@@ -42,6 +44,8 @@ pub struct FrozenView {
 }
 
 /// How consistent frozen data is, worst first.
+///
+/// Whether memory was saved along with the disks is told by the files of the point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Consistency {
@@ -81,10 +85,12 @@ impl fmt::Display for Consistency {
 #[serde(rename_all = "kebab-case")]
 pub enum FileRole {
     /// Configuration (`.vmcx`, `.xml`).
-    Config,
-    /// Runtime or saved state (`.vmrs`, `.bin`, `.vsv`).
-    State,
-    /// Guest state: firmware variables, virtual TPM (`.vmgs`).
+    Configuration,
+    /// Runtime state (`.vmrs`), saved device state (`.vsv`).
+    RuntimeState,
+    /// Saved memory (`.bin`).
+    SavedMemory,
+    /// Firmware variables, virtual TPM (`.vmgs`).
     GuestState,
     /// Something else that lies with the VM.
     Other,
@@ -144,7 +150,7 @@ pub enum Owner {
 }
 
 /// A checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Its id.
     pub id: Uuid,
@@ -155,6 +161,9 @@ pub struct Checkpoint {
     pub time: Option<u64>,
     /// The checkpoint it was taken after.
     pub parent: CheckpointParent,
+    /// Its configuration as plain data, where it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<serde_json::Value>,
 }
 
 /// What a checkpoint was taken after.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::outcome::Outcome;
-use crate::point::{Level, PointLayer, Reading, Stats, VERSION};
+use crate::point::{Level, PointLayer, Reading, Stats};
 use crate::source::{Consistency, DiskUse, MissingLayer, RelPath};
 
 fn layer(path: &str, format: Format, parent: Option<usize>, has_parent: bool) -> PointLayer {
@@ -56,7 +56,6 @@ fn details() -> Details {
         layer,
     };
     Details {
-        version: VERSION,
         vm_id: Uuid::nil(),
         vm_name: String::new(),
         source: String::new(),
@@ -79,6 +78,7 @@ fn details() -> Details {
             used(&Owner::Vm, 3),
         ],
         checkpoints: vec![],
+        current: None,
         missing: vec![],
         findings: vec![],
         not_covered: vec![],

@@ -130,6 +130,7 @@ pub(crate) fn freeze_loose(
         layers: Vec::new(),
         uses: Vec::new(),
         checkpoints: Vec::new(),
+        current: None,
         missing: Vec::new(),
         findings: Vec::new(),
         not_covered: Vec::new(),
