@@ -113,11 +113,6 @@ impl<F: ReadAt> VhdImage<F> {
         self.sparse.as_ref().map(|sparse| &sparse.header)
     }
 
-    /// What is wrong with the image although it could be opened, in sentences for people.
-    pub fn findings(&self) -> &[String] {
-        &self.findings
-    }
-
     /// Calls `visit` for each piece of `range`, in order, with its offset in the file, or `None`
     /// where the image stores nothing.
     fn pieces(
@@ -163,6 +158,10 @@ impl<F: ReadAt> VhdImage<F> {
 impl<F: ReadAt> Layer for VhdImage<F> {
     fn info(&self) -> &LayerInfo {
         &self.info
+    }
+
+    fn findings(&self) -> &[String] {
+        &self.findings
     }
 }
 

@@ -9,7 +9,7 @@
 //! No randomness is made here. All identities are passed in, so that a restored parent can keep
 //! the data write GUID by which its children know it.
 
-mod bitmap;
+pub(super) mod bitmap;
 mod table;
 
 use uuid::Uuid;

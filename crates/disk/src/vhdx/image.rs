@@ -208,7 +208,7 @@ pub fn identity(file: &impl ReadAt) -> Result<Uuid> {
 }
 
 /// Both headers as they are stored.
-struct Headers([Vec<u8>; 2]);
+pub(super) struct Headers([Vec<u8>; 2]);
 
 impl Headers {
     fn slot(&self, slot: usize) -> Option<&[u8; HEADER_LEN]> {
@@ -220,12 +220,12 @@ impl Headers {
         Header::decode(bytes.ok_or_else(|| Error::damaged("header", "missing"))?)
     }
 
-    fn current(&self) -> Result<CurrentHeader> {
+    pub(super) fn current(&self) -> Result<CurrentHeader> {
         current([self.slot(0), self.slot(1)])
     }
 }
 
-fn read_head(file: &impl ReadAt) -> Result<(Identifier, Headers)> {
+pub(super) fn read_head(file: &impl ReadAt) -> Result<(Identifier, Headers)> {
     let len = file
         .len()
         .map_err(Error::io("asking for the file's length"))?;
@@ -246,7 +246,7 @@ fn read_head(file: &impl ReadAt) -> Result<(Identifier, Headers)> {
     Ok((identifier, Headers(headers)))
 }
 
-fn read_regions(view: &View<impl ReadAt>, findings: &mut Vec<String>) -> Result<RegionTable> {
+pub(super) fn read_regions(view: &impl ReadAt, findings: &mut Vec<String>) -> Result<RegionTable> {
     let read = |offset| {
         let mut bytes = [0; REGION_TABLE_LEN];
         view.read_exact_at(&mut bytes, offset)

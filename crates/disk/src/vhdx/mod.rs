@@ -16,6 +16,7 @@ pub mod bat;
 pub(crate) mod bytes;
 mod claims;
 mod create;
+mod edit;
 pub mod header;
 pub mod identifier;
 mod image;
@@ -27,6 +28,7 @@ pub mod region;
 mod table;
 
 pub use create::{VhdxLayout, VhdxParams, VhdxWriter};
+pub use edit::{EditIds, VhdxEditor};
 pub use image::{VhdxImage, identity};
 
 /// 1 MiB: what regions, blocks and the log are aligned to.

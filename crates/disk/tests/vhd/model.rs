@@ -2,7 +2,7 @@
 
 pub(crate) use testkit::ops::{Op, apply, ops, read};
 
-use hyperkeep_disk::layer::{ParentLink, ParentPath, PathKind};
+use hyperkeep_disk::layer::{Layer, ParentLink, ParentPath, PathKind};
 use hyperkeep_disk::vhd::{VhdImage, VhdLayout, VhdParams, VhdWriter};
 use hyperkeep_disk::{BlockRead, ByteRange, Content, DiskWrite, MemFile};
 use proptest::prelude::*;

@@ -101,6 +101,13 @@ impl<F: ReadAt> View<F> {
         self.len
     }
 
+    /// The ranges that the log changes, ascending and disjoint; only ranges of zeros are longer
+    /// than a sector.
+    pub(crate) fn patches(&self) -> impl Iterator<Item = ByteRange> + '_ {
+        let patches = self.overlay.0.iter();
+        patches.map(|(start, (end, _))| ByteRange::new(*start, *end))
+    }
+
     fn read_base(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let stored = self.file_len.saturating_sub(offset).min(buf.len() as u64);
         let (stored, beyond) = buf.split_at_mut(stored as usize);

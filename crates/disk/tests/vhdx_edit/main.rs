@@ -1,0 +1,7 @@
+//! Changing VHDX files in place: against a flat model, other tools, and power cuts.
+
+mod crash;
+#[path = "../vhdx_write/images.rs"]
+mod images;
+mod model;
+mod refuse;

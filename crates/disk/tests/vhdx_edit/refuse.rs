@@ -1,0 +1,106 @@
+//! What the editor does not do.
+
+use hyperkeep_disk::vhdx::{EditIds, VhdxEditor, VhdxLayout};
+use hyperkeep_disk::{ByteRange, Error, MemFile, ReadAt, WriteAt};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use uuid::Uuid;
+
+use crate::images::{image, over, params};
+use crate::model::ids;
+
+fn small(layout: VhdxLayout) -> Vec<u8> {
+    let params = params(4 << 20, 1 << 20, 512, layout);
+    image(&params, &[], &mut vec![0; 4 << 20]).0
+}
+
+#[test]
+fn requests_outside_the_disk_or_of_half_sectors() {
+    let bytes = small(over("base.vhdx"));
+    let mut editor = VhdxEditor::open(MemFile::new(bytes), ids(1)).unwrap();
+    assert!(matches!(
+        editor.write_at((4 << 20) - 512, &[0; 1024]),
+        Err(Error::OutOfBounds { .. })
+    ));
+    assert!(matches!(
+        editor.write_at(1, &[0; 512]),
+        Err(Error::Invalid(_))
+    ));
+    assert!(matches!(
+        editor.unmap(ByteRange::new(0, 5 << 20)),
+        Err(Error::OutOfBounds { .. })
+    ));
+}
+
+#[test]
+fn nil_ids_and_a_parent_for_a_base() {
+    let bytes = small(VhdxLayout::Dynamic);
+    let nil = EditIds {
+        log_guid: Uuid::nil(),
+        ..ids(1)
+    };
+    assert!(VhdxEditor::open(MemFile::new(bytes.clone()), nil).is_err());
+    let child = small(over("base.vhdx"));
+    let child = VhdxEditor::open(MemFile::new(child), ids(1)).unwrap();
+    let link = child.info().parent.clone().unwrap();
+    let mut base = VhdxEditor::open(MemFile::new(bytes), ids(1)).unwrap();
+    assert!(matches!(base.set_parent(&link), Err(Error::Invalid(_))));
+}
+
+/// A file whose syncs fail from a certain one on.
+struct Failing {
+    file: MemFile,
+    left: AtomicUsize,
+}
+
+impl ReadAt for Failing {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+}
+
+impl WriteAt for Failing {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(buf, offset)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        match self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+        {
+            Ok(_) => Ok(()),
+            Err(_) => Err(io::Error::other("the medium is gone")),
+        }
+    }
+}
+
+#[test]
+fn going_on_after_a_failed_sync() {
+    for left in 0..6 {
+        let file = Arc::new(Failing {
+            file: MemFile::new(small(VhdxLayout::Dynamic)),
+            left: left.into(),
+        });
+        let mut editor = VhdxEditor::open(file.clone(), ids(1)).unwrap();
+        let first = editor.write_at(0, &[1; 512]).and_then(|()| editor.sync());
+        if first.is_ok() {
+            assert!(left > 3);
+            continue;
+        }
+        file.left.store(100, Ordering::SeqCst);
+        assert!(editor.write_at(0, &[2; 512]).is_err());
+        assert!(editor.sync().is_err());
+        assert!(editor.close().is_err());
+        // Opening again is the way out.
+        let mut editor = VhdxEditor::open(file.clone(), ids(2)).unwrap();
+        editor.write_at(0, &[3; 512]).unwrap();
+        editor.close().unwrap();
+    }
+}
