@@ -28,7 +28,7 @@ pub mod region;
 mod table;
 
 pub use create::{VhdxLayout, VhdxParams, VhdxWriter};
-pub use edit::{EditIds, VhdxEditor};
+pub use edit::{EditIds, MergeIds, Merged, VhdxEditor, merge};
 pub use image::{VhdxImage, identity};
 
 /// 1 MiB: what regions, blocks and the log are aligned to.

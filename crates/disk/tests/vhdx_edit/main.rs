@@ -3,5 +3,6 @@
 mod crash;
 #[path = "../vhdx_write/images.rs"]
 mod images;
+mod merge;
 mod model;
 mod refuse;

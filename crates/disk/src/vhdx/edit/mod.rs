@@ -18,6 +18,7 @@
 //! What was not synced may be old or new after a crash, sector by sector, as on any disk.
 
 mod journal;
+mod merge;
 mod pages;
 mod space;
 mod write;
@@ -25,6 +26,8 @@ mod write;
 use std::io;
 
 use uuid::Uuid;
+
+pub use self::merge::{MergeIds, Merged, merge};
 
 use self::journal::Journal;
 use self::pages::EditPages;
