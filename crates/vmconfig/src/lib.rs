@@ -7,7 +7,7 @@
 //!              ├─► tree::Tree ───┤
 //! .xml  ─ xml ─┘                 └─ rewrite           the same tree with other disk paths
 //!
-//! a listing of files ─ layout ─► VMs, their files, disks and checkpoints
+//! a listing of files ─ layout ─► VMs, their files, disks and checkpoints ─ export ─► target paths
 //! ```
 //!
 //! Invariants of the whole crate:
@@ -20,6 +20,7 @@
 //! - No clock, no randomness, no unsafe; `std::fs` only in [`layout::fs`].
 //! - A restore changes values of keys that a configuration has ([`rewrite`]) and adds none.
 
+pub mod export;
 pub mod hvs;
 pub mod io;
 pub mod layout;

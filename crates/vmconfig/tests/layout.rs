@@ -1,107 +1,14 @@
-//! VMs, checkpoints and disks are found in folders as Hyper-V leaves them, and in worse ones.
+//! VMs, their files and disks are found in folders as Hyper-V leaves them, and in worse ones.
+
+mod model;
 
 use hyperkeep_vmconfig::layout::{
-    DiskGraph, Evidence, Finding, Found, Inventory, Layer, MemFolder, Options, ParentCheckpoint,
-    Resolution, Role, UnknownOrder, fs::FsFolder, inventory, is_disk,
+    DiskGraph, Evidence, Finding, Folder, Found, Inventory, Layer, MemFolder, Options,
+    ParentCheckpoint, Resolution, Role, fs::FsFolder, inventory, is_disk,
 };
-use hyperkeep_vmconfig::model::{DriveKind, to_tree};
-use hyperkeep_vmconfig::{Value, hvs};
+use hyperkeep_vmconfig::model::DriveKind;
+use model::folder::{Files, disk, graph, look, web, web_vm};
 use testkit::vm::{Layout, Vm};
-
-type Files = Vec<(String, Vec<u8>)>;
-
-fn disk(path: &str) -> (String, Vec<u8>) {
-    (path.to_owned(), vec![1])
-}
-
-/// A graph of chains, youngest first; a path may occur in several.
-fn graph(chains: &[&[&str]]) -> DiskGraph {
-    let mut graph = DiskGraph::default();
-    for chain in chains {
-        for pair in chain.windows(2) {
-            graph
-                .layers
-                .insert(pair[0].to_owned(), Layer::ChildOf(pair[1].to_owned()));
-        }
-        graph
-            .layers
-            .insert(chain.last().unwrap().to_string(), Layer::Base);
-    }
-    graph
-}
-
-fn look(files: Files, graph: &DiskGraph) -> Inventory {
-    let count = files.len();
-    let found = inventory(&MemFolder::new(files), graph, &Options::default());
-    assert_eq!(
-        count,
-        counted(&found),
-        "every file is in one place: {found:#?}"
-    );
-    found
-}
-
-/// Number of distinct files that an inventory speaks of.
-fn counted(found: &Inventory) -> usize {
-    let mut paths = Vec::new();
-    for machine in &found.machines {
-        let mut add = |files: &[hyperkeep_vmconfig::layout::OwnedFile],
-                       disks: &[hyperkeep_vmconfig::layout::AttachedDisk]| {
-            paths.extend(files.iter().map(|file| file.path.clone()));
-            let chains = disks.iter().filter_map(|disk| disk.chain.as_ref());
-            paths.extend(chains.flat_map(|chain| chain.layers.clone()));
-        };
-        add(&machine.files, &machine.disks);
-        machine
-            .checkpoints
-            .iter()
-            .for_each(|c| add(&c.files, &c.disks));
-    }
-    paths.extend(
-        found
-            .loose
-            .iter()
-            .flat_map(|disk| disk.chain.layers.clone()),
-    );
-    paths.extend(found.orphans.iter().map(|orphan| orphan.path.clone()));
-    paths.extend(
-        found
-            .unreadable
-            .iter()
-            .flat_map(|u| u.files.iter().map(|f| f.path.clone())),
-    );
-    paths.extend(found.other.clone());
-    paths.sort();
-    paths.dedup();
-    paths.len()
-}
-
-const DISKS: &str = "Web/Virtual Hard Disks";
-
-fn web(file: &str) -> String {
-    format!("{DISKS}/{file}")
-}
-
-/// base ← 1 ← 2 (now); one checkpoint froze the base, the second one file 1.
-fn web_vm() -> (Files, DiskGraph) {
-    let vm = Vm::generation2("Web", 1)
-        .disk("web_2.avhdx")
-        .medium(DriveKind::Iso, Some(r"D:\iso\setup.iso".into()))
-        .checkpoint("first", &["web.vhdx"])
-        .checkpoint("second", &["web_1.avhdx"]);
-    let mut files = vm.files(Layout::Export);
-    for file in [
-        "web.vhdx",
-        "web_1.avhdx",
-        "web_2.avhdx",
-        "web.vhdx.rct",
-        "web.vhdx.mrt",
-    ] {
-        files.push(disk(&web(file)));
-    }
-    let chain = [web("web_2.avhdx"), web("web_1.avhdx"), web("web.vhdx")];
-    (files, graph(&[&chain.each_ref().map(String::as_str)]))
-}
 
 #[test]
 fn an_export_with_two_checkpoints() {
@@ -153,143 +60,8 @@ fn an_export_with_two_checkpoints() {
 }
 
 /// After going back to the first checkpoint: base ← 1 (second checkpoint) and base ← 3 (now).
-#[test]
-fn a_branch() {
-    let vm = Vm::generation2("Web", 1)
-        .disk("web_3.avhdx")
-        .checkpoint("first", &["web.vhdx"])
-        .checkpoint("second", &["web_1.avhdx"])
-        .checkpoint("third", &["web_2.avhdx"]);
-    let mut files = vm.files(Layout::Export);
-    files.extend(["web.vhdx", "web_1.avhdx", "web_2.avhdx", "web_3.avhdx"].map(|f| disk(&web(f))));
-    let (base, one, two, three) = (
-        &web("web.vhdx"),
-        &web("web_1.avhdx"),
-        &web("web_2.avhdx"),
-        &web("web_3.avhdx"),
-    );
-    let found = look(files, &graph(&[&[two, one, base], &[three, base]]));
-    let vm = &found.machines[0];
-    let of = |checkpoint| ParentCheckpoint::Of {
-        checkpoint,
-        evidence: Evidence::Disks,
-    };
-    let parents: Vec<_> = vm.checkpoints.iter().map(|c| c.parent.clone()).collect();
-    assert_eq!(parents, [ParentCheckpoint::None, of(0), of(1)]);
-    assert_eq!(vm.parent, of(0));
-}
-
 /// A disk that was added between the checkpoints tells less than the one that was always there.
-#[test]
-fn disks_of_different_age() {
-    let vm = Vm::generation1("Web", 1)
-        .disk("a_2.avhdx")
-        .disk("b_1.avhdx");
-    let mut vm = vm.checkpoint("first", &["a.vhdx", "b.vhdx"]);
-    vm.checkpoints[0].controllers[0].drives.pop();
-    let vm = vm.checkpoint("second", &["a_1.avhdx", "b.vhdx"]);
-    let mut files = vm.files(Layout::Export);
-    let names = ["a.vhdx", "a_1.avhdx", "a_2.avhdx", "b.vhdx", "b_1.avhdx"].map(web);
-    files.extend(names.iter().map(|path| disk(path)));
-    let [a, a1, a2, b, b1] = names.each_ref().map(String::as_str);
-    let found = look(files, &graph(&[&[a2, a1, a], &[b1, b]]));
-    let vm = &found.machines[0];
-    let of = |checkpoint| ParentCheckpoint::Of {
-        checkpoint,
-        evidence: Evidence::Disks,
-    };
-    assert_eq!(vm.checkpoints[0].parent, ParentCheckpoint::None);
-    assert_eq!(vm.checkpoints[1].parent, of(0));
-    assert_eq!(vm.parent, of(1));
-}
-
-#[test]
-fn an_order_that_nothing_tells_is_unknown() {
-    let (files, _) = web_vm();
-    let found = look(files.clone(), &DiskGraph::default());
-    let vm = &found.machines[0];
-    let unknown = |why| ParentCheckpoint::Unknown { why };
-    assert_eq!(vm.parent, unknown(UnknownOrder::BrokenChain));
-    assert!(
-        vm.checkpoints
-            .iter()
-            .all(|c| c.parent == unknown(UnknownOrder::BrokenChain))
-    );
-    assert!(
-        vm.findings
-            .iter()
-            .any(|f| matches!(f, Finding::BrokenChain { .. }))
-    );
-
-    // Two checkpoints of one file.
-    let vm = Vm::generation2("Web", 1)
-        .disk("web_1.avhdx")
-        .checkpoint("first", &["web.vhdx"])
-        .checkpoint("second", &["web.vhdx"]);
-    let mut files = vm.files(Layout::Export);
-    files.extend(["web.vhdx", "web_1.avhdx"].map(|file| disk(&web(file))));
-    let found = look(files, &graph(&[&[&web("web_1.avhdx"), &web("web.vhdx")]]));
-    let vm = &found.machines[0];
-    assert!(
-        vm.checkpoints
-            .iter()
-            .all(|c| c.parent == unknown(UnknownOrder::Contradiction))
-    );
-    assert_eq!(vm.parent, unknown(UnknownOrder::Contradiction));
-
-    // No disks at all.
-    let vm = Vm::generation2("Web", 1).checkpoint("first", &[]);
-    let found = look(vm.files(Layout::Export), &DiskGraph::default());
-    assert_eq!(
-        found.machines[0].checkpoints[0].parent,
-        unknown(UnknownOrder::NoDisks)
-    );
-}
-
 /// An id under a key that speaks of a parent is taken where disks do not tell, and only then.
-#[test]
-fn hints_in_the_configuration() {
-    let vm = Vm::generation2("Web", 1)
-        .checkpoint("first", &[])
-        .checkpoint("second", &[]);
-    let mut files = vm.files(Layout::Export);
-    let ids: Vec<_> = vm
-        .checkpoints
-        .iter()
-        .map(|c| c.id.unwrap().to_string())
-        .collect();
-    let hint = |files: &mut Files, at: usize, id: &str| {
-        let mut tree = to_tree(&vm.checkpoints[at]);
-        let path = ["configuration", "properties", "some_parent_key"];
-        tree.set(&path, Value::String(id.to_owned()));
-        let name = format!("{}.vmcx", ids[at].to_uppercase());
-        let file = files
-            .iter_mut()
-            .find(|(path, _)| path.ends_with(&name))
-            .unwrap();
-        file.1 = hvs::write_tree(&tree, 0).unwrap();
-    };
-    hint(&mut files, 1, &ids[0]);
-    let found = look(files.clone(), &DiskGraph::default());
-    let hinted = ParentCheckpoint::Of {
-        checkpoint: 0,
-        evidence: Evidence::Hint,
-    };
-    assert_eq!(found.machines[0].checkpoints[1].parent, hinted);
-    // Two hints that contradict each other.
-    hint(&mut files, 0, &ids[1]);
-    let found = look(files, &DiskGraph::default());
-    let unknown = ParentCheckpoint::Unknown {
-        why: UnknownOrder::Contradiction,
-    };
-    assert!(
-        found.machines[0]
-            .checkpoints
-            .iter()
-            .all(|c| c.parent == unknown)
-    );
-}
-
 #[test]
 fn a_copy_beside_its_original_keeps_its_own_files() {
     let (files, one) = web_vm();
@@ -512,34 +284,6 @@ fn damage_stays_where_it_is() {
 }
 
 #[test]
-fn a_chain_that_returns_to_itself() {
-    let vm = Vm::generation2("Web", 1)
-        .disk("a.avhdx")
-        .checkpoint("one", &["b.avhdx"]);
-    let mut files = vm.files(Layout::Export);
-    let [a, b] = ["a.avhdx", "b.avhdx"].map(web);
-    files.extend([disk(&a), disk(&b), disk("x.avhdx")]);
-    let mut graph = DiskGraph::default();
-    graph.layers.insert(a.clone(), Layer::ChildOf(b.clone()));
-    graph.layers.insert(b, Layer::ChildOf(a));
-    graph
-        .layers
-        .insert("x.avhdx".into(), Layer::ChildOf("x.avhdx".into()));
-    let found = look(files, &graph);
-    let vm = &found.machines[0];
-    assert!(
-        vm.findings
-            .iter()
-            .any(|f| matches!(f, Finding::CyclicChain { .. }))
-    );
-    assert!(matches!(
-        vm.checkpoints[0].parent,
-        ParentCheckpoint::Unknown { .. }
-    ));
-    assert_eq!(found.loose.len(), 1);
-}
-
-#[test]
 fn names_of_every_kind_on_a_real_file_system() {
     let folder = tempfile::tempdir().unwrap();
     let long = "l".repeat(120);
@@ -565,7 +309,6 @@ fn names_of_every_kind_on_a_real_file_system() {
         count += 1;
     }
     let listing = FsFolder::open(folder.path()).unwrap();
-    use hyperkeep_vmconfig::layout::Folder;
     let mut graph = DiskGraph::default();
     for file in listing.files().iter().filter(|file| is_disk(&file.path)) {
         graph.layers.insert(file.path.clone(), Layer::Base);

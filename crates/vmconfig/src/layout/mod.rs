@@ -23,6 +23,7 @@
 mod classify;
 mod configs;
 mod disks;
+mod files;
 pub mod fs;
 mod graph;
 mod index;

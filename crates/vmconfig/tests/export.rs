@@ -1,0 +1,186 @@
+//! An export has Hyper-V's layout, safe names and no collisions, and reads back as the same VM.
+
+mod model;
+
+use std::collections::BTreeSet;
+
+use hyperkeep_vmconfig::export::{Names, plan, safe_name};
+use hyperkeep_vmconfig::layout::{
+    DiskGraph, Evidence, Found, Layer, MemFolder, Options, ParentCheckpoint, Resolution, inventory,
+};
+use hyperkeep_vmconfig::model::DriveKind;
+use hyperkeep_vmconfig::rewrite::rewrite_paths;
+use hyperkeep_vmconfig::{VmConfig, hvs};
+use model::folder::{Files, disk, look, web_vm};
+use proptest::prelude::*;
+use testkit::vm::{Layout, Vm};
+
+#[test]
+fn an_export_reads_back_as_the_same_vm() {
+    let (files, graph) = web_vm();
+    let found = look(files.clone(), &graph);
+    let folder = Names::default().folder("Web: \"new\"");
+    assert_eq!(folder, "Web_ _new_");
+    for root in [None, Some(r"E:\Restored\")] {
+        let plan = plan(&found.machines[0], &folder, root);
+        assert_eq!(
+            plan.files.len(),
+            files.len() - 2,
+            "all but the change tracking"
+        );
+        let mut out = Files::new();
+        let mut layers = DiskGraph::default();
+        for file in &plan.files {
+            let (_, bytes) = files.iter().find(|(path, _)| *path == file.source).unwrap();
+            let mut bytes = bytes.clone();
+            if let Some(rewrite) = plan.rewrites.get(&file.source) {
+                let mut tree = hvs::read_tree(&bytes).unwrap().0;
+                let done = rewrite_paths(&mut tree, rewrite);
+                assert_eq!((done.drives, done.unused.len()), (1, 0));
+                bytes = hvs::write_tree(&tree, 0).unwrap();
+            }
+            out.push((file.target.clone(), bytes));
+            let target = |path: &str| {
+                plan.files
+                    .iter()
+                    .find(|file| file.source == path)
+                    .unwrap()
+                    .target
+                    .clone()
+            };
+            match graph.layers.get(&file.source) {
+                Some(Layer::ChildOf(parent)) => {
+                    layers
+                        .layers
+                        .insert(file.target.clone(), Layer::ChildOf(target(parent)));
+                }
+                Some(layer) => drop(layers.layers.insert(file.target.clone(), layer.clone())),
+                None => {}
+            }
+        }
+        let again = look(out.clone(), &layers);
+        let (vm, old) = (&again.machines[0], &found.machines[0]);
+        assert_eq!(
+            (vm.findings.len(), again.findings.len(), again.other.len()),
+            (0, 0, 0)
+        );
+        let of = ParentCheckpoint::Of {
+            checkpoint: 1,
+            evidence: Evidence::Disks,
+        };
+        assert_eq!(vm.parent, of);
+        let disk = &vm.disks[0];
+        let by = Found::DiskFolder;
+        let path = format!("{folder}/Virtual Hard Disks/web_2.avhdx");
+        assert_eq!(disk.file, Resolution::Found { path, by });
+        match root {
+            None => assert_eq!(vm.config, old.config, "copied byte for byte"),
+            Some(_) => {
+                let path = r"E:\Restored\Web_ _new_\Virtual Hard Disks\web_2.avhdx";
+                assert_eq!(disk.configured, path);
+                let root = Some(r"E:\Restored\Web_ _new_".to_owned());
+                assert_eq!(vm.config.data_roots.configuration, root);
+                assert_eq!(vm.config.data_roots.checkpoints, root);
+                let same = VmConfig {
+                    controllers: old.config.controllers.clone(),
+                    data_roots: old.config.data_roots.clone(),
+                    ..vm.config.clone()
+                };
+                assert_eq!(same, old.config, "nothing else changed");
+            }
+        }
+    }
+}
+
+#[test]
+fn disks_of_one_name_and_old_state_files() {
+    let path = |folder: &str| Some(format!(r"{folder}\Data.vhdx"));
+    let vm = Vm::generation1_xml("Old", 4)
+        .medium(DriveKind::VirtualDisk, path(r"D:\a"))
+        .medium(DriveKind::VirtualDisk, path(r"D:\b"))
+        .saved();
+    let mut files = vm.files(Layout::Shared);
+    files.extend([disk("a/Data.vhdx"), disk("b/data.vhdx")]);
+    let found = inventory(
+        &MemFolder::new(files),
+        &DiskGraph::default(),
+        &Options::default(),
+    );
+    let plan = plan(&found.machines[0], "Old", None);
+    let targets: Vec<&str> = plan.files.iter().map(|file| file.target.as_str()).collect();
+    let id = vm.config.id.unwrap().to_string().to_uppercase();
+    assert_eq!(
+        targets,
+        [
+            &format!("Old/Virtual Machines/{id}.xml"),
+            &format!("Old/Virtual Machines/{id}/{id}.bin"),
+            &format!("Old/Virtual Machines/{id}/{id}.vsv"),
+            "Old/Virtual Hard Disks/Data.vhdx",
+            "Old/Virtual Hard Disks/data (2).vhdx",
+        ]
+    );
+    assert_eq!(plan.files.iter().filter(|file| file.renamed).count(), 1);
+    let rewrites: Vec<_> = plan.rewrites.values().collect();
+    assert_eq!(rewrites.len(), 1);
+    let expected = (
+        r"D:\b\Data.vhdx".to_owned(),
+        r"D:\b\data (2).vhdx".to_owned(),
+    );
+    assert_eq!(
+        (&rewrites[0].media[..], &rewrites[0].data_root),
+        (&[expected][..], &None)
+    );
+}
+
+#[test]
+fn names_that_windows_refuses() {
+    let cases = [
+        ("plain", "plain"),
+        ("a<b>c:d\"e/f\\g|h?i*j\u{1}", "a_b_c_d_e_f_g_h_i_j_"),
+        ("ends. . ", "ends"),
+        ("", "_"),
+        ("...", "_"),
+        ("con", "_con"),
+        ("NUL.vhdx", "_NUL.vhdx"),
+        ("com1.backup", "_com1.backup"),
+        ("COM¹", "_COM¹"),
+        ("COM10", "COM10"),
+        ("console", "console"),
+        ("VM 1.5", "VM 1.5"),
+    ];
+    for (name, safe) in cases {
+        assert_eq!(safe_name(name, 100), safe, "{name:?}");
+    }
+    let long = "💻".repeat(300) + ".vhdx";
+    let safe = safe_name(&long, 255);
+    assert_eq!(safe, "💻".repeat(125) + ".vhdx");
+    let mut names = Names::default();
+    let folders = ["Same", "same", "SAME", "Same (2)", "a/b", "a\\b"].map(|n| names.folder(n));
+    assert_eq!(
+        folders,
+        [
+            "Same",
+            "same (2)",
+            "SAME (3)",
+            "Same (2) (2)",
+            "a_b",
+            "a_b (2)"
+        ]
+    );
+}
+
+proptest! {
+    #[test]
+    fn every_name_is_safe_and_unique(names in proptest::collection::vec(any::<String>(), 0..20)) {
+        let mut given = Names::default();
+        let mut seen = BTreeSet::new();
+        for name in names {
+            let folder = given.folder(&name);
+            prop_assert!(seen.insert(folder.to_lowercase()));
+            prop_assert!(!folder.is_empty() && folder.encode_utf16().count() <= 255);
+            prop_assert!(!folder.ends_with(['.', ' ']));
+            prop_assert!(!folder.chars().any(|c| c.is_control() || "<>:\"/\\|?*".contains(c)));
+            prop_assert_eq!(&safe_name(&folder, 255), &folder);
+        }
+    }
+}
