@@ -5,4 +5,5 @@ pub mod crash;
 pub mod image;
 pub mod ops;
 pub mod vhd;
+pub mod vhdx;
 pub mod vm;

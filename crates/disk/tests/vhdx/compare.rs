@@ -32,7 +32,7 @@ pub(crate) fn assert_same(a: &impl BlockRead, b: &impl BlockRead, what: &str) {
                 b.read_at(at, &mut y).expect("reading");
                 let differs = x.iter().zip(&y).position(|(x, y)| x != y);
                 assert_eq!(
-                    differs.map(|i| at + i as u64),
+                    differs.map(|i| (at + i as u64, x[i], y[i])),
                     None,
                     "{what}: they differ there"
                 );
