@@ -1,7 +1,7 @@
 //! Image files of all kinds with given contents, on the host's file system.
 //!
 //! ```no_run
-//! use testkit::image::{Image, Kind};
+//! use hyperkeep_testkit::image::{Image, Kind};
 //!
 //! let folder = std::path::Path::new("vm");
 //! let base = Image::new(Kind::Vhdx, 64 << 20, 1).data(0, b"boot").write(&folder.join("disk.vhdx"));
