@@ -12,7 +12,7 @@ say "clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
 say "documents"
-RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items --quiet
+RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --locked --document-private-items --quiet
 
 say "the project's own rules"
 cargo xtask lint

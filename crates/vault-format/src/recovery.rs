@@ -143,7 +143,7 @@ fn check(group: usize, symbols: &[u8; 4]) -> u8 {
     sum & 31
 }
 
-/// Doubling in GF(32) = GF(2)[x] / (x⁵ + x² + 1).
+/// Doubling in GF(32), which is `GF(2)[x] / (x⁵ + x² + 1)`.
 fn times_two(x: u8) -> u8 {
     // Branch-free: the symbols are secret.
     let carry = x >> 4 & 1;

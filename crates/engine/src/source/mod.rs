@@ -11,9 +11,9 @@
 //! - **Nothing is better than it is said to be.** [`FrozenView::consistency`] is what was
 //!   *achieved*, not what was asked for. What could not be had is in [`FrozenView::findings`] and
 //!   [`FrozenView::not_covered`]; a source never leaves something out in silence.
-//! - **[`Changed`] errs towards reading.** [`Changed::Ranges`] and [`Changed::Unchanged`] are
+//! - **[`Changed`](crate::Changed) errs towards reading.** Its `Ranges` and `Unchanged` are
 //!   promises relative to the token passed in [`Request::token`], and to nothing else. Without a
-//!   token, or with one that the source does not fully trust, the answer is [`Changed::Unknown`].
+//!   token, or with one that the source does not fully trust, the answer is `Unknown`.
 //! - **Layers hold still.** Two reads of a byte of a layer give the same byte until the end of
 //!   the frozen state, or [`FrozenVm::recheck`] reports it.
 //! - **A bad disk is a finding, not an error.** [`Source::freeze`] fails only when there is nothing

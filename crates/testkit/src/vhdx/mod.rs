@@ -2,7 +2,7 @@
 //!
 //! It shares no code with the reader that it tests, not even checksums and GUID order, so that a
 //! misunderstanding there does not hide behind the same one here. [`Image`] says what the file is
-//! to hold; [`Image::build`] gives its bytes, closed cleanly; [`dirty`] turns them into what a
+//! to hold; [`Image::build`] gives its bytes, closed cleanly; [`dirty()`] turns them into what a
 //! crash leaves, with the metadata only in the log.
 
 mod dirty;
