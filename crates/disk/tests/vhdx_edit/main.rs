@@ -6,3 +6,4 @@ mod images;
 mod merge;
 mod model;
 mod refuse;
+mod samples;

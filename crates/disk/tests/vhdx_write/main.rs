@@ -3,3 +3,4 @@
 mod crash;
 mod create;
 mod images;
+mod rebuild;
