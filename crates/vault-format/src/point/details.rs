@@ -79,7 +79,8 @@ pub struct Checkpoint {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// The checkpoint that it was made on.
+    /// The checkpoint that it was made on, which the host may have lost: it need not be in the
+    /// point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     /// When it was made, in milliseconds since 1970-01-01 UTC, by the host's clock.
@@ -158,7 +159,7 @@ pub struct Details {
     /// The tree of checkpoints.
     #[serde(default)]
     pub checkpoints: Vec<Checkpoint>,
-    /// The checkpoint that the running state was made on.
+    /// The checkpoint that the running state was made on; it need not be in the point either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
     /// How the consistency was achieved, or why no better one.
@@ -176,8 +177,8 @@ pub struct Details {
 }
 
 impl Details {
-    /// Checks that every reference leads somewhere and none leads in a circle, and that the
-    /// details are those of `outline`.
+    /// Checks that every layer and file that is named is there, that no way from parent to
+    /// parent is a circle, and that the details are those of `outline`.
     pub(super) fn check(&self, outline: &Outline) -> Result<()> {
         let bad = |why: String| Err(Error::damaged(WHAT, why));
         check_features(WHAT, &self.required)?;
@@ -189,7 +190,7 @@ impl Details {
         }
         let layers = distinct(WHAT, "layers", self.layers.iter().map(|layer| layer.id))?;
         let files = distinct(WHAT, "files", self.files.iter().map(|file| file.id))?;
-        let checkpoints = distinct(
+        distinct(
             WHAT,
             "checkpoints",
             self.checkpoints.iter().map(|c| c.id.as_str()),
@@ -221,13 +222,6 @@ impl Details {
                 ));
             }
         }
-        if let Some(current) = self
-            .current
-            .as_deref()
-            .filter(|id| !checkpoints.contains(id))
-        {
-            return bad(format!("its current checkpoint {current} is not there"));
-        }
         check_tree(
             "layer",
             self.layers.iter().map(|layer| (layer.id, layer.parent)),
@@ -240,7 +234,8 @@ impl Details {
     }
 }
 
-/// Checks that every parent exists and that going from parent to parent ends.
+/// Checks that going from parent to parent ends: at an item without one, or at one that is not
+/// there.
 fn check_tree<K: Ord + Copy + std::fmt::Display>(
     what: &str,
     items: impl Iterator<Item = (K, Option<K>)>,
@@ -253,10 +248,7 @@ fn check_tree<K: Ord + Copy + std::fmt::Display>(
         let mut at = Some(*start);
         while let Some(id) = at.filter(|id| !fine.contains(id)) {
             let Some(parent) = parents.get(&id) else {
-                return Err(Error::damaged(
-                    WHAT,
-                    format!("{what} {id} is a parent and not there"),
-                ));
+                break;
             };
             way.push(id);
             if way.len() > parents.len() {
