@@ -170,6 +170,7 @@ impl DiskWriter {
         mut read: impl FnMut(Range<u32>, &mut SegmentBuf) -> Result<()>,
     ) -> Result<()> {
         let len = self.check(index)?;
+        self.shared.beat()?;
         if self.base.is_none() {
             buf.clear();
             read(0..len, buf)?;

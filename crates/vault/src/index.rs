@@ -135,8 +135,12 @@ impl Index {
         self.state.write().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Where the chunk lies, as far as is known.
+    /// Where the chunk lies, as far as is known, in a pack that is not lost.
     pub(crate) fn get(&self, id: &ChunkId) -> Option<Place> {
+        self.look_up(id, false)
+    }
+
+    fn look_up(&self, id: &ChunkId, even_lost: bool) -> Option<Place> {
         let state = self.read();
         let recent = state.recent.get(id);
         let recent = recent.or_else(|| state.writing.as_ref()?.get(id));
@@ -152,7 +156,7 @@ impl Index {
                 });
                 None
             })?;
-            place(&entry, table.packs()).filter(|p| !state.lost.contains(&p.pack.hash))
+            place(&entry, table.packs()).filter(|p| even_lost || !state.lost.contains(&p.pack.hash))
         })
     }
 
@@ -172,7 +176,9 @@ impl Index {
                 *complete = true;
             }
         }
-        self.get(id).ok_or(Error::ChunkMissing { id: *id })
+        // A pack that was cut short may still hold it: reading will tell.
+        let found = self.get(id).or_else(|| self.look_up(id, true));
+        found.ok_or(Error::ChunkMissing { id: *id })
     }
 
     /// Something new may be in the store: the next chunk that is not found is looked for there.
@@ -472,6 +478,38 @@ impl Index {
             self.warn(Warning::Adopted { packs: adopted });
         }
         Ok(())
+    }
+
+    /// Everything that the index places in a pack. Reads all tables: for the rare case that the
+    /// pack cannot tell by itself.
+    pub(crate) fn entries_of(&self, pack: ObjectHash) -> Result<Vec<(ChunkId, Place)>> {
+        let state = self.read();
+        let mut out = Vec::new();
+        let mut take = |entry: &IndexEntry, packs: &[PackRef]| {
+            if let Some(place) = place(entry, packs).filter(|p| p.pack.hash == pack) {
+                out.push((entry.id, place));
+            }
+        };
+        for recent in state.writing.as_deref().into_iter().chain([&state.recent]) {
+            recent
+                .entries
+                .values()
+                .for_each(|entry| take(entry, &recent.packs));
+        }
+        for table in state
+            .tables
+            .iter()
+            .filter(|t| t.packs().iter().any(|p| p.hash == pack))
+        {
+            for entry in table.iter() {
+                let entry = entry.map_err(|source| Error::Cache {
+                    path: "index table".to_owned(),
+                    source,
+                })?;
+                take(&entry, table.packs());
+            }
+        }
+        Ok(out)
     }
 
     /// Packs that are not in the store although the index names them.

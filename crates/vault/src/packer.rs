@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
 
 use vault_format::index::PackRef;
-use vault_format::pack::{PACK_TARGET, PackBuilder, PackKind};
+use vault_format::pack::{PackBuilder, PackKind};
 use vault_format::payload::Payload;
 use vault_format::{ChunkId, ObjectName, VaultKeys};
 
@@ -22,8 +22,6 @@ use crate::index::Index;
 use crate::objects::Objects;
 
 const PUTTERS: usize = 2;
-/// Nodes are small and wait for the end of their pack, so theirs are smaller.
-const MAP_PACK_TARGET: u64 = PACK_TARGET / 4;
 
 /// What a session stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +47,7 @@ struct Shared {
     env: Env,
     index: Arc<Index>,
     claims: Arc<Claims>,
+    pack_size: u64,
     data: Mutex<Option<PackBuilder>>,
     map: Mutex<Option<PackBuilder>>,
     progress: Mutex<Progress>,
@@ -69,6 +68,7 @@ impl Packer {
         env: Env,
         index: Arc<Index>,
         claims: Arc<Claims>,
+        pack_size: u64,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
             objects,
@@ -76,6 +76,7 @@ impl Packer {
             env,
             index,
             claims,
+            pack_size,
             data: Mutex::default(),
             map: Mutex::default(),
             progress: Mutex::default(),
@@ -142,8 +143,9 @@ impl Packer {
         };
         pack.add(id, payload).map_err(Error::object("new pack"))?;
         let target = match kind {
-            PackKind::Data => PACK_TARGET,
-            PackKind::Map => MAP_PACK_TARGET,
+            PackKind::Data => shared.pack_size,
+            // Nodes are small and wait for the end of their pack, so theirs are smaller.
+            PackKind::Map => shared.pack_size / 4,
         };
         if pack.len() >= target {
             return Ok(Some(pack));

@@ -9,18 +9,21 @@ use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use vault_format::pack::PackKind;
+use vault_format::pack::{PACK_TARGET, PackKind};
 use vault_format::payload::{Encoder, Payload};
-use vault_format::{ChunkId, NodeId, SessionId, VaultKeys};
+use vault_format::point::{Details, Outline, seal_point};
+use vault_format::{ChunkId, NodeId, ObjectName, SessionId, VaultKeys};
 
 use crate::claims::Claims;
 use crate::cutter::Cutter;
 use crate::disk_writer::{DiskWriter, Layout};
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::heartbeat::Heartbeat;
 use crate::index::Index;
 use crate::objects::Objects;
 use crate::packer::{Packer, Stored};
+use crate::points::PointRef;
 use crate::tree::Nodes;
 use crate::vault::Vault;
 
@@ -46,6 +49,33 @@ impl Compression {
     }
 }
 
+/// Choices for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// How hard to compress.
+    pub compression: Compression,
+    /// Size at which a data pack is stored, in bytes. Three of them are in memory at a time.
+    pub pack_size: u64,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            compression: Compression::Default,
+            pack_size: PACK_TARGET,
+        }
+    }
+}
+
+impl From<Compression> for SessionOptions {
+    fn from(compression: Compression) -> Self {
+        Self {
+            compression,
+            ..Self::default()
+        }
+    }
+}
+
 /// What went through a session so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -63,6 +93,8 @@ pub struct Progress {
 
 /// What the threads of a session share.
 pub(crate) struct Shared {
+    pub(crate) env: Env,
+    pub(crate) heartbeat: Heartbeat,
     pub(crate) objects: Objects,
     pub(crate) keys: Arc<VaultKeys>,
     pub(crate) index: Arc<Index>,
@@ -86,23 +118,27 @@ struct Encoders {
 impl Shared {
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn start(
+        id: SessionId,
         objects: Objects,
         keys: Arc<VaultKeys>,
         env: Env,
         index: Arc<Index>,
         nodes: Arc<Nodes>,
         cutter: Cutter,
-        compression: Compression,
+        options: SessionOptions,
     ) -> Result<Self> {
         let claims = Arc::new(Claims::default());
         let packer = Packer::start(
             objects.clone(),
             keys.clone(),
-            env,
+            env.clone(),
             index.clone(),
             claims.clone(),
+            options.pack_size,
         )?;
         Ok(Self {
+            env,
+            heartbeat: Heartbeat::new(id),
             objects,
             keys,
             index,
@@ -110,13 +146,21 @@ impl Shared {
             cutter,
             claims,
             packer,
-            level: compression.level(),
+            level: options.compression.level(),
             encoders: Mutex::default(),
             data: AtomicU64::new(0),
             new_data: AtomicU64::new(0),
             chunks: AtomicU64::new(0),
             new_chunks: AtomicU64::new(0),
         })
+    }
+
+    /// Shows that the session is alive, every so often.
+    pub(crate) fn beat(&self) -> Result<()> {
+        self.packer.check()?;
+        self.heartbeat
+            .beat(&self.objects, &self.keys, &self.env)
+            .map_err(|e| self.packer.fail(e))
     }
 
     /// Stores a chunk unless the vault has it, or another thread is about to store it.
@@ -200,13 +244,14 @@ fn looks_random(plain: &[u8]) -> bool {
 impl Shared {
     /// Makes durable all that was put, and makes sure that what was leaned on is there.
     pub(crate) fn settle(&self) -> Result<()> {
+        self.beat()?;
         self.packer.flush()?;
         self.index
             .write_run()
             .and_then(|()| self.index.merge_runs())
             .map_err(|e| self.packer.fail(e))?;
         for pack in self.claims.leaned_on() {
-            let name = vault_format::ObjectName::Pack(pack.hash);
+            let name = ObjectName::Pack(pack.hash);
             let there = self.objects.stat(&name).map_err(|e| self.packer.fail(e))?;
             if there.map(|stat| stat.len) != Some(u64::from(pack.len)) {
                 return Err(self.packer.fail(Error::PackVanished {
@@ -231,27 +276,31 @@ impl Vault {
     ///
     /// # Errors
     /// When the vault was opened with keys that cannot write.
-    pub fn session(&self, compression: Compression) -> Result<Session> {
+    pub fn session(&self, options: impl Into<SessionOptions>) -> Result<Session> {
         if self.keys().writer().is_none() {
             return Err(Error::invalid(
                 "this key slot holds no writer key: open the vault with one that does",
             ));
         }
-        self.index().refresh()?;
-        self.index().adopt()?;
+        let id = SessionId::random(&mut self.env().entropy());
         let shared = Shared::start(
+            id,
             self.objects().clone(),
             self.keys().clone(),
             self.env().clone(),
             self.index().clone(),
             self.nodes().clone(),
             self.cutter()?,
-            compression,
+            options.into(),
         )?;
+        // The sign of life comes before the look at what is there to lean on.
+        shared.beat()?;
+        self.index().refresh()?;
+        self.index().adopt()?;
         Ok(Session {
             shared: Arc::new(shared),
             vault: self.clone(),
-            id: SessionId::random(&mut self.env().entropy()),
+            id,
         })
     }
 }
@@ -292,6 +341,70 @@ impl Session {
     /// session that dies has little to do again.
     pub fn checkpoint(&self) -> Result<()> {
         self.shared.settle()
+    }
+}
+
+impl Session {
+    /// Publishes a restore point: makes everything that was put durable, looks whether what was
+    /// leaned on is still there, and then stores the manifest. When this returns, the point is
+    /// complete and durable; when it fails, there is none.
+    ///
+    /// `outline.written` is set to the present time. A session may publish several points.
+    ///
+    /// # Errors
+    /// [`Error::PackVanished`] and [`Error::Retiring`] when the vault changed under the session;
+    /// run the backup again then.
+    pub fn commit(&self, outline: Outline, details: &Details) -> Result<PointRef> {
+        self.shared.settle()?;
+        for layer in &outline.layers {
+            self.check_root(&layer.root, layer.len)?;
+        }
+        for file in &outline.files {
+            self.check_root(&file.root, file.len)?;
+        }
+        let outline = Outline {
+            written: self.vault.env().now_ms(),
+            ..outline
+        };
+        let (keys, env) = (self.vault.keys(), self.vault.env());
+        let sealed = seal_point(keys, &outline, details, &mut env.entropy())
+            .map_err(Error::object("new restore point"))?;
+        let objects = self.vault.objects();
+        if let Some((name, _)) = objects.list("retire/")?.first() {
+            return Err(Error::Retiring {
+                object: name.to_string(),
+            });
+        }
+        objects.put(&sealed.name, &sealed.bytes)?;
+        let stat = objects.stat(&sealed.name)?;
+        match (sealed.name, stat) {
+            (ObjectName::Point { vm, point, hash }, Some(stat)) => Ok(PointRef {
+                vm,
+                point,
+                hash,
+                stored: stat.modified,
+            }),
+            (name, _) => Err(Error::NoSuchPoint {
+                id: name.to_string(),
+            }),
+        }
+    }
+
+    fn check_root(&self, root: &NodeId, len: u64) -> Result<()> {
+        let found = self.shared.nodes.root(root)?;
+        if found.len != len {
+            return Err(Error::invalid(format!(
+                "the point tells {len} bytes for map {root}, which has {}",
+                found.len
+            )));
+        }
+        Ok(())
+    }
+
+    /// Ends the session and removes its signs of life. A session that is merely dropped looks as
+    /// if it had died, which is safe as well.
+    pub fn finish(self) -> Result<()> {
+        self.shared.heartbeat.end(&self.shared.objects)
     }
 }
 

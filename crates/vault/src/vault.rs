@@ -188,6 +188,11 @@ impl Vault {
         &self.0.description
     }
 
+    /// The surroundings that the vault was opened with.
+    pub fn env(&self) -> &Env {
+        &self.0.env
+    }
+
     /// The store.
     pub fn store(&self) -> &dyn Store {
         self.0.objects.store()
@@ -222,10 +227,6 @@ impl Vault {
 
     pub(crate) fn keys(&self) -> &Arc<VaultKeys> {
         &self.0.keys
-    }
-
-    pub(crate) fn env(&self) -> &Env {
-        &self.0.env
     }
 
     pub(crate) fn index(&self) -> &Arc<Index> {

@@ -111,7 +111,7 @@ fn equal_contents_are_stored_once() {
     session.checkpoint().unwrap();
     assert!(roots.iter().all(|root| *root == roots[0]));
     assert_eq!(session.progress().new_data, data.len() as u64);
-    drop(session);
+    session.finish().unwrap();
     let before = store.total();
 
     let again = open(store.clone(), 2)
@@ -120,6 +120,7 @@ fn equal_contents_are_stored_once() {
     assert_eq!(write_full(&again, &data, 2).unwrap(), roots[0]);
     again.checkpoint().unwrap();
     assert_eq!(again.progress().new_chunks, 0);
+    again.finish().unwrap();
     assert_eq!(store.total(), before);
 }
 

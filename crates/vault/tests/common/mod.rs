@@ -150,3 +150,59 @@ pub fn read_full(vault: &Vault, root: &NodeId) -> Result<Vec<u8>> {
     }
     Ok(out)
 }
+
+/// A manifest of one VM whose disks have these maps.
+pub fn manifest(
+    vault: &Vault,
+    vm: &str,
+    point: u8,
+    roots: &[NodeId],
+) -> (point::Outline, point::Details) {
+    let lens: Vec<_> = roots.iter().map(|r| vault.disk(r).unwrap().len()).collect();
+    let layers: Vec<_> = roots
+        .iter()
+        .zip(lens)
+        .enumerate()
+        .map(|(i, (root, len))| {
+            serde_json::json!({"id": i, "identity": null, "root": root, "len": len})
+        })
+        .collect();
+    let details: Vec<_> = (0..roots.len())
+        .map(|i| serde_json::json!({"id": i, "path": format!("disk{i}.vhdx"), "info": {}}))
+        .collect();
+    let outline = serde_json::json!({
+        "required": [], "point": PointId([point; 16]), "vm": vault.vm_key(vm), "taken": 1,
+        "written": 0, "level": "full", "mode": "test", "consistency": "offline",
+        "partial": false, "layers": layers, "files": [],
+    });
+    let details = serde_json::json!({
+        "required": [], "vm": {"id": vm, "name": vm}, "configuration": {}, "disks": [],
+        "layers": details, "files": [],
+    });
+    (
+        serde_json::from_value(outline).unwrap(),
+        serde_json::from_value(details).unwrap(),
+    )
+}
+
+/// Publishes a point of VM `vm` with these disks.
+pub fn commit(session: &Session, vm: &str, point: u8, roots: &[NodeId]) -> Result<PointRef> {
+    session.checkpoint()?;
+    let (outline, details) = manifest(session.vault(), vm, point, roots);
+    session.commit(outline, &details)
+}
+
+pub fn small_packs() -> SessionOptions {
+    SessionOptions {
+        compression: Compression::Fast,
+        pack_size: 200 << 10,
+    }
+}
+
+pub fn check(vault: &Vault, read_data: bool) -> Report {
+    let options = CheckOptions {
+        read_data,
+        threads: 2,
+    };
+    vault.check(options, &|_, _| {}).unwrap()
+}

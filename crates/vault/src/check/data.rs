@@ -1,0 +1,217 @@
+//! Reads every object: hashes, and every chunk by its id.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use vault_format::index::PackRef;
+use vault_format::pack::{MAX_PACK_LEN, PackKind, PackOpener, TRAILER_LEN, Trailer};
+use vault_format::{Access, ObjectHash, ObjectName, WriterId, WriterPublic};
+
+use crate::error::{Error, Result};
+use crate::packs::{Packs, Place};
+use crate::vault::Vault;
+
+use super::{Broken, CheckOptions, Finding, Report};
+
+/// What reading one pack found.
+#[derive(Default)]
+struct PackReport {
+    chunks: u64,
+    duplicates: u64,
+    findings: Vec<Finding>,
+    broken: Broken,
+}
+
+impl Vault {
+    pub(super) fn check_data(
+        &self,
+        options: CheckOptions,
+        report: &mut Report,
+        broken: &mut Broken,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<()> {
+        for folder in ["index/", "keys/"] {
+            for (name, stat) in self.objects().list(folder)? {
+                // What is wrong with an index run is a warning: it is a cache.
+                if name.hash().is_none() || stat.len > MAX_PACK_LEN {
+                    continue;
+                }
+                match self.objects().get_verified(&name, MAX_PACK_LEN) {
+                    Err(e @ Error::WrongHash { .. }) => {
+                        report.findings.push(Finding::ObjectDamaged {
+                            object: name.to_string(),
+                            why: e.to_string(),
+                        });
+                    }
+                    other => drop(other?),
+                }
+            }
+        }
+        let writers: Vec<(WriterId, WriterPublic)> = self
+            .writers()?
+            .into_iter()
+            .filter_map(|(id, writer)| Some((id, writer.ok()?.public)))
+            .collect();
+        let packs = self.objects().list("packs/")?;
+        report.packs = packs.len() as u64;
+        report.pack_bytes = packs.iter().map(|(_, stat)| stat.len).sum();
+        report.data_sealed = self.access() != Access::Full;
+
+        let fresh = Packs::new(self.objects().clone(), self.keys().clone());
+        let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let results = Mutex::new(Vec::new());
+        let total = report.pack_bytes;
+        let work = || -> Result<()> {
+            loop {
+                let Some((name, stat)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                    return Ok(());
+                };
+                let ObjectName::Pack(hash) = name else {
+                    continue;
+                };
+                let found = self.check_pack(&fresh, *hash, stat.len, &writers)?;
+                results
+                    .lock()
+                    .unwrap_or_else(|e| e.into_inner())
+                    .push(found);
+                let now = done.fetch_add(stat.len, Ordering::Relaxed) + stat.len;
+                progress(now, total);
+            }
+        };
+        let threads = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().try_for_each(|worker| {
+                let panicked = |_| Err(Error::invalid("a thread that reads packs panicked"));
+                worker.join().unwrap_or_else(panicked)
+            })
+        })?;
+        let mut results = results.into_inner().unwrap_or_else(|e| e.into_inner());
+        results.sort_by(|a, b| format!("{:?}", a.findings).cmp(&format!("{:?}", b.findings)));
+        for found in results {
+            report.chunks_read += found.chunks;
+            report.duplicate_chunks += found.duplicates;
+            report.findings.extend(found.findings);
+            broken.extend(found.broken);
+        }
+        Ok(())
+    }
+
+    fn check_pack(
+        &self,
+        packs: &Packs,
+        hash: ObjectHash,
+        len: u64,
+        writers: &[(WriterId, WriterPublic)],
+    ) -> Result<PackReport> {
+        let mut report = PackReport::default();
+        let object = ObjectName::Pack(hash);
+        let mut damaged = |why: String| {
+            report.findings.push(Finding::ObjectDamaged {
+                object: object.to_string(),
+                why,
+            });
+        };
+        let bytes = match self.objects().get(&object, MAX_PACK_LEN) {
+            Err(Error::Store(e @ store::Error::TooLarge { .. })) => {
+                damaged(e.to_string());
+                return Ok(report);
+            }
+            bytes => bytes?,
+        };
+        let whole = ObjectHash::of(&bytes) == hash;
+        if !whole {
+            damaged("its bytes do not have the hash in its name".to_owned());
+        }
+        let read = PackOpener::new(self.keys(), &bytes).and_then(|opener| {
+            let trailer = Trailer::decode(&bytes, bytes.len() as u64)?;
+            let start = trailer.directory_offset as usize;
+            let sealed = &bytes[start..bytes.len() - TRAILER_LEN];
+            let directory = opener.directory(&trailer, sealed)?;
+            let author = opener.header().writer();
+            if let Some((_, writer)) = writers.iter().find(|(id, _)| *id == author) {
+                opener.verify(&trailer, sealed, writer)?;
+            }
+            Ok((opener.header().kind(), directory))
+        });
+        let (kind, entries) = match read {
+            Ok((kind, directory)) => (kind, directory.into_entries()),
+            Err(e) => {
+                if whole {
+                    damaged(e.to_string());
+                }
+                // What the index places in it is as good as lost, chunk by chunk.
+                return self.check_by_index(packs, hash, &bytes, report);
+            }
+        };
+        if kind == PackKind::Data && self.access() != Access::Full {
+            return Ok(report);
+        }
+        for entry in entries {
+            let place = Place {
+                pack: PackRef {
+                    hash,
+                    len: len as u32,
+                    kind,
+                },
+                offset: entry.offset,
+                stored_len: entry.stored_len,
+                plain_len: entry.plain_len,
+            };
+            self.check_chunk(packs, &entry.id, &place, &bytes, &mut report);
+        }
+        Ok(report)
+    }
+
+    /// For a pack whose own directory is gone: what the index knows of it.
+    fn check_by_index(
+        &self,
+        packs: &Packs,
+        hash: ObjectHash,
+        bytes: &[u8],
+        mut report: PackReport,
+    ) -> Result<PackReport> {
+        for (id, place) in self.index().entries_of(hash)? {
+            self.check_chunk(packs, &id, &place, bytes, &mut report);
+        }
+        Ok(report)
+    }
+
+    fn check_chunk(
+        &self,
+        packs: &Packs,
+        id: &vault_format::ChunkId,
+        place: &Place,
+        bytes: &[u8],
+        report: &mut PackReport,
+    ) {
+        let start = place.offset as usize;
+        let sealed = bytes.get(start..start.saturating_add(place.stored_len as usize));
+        let opened = match sealed {
+            Some(sealed) => packs.open(id, place, sealed),
+            None => Err(Error::map("it lies beyond the end of its pack")),
+        };
+        match opened {
+            Ok(_) => {
+                report.chunks += 1;
+                let used = self.index().get(id);
+                if used.is_some_and(|used| used.pack.hash != place.pack.hash) {
+                    report.duplicates += 1;
+                }
+            }
+            Err(e) => {
+                // Only what readers would be led to is lost; another copy may be whole.
+                let used = self
+                    .index()
+                    .get(id)
+                    .is_none_or(|p| p.pack.hash == place.pack.hash);
+                if used {
+                    report.broken.insert(*id, e.to_string());
+                }
+            }
+        }
+    }
+}
