@@ -18,3 +18,41 @@ mod vhd_open;
 fn disk_vhd_open() {
     corpus::replay("disk_vhd_open", vhd_open::check);
 }
+
+#[path = "model/vhdx_inplace.rs"]
+mod vhdx_inplace;
+
+#[test]
+fn disk_vhdx_inplace() {
+    corpus::replay("disk_vhdx_inplace", vhdx_inplace::check);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    /// A little fuzzing on every run, whose damage lands where the structures are.
+    #[test]
+    fn random_recipes_for_changing_files(
+        kind: u8,
+        damage in proptest::collection::vec((
+            proptest::sample::select(vec![0u32, 64 << 10, 128 << 10, 192 << 10, 256 << 10, 1 << 20,
+                (1 << 20) + 4096, 2 << 20, (2 << 20) + (64 << 10), 3 << 20]),
+            0u32..200, 0u8..4, proptest::prelude::any::<[u8; 4]>(),
+        ), 0..5),
+        uses in proptest::collection::vec(proptest::prelude::any::<[u8; 7]>(), 0..8),
+    ) {
+        let mut recipe = vec![kind, damage.len() as u8 + 1];
+        for (base, offset, action, value) in &damage {
+            recipe.extend((base + offset).to_be_bytes());
+            recipe.push(*action);
+            match action {
+                0 => recipe.push(value[0]),
+                1 => recipe.extend(value),
+                _ => {}
+            }
+        }
+        recipe.extend([0, 0, 0, 0, 3, uses.len() as u8]);
+        recipe.extend(uses.iter().flatten());
+        vhdx_inplace::check(&recipe);
+    }
+}
