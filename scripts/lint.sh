@@ -17,6 +17,10 @@ RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --works
 say "the project's own rules"
 cargo xtask lint
 
+say "scripts"
+command -v shellcheck >/dev/null || die "there is no shellcheck: run scripts/setup-tools.sh lint"
+git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+
 say "licences, bans and sources of dependencies"
 PATH=$(quick_cargo_tool cargo-deny "$CARGO_DENY"):$PATH
 cargo deny --workspace --all-features check --hide-inclusion-graph licenses bans sources

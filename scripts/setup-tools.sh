@@ -5,7 +5,7 @@
 #
 #   base      a C compiler for the few crates with C in them, and a look at the Rust toolchain
 #   oracles   disk and file system tools, and .venv with the Python readers: what tests compare with
-#   lint      cargo-deny
+#   lint      cargo-deny and shellcheck
 #   fuzz      cargo-fuzz and a C++ compiler
 #   windows   Debian's Rust with std for Windows, mingw, Wine (about 2.7 GB)
 #   bench     the backup programs that benchmarks compare with, and what makes the data set
@@ -57,7 +57,10 @@ venv() {
     printf '%s\n' "$want" >.venv/.made-from
 }
 
-lint() { quick_cargo_tool cargo-deny "$CARGO_DENY" >/dev/null; }
+lint() {
+    apt_install shellcheck
+    quick_cargo_tool cargo-deny "$CARGO_DENY" >/dev/null
+}
 
 fuzz() {
     apt_install g++

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC1010,SC2016,SC2086,SC2231
 # Builds the benchmark data set: realistic VM disk images with real day-2 and day-3 changes.
 #   make-dataset.sh [DIR]            default DIR=./bench-data; needs root, ~22 GB, loop mounts; 6–10 minutes
 # Makes in DIR:
