@@ -222,6 +222,13 @@ impl Details {
                 ));
             }
         }
+        let orphan = self
+            .layers
+            .iter()
+            .find(|l| l.parent.is_some_and(|p| !layers.contains(&p)));
+        if let Some(layer) = orphan {
+            return bad(format!("layer {} lies on one that is not there", layer.id));
+        }
         check_tree(
             "layer",
             self.layers.iter().map(|layer| (layer.id, layer.parent)),
