@@ -56,3 +56,22 @@ proptest::proptest! {
         vhdx_inplace::check(&recipe);
     }
 }
+
+#[path = "model/vhdx_file.rs"]
+mod vhdx_file;
+
+#[path = "model/vhdx_open.rs"]
+mod vhdx_open;
+
+#[test]
+fn disk_vhdx_open() {
+    corpus::replay("disk_vhdx_open", vhdx_open::check);
+}
+
+#[path = "model/vhdx_log.rs"]
+mod vhdx_log;
+
+#[test]
+fn disk_vhdx_log() {
+    corpus::replay("disk_vhdx_log", vhdx_log::check);
+}
