@@ -75,3 +75,29 @@ mod vhdx_log;
 fn disk_vhdx_log() {
     corpus::replay("disk_vhdx_log", vhdx_log::check);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    /// A little fuzzing of the reader on every run: bytes of good inputs replaced.
+    #[test]
+    fn random_changes_to_vhdx_files(
+        changes in proptest::collection::vec(
+            (proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>()),
+            1..8,
+        ),
+        sealed: bool,
+    ) {
+        let changed = |data: &[u8]| {
+            let mut data = data.to_vec();
+            for (place, value) in &changes {
+                let place = place.index(data.len());
+                data[place] = *value;
+            }
+            data[0] = sealed.into();
+            data
+        };
+        corpus::replay("disk_vhdx_open", |data| vhdx_open::check(&changed(data)));
+        corpus::replay("disk_vhdx_log", |data| vhdx_log::check(&changed(data)));
+    }
+}
