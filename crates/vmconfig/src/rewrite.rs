@@ -3,7 +3,9 @@
 //! A restore puts disks elsewhere and must tell the configuration so. Only the paths of drives
 //! and the data roots change; every other value, known or not, stays exactly as it was.
 
+use crate::io::ReadAt;
 use crate::tree::{Entry, Tree, Value};
+use crate::{hvs, xml};
 
 /// What to change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,55 @@ pub struct Rewritten {
     pub drives: usize,
     /// Old paths of [`Rewrite::media`] that no drive has.
     pub unused: Vec<String>,
+}
+
+/// Why a configuration file cannot be rewritten.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The container cannot be read, or a tree with the new paths not be written.
+    #[error(transparent)]
+    Hvs(#[from] hvs::Error),
+    /// The XML cannot be read.
+    #[error(transparent)]
+    Xml(#[from] xml::Error),
+    /// The XML with the new paths cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] xml::Unwritable),
+    /// The file is damaged: writing what can be read of it would make the damage look whole.
+    #[error("the configuration is damaged and not rewritten: {0}")]
+    Damaged(String),
+}
+
+/// Changes the paths of a configuration file and writes it afresh, in its own format.
+///
+/// A file that was not closed cleanly comes out with its outstanding changes made.
+///
+/// # Errors
+/// [`Error::Damaged`] if reading gave warnings; the file can still be restored byte for byte.
+pub fn rewrite_file(file: &[u8], rewrite: &Rewrite) -> Result<(Vec<u8>, Rewritten), Error> {
+    let damaged = |warning: &dyn ToString| Error::Damaged(warning.to_string());
+    if !hvs::is_hvs(file) {
+        let (mut tree, warnings) = xml::read_tree(file)?;
+        if let Some(warning) = warnings.first() {
+            return Err(damaged(warning));
+        }
+        let done = rewrite_paths(&mut tree, rewrite);
+        return Ok((xml::write_tree(&tree)?, done));
+    }
+    let source: &dyn ReadAt = &file;
+    let open = hvs::HvsFile::open(source, hvs::Limits::CONFIGURATION)?;
+    if let Some(warning) = open
+        .warnings()
+        .iter()
+        .find(|warning| !warning.is_harmless())
+    {
+        return Err(damaged(warning));
+    }
+    let data_version = open.data_version();
+    let (mut tree, _) = open.into_parts();
+    let done = rewrite_paths(&mut tree, rewrite);
+    Ok((hvs::write_tree(&tree, data_version)?, done))
 }
 
 /// Changes the paths of a configuration.

@@ -160,7 +160,7 @@ fn mapped_volumes() {
     let vm = Vm::generation1("A", 1)
         .medium(
             DriveKind::VirtualDisk,
-            Some(r"C:\ClusterStorage\Volume1\a\Os.vhdx".into()),
+            Some(r"\\?\C:\ClusterStorage\Volume1\a\Os.vhdx".into()),
         )
         .medium(DriveKind::VirtualDisk, Some(format!(r"{share}\data.vhdx")));
     let mut files = vm.files(Layout::Export);

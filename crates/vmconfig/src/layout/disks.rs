@@ -51,6 +51,8 @@ pub(super) fn attached(
 }
 
 fn resolve(folder: &str, configured: &str, index: &Index<'_>, options: &Options) -> Resolution {
+    // Paths longer than 260 characters may be written with this prefix.
+    let configured = configured.strip_prefix(r"\\?\").unwrap_or(configured);
     let parts: Vec<&str> = configured
         .split(['\\', '/'])
         .filter(|part| !part.is_empty())

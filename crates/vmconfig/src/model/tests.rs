@@ -1,7 +1,7 @@
 use uuid::uuid;
 
 use super::*;
-use crate::rewrite::{Rewrite, rewrite_paths};
+use crate::rewrite::{self, Rewrite, rewrite_file, rewrite_paths};
 use crate::tree::{Entry, Tree, Value};
 use crate::{hvs, xml};
 
@@ -328,4 +328,34 @@ fn rewriting_changes_paths_and_nothing_else() {
     assert_eq!(at, old.len());
     let expected = [r"E:\new", r"E:\new\disk.vhdx", r"E:\a.iso"];
     assert_eq!(differences, expected.map(|path| Value::String(path.into())));
+}
+
+#[test]
+fn a_file_is_rewritten_in_its_format_unless_it_is_damaged() {
+    let tree = to_tree(&sample());
+    let rewrite = Rewrite {
+        data_root: Some(r"E:\new".into()),
+        ..Rewrite::default()
+    };
+    let mut expected = tree.clone();
+    rewrite_paths(&mut expected, &rewrite);
+    let vmcx = hvs::write_tree(&tree, 42).unwrap();
+    let (mut new, _) = rewrite_file(&vmcx, &rewrite).unwrap();
+    assert_eq!(new, hvs::write_tree(&expected, 42).unwrap());
+    let text = xml::write_tree(&tree).unwrap();
+    let (xml, _) = rewrite_file(&text, &rewrite).unwrap();
+    assert_eq!(xml, xml::write_tree(&expected).unwrap());
+    new[4096] ^= 1;
+    assert!(matches!(
+        rewrite_file(&new, &rewrite),
+        Err(rewrite::Error::Damaged(_))
+    ));
+    assert!(matches!(
+        rewrite_file(b"<a type=\"new\">1</a>", &rewrite),
+        Err(rewrite::Error::Damaged(_))
+    ));
+    assert!(matches!(
+        rewrite_file(b"x", &rewrite),
+        Err(rewrite::Error::Xml(_))
+    ));
 }
