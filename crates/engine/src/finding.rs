@@ -63,6 +63,16 @@ pub enum Code {
     TokenLost,
     /// Ending the frozen view failed: something may be left on the host.
     CleanupFailed,
+    /// Something is already where a file should go.
+    TargetExists,
+    /// The target has no room left.
+    TargetFull,
+    /// The target failed in another way.
+    TargetFailed,
+    /// No VM was found that the job is about.
+    NothingSelected,
+    /// The vault noticed something about itself.
+    VaultNote,
     /// The work was stopped on request.
     Cancelled,
     /// The VM failed as a whole.
@@ -88,6 +98,11 @@ impl Code {
             Self::ReadInFull => "read-in-full",
             Self::TokenLost => "token-lost",
             Self::CleanupFailed => "cleanup-failed",
+            Self::TargetExists => "target-exists",
+            Self::TargetFull => "target-full",
+            Self::TargetFailed => "target-failed",
+            Self::NothingSelected => "nothing-selected",
+            Self::VaultNote => "vault-note",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
             Self::Other => "other",

@@ -1,5 +1,6 @@
 //! The verbs: backup and restore over sources, a vault and targets.
 
+pub mod backup;
 pub mod cancel;
 pub mod changes;
 pub mod clock;

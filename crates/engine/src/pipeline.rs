@@ -54,6 +54,17 @@ pub enum Stop<E> {
     Panicked(String),
 }
 
+impl<E> Stop<E> {
+    /// The same with another error.
+    pub fn map<F>(self, f: impl FnOnce(E) -> F) -> Stop<F> {
+        match self {
+            Self::Failed(error) => Stop::Failed(f(error)),
+            Self::Cancelled => Stop::Cancelled,
+            Self::Panicked(message) => Stop::Panicked(message),
+        }
+    }
+}
+
 /// The run has ended; whoever hears this returns. Why is kept elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Over;

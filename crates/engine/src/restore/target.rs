@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::finding::Code;
+
 /// How the name of an unfinished file begins. It is short and does not hold the final name, which
 /// may already be as long as a name can be.
 pub const TEMP_PREFIX: &str = ".hyperkeep-";
@@ -55,6 +57,15 @@ impl TargetError {
                 what,
                 source,
             },
+        }
+    }
+
+    /// The stable word for it.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Exists(_) => Code::TargetExists,
+            Self::Full(_) => Code::TargetFull,
+            Self::Io { .. } => Code::TargetFailed,
         }
     }
 

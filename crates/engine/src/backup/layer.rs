@@ -1,0 +1,263 @@
+//! Reading one layer or file into the vault.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use disk::{BlockRead, ByteRange, ByteRanges, Content, ReadAt};
+use vault::{DiskWriter, Layout, NodeId, SegmentBuf, Session};
+
+use crate::backup::Job;
+use crate::backup::plan;
+use crate::backup::prior::kind;
+use crate::pipeline::{Over, Stop, run};
+use crate::point::Stats;
+use crate::progress::Meter;
+use crate::source::FrozenLayer;
+
+/// Why a layer could not be stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LayerError {
+    /// It could not be read; others may be.
+    #[error("{0}")]
+    Read(disk::Error),
+    /// A file could not be read; others may be.
+    #[error("{0}")]
+    ReadFile(std::io::Error),
+    /// The vault failed, and with it the VM.
+    #[error("{0}")]
+    Vault(vault::Error),
+}
+
+impl From<vault::Error> for LayerError {
+    /// A vault that reports the source's own error only passed it on.
+    fn from(error: vault::Error) -> Self {
+        match error {
+            vault::Error::Source(source) => match source.downcast::<disk::Error>() {
+                Ok(disk) => Self::Read(*disk),
+                Err(source) => Self::Vault(vault::Error::Source(source)),
+            },
+            error => Self::Vault(error),
+        }
+    }
+}
+
+/// Buffers go round instead of being made anew for every segment.
+struct Pool(Mutex<Vec<SegmentBuf>>);
+
+impl Pool {
+    fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn take(&self) -> SegmentBuf {
+        let taken = self.lock().pop();
+        let mut buf = taken.unwrap_or_default();
+        buf.clear();
+        buf
+    }
+
+    fn give(&self, buf: SegmentBuf) {
+        self.lock().push(buf);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SegmentBuf>> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+fn layout(layer: &FrozenLayer) -> Layout {
+    let geometry = layer.info.geometry;
+    Layout {
+        kind: kind(layer),
+        len: geometry.len,
+        logical_sector: geometry.logical_sector,
+        physical_sector: geometry.physical_sector,
+    }
+}
+
+/// Reads everything that a layer stores.
+pub(crate) fn full(
+    job: &Job<'_>,
+    session: &Session,
+    layer: &FrozenLayer,
+    meter: &Meter<'_>,
+) -> Result<(NodeId, Stats), Stop<LayerError>> {
+    let disk = &*layer.data;
+    let before = session.progress();
+    let writer = session
+        .disk(layout(layer), None)
+        .map_err(|e| Stop::Failed(e.into()))?;
+    let pool = Pool::new();
+    let mut read = 0;
+    run(
+        job.limits,
+        job.cancel,
+        |feeder| {
+            plan::stored_segments(disk, writer.segment_size(), |index, range, extents| {
+                let mut buf = pool.take();
+                append_extents(disk, range, extents, &mut buf).map_err(Some)?;
+                let bytes = buf.len() as u64;
+                let fed = feeder.feed((index, buf), bytes);
+                fed.map_err(|Over| None)
+            })
+            .map_err(|stop| stop.map(LayerError::Read))
+        },
+        |(index, buf): &mut (u64, SegmentBuf)| {
+            writer.put_segment(*index, buf)?;
+            let data = data_bytes(buf);
+            pool.give(std::mem::take(buf));
+            Ok((data, 0))
+        },
+        |data| {
+            meter.add(*data);
+            read += *data;
+            Ok(())
+        },
+    )?;
+    finish(session, writer, before, read)
+}
+
+/// Reads what changed in a layer since the map `base` was made of it.
+pub(crate) fn changed(
+    job: &Job<'_>,
+    session: &Session,
+    layer: &FrozenLayer,
+    base: NodeId,
+    ranges: &ByteRanges,
+    meter: &Meter<'_>,
+) -> Result<(NodeId, Stats), Stop<LayerError>> {
+    let disk = &*layer.data;
+    let before = session.progress();
+    let writer = session
+        .disk(layout(layer), Some(base))
+        .map_err(|e| Stop::Failed(e.into()))?;
+    let segment = u64::from(writer.segment_size());
+    let pool = Pool::new();
+    let mut read = 0;
+    run(
+        job.limits,
+        job.cancel,
+        |feeder| {
+            // Each unit counts as a whole segment, which is the most that its work reads at once.
+            plan::touched(disk.len(), segment, ranges)
+                .try_for_each(|index| feeder.feed(index, segment).map_err(|Over| None))
+        },
+        |index: &mut u64| {
+            let start = *index * segment;
+            let window = ByteRange::new(start, (start + segment).min(disk.len()));
+            let within: Vec<Range<u32>> = ranges
+                .within(window)
+                .map(|r| (r.start - start) as u32..(r.end - start) as u32)
+                .collect();
+            let mut buf = pool.take();
+            let mut bytes = 0;
+            writer.put_changed(*index, &within, &mut buf, |part, buf| {
+                let range =
+                    ByteRange::new(start + u64::from(part.start), start + u64::from(part.end));
+                let from = buf.len();
+                let extents = disk.extents(range).map_err(vault::Error::source)?;
+                append_extents(disk, range, &extents, buf).map_err(vault::Error::source)?;
+                bytes += (buf.len() - from) as u64;
+                Ok(())
+            })?;
+            pool.give(buf);
+            Ok((bytes, 0))
+        },
+        |bytes| {
+            meter.add(*bytes);
+            read += *bytes;
+            Ok(())
+        },
+    )?;
+    finish(session, writer, before, read)
+}
+
+fn finish(
+    session: &Session,
+    writer: DiskWriter,
+    before: vault::Progress,
+    read: u64,
+) -> Result<(NodeId, Stats), Stop<LayerError>> {
+    let root = writer.finish().map_err(|e| Stop::Failed(e.into()))?;
+    let after = session.progress();
+    let stats = Stats {
+        data: read,
+        read,
+        new: after.new_data.saturating_sub(before.new_data),
+    };
+    Ok((root, stats))
+}
+
+/// Appends the contents of `range`, of which `extents` are the extents.
+fn append_extents(
+    disk: &dyn BlockRead,
+    range: ByteRange,
+    extents: &[disk::Extent],
+    buf: &mut SegmentBuf,
+) -> disk::Result<()> {
+    for extent in extents {
+        let Some(part) = extent.range.intersect(&range) else {
+            continue;
+        };
+        // A range within a segment, whose size is bounded.
+        let len = part.len() as usize;
+        match extent.content {
+            Content::Data => disk.read_at(part.start, buf.push_data_mut(len))?,
+            Content::Zero => buf.push(vault::Content::Zero, len),
+            Content::Hole => buf.push(vault::Content::Hole, len),
+        }
+    }
+    Ok(())
+}
+
+fn data_bytes(buf: &SegmentBuf) -> u64 {
+    buf.runs()
+        .filter(|(_, content)| *content == vault::Content::Data)
+        .map(|(range, _)| range.len() as u64)
+        .sum()
+}
+
+/// Reads a whole file.
+pub(crate) fn file(
+    job: &Job<'_>,
+    session: &Session,
+    data: &dyn ReadAt,
+    meter: &Meter<'_>,
+) -> Result<(NodeId, u64, Stats), Stop<LayerError>> {
+    let before = session.progress();
+    let read_error = |e| Stop::Failed(LayerError::ReadFile(e));
+    let len = data.len().map_err(read_error)?;
+    let writer = session
+        .disk(Layout::file(len), None)
+        .map_err(|e| Stop::Failed(e.into()))?;
+    let pool = Pool::new();
+    run(
+        job.limits,
+        job.cancel,
+        |feeder| {
+            for index in 0..writer.segments() {
+                let size = writer.segment_len(index) as usize;
+                let mut buf = pool.take();
+                let offset = index * u64::from(writer.segment_size());
+                data.read_exact_at(buf.push_data_mut(size), offset)
+                    .map_err(|e| Some(LayerError::ReadFile(e)))?;
+                feeder
+                    .feed((index, buf), size as u64)
+                    .map_err(|Over| None)?;
+            }
+            Ok(())
+        },
+        |(index, buf): &mut (u64, SegmentBuf)| {
+            writer.put_segment(*index, buf)?;
+            let bytes = buf.len() as u64;
+            pool.give(std::mem::take(buf));
+            Ok((bytes, 0))
+        },
+        |bytes| {
+            meter.add(*bytes);
+            Ok(())
+        },
+    )?;
+    let (root, stats) = finish(session, writer, before, len)?;
+    Ok((root, len, stats))
+}

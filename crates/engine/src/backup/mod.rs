@@ -1,0 +1,212 @@
+//! Into a vault: every VM of a source, each as a restore point of its own.
+//!
+//! One VM that fails never stops the others. A point is published only when everything it names
+//! is durable, and only then does the source hear [`End::Durable`]. A backup that was killed has
+//! published some points and left packs behind; run again, it finds what it stored and stores
+//! nothing twice.
+//!
+//! # What is read
+//!
+//! | a layer… | is |
+//! |---|---|
+//! | whose source knows the changed ranges since the VM's newest point | read there; the rest is that point's map |
+//! | that is provably what it was in the newest point | not read: its map is taken over |
+//! | of which neither is known | read in full, holes excepted; what the vault has is not stored again |
+//!
+//! # Why an interior layer may be taken over, and a leaf never
+//!
+//! A VHDX has a DataWriteGuid, which a writer must change *once after opening the file*, before its
+//! first change of a byte that the guest can see. So a VM that keeps its disk open for a year
+//! changes it at most once: two equal GUIDs of a *leaf*, a year apart, prove nothing.
+//!
+//! A layer on which another one stands (an *interior* layer) must not be written to at all, since
+//! that would change what the child means; and the child holds the GUID that the parent had when
+//! the child was made. Suppose that a layer was interior and at rest when the last point read it,
+//! is interior and at rest now, and says exactly the same about itself, GUIDs included. Whoever
+//! wrote to it in between had to open it for that, and so had to change the GUID; a child that
+//! still names the old GUID would no longer fit. Merging a child into it is such a writer as well.
+//! Hence nothing was written. "At rest" means: its log is empty, it held still while it was read,
+//! and its children name one GUID only, for a second one tells of a merge under way, during which
+//! the new GUID is already there while bytes still change.
+//!
+//! VHD has no such GUID (its unique id stays the same for life), and raw has none at all: those are
+//! always read.
+
+mod layer;
+mod plan;
+mod prior;
+mod report;
+mod vm;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use vault::{Compression, Session, Vault};
+use vault_format::Entropy;
+
+use crate::cancel::Cancel;
+use crate::clock::Clock;
+use crate::finding::{Code, Finding, Severity, outcome_of};
+use crate::outcome::Outcome;
+use crate::pipeline::{Limits, panic_message};
+use crate::point::Level;
+use crate::progress::{Event, Sink};
+use crate::select::Selection;
+use crate::source::{Source, SourceError, VmRef};
+
+pub use report::{JobReport, LayerReport, VmReport};
+
+#[cfg(doc)]
+use crate::source::End;
+
+/// What a backup works with.
+pub struct Job<'a> {
+    /// Where it goes.
+    pub vault: &'a Vault,
+    /// What time it is.
+    pub clock: &'a dyn Clock,
+    /// Who wants to know.
+    pub sink: &'a dyn Sink,
+    /// Whether somebody asked to stop.
+    pub cancel: &'a Cancel,
+    /// How much memory and how many threads.
+    pub limits: Limits,
+}
+
+/// What a backup shall do.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Which VMs.
+    pub selection: Selection,
+    /// How much to read.
+    pub level: Level,
+    /// How hard to compress.
+    pub compression: Compression,
+}
+
+/// Backs up the selected VMs of `source`. What went wrong with one of them is in its report.
+///
+/// # Errors
+/// When there is no telling which VMs there are, so that nothing was done.
+pub fn backup(
+    job: &Job<'_>,
+    source: &mut dyn Source,
+    options: &Options,
+    rng: &mut dyn Entropy,
+) -> Result<JobReport, SourceError> {
+    let started = job.clock.unix_seconds();
+    let listing = source.list()?;
+    let selected: Vec<VmRef> = listing
+        .vms
+        .into_iter()
+        .filter(|vm| {
+            options
+                .selection
+                .matches(&vm.name, Some(&vm.id.to_string()))
+        })
+        .collect();
+    let mut findings = listing.findings;
+    if selected.is_empty() {
+        findings.push(
+            Finding::new(
+                Code::NothingSelected,
+                Severity::Partial,
+                source.describe(),
+                "no VM was found that the job is about",
+            )
+            .hint("`hyperkeep ls` shows what there is; look at --vm and --exclude"),
+        );
+    }
+    let mut vms = Vec::with_capacity(selected.len());
+    let mut session: Option<Session> = None;
+    for (index, vm) in selected.iter().enumerate() {
+        job.sink.event(&Event::VmStarted {
+            vm: vm.name.clone(),
+            index,
+            total: selected.len(),
+        });
+        let report = guarded(job, source, options, vm, &mut session, rng);
+        if matches!(report.outcome, Outcome::Failed | Outcome::Cancelled) {
+            // A session that has failed stays failed. What it stored is found by the next one.
+            session = None;
+        }
+        job.sink.event(&Event::VmFinished {
+            vm: vm.name.clone(),
+            outcome: report.outcome,
+        });
+        vms.push(report);
+    }
+    if let Some(session) = session
+        && let Err(error) = session.finish()
+    {
+        findings.push(Finding::new(
+            Code::CleanupFailed,
+            Severity::Warning,
+            "vault",
+            format!("the session's signs of life could not be removed: {error}"),
+        ));
+    }
+    for warning in job.vault.take_warnings() {
+        findings.push(Finding::new(
+            Code::VaultNote,
+            Severity::Info,
+            "vault",
+            warning.to_string(),
+        ));
+    }
+    let outcome = Outcome::worst(
+        vms.iter()
+            .map(|vm| vm.outcome)
+            .chain([outcome_of(&findings)]),
+    );
+    Ok(JobReport {
+        source: source.describe(),
+        outcome,
+        started,
+        finished: job.clock.unix_seconds(),
+        vms,
+        findings,
+    })
+}
+
+/// One VM, come what may.
+fn guarded(
+    job: &Job<'_>,
+    source: &mut dyn Source,
+    options: &Options,
+    vm: &VmRef,
+    session: &mut Option<Session>,
+    rng: &mut dyn Entropy,
+) -> VmReport {
+    if job.cancel.is_cancelled() {
+        return VmReport::ended(vm, cancelled(vm));
+    }
+    // Unwind safety: a panic gives up the session (see the caller) and the frozen VM, whose guard
+    // ends it; the source itself must cope with that like with any abandoned VM.
+    let work = AssertUnwindSafe(|| vm::back_up(job, source, options, vm, session, rng));
+    match catch_unwind(work) {
+        Ok(report) => report,
+        Err(panic) => VmReport::ended(
+            vm,
+            Finding::new(
+                Code::Failed,
+                Severity::Error,
+                vm.name.clone(),
+                format!("internal error: {}", panic_message(panic.as_ref())),
+            )
+            .hint("this is a defect of this program: please report it"),
+        ),
+    }
+}
+
+fn cancelled(vm: &VmRef) -> Finding {
+    Finding::new(
+        Code::Cancelled,
+        Severity::Error,
+        vm.name.clone(),
+        "stopped on request before there was a restore point",
+    )
+    .hint("run the backup again: what is stored is not stored again")
+}
+
+#[cfg(test)]
+mod tests;

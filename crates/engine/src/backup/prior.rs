@@ -1,0 +1,170 @@
+//! The newest point of a VM, and what of it still holds.
+
+use disk::layer::Format;
+use vault::point::Level;
+use vault::{MapKind, NodeId, Point, PointId, PointRef, Vault};
+
+use crate::finding::{Code, Finding, Severity};
+use crate::point::format::Identity;
+use crate::source::{FrozenLayer, FrozenView, VmRef};
+
+/// The newest point of a VM in this vault.
+pub(crate) struct Prior {
+    pub(crate) reference: PointRef,
+    /// What the source left with it.
+    pub(crate) token: Option<Vec<u8>>,
+    layers: Vec<PriorLayer>,
+}
+
+struct PriorLayer {
+    root: NodeId,
+    len: u64,
+    identity: Identity,
+}
+
+/// A layer that need not be read.
+pub(crate) struct Unchanged {
+    pub(crate) root: NodeId,
+    pub(crate) why: &'static str,
+}
+
+/// All points of a VM, newest first by the time at which they were taken. Those that cannot be
+/// read are passed over and told.
+fn points(
+    vault: &Vault,
+    vm: &VmRef,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<(PointRef, Point)>, vault::Error> {
+    let key = vault.vm_key(&vm.id.to_string());
+    let mut points = Vec::new();
+    for reference in vault.points(Some(key))? {
+        match vault.point(&reference) {
+            Ok(point) => points.push((reference, point)),
+            Err(error) => findings.push(
+                Finding::new(
+                    Code::VaultNote,
+                    Severity::Warning,
+                    vm.name.clone(),
+                    format!("an earlier restore point cannot be read: {error}"),
+                )
+                .hint("`hyperkeep check` shows what is wrong with the vault"),
+            ),
+        }
+    }
+    // Ties are settled by id, so that everybody settles them alike.
+    points.sort_by_key(|(reference, point)| {
+        std::cmp::Reverse((point.outline.taken, point.outline.written, reference.point))
+    });
+    Ok(points)
+}
+
+/// The newest point of a VM.
+///
+/// # Errors
+/// When the vault cannot be asked. A point or a token that cannot be read is a finding: then more
+/// is read.
+pub(crate) fn newest(
+    vault: &Vault,
+    vm: &VmRef,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Prior>, vault::Error> {
+    let Some((reference, point)) = points(vault, vm, findings)?.into_iter().next() else {
+        return Ok(None);
+    };
+    let token = vault.token::<Vec<u8>>(&reference).unwrap_or_else(|error| {
+        findings.push(Finding::new(
+            Code::TokenLost,
+            Severity::Info,
+            vm.name.clone(),
+            format!("change tracking starts anew: {error}"),
+        ));
+        None
+    });
+    let layers = point
+        .outline
+        .layers
+        .iter()
+        .filter_map(|layer| {
+            Some(PriorLayer {
+                root: layer.root,
+                len: layer.len,
+                identity: Identity::from_value(&layer.identity)?,
+            })
+        })
+        .collect();
+    Ok(Some(Prior {
+        reference,
+        token,
+        layers,
+    }))
+}
+
+/// The newest point of a VM that was read in full.
+pub(crate) fn newest_full(vault: &Vault, vm: &VmRef) -> Option<PointId> {
+    let points = points(vault, vm, &mut Vec::new()).ok()?;
+    points
+        .into_iter()
+        .find(|(_, point)| point.outline.level == Level::Full)
+        .map(|(reference, _)| reference.point)
+}
+
+impl Prior {
+    /// Whether a layer is provably what it was; see the [module](crate::backup) for the proof.
+    pub(crate) fn unchanged(
+        &self,
+        view: &FrozenView,
+        index: usize,
+        identity: &Identity,
+    ) -> Option<Unchanged> {
+        let layer = &view.layers[index];
+        let Format::Vhdx(vhdx) = &layer.info.format else {
+            return None;
+        };
+        let own = layer.info.identity()?;
+        let mut children = view
+            .layers
+            .iter()
+            .filter(|child| child.parent == Some(index))
+            .peekable();
+        children.peek()?;
+        let named_by_all = children.all(|child| {
+            let link = child.info.parent.as_ref();
+            link.is_some_and(|link| link.identities.iter().all(|id| *id == own || id.is_nil()))
+        });
+        if vhdx.dirty_log || !identity.interior || !named_by_all {
+            return None;
+        }
+        let same = self.layers.iter().find(|before| {
+            before.identity.image == identity.image
+                && before.identity.interior
+                && !before.identity.moved
+                && before.len == layer.info.geometry.len
+        })?;
+        Some(Unchanged {
+            root: same.root,
+            why: "another disk stands on it, as then, and its identity is the same",
+        })
+    }
+
+    /// The map of the layer that was in this place, which a source's changes are relative to.
+    /// None if it has another length, or did not hold still.
+    pub(crate) fn same_place(&self, identity: &Identity, layer: &FrozenLayer) -> Option<NodeId> {
+        let mut hits = self.layers.iter().filter(|before| {
+            before.identity.place == identity.place
+                && before.len == layer.info.geometry.len
+                && !before.identity.moved
+        });
+        match (hits.next(), hits.next()) {
+            (Some(one), None) => Some(one.root),
+            _ => None,
+        }
+    }
+}
+
+/// The kind of map that a layer has.
+pub(crate) fn kind(layer: &FrozenLayer) -> MapKind {
+    match layer.info.parent {
+        Some(_) => MapKind::Difference,
+        None => MapKind::Disk,
+    }
+}

@@ -1,0 +1,541 @@
+//! Backups and restores over a store in memory, against a plain model of chains.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use disk::layer::{Format, ParentLink, VhdxInfo};
+use disk::{BlockRead, ByteRange, ByteRanges, Content, Extent, Geometry, LayerInfo};
+use proptest::prelude::*;
+use store::MemoryStore;
+use testkit::image::noise;
+use uuid::Uuid;
+use vault::{Argon2Cost, Env, InitOptions};
+
+use super::*;
+use crate::changes::Changed;
+use crate::point::Reading;
+use crate::progress::Quiet;
+use crate::restore::Opened;
+use crate::restore::layer::open_chain;
+use crate::source::{
+    Consistency, DiskUse, End, Finished, FrozenLayer, FrozenView, FrozenVm, Listing, Moved, Owner,
+    RelPath, Request,
+};
+
+const SECTOR: u64 = 4096;
+const SECTORS: u64 = 96;
+const LEN: u64 = SECTOR * SECTORS;
+
+struct Still;
+
+impl Clock for Still {
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn unix_seconds(&self) -> u64 {
+        1_700_000_000
+    }
+}
+
+/// What a layer says about one sector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sector {
+    Hole,
+    Zero,
+    Data(u64),
+}
+
+#[derive(Debug, Clone)]
+struct Model {
+    info: LayerInfo,
+    sectors: Vec<Sector>,
+    /// Reading this sector fails.
+    broken: Option<u64>,
+    reads: Arc<Mutex<u64>>,
+}
+
+impl Model {
+    fn new(parent: Option<&Model>, number: u128) -> Self {
+        let parent = parent.and_then(|parent| parent.info.identity());
+        Self {
+            info: LayerInfo {
+                geometry: Geometry {
+                    len: LEN,
+                    logical_sector: 4096,
+                    physical_sector: 4096,
+                },
+                format: Format::Vhdx(VhdxInfo {
+                    block_size: 1 << 20,
+                    fixed: false,
+                    disk_id: Uuid::from_u128(1),
+                    data_write_guid: Uuid::from_u128(number),
+                    file_write_guid: Uuid::from_u128(number),
+                    creator: String::new(),
+                    metadata: vec![],
+                    dirty_log: false,
+                }),
+                parent: parent.map(|identity| ParentLink {
+                    identities: vec![identity],
+                    paths: vec![],
+                    other: vec![],
+                    timestamp: None,
+                }),
+            },
+            sectors: vec![Sector::Hole; SECTORS as usize],
+            broken: None,
+            reads: Arc::default(),
+        }
+    }
+}
+
+impl BlockRead for Model {
+    fn geometry(&self) -> Geometry {
+        self.info.geometry
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> disk::Result<()> {
+        disk::block::check_bounds(LEN, offset, buf.len() as u64)?;
+        *self.reads.lock().unwrap() += buf.len() as u64;
+        for (at, byte) in (offset..).zip(buf) {
+            if self.broken == Some(at / SECTOR) {
+                return Err(disk::Error::damaged("test disk", "a bad sector"));
+            }
+            *byte = match self.sectors[(at / SECTOR) as usize] {
+                Sector::Hole | Sector::Zero => 0,
+                Sector::Data(seed) => {
+                    seed.wrapping_mul(0x9E37_79B9_7F4A_7C15 ^ (at % SECTOR / 8)) as u8
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn extents(&self, range: ByteRange) -> disk::Result<Vec<Extent>> {
+        let mut list = disk::extent::ExtentList::new();
+        let mut at = range.start;
+        while at < range.end {
+            let end = ((at / SECTOR + 1) * SECTOR).min(range.end);
+            let content = match self.sectors[(at / SECTOR) as usize] {
+                Sector::Hole => Content::Hole,
+                Sector::Zero => Content::Zero,
+                Sector::Data(_) => Content::Data,
+            };
+            list.push(ByteRange::new(at, end), content);
+            at = end;
+        }
+        Ok(list.into_vec())
+    }
+}
+
+/// A chain, base first, as one VM.
+struct ModelSource {
+    chain: Vec<Model>,
+    /// What changed in the leaf since the last time, if that is known.
+    changed: Option<ByteRanges>,
+    ends: Arc<Mutex<Vec<End>>>,
+}
+
+struct ModelVm {
+    view: FrozenView,
+    ends: Arc<Mutex<Vec<End>>>,
+}
+
+impl Source for ModelSource {
+    fn describe(&self) -> String {
+        "model".to_owned()
+    }
+    fn list(&mut self) -> Result<Listing, SourceError> {
+        Ok(Listing {
+            vms: vec![VmRef {
+                key: "vm".to_owned(),
+                id: Uuid::from_u128(42),
+                name: "vm".to_owned(),
+            }],
+            findings: vec![],
+        })
+    }
+    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        let last = self.chain.len() - 1;
+        let unknown = || Changed::Unknown {
+            why: "not told".to_owned(),
+        };
+        let layers = self
+            .chain
+            .iter()
+            .enumerate()
+            .map(|(index, model)| FrozenLayer {
+                path: RelPath::new(format!("{index}.vhdx")).unwrap(),
+                origin: format!("/model/{}", model.info.identity().unwrap()),
+                info: model.info.clone(),
+                parent: index.checked_sub(1),
+                interior: index < last,
+                changed: match &self.changed {
+                    Some(ranges) if index == last && request.token.is_some() => {
+                        Changed::Ranges(ranges.clone())
+                    }
+                    _ => unknown(),
+                },
+                data: Arc::new(model.clone()),
+            });
+        Ok(Box::new(ModelVm {
+            view: FrozenView {
+                id: vm.id,
+                name: vm.name.clone(),
+                mode: "model".to_owned(),
+                mode_reason: None,
+                consistency: Consistency::Offline,
+                config: None,
+                files: vec![],
+                layers: layers.collect(),
+                uses: vec![DiskUse {
+                    owner: Owner::Vm,
+                    slot: "SCSI 0:0".to_owned(),
+                    layer: last,
+                }],
+                checkpoints: vec![],
+                current: None,
+                missing: vec![],
+                findings: vec![],
+                not_covered: vec![],
+            },
+            ends: Arc::clone(&self.ends),
+        }))
+    }
+}
+
+impl FrozenVm for ModelVm {
+    fn view(&self) -> &FrozenView {
+        &self.view
+    }
+    fn recheck(&mut self) -> Vec<Moved> {
+        vec![]
+    }
+    fn finish(self: Box<Self>, end: End) -> Finished {
+        self.ends.lock().unwrap().push(end);
+        Finished {
+            token: (end == End::Durable).then(|| b"token".to_vec()),
+            findings: vec![],
+        }
+    }
+}
+
+fn source(chain: Vec<Model>) -> ModelSource {
+    ModelSource {
+        chain,
+        changed: None,
+        ends: Arc::default(),
+    }
+}
+
+fn vault() -> Vault {
+    let options = InitOptions {
+        passphrase: None,
+        cost: Argon2Cost::default(),
+        segment: 64 << 10,
+        cutter: vault::CutterSizes {
+            min: 4096,
+            average: 8192,
+            max: 16384,
+            ..Default::default()
+        },
+        writer: "test",
+    };
+    let (vault, _) =
+        Vault::init(Arc::new(MemoryStore::default()), &options, Env::system()).unwrap();
+    vault
+}
+
+fn run_backup(vault: &Vault, source: &mut ModelSource, level: Level) -> VmReport {
+    let job = Job {
+        vault,
+        clock: &Still,
+        sink: &Quiet,
+        cancel: &Cancel::new(),
+        limits: Limits {
+            workers: 2,
+            in_flight: 256 << 10,
+            results: 256 << 10,
+        },
+    };
+    let options = Options {
+        level,
+        ..Options::default()
+    };
+    let mut next = noise(vault.points(None).unwrap().len() as u64 + 1, 1 << 12).into_iter();
+    let mut rng = |out: &mut [u8]| out.iter_mut().for_each(|b| *b = next.next().unwrap());
+    let mut report = backup(&job, source, &options, &mut rng).unwrap();
+    report.vms.remove(0)
+}
+
+fn opened(vault: &Vault, report: &VmReport) -> Opened {
+    let id = report.point.as_ref().unwrap();
+    let all = vault.points(None).unwrap();
+    let reference = all.iter().find(|p| p.point.to_string() == *id).unwrap();
+    Opened::open(&vault.point(reference).unwrap()).unwrap()
+}
+
+fn contents(disk: &dyn BlockRead) -> Vec<u8> {
+    let mut bytes = vec![0; disk.len() as usize];
+    disk.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// What a guest sees of a chain, base first.
+fn expected(chain: &[Model]) -> Vec<u8> {
+    let mut flat = Model::new(None, 0);
+    for layer in chain {
+        for (below, above) in flat.sectors.iter_mut().zip(&layer.sectors) {
+            if *above != Sector::Hole {
+                *below = *above;
+            }
+        }
+    }
+    contents(&flat)
+}
+
+/// Every layer by itself, and the whole chain, are in the point exactly as they are.
+fn check(vault: &Vault, report: &VmReport, chain: &[Model]) {
+    let point = opened(vault, report);
+    for (index, model) in chain.iter().enumerate() {
+        let root = &point.layer_roots[index];
+        let info = &point.details.layers[index].info;
+        let layer = crate::restore::layer::VaultLayer::open(vault, root, info).unwrap();
+        assert_eq!(*info, model.info);
+        assert_eq!(contents(&layer), contents(model), "layer {index}");
+        // What hides a parent and what does not must stay apart in a difference; in a base both
+        // read as zeros, and data may be found to be zeros.
+        let says = |disk: &dyn BlockRead, sector: u64| {
+            let range = ByteRange::new(sector * SECTOR, (sector + 1) * SECTOR);
+            let hides = disk.extents(range).unwrap();
+            hides.iter().all(|e| e.content != Content::Hole)
+        };
+        if index > 0 {
+            for sector in 0..SECTORS {
+                assert_eq!(
+                    says(&layer, sector),
+                    says(model, sector),
+                    "layer {index} sector {sector}"
+                );
+            }
+        }
+    }
+    let whole = open_chain(vault, &point.details, &point.layer_roots, chain.len() - 1).unwrap();
+    assert_eq!(contents(&whole), expected(chain));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Writes sectors of the leaf.
+    Write(u64, u64, u8),
+    /// A checkpoint: the leaf becomes interior.
+    Checkpoint,
+    /// A backup at a level.
+    Backup(Level),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let level = prop_oneof![
+        Just(Level::Auto),
+        Just(Level::Full),
+        Just(Level::Incremental),
+        Just(Level::Differential)
+    ];
+    let step = prop_oneof![
+        6 => (0..SECTORS, 1u64..30, 0u8..6).prop_map(|(at, n, kind)| Step::Write(at, n, kind)),
+        1 => Just(Step::Checkpoint),
+        3 => level.prop_map(Step::Backup),
+    ];
+    prop::collection::vec(step, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// However a chain grew and was written to between backups of whatever level, with changed
+    /// ranges or without, every point restores to what the chain was then.
+    #[test]
+    fn every_point_restores_to_what_was(steps in steps(), ranges in any::<bool>()) {
+        let vault = vault();
+        let mut source = source(vec![Model::new(None, 100)]);
+        let mut changed: Option<Vec<ByteRange>> = None;
+        let mut points: Vec<(VmReport, Vec<Model>)> = Vec::new();
+        let mut seed = 1;
+        for step in steps {
+            match step {
+                Step::Write(at, count, kind) => {
+                    let end = (at + count).min(SECTORS);
+                    let depth = source.chain.len();
+                    let leaf = source.chain.last_mut().unwrap();
+                    for sector in &mut leaf.sectors[at as usize..end as usize] {
+                        seed += 1;
+                        *sector = match kind {
+                            0 => Sector::Zero,
+                            1 if depth == 1 => Sector::Hole,
+                            2 => Sector::Data(7),
+                            _ => Sector::Data(seed),
+                        };
+                    }
+                    if let Some(changed) = &mut changed {
+                        changed.push(ByteRange::new(at * SECTOR, end * SECTOR));
+                    }
+                }
+                Step::Checkpoint => {
+                    let number = 100 + source.chain.len() as u128;
+                    let child = Model::new(source.chain.last(), number);
+                    source.chain.push(child);
+                    // The new leaf was in no point yet, and so was nobody's place.
+                    changed = None;
+                }
+                Step::Backup(level) => {
+                    source.changed = changed.take().filter(|_| ranges).map(|c| c.into_iter().collect());
+                    let report = run_backup(&vault, &mut source, level);
+                    prop_assert_eq!(report.outcome, Outcome::Ok, "{:?}", report.findings);
+                    points.push((report, source.chain.clone()));
+                    changed = Some(Vec::new());
+                }
+            }
+        }
+        for (report, chain) in &points {
+            check(&vault, report, chain);
+        }
+        let ends = source.ends.lock().unwrap();
+        prop_assert!(ends.iter().all(|end| *end == End::Durable));
+        prop_assert_eq!(ends.len(), points.len());
+    }
+}
+
+fn written(parent: Option<&Model>, number: u128, seed: u64) -> Model {
+    let mut model = Model::new(parent, number);
+    for (index, sector) in model.sectors.iter_mut().enumerate() {
+        *sector = Sector::Data(seed + index as u64);
+    }
+    model
+}
+
+fn reset(chain: &[Model]) {
+    for model in chain {
+        *model.reads.lock().unwrap() = 0;
+    }
+}
+
+fn reads(chain: &[Model]) -> Vec<u64> {
+    chain.iter().map(|m| *m.reads.lock().unwrap()).collect()
+}
+
+#[test]
+fn an_interior_layer_at_rest_is_read_once_and_a_leaf_every_time() {
+    let vault = vault();
+    let base = written(None, 1, 1000);
+    let leaf = written(Some(&base), 2, 2000);
+    let mut source = source(vec![base, leaf]);
+    run_backup(&vault, &mut source, Level::Auto);
+    assert_eq!(reads(&source.chain), [LEN, LEN]);
+
+    reset(&source.chain);
+    let second = run_backup(&vault, &mut source, Level::Auto);
+    assert_eq!(
+        reads(&source.chain),
+        [0, LEN],
+        "equal GUIDs of a leaf prove nothing"
+    );
+    assert!(matches!(second.layers[0].reading, Reading::Reused { .. }));
+    assert_eq!(second.level, Some("incremental"));
+    assert_eq!(second.stats.new, 0);
+    check(&vault, &second, &source.chain);
+
+    reset(&source.chain);
+    let full = run_backup(&vault, &mut source, Level::Full);
+    assert_eq!(reads(&source.chain), [LEN, LEN]);
+    assert_eq!(full.level, Some("full"));
+}
+
+#[test]
+fn a_layer_is_read_again_when_anything_speaks_against_its_rest() {
+    type Edit = fn(&mut Vec<Model>);
+    let edits: [(&str, Edit); 3] = [
+        ("its GUID is another one", |chain| {
+            let Format::Vhdx(vhdx) = &mut chain[0].info.format else {
+                unreachable!()
+            };
+            vhdx.data_write_guid = Uuid::from_u128(77);
+            chain[1].info.parent.as_mut().unwrap().identities = vec![Uuid::from_u128(77)];
+        }),
+        ("a merge is under way", |chain| {
+            let link = chain[1].info.parent.as_mut().unwrap();
+            link.identities.push(Uuid::from_u128(78));
+        }),
+        ("its log is not empty", |chain| {
+            let Format::Vhdx(vhdx) = &mut chain[0].info.format else {
+                unreachable!()
+            };
+            vhdx.dirty_log = true;
+        }),
+    ];
+    for (why, edit) in edits {
+        let vault = vault();
+        let base = written(None, 1, 1000);
+        let leaf = written(Some(&base), 2, 2000);
+        let mut source = source(vec![base, leaf]);
+        run_backup(&vault, &mut source, Level::Auto);
+        edit(&mut source.chain);
+        source.chain[0].sectors[3] = Sector::Data(5);
+        reset(&source.chain);
+        let second = run_backup(&vault, &mut source, Level::Auto);
+        assert_eq!(reads(&source.chain)[0], LEN, "{why}");
+        check(&vault, &second, &source.chain);
+    }
+}
+
+#[test]
+fn a_layer_that_was_a_leaf_is_read_when_it_becomes_interior() {
+    let vault = vault();
+    let mut source = source(vec![written(None, 1, 1000)]);
+    run_backup(&vault, &mut source, Level::Auto);
+    // Written to while the VM keeps it open: the GUID stays. Then a checkpoint.
+    source.chain[0].sectors[9] = Sector::Data(9);
+    let child = Model::new(source.chain.last(), 2);
+    source.chain.push(child);
+    let second = run_backup(&vault, &mut source, Level::Auto);
+    check(&vault, &second, &source.chain);
+}
+
+#[test]
+fn with_changed_ranges_little_more_than_these_is_read() {
+    let vault = vault();
+    let mut source = source(vec![written(None, 1, 1000)]);
+    run_backup(&vault, &mut source, Level::Auto);
+    source.chain[0].sectors[40] = Sector::Data(1);
+    source.changed = Some(
+        [ByteRange::new(40 * SECTOR, 41 * SECTOR)]
+            .into_iter()
+            .collect(),
+    );
+    reset(&source.chain);
+    let second = run_backup(&vault, &mut source, Level::Auto);
+    assert!(matches!(second.layers[0].reading, Reading::Ranges { .. }));
+    let read = reads(&source.chain)[0];
+    assert!(read > 0 && read <= 64 << 10, "{read} bytes");
+    assert_eq!(second.stats.read, read);
+    check(&vault, &second, &source.chain);
+}
+
+#[test]
+fn a_layer_that_cannot_be_read_makes_the_point_partial_and_the_rest_is_there() {
+    let vault = vault();
+    let base = written(None, 1, 1000);
+    let mut leaf = written(Some(&base), 2, 2000);
+    leaf.broken = Some(17);
+    let mut source = source(vec![base, leaf]);
+    let report = run_backup(&vault, &mut source, Level::Auto);
+    assert_eq!(report.outcome, Outcome::Partial);
+    let point = opened(&vault, &report);
+    assert_eq!(point.details.layers.len(), 1);
+    assert_eq!(point.details.missing[0].needed_by, [Owner::Vm]);
+    assert!(point.details.uses.is_empty());
+
+    source.chain[0].broken = Some(0);
+    let nothing = run_backup(&vault, &mut source, Level::Full);
+    assert_eq!(nothing.outcome, Outcome::Failed);
+    assert_eq!(nothing.point, None);
+    assert_eq!(source.ends.lock().unwrap().last(), Some(&End::Abandoned));
+}

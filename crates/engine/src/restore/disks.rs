@@ -1,0 +1,360 @@
+//! Restoring disks into a folder.
+
+use std::fs;
+use std::path::Path;
+
+use disk::layer::{Format, ParentPath, PathKind, VhdInfo, VhdKind, VhdxInfo};
+use disk::{BlockRead, LayerInfo, rebuild};
+use serde::Serialize;
+use uuid::Uuid;
+use vault::NodeId;
+
+use crate::finding::{Code, Finding, Severity, outcome_of};
+use crate::outcome::Outcome;
+use crate::pipeline::Stop;
+use crate::point::Details;
+use crate::progress::{Event, Meter};
+use crate::restore::layer::{VaultLayer, open_chain};
+use crate::restore::plan::{DiskFile, DiskFormat, DisksPlan, DisksWanted, Holds, plan_disks};
+use crate::restore::target::{NewFile, TargetError};
+use crate::restore::write::{WriteError, data_len, flat, layer};
+use crate::restore::{Opened, Task};
+
+/// What a restore did, as plain data.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestoreReport {
+    /// How it went.
+    pub outcome: Outcome,
+    /// What was made.
+    pub files: Vec<RestoredFile>,
+    /// What was noticed.
+    pub findings: Vec<Finding>,
+}
+
+/// A file that is whole and durable.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestoredFile {
+    /// Where it is.
+    pub path: String,
+    /// Bytes of data in it.
+    pub data: u64,
+}
+
+/// Restores disks into the folder `to`, which is made if needed. Nothing in it is overwritten.
+pub fn restore_disks(
+    task: &Task<'_>,
+    point: &Opened,
+    wanted: &DisksWanted,
+    to: &Path,
+) -> RestoreReport {
+    let plan = plan_disks(&point.details, wanted);
+    let mut report = RestoreReport {
+        outcome: Outcome::Ok,
+        files: Vec::new(),
+        findings: plan.findings.clone(),
+    };
+    if plan.files.is_empty() && report.findings.is_empty() {
+        report.findings.push(
+            Finding::new(
+                Code::NothingSelected,
+                Severity::Error,
+                point.details.vm_name.clone(),
+                "no disk of this restore point was asked for, or it has none",
+            )
+            .hint("`hyperkeep show` lists its disks and checkpoints"),
+        );
+    }
+    match fs::create_dir_all(to) {
+        Ok(()) => all(task, point, &plan, to, &mut report),
+        Err(error) => report.findings.push(target_finding(&TargetError::io(
+            to,
+            "making the folder",
+            error,
+        ))),
+    }
+    report.outcome = settle(&report);
+    report
+}
+
+/// The outcome of what was noticed: with nothing restored, nothing was partly restored.
+pub(crate) fn settle(report: &RestoreReport) -> Outcome {
+    match outcome_of(&report.findings) {
+        Outcome::Partial if report.files.is_empty() => Outcome::Failed,
+        outcome => outcome,
+    }
+}
+
+fn all(task: &Task<'_>, point: &Opened, plan: &DisksPlan, to: &Path, report: &mut RestoreReport) {
+    // A child whose parent could not be made is made all the same: the parent can be restored
+    // later, and then fits.
+    for file in &plan.files {
+        if task.cancel.is_cancelled() {
+            report.findings.push(cancelled(&point.details));
+            return;
+        }
+        match one(task, point, plan, file, to) {
+            Ok(done) => report.files.push(done),
+            Err(Stop::Cancelled) => {
+                report.findings.push(cancelled(&point.details));
+                return;
+            }
+            Err(stop) => report
+                .findings
+                .push(disk_finding(&to.join(&file.name), stop)),
+        }
+    }
+}
+
+pub(crate) fn cancelled(details: &Details) -> Finding {
+    Finding::new(
+        Code::Cancelled,
+        Severity::Error,
+        details.vm_name.clone(),
+        "stopped on request; what was restored by then is whole",
+    )
+}
+
+/// Why one disk was not restored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DiskError {
+    #[error(transparent)]
+    Target(TargetError),
+    #[error("{0}")]
+    Vault(String),
+    #[error("{0}")]
+    Format(disk::Error),
+}
+
+pub(crate) fn disk_finding(path: &Path, stop: Stop<DiskError>) -> Finding {
+    match stop {
+        Stop::Failed(DiskError::Target(error)) => target_finding(&error),
+        stop => Finding::new(
+            Code::Failed,
+            Severity::Partial,
+            path.display().to_string(),
+            format!("was not restored: {stop}"),
+        )
+        .hint("`hyperkeep check --read-data` shows whether the vault is whole"),
+    }
+}
+
+pub(crate) fn target_finding(error: &TargetError) -> Finding {
+    let (object, message) = match error {
+        TargetError::Exists(path) => (path, "already exists and was left alone".to_owned()),
+        TargetError::Full(path) => (path, "was not restored: the target is full".to_owned()),
+        TargetError::Io { path, what, source } => {
+            (path, format!("was not restored: {what}: {source}"))
+        }
+    };
+    let finding = Finding::new(
+        error.code(),
+        Severity::Partial,
+        object.display().to_string(),
+        message,
+    );
+    match error.hint() {
+        Some(hint) => finding.hint(hint),
+        None => finding,
+    }
+}
+
+fn one(
+    task: &Task<'_>,
+    point: &Opened,
+    plan: &DisksPlan,
+    file: &DiskFile,
+    to: &Path,
+) -> Result<RestoredFile, Stop<DiskError>> {
+    let parent = match file.holds {
+        Holds::Layer {
+            parent: Some(parent),
+            ..
+        } => plan.files.get(parent).map(|file| file.name.as_str()),
+        _ => None,
+    };
+    write_disk(task, point, file, &to.join(&file.name), parent)
+}
+
+/// Makes one disk file at `path`. `parent` is the file name of its parent, in the same folder.
+pub(crate) fn write_disk(
+    task: &Task<'_>,
+    point: &Opened,
+    file: &DiskFile,
+    path: &Path,
+    parent: Option<&str>,
+) -> Result<RestoredFile, Stop<DiskError>> {
+    let target = |e| Stop::Failed(DiskError::Target(e));
+    let format = |e| Stop::Failed(DiskError::Format(e));
+    let new = NewFile::create(path).map_err(target)?;
+    let on_stop = |stop: Stop<WriteError>| stop.map(|error| write_error(path, error));
+    let data;
+    match file.holds {
+        Holds::Layer { layer: index, .. } => {
+            let recorded = &point.details.layers[index];
+            let vault_layer = open_layer(task, point, index)?;
+            data = data_len(&vault_layer).map_err(format)?;
+            let paths = parent.map(|name| parent_paths(path, name));
+            let mut writer = rebuild(new.file(), &recorded.info, paths.as_deref())
+                .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
+            let meter = begin(task, &point.details, &file.name, data);
+            let run = task.run(&meter);
+            let differencing = recorded.info.parent.is_some();
+            layer(run, vault_layer.reader(), differencing, &mut *writer).map_err(on_stop)?;
+            writer
+                .finish()
+                .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
+        }
+        Holds::Chain { top } => {
+            let chain =
+                open_chain(task.vault, &point.details, &point.layer_roots, top).map_err(format)?;
+            data = data_len(&chain).map_err(format)?;
+            let info = alone(
+                &point.details.layers[top].info,
+                &chain,
+                file.format,
+                &point.id,
+                top,
+            );
+            let mut writer = rebuild(new.file(), &info, None)
+                .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
+            let meter = begin(task, &point.details, &file.name, data);
+            flat(task.run(&meter), &chain, &mut *writer).map_err(on_stop)?;
+            writer
+                .finish()
+                .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
+        }
+    }
+    new.place().map_err(target)?;
+    Ok(RestoredFile {
+        path: path.display().to_string(),
+        data,
+    })
+}
+
+fn begin<'a>(task: &Task<'a>, details: &Details, name: &str, bytes: u64) -> Meter<'a> {
+    task.sink.event(&Event::DiskStarted {
+        vm: details.vm_name.clone(),
+        disk: name.to_owned(),
+        bytes,
+    });
+    Meter::new(task.sink, task.clock, bytes)
+}
+
+fn open_layer(
+    task: &Task<'_>,
+    point: &Opened,
+    index: usize,
+) -> Result<VaultLayer, Stop<DiskError>> {
+    let root: &NodeId = point.layer_roots.get(index).ok_or_else(|| {
+        Stop::Failed(DiskError::Vault(format!(
+            "the point has no map for layer {index}"
+        )))
+    })?;
+    VaultLayer::open(task.vault, root, &point.details.layers[index].info)
+        .map_err(|e| Stop::Failed(DiskError::Vault(e.to_string())))
+}
+
+pub(crate) fn write_error(path: &Path, error: WriteError) -> DiskError {
+    match error {
+        WriteError::Vault(error) => DiskError::Vault(error.to_string()),
+        WriteError::Read(error) => DiskError::Vault(error.to_string()),
+        WriteError::Write(error) => into_disk_error(path, error),
+    }
+}
+
+fn into_disk_error(path: &Path, error: disk::Error) -> DiskError {
+    match error {
+        disk::Error::Io { what, source } => DiskError::Target(TargetError::io(path, what, source)),
+        error => DiskError::Format(error),
+    }
+}
+
+/// Where the parent is, as the child shall say it. Only a Windows host can name it absolutely.
+fn parent_paths(child: &Path, parent: &str) -> Vec<ParentPath> {
+    let mut paths = vec![ParentPath {
+        kind: PathKind::Relative,
+        path: format!(".\\{parent}"),
+    }];
+    if cfg!(windows)
+        && let Ok(absolute) = std::path::absolute(child.with_file_name(parent))
+    {
+        paths.push(ParentPath {
+            kind: PathKind::Absolute,
+            path: absolute.display().to_string(),
+        });
+    }
+    paths
+}
+
+/// Block size of new dynamic VHDX files, as Windows chooses it.
+const VHDX_BLOCK: u32 = 32 << 20;
+/// Block size of new dynamic VHD files, as Windows chooses it.
+const VHD_BLOCK: u32 = 2 << 20;
+
+/// What a disk that stands alone says about itself: like its topmost layer, but without a parent,
+/// and with identities of its own. The id that the guest sees stays.
+fn alone(
+    top: &LayerInfo,
+    chain: &dyn BlockRead,
+    format: DiskFormat,
+    point: &str,
+    index: usize,
+) -> LayerInfo {
+    let own = |what: &str| derived(&format!("{point}/{index}/{what}"));
+    let geometry = chain.geometry();
+    let format = match (format, &top.format) {
+        (DiskFormat::Raw, _) => Format::Raw,
+        (DiskFormat::Vhdx, Format::Vhdx(vhdx)) => Format::Vhdx(VhdxInfo {
+            data_write_guid: own("data"),
+            file_write_guid: own("file"),
+            dirty_log: false,
+            ..vhdx.clone()
+        }),
+        (DiskFormat::Vhdx, _) => Format::Vhdx(VhdxInfo {
+            block_size: VHDX_BLOCK,
+            fixed: false,
+            disk_id: own("disk"),
+            data_write_guid: own("data"),
+            file_write_guid: own("file"),
+            creator: "Hyperkeep".to_owned(),
+            metadata: Vec::new(),
+            dirty_log: false,
+        }),
+        (DiskFormat::Vhd, Format::Vhd(vhd)) => Format::Vhd(VhdInfo {
+            unique_id: own("disk"),
+            kind: match vhd.kind {
+                VhdKind::Fixed => VhdKind::Fixed,
+                VhdKind::Dynamic | VhdKind::Differencing => VhdKind::Dynamic,
+            },
+            saved_state: false,
+            ..vhd.clone()
+        }),
+        (DiskFormat::Vhd, _) => Format::Vhd(VhdInfo {
+            kind: VhdKind::Dynamic,
+            unique_id: own("disk"),
+            timestamp: 0,
+            creator_app: *b"hykp",
+            creator_version: 0x0001_0000,
+            creator_os: *b"Wi2k",
+            original_len: geometry.len,
+            chs: (0, 0, 0),
+            features: 2,
+            saved_state: false,
+            block_size: Some(VHD_BLOCK),
+        }),
+    };
+    LayerInfo {
+        geometry,
+        format,
+        parent: None,
+    }
+}
+
+/// An identity for a file that is made of a point: the same file has the same one.
+fn derived(text: &str) -> Uuid {
+    let mut id = [0; 16];
+    let mut hasher = blake3::Hasher::new_derive_key("hyperkeep engine, identity of a flat disk");
+    hasher.update(text.as_bytes());
+    hasher.finalize_xof().fill(&mut id);
+    uuid::Builder::from_custom_bytes(id).into_uuid()
+}
