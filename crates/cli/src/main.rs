@@ -1,3 +1,70 @@
-//! The `hyperkeep` program.
+//! The `hyperkeep` program: words in, words out, and no logic that the crates below lack.
+//!
+//! Standard output carries one document, for people or as JSON; everything else goes to standard
+//! error. The exit code is the outcome. Secrets never stand on the command line.
 
-fn main() {}
+mod args;
+mod commands;
+mod failure;
+mod open;
+mod pages;
+mod secret;
+mod sheet;
+mod table;
+mod text;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, Command, Global};
+use crate::failure::{Exit, Failure, Result};
+use crate::ui::Ui;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(not_understood(&error).code()),
+    };
+    let ui = Ui::new(cli.global.json, cli.global.quiet);
+    let exit = run(&cli.global, cli.command, ui).unwrap_or_else(|failure| {
+        ui.error(&failure);
+        failure.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+fn run(global: &Global, command: Command, ui: Ui) -> Result<Exit> {
+    match command {
+        Command::Init(args) => commands::init::run(global, &args, ui),
+        Command::Keys(command) => commands::keys::run(global, &command, ui),
+        Command::Man(args) => pages::man(&args, ui),
+        Command::Completions(args) => pages::completions(&args, ui),
+    }
+}
+
+/// Help and versions are answers; all else is bad usage, said as JSON to those who asked for it.
+fn not_understood(error: &clap::Error) -> Exit {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        // The reader may have gone; there is nothing else to say.
+        let _ = error.print();
+        return Exit::Outcome(engine::Outcome::Ok);
+    }
+    let json = std::env::args_os()
+        .skip(1)
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json");
+    if json {
+        let text = error.to_string();
+        let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        Ui::new(true, false).error(&Failure::usage(message));
+    } else {
+        let _ = error.print();
+    }
+    Exit::Usage
+}

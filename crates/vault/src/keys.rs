@@ -1,8 +1,8 @@
 //! Who can open the vault: key slots, and the writers that the vault knows.
 
 use vault_format::{
-    Access, Lock, MAX_DOCUMENT_LEN, ObjectName, Slot, SlotId, Unlock, VaultKeys, Writer, WriterKey,
-    seal_slot,
+    Access, Lock, MAX_DOCUMENT_LEN, ObjectName, RecoveryCode, Slot, SlotId, Unlock, VaultKeys,
+    Writer, WriterKey, seal_slot,
 };
 
 use crate::env::Env;
@@ -114,6 +114,14 @@ impl Vault {
             Access::Write => self.keys().without_private(Some(writer)),
         };
         add(self.objects(), self.env(), &keys, lock, label)
+    }
+
+    /// Adds a recovery code with full access. It exists nowhere else and must be shown to a person
+    /// once. Needs full access.
+    pub fn add_recovery_code(&self, label: Option<&str>) -> Result<(SlotId, RecoveryCode)> {
+        let code = RecoveryCode::random(&mut self.env().entropy());
+        let slot = self.add_slot(Lock::Recovery(&code), Access::Full, label)?;
+        Ok((slot, code))
     }
 
     /// Removes a slot. The last slot with full access stays, since nobody could read the vault

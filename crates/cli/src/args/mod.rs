@@ -1,0 +1,199 @@
+//! The command line: what there is to say, in the words in which `--help` explains it.
+
+mod keys;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use keys::{
+    AddPassphraseArgs, AddRecoveryCodeArgs, ChangePassphraseArgs, KeysCommand, RemoveArgs,
+};
+
+/// Backup and restore of Hyper-V virtual machines.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hyperkeep",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  hyperkeep init /srv/vault
+  hyperkeep --vault /srv/vault keys list
+
+Exit codes:
+  0 ok   1 failed   2 bad usage   3 warning   4 partial   5 skipped   6 cancelled"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The vault: a folder
+    #[arg(
+        long,
+        global = true,
+        value_name = "VAULT",
+        env = "HYPERKEEP_VAULT",
+        hide_env_values = true
+    )]
+    pub(crate) vault: Option<String>,
+
+    /// Read the passphrase from this file (`-` for standard input); else HYPERKEEP_PASSPHRASE_FILE,
+    /// HYPERKEEP_PASSPHRASE, or a question on the terminal
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        conflicts_with = "recovery_code_file"
+    )]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// Open the vault with the recovery code in this file (`-` for standard input)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) recovery_code_file: Option<PathBuf>,
+
+    /// Print one JSON object on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// No progress and no remarks on standard error; errors still are
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Where the vault's index is kept between runs; may be deleted at any time
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "HYPERKEEP_CACHE_DIR",
+        hide_env_values = true
+    )]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+/// The commands, in the order in which people meet them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create a vault and print its recovery code, once
+    Init(InitArgs),
+    /// Manage what opens the vault
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Write the manual pages into a folder
+    Man(ManArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// `init`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The recovery code opens the vault when the passphrase is lost. It is printed this once and kept
+nowhere. Without the passphrase and the recovery code nobody can read the vault again.
+
+Examples:
+  hyperkeep init /srv/vault
+  hyperkeep init /srv/vault --passphrase-file secret.txt --sheet recovery-sheet.txt
+  hyperkeep init /srv/vault --chunk-average 32        # less space, a larger index")]
+pub(crate) struct InitArgs {
+    /// Where to create it: a folder that does not exist or is empty
+    #[arg(value_name = "VAULT", conflicts_with = "vault")]
+    pub(crate) location: Option<String>,
+
+    /// Write the one-page recovery sheet, recovery code included, into this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sheet: Option<PathBuf>,
+
+    /// Mean size of the pieces that disks are cut into, in KiB; it cannot be changed later
+    #[arg(long, value_name = "KIB", value_enum, default_value_t = ChunkAverage::Kib64)]
+    pub(crate) chunk_average: ChunkAverage,
+}
+
+/// Mean chunk size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChunkAverage {
+    /// The usual choice
+    #[value(name = "64")]
+    Kib64,
+    /// Less space for data, twice the index
+    #[value(name = "32")]
+    Kib32,
+}
+
+/// `man`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hyperkeep man /usr/local/share/man/man1")]
+pub(crate) struct ManArgs {
+    /// An existing folder
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hyperkeep completions bash > /etc/bash_completion.d/hyperkeep
+  hyperkeep completions powershell >> $PROFILE")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    /// Everybody who asks for help gets an example, whichever command it is.
+    #[test]
+    fn every_command_has_an_example() {
+        fn visit(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            if command.get_subcommands().next().is_none() {
+                let help = command.get_after_help().map(ToString::to_string);
+                assert!(
+                    help.is_some_and(|help| help.contains("Examples:\n  hyperkeep ")),
+                    "{path}"
+                );
+            }
+            for sub in command.get_subcommands() {
+                visit(sub, &path);
+            }
+        }
+        visit(&Cli::command(), "");
+    }
+
+    /// A secret on the command line is seen by everybody on the machine and kept in histories.
+    #[test]
+    fn no_option_takes_a_secret() {
+        fn visit(command: &clap::Command) {
+            for arg in command.get_arguments() {
+                let name = arg.get_id().as_str();
+                let secret = name.contains("passphrase") || name.contains("recovery_code");
+                assert!(!secret || name.ends_with("_file"), "{name}");
+            }
+            command.get_subcommands().for_each(visit);
+        }
+        visit(&Cli::command());
+    }
+}

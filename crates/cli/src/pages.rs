@@ -1,0 +1,91 @@
+//! Manual pages and completion scripts, made from the same definitions that parse the line.
+
+use std::path::Path;
+
+use clap::CommandFactory;
+use engine::Outcome;
+use serde::Serialize;
+
+use crate::args::{Cli, CompletionsArgs, ManArgs};
+use crate::failure::{Exit, Failure, OnPath, Result};
+use crate::ui::{Document, Ui};
+
+#[derive(Serialize)]
+struct ManDocument {
+    files: Vec<String>,
+}
+
+impl Document for ManDocument {
+    const KIND: &'static str = "man";
+
+    fn human(&self) -> String {
+        self.files.iter().map(|file| format!("{file}\n")).collect()
+    }
+}
+
+/// `man`
+pub(crate) fn man(args: &ManArgs, ui: Ui) -> Result<Exit> {
+    let mut files = Vec::new();
+    let mut command = Cli::command();
+    command.build();
+    page(&command, "", &args.folder, &mut files)?;
+    ui.print(&ManDocument { files })
+}
+
+/// The page of a command and those of its subcommands: `hyperkeep-restore-disks.1`.
+fn page(
+    command: &clap::Command,
+    parent: &str,
+    folder: &Path,
+    files: &mut Vec<String>,
+) -> Result<()> {
+    // The generated `help` command mirrors all others.
+    if command.get_name() == "help" {
+        return Ok(());
+    }
+    let name = match parent {
+        "" => command.get_name().to_owned(),
+        parent => format!("{parent}-{}", command.get_name()),
+    };
+    let mut bytes = Vec::new();
+    clap_mangen::Man::new(command.clone().display_name(&name))
+        .render(&mut bytes)
+        .map_err(|error| Failure::new(format!("the manual page of {name}: {error}")))?;
+    let path = folder.join(format!("{name}.1"));
+    std::fs::write(&path, bytes).on_path("writing a manual page", &path)?;
+    files.push(path.display().to_string());
+    for sub in command.get_subcommands() {
+        page(sub, &name, folder, files)?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct CompletionsDocument {
+    shell: String,
+    script: String,
+}
+
+impl Document for CompletionsDocument {
+    const KIND: &'static str = "completions";
+
+    fn human(&self) -> String {
+        self.script.clone()
+    }
+}
+
+/// `completions`
+pub(crate) fn completions(args: &CompletionsArgs, ui: Ui) -> Result<Exit> {
+    let mut bytes = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "hyperkeep", &mut bytes);
+    let document = CompletionsDocument {
+        shell: args.shell.to_string(),
+        script: String::from_utf8_lossy(&bytes).into_owned(),
+    };
+    if ui.is_json() {
+        return ui.print(&document);
+    }
+    // To the byte: a script has tabs.
+    ui.print_text(&document.script)?;
+    Ok(Exit::Outcome(Outcome::Ok))
+}
