@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hyperkeep_disk::vhdx::VhdxImage;
 use hyperkeep_disk::{BlockRead, ByteRange, Chain, Content, Layer};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use testkit::vhdx::{Block, Image};
 use uuid::Uuid;
 
@@ -211,4 +212,28 @@ proptest! {
         prop_assert!(chain.read_at(chain.len() - 1, &mut [0; 2]).is_err());
         prop_assert!(chain.below(shapes.len()).is_none());
     }
+}
+
+#[test]
+fn many_threads_read_one_chain() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let shapes = shapes(false)
+        .new_tree(&mut runner)
+        .expect("a chain")
+        .current();
+    let (chain, model) = (open(&shapes), flat(&shapes));
+    let logical = u64::from(shapes[0].logical);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (chain, model) = (&chain, &model);
+            scope.spawn(move || {
+                let mut random = testkit::crash::Random(thread);
+                for _ in 0..100 {
+                    let at = random.below(chain.len());
+                    let len = random.below(100_000).min(chain.len() - at);
+                    check(chain, model, logical, at, len);
+                }
+            });
+        }
+    });
 }
