@@ -27,6 +27,9 @@ pub(crate) const ENC_LEN: usize = 32;
 /// Bytes of a wrapped 32-byte key: encapsulated key, ciphertext, tag.
 pub(crate) const WRAPPED_LEN: usize = ENC_LEN + 32 + TAG_LEN;
 
+/// Least number of bytes by which an object under construction grows.
+const GROWTH: usize = 1 << 20;
+
 /// SHA-256 of the parts, one after the other.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
@@ -93,6 +96,26 @@ impl Sealer {
         self.key
             .seal_in_place_append_tag(Self::nonce(offset), Aad::from(&self.aad), piece)
             .expect("a piece is far shorter than AES-GCM's limit");
+    }
+
+    /// Appends `plain`, sealed, to the object `out`.
+    pub(crate) fn append(&self, out: &mut Vec<u8>, plain: &[u8]) {
+        let offset = out.len();
+        // Grows in steps: doubling would take twice the memory of a large object.
+        let more = plain.len() + TAG_LEN;
+        if out.capacity() - offset < more {
+            out.reserve_exact(more.max(GROWTH));
+        }
+        out.extend_from_slice(plain);
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(
+                Self::nonce(offset as u64),
+                Aad::from(&self.aad),
+                &mut out[offset..],
+            )
+            .expect("a piece is far shorter than AES-GCM's limit");
+        out.extend_from_slice(tag.as_ref());
     }
 
     /// Decrypts a copy of `sealed`.

@@ -34,15 +34,16 @@ impl std::fmt::Debug for Payload {
 }
 
 impl Payload {
+    fn new(flag: u8, rest: &[u8], plain_len: usize) -> Self {
+        let mut bytes = Vec::with_capacity(1 + rest.len() + crate::crypto::TAG_LEN);
+        bytes.push(flag);
+        bytes.extend_from_slice(rest);
+        Self { bytes, plain_len }
+    }
+
     /// The plain bytes as they are: for data that is known not to compress.
     pub fn raw(plain: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(1 + plain.len() + crate::crypto::TAG_LEN);
-        bytes.push(RAW);
-        bytes.extend_from_slice(plain);
-        Self {
-            bytes,
-            plain_len: plain.len(),
-        }
+        Self::new(RAW, plain, plain.len())
     }
 
     /// Number of plain bytes.
@@ -64,6 +65,8 @@ impl Payload {
 /// Makes payloads; keeps the compressor's tables between them. One for each thread.
 pub struct Encoder {
     zstd: Compressor<'static>,
+    // Compressed here and copied out, so that a payload holds no more memory than it has bytes.
+    scratch: Vec<u8>,
 }
 
 impl Encoder {
@@ -73,21 +76,22 @@ impl Encoder {
     /// If the process is out of memory.
     pub fn new(level: i32) -> Self {
         let zstd = Compressor::new(level.clamp(1, 19)).expect("memory for a compressor");
-        Self { zstd }
+        Self {
+            zstd,
+            scratch: Vec::new(),
+        }
     }
 
     /// Compresses `plain`, unless that saves less than 1/32 of it: then reading it back faster
     /// is worth more.
     pub fn encode(&mut self, plain: &[u8]) -> Payload {
-        let mut bytes = Vec::with_capacity(1 + zstd::zstd_safe::compress_bound(plain.len()));
-        bytes.push(ZSTD);
-        let mut tail = std::io::Cursor::new(&mut bytes);
-        tail.set_position(1);
-        match self.zstd.compress_to_buffer(plain, &mut tail) {
-            Ok(len) if len < plain.len() - plain.len() / 32 => Payload {
-                bytes,
-                plain_len: plain.len(),
-            },
+        self.scratch.clear();
+        self.scratch
+            .reserve(zstd::zstd_safe::compress_bound(plain.len()));
+        match self.zstd.compress_to_buffer(plain, &mut self.scratch) {
+            Ok(len) if len < plain.len() - plain.len() / 32 => {
+                Payload::new(ZSTD, &self.scratch, plain.len())
+            }
             _ => Payload::raw(plain),
         }
     }

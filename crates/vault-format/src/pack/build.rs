@@ -91,13 +91,11 @@ impl PackBuilder {
         limit("pack", "length", len, MAX_PACK_LEN)?;
         let offset = self.bytes.len();
         let plain_len = payload.plain_len();
-        let mut piece = payload.bytes;
-        self.chunks.seal(offset as u64, &mut piece);
-        self.bytes.extend_from_slice(&piece);
+        self.chunks.append(&mut self.bytes, &payload.bytes);
         let entry = DirectoryEntry {
             id,
             offset: offset as u32,
-            stored_len: piece.len() as u32,
+            stored_len: (self.bytes.len() - offset) as u32,
             plain_len: plain_len as u32,
         };
         self.directory.entries.push(entry);
