@@ -155,7 +155,7 @@ impl Vault {
     ) -> Result<Report> {
         let mut report = Report::default();
         self.index().refresh()?;
-        self.index().adopt()?;
+        self.index().adopt(false)?;
         let mut lost: Vec<_> = self.index().lost().into_iter().collect();
         lost.sort_unstable();
         report

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use vault_format::NodeId;
 use vault_format::map::{Inner, Leaf, LeafDelta, MapKind, Node, Root};
+use vault_format::{ChunkId, NodeId};
 
 use crate::error::{Error, Result};
 use crate::leaf::{LeafMaker, plan};
@@ -152,7 +152,8 @@ impl DiskWriter {
             .base_leaf(index)?
             .map(|(_, leaf)| leaf)
             .unwrap_or_default();
-        Ok(plan(&base, changed, len))
+        let chunk_len = |id: &ChunkId| self.shared.index.get(id).map(|place| place.plain_len);
+        Ok(plan(&base, changed, len, &chunk_len))
     }
 
     /// Stores the changed ranges of a segment (offsets are within the segment); the rest is as in
@@ -180,11 +181,10 @@ impl DiskWriter {
             .base_leaf(index)?
             .map(|(_, leaf)| leaf)
             .unwrap_or_default();
-        let leaf = self
-            .maker()
-            .changed(&base, changed, len, buf, &mut read, &mut |chunk| {
-                self.shared.put_chunk(chunk)
-            })?;
+        let chunk_len = |id: &ChunkId| self.shared.index.get(id).map(|place| place.plain_len);
+        let mut put = |chunk: &[u8]| self.shared.put_chunk(chunk);
+        let maker = self.maker();
+        let leaf = maker.changed(&base, changed, len, &chunk_len, buf, &mut read, &mut put)?;
         self.put_leaf(index, &leaf)
     }
 

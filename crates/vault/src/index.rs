@@ -172,7 +172,7 @@ impl Index {
             let mut complete = self.complete.lock().unwrap_or_else(|e| e.into_inner());
             if !*complete {
                 self.refresh()?;
-                self.adopt()?;
+                self.adopt(false)?;
                 *complete = true;
             }
         }
@@ -254,6 +254,28 @@ impl Index {
         }
     }
 
+    /// Moves what no run covers out of memory, for readers, who write no runs.
+    fn spill(&self) -> Result<()> {
+        let _one = self.writing.lock().unwrap_or_else(|e| e.into_inner());
+        let recent = {
+            let mut state = self.write();
+            // What a session failed to write stays in memory until it is written.
+            if state.writing.is_some() {
+                return Ok(());
+            }
+            let recent = Arc::new(std::mem::take(&mut state.recent));
+            state.writing = Some(recent.clone());
+            recent
+        };
+        let mut entries: Vec<_> = recent.entries.values().copied().collect();
+        entries.sort_unstable_by_key(|e| e.id);
+        let table = self.build(&entries, Vec::new(), recent.packs.clone())?;
+        let mut state = self.write();
+        state.tables.push(Arc::new(table));
+        state.writing = None;
+        Ok(())
+    }
+
     /// Makes a table, in the cache folder if there is one.
     fn build(
         &self,
@@ -261,7 +283,9 @@ impl Index {
         covered: Vec<ObjectHash>,
         packs: Vec<PackRef>,
     ) -> Result<Table> {
-        let name = covered.first().map(ToString::to_string);
+        // A table that covers no run is of use to this process alone; the next one removes it.
+        let spilled = || Some(format!("spilled-{}", packs.first()?.hash));
+        let name = covered.first().map(ToString::to_string).or_else(spilled);
         let make = |path: Option<&std::path::Path>| -> io::Result<Table> {
             let mut builder =
                 Builder::new(path, entries.len() as u64, covered.clone(), packs.clone())?;
@@ -416,7 +440,11 @@ impl Index {
 
     /// Compares with the packs in the store: packs that no run covers are read, packs that are
     /// gone are lost. This lists all packs.
-    pub(crate) fn adopt(&self) -> Result<()> {
+    ///
+    /// With `write`, what is taken over goes into index runs when it is much.
+    pub(crate) fn adopt(&self, write: bool) -> Result<()> {
+        // What is added while the store is being listed is not expected in the list.
+        let expected = self.known_packs();
         let mut uncovered: HashMap<ObjectHash, u64> = HashMap::new();
         for (name, stat) in self.objects.list("packs/")? {
             if let ObjectName::Pack(hash) = name {
@@ -424,19 +452,18 @@ impl Index {
             }
         }
         let mut lost = HashSet::new();
-        {
-            let state = self.read();
-            let tables = state.tables.iter().flat_map(|t| t.packs());
-            let writing = state.writing.iter().flat_map(|r| &r.packs);
-            let mut known = HashSet::new();
-            for pack in tables.chain(writing).chain(&state.recent.packs) {
-                if uncovered.get(&pack.hash) != Some(&u64::from(pack.len)) {
-                    lost.insert(pack.hash);
-                }
-                known.insert(pack.hash);
+        for (hash, len) in expected {
+            if uncovered.get(&hash) == Some(&len) {
+                continue;
             }
-            uncovered.retain(|hash, _| !known.contains(hash));
+            // A list may lag behind the store.
+            let there = self.objects.stat(&ObjectName::Pack(hash))?;
+            if there.map(|stat| stat.len) != Some(len) {
+                lost.insert(hash);
+            }
         }
+        let known = self.known_packs();
+        uncovered.retain(|hash, _| !known.contains_key(hash));
         for hash in &lost {
             self.warn(Warning::PackLost {
                 object: pack_name(*hash),
@@ -458,6 +485,13 @@ impl Index {
                 (Ok((kind, entries)), Some(len)) => {
                     self.add_pack(PackRef { hash, len, kind }, &entries);
                     adopted += 1;
+                    if self.is_full() {
+                        if write {
+                            self.write_run()?
+                        } else {
+                            self.spill()?
+                        }
+                    }
                 }
                 (Err(Error::Store(e)), _)
                     if !matches!(
@@ -478,6 +512,15 @@ impl Index {
             self.warn(Warning::Adopted { packs: adopted });
         }
         Ok(())
+    }
+
+    /// All packs that the index refers to, with their sizes.
+    fn known_packs(&self) -> HashMap<ObjectHash, u64> {
+        let state = self.read();
+        let tables = state.tables.iter().flat_map(|t| t.packs());
+        let writing = state.writing.iter().flat_map(|r| &r.packs);
+        let all = tables.chain(writing).chain(&state.recent.packs);
+        all.map(|pack| (pack.hash, u64::from(pack.len))).collect()
     }
 
     /// Everything that the index places in a pack. Reads all tables: for the rare case that the

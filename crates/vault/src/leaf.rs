@@ -4,6 +4,10 @@
 //! cut from there. As soon as a new cut falls on an old one and nothing has changed behind it,
 //! the old entries hold again, up to the next change. What is read is therefore the old chunks
 //! that hold changes, and seldom one or two more.
+//!
+//! Where changes are small and lie far apart, even that is much more than has changed. They
+//! become *patches* then: chunks of their own, beside entries that refer to the parts of the old
+//! chunk before and behind them.
 
 use std::ops::Range;
 
@@ -27,24 +31,94 @@ pub(crate) struct LeafMaker<'a> {
     pub(crate) segment: u32,
 }
 
-/// The old pieces that must be read for the changes: whole chunks. What is not stored is read
-/// only where it changed.
-pub(crate) fn plan(base: &Leaf, changed: &[Range<u32>], len: u32) -> Vec<Range<u32>> {
+/// Tells the plain length of a chunk, if it is known.
+pub(crate) type ChunkLen<'a> = &'a dyn Fn(&ChunkId) -> Option<u32>;
+
+/// What will be read for the changes: whole old chunks, or, where the changes become patches,
+/// just the changes.
+pub(crate) fn plan(
+    base: &Leaf,
+    changed: &[Range<u32>],
+    len: u32,
+    chunk_len: ChunkLen<'_>,
+) -> Vec<Range<u32>> {
+    let changed = pages(changed, len);
     let mut out: Vec<Range<u32>> = Vec::new();
-    for range in pages(changed, len) {
-        let (mut start, mut end) = (range.start, range.end);
-        if let Some(first) = chunk_at(base, range.start, len) {
-            start = first.offset;
-        }
-        if let Some(last) = chunk_at(base, range.end - 1, len) {
-            end = end.max(last.offset + last.len);
-        }
-        match out.last_mut() {
-            Some(last) if last.end >= start => last.end = last.end.max(end),
-            _ => out.push(start..end),
+    for cluster in clusters(base, &changed, len) {
+        let whole = std::slice::from_ref(&cluster.window);
+        let reads = match cluster.is_patch(base, len, chunk_len) {
+            true => cluster.changed,
+            false => whole,
+        };
+        for range in reads {
+            match out.last_mut() {
+                Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+                _ => out.push(range.clone()),
+            }
         }
     }
     out
+}
+
+/// Changes that touch the same old chunks.
+struct Cluster<'a> {
+    changed: &'a [Range<u32>],
+    /// From the beginning of the first old chunk to the end of the last one.
+    window: Range<u32>,
+}
+
+fn clusters<'a>(base: &Leaf, changed: &'a [Range<u32>], len: u32) -> Vec<Cluster<'a>> {
+    let mut out: Vec<Cluster<'a>> = Vec::new();
+    let mut first = 0;
+    for (i, range) in changed.iter().enumerate() {
+        let start = chunk_at(base, range.start, len).map_or(range.start, |old| old.offset);
+        let end = chunk_at(base, range.end - 1, len).map_or(0, |old| old.offset + old.len);
+        let end = end.max(range.end);
+        match out.last_mut() {
+            Some(last) if last.window.end > start => {
+                last.window.end = last.window.end.max(end);
+                last.changed = &changed[first..=i];
+            }
+            _ => {
+                first = i;
+                out.push(Cluster {
+                    changed: &changed[i..=i],
+                    window: start..end,
+                });
+            }
+        }
+    }
+    out
+}
+
+impl Cluster<'_> {
+    /// Most patches in one cluster; more would shred the old chunks.
+    const MAX_PATCHES: usize = 4;
+
+    /// Whether the changes are stored by themselves, beside parts of the old chunks, instead of
+    /// cutting the old chunks anew.
+    ///
+    /// That pays where much more would have to be read than has changed. An old chunk is split
+    /// only once: the next change near by cuts it anew. So no byte of a segment ever takes more
+    /// than a patch, and the chunk that it was split from.
+    fn is_patch(&self, base: &Leaf, len: u32, chunk_len: ChunkLen<'_>) -> bool {
+        let changed: u64 = self
+            .changed
+            .iter()
+            .map(|r| u64::from(r.end - r.start))
+            .sum();
+        let window = u64::from(self.window.end - self.window.start);
+        self.changed.len() <= Self::MAX_PATCHES
+            && window * 2 > changed * 3
+            && self.changed.iter().all(|range| {
+                [range.start, range.end - 1].into_iter().all(|at| {
+                    chunk_at(base, at, len).is_none_or(|old| match old.target {
+                        Some(Target::Chunk { id, within: 0 }) => chunk_len(&id) == Some(old.len),
+                        _ => false,
+                    })
+                })
+            })
+    }
 }
 
 /// Changed ranges, grown to pages, within the segment, ascending, no two touching.
@@ -155,6 +229,7 @@ impl LeafMaker<'_> {
         Ok(buf.len())
     }
 
+    #[allow(clippy::too_many_arguments)]
     /// The leaf of a segment of `len` bytes that differs from `base` only in the `changed`
     /// ranges. `read` is asked for what [`plan`] tells, and perhaps for more.
     pub(crate) fn changed(
@@ -162,6 +237,7 @@ impl LeafMaker<'_> {
         base: &Leaf,
         changed: &[Range<u32>],
         len: u32,
+        chunk_len: ChunkLen<'_>,
         buf: &mut SegmentBuf,
         read: ReadRange<'_>,
         put: PutChunk<'_>,
@@ -169,23 +245,26 @@ impl LeafMaker<'_> {
         let changed = pages(changed, len);
         let mut entries = Vec::new();
         let mut done = 0;
-        for range in &changed {
-            if range.end <= done {
-                continue;
+        for cluster in clusters(base, &changed, len) {
+            let patch = cluster.is_patch(base, len, chunk_len);
+            for range in cluster.changed {
+                if range.end <= done {
+                    continue;
+                }
+                let from = range.start.max(done);
+                if patch {
+                    keep(base, done, from, &mut entries);
+                    buf.clear();
+                    read_exact(from..range.end, buf, read)?;
+                    self.cut_runs(buf, from, true, &mut entries, put)?;
+                    done = range.end;
+                    continue;
+                }
+                let start = chunk_at(base, from, len).map_or(from, |old| old.offset.max(done));
+                keep(base, done, start, &mut entries);
+                let window = start..range.end;
+                done = self.recut(base, &changed, window, len, &mut entries, buf, read, put)?;
             }
-            let from = range.start.max(done);
-            let start = chunk_at(base, from, len).map_or(from, |old| old.offset.max(done));
-            keep(base, done, start, &mut entries);
-            done = self.recut(
-                base,
-                &changed,
-                start..range.end,
-                len,
-                &mut entries,
-                buf,
-                read,
-                put,
-            )?;
         }
         keep(base, done, len, &mut entries);
         self.leaf(entries)
@@ -241,15 +320,7 @@ impl LeafMaker<'_> {
             }
             let at = start + buf.len() as u32;
             if at < end {
-                let before = buf.len();
-                read(at..end, buf)?;
-                if buf.len() - before != (end - at) as usize {
-                    return Err(Error::invalid(format!(
-                        "the source gave {} bytes of a segment where {} were asked for",
-                        buf.len().saturating_sub(before),
-                        end - at
-                    )));
-                }
+                read_exact(at..end, buf, read)?;
             }
             // Every change that the window touches must be in it whole.
             if let Some(range) = changed_at(changed, end - 1).filter(|r| r.end > end) {
@@ -285,6 +356,19 @@ impl LeafMaker<'_> {
             must = end;
         }
     }
+}
+
+/// Asks the source for a range and makes sure that it gave just that.
+fn read_exact(range: Range<u32>, buf: &mut SegmentBuf, read: ReadRange<'_>) -> Result<()> {
+    let (before, len) = (buf.len(), range.len());
+    read(range, buf)?;
+    let got = buf.len().saturating_sub(before);
+    if got != len {
+        return Err(Error::invalid(format!(
+            "the source gave {got} bytes of a segment where {len} were asked for"
+        )));
+    }
+    Ok(())
 }
 
 /// Drops what is done off the front.

@@ -1,4 +1,28 @@
 //! Cut, identify, seal, pack, index, map, commit and read.
+//!
+//! A [`Vault`] lives in any [`store`]. Writing:
+//!
+//! ```text
+//! Vault::session ─► Session::disk ─► DiskWriter::put_segment | put_changed   (many threads)
+//!                        │               cut ─► id ─► known? ──no──► compress ─► pack ─► store
+//!                        │                              └──yes─► leaf of the disk map
+//!                        └─► DiskWriter::finish ─► root of the map
+//! Session::commit(outline with roots, details) ─► restore point     Vault::put_token afterwards
+//! ```
+//!
+//! Reading: [`Vault::points`], [`Vault::point`], [`Vault::disk`] with a root of its outline, and
+//! then [`DiskReader`]. [`Vault::check`] tells what is damaged and whom that concerns.
+//!
+//! What holds at every moment, whoever is killed and whatever fails:
+//!
+//! - A restore point is visible only when all that it needs is durable.
+//! - What a session stored before it died is taken over by the next one, not stored again.
+//! - Bytes that come out are the bytes that went in: every chunk is authenticated and has its id
+//!   checked, or the read is an error that names the object.
+//! - Everything in a store may be hostile; everything in the cache folder may vanish.
+//! - Memory: three packs (96 MiB), 64 MiB of chunks and 16 MiB of map nodes kept for readers, a
+//!   segment for each thread, 256 Ki index entries on their way into a run, and less than 2 bytes
+//!   for each chunk of the vault if there is a cache folder.
 
 pub mod check;
 mod claims;

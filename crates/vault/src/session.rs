@@ -296,7 +296,7 @@ impl Vault {
         // The sign of life comes before the look at what is there to lean on.
         shared.beat()?;
         self.index().refresh()?;
-        self.index().adopt()?;
+        self.index().adopt(true)?;
         Ok(Session {
             shared: Arc::new(shared),
             vault: self.clone(),
