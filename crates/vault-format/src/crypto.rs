@@ -27,8 +27,10 @@ pub(crate) const ENC_LEN: usize = 32;
 /// Bytes of a wrapped 32-byte key: encapsulated key, ciphertext, tag.
 pub(crate) const WRAPPED_LEN: usize = ENC_LEN + 32 + TAG_LEN;
 
-/// Least number of bytes by which an object under construction grows.
-const GROWTH: usize = 1 << 20;
+/// Least number of bytes by which an object under construction grows: a step may copy it.
+const GROWTH: usize = 8 << 20;
+/// Room left for what follows the last piece unsealed, so that it does not move the object.
+const TAIL: usize = 128;
 
 /// SHA-256 of the parts, one after the other.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
@@ -102,7 +104,7 @@ impl Sealer {
     pub(crate) fn append(&self, out: &mut Vec<u8>, plain: &[u8]) {
         let offset = out.len();
         // Grows in steps: doubling would take twice the memory of a large object.
-        let more = plain.len() + TAG_LEN;
+        let more = plain.len() + TAG_LEN + TAIL;
         if out.capacity() - offset < more {
             out.reserve_exact(more.max(GROWTH));
         }

@@ -128,9 +128,8 @@ impl PackBuilder {
             ..
         } = self;
         let offset = bytes.len() as u64;
-        let mut sealed = directory.encode();
-        directory_key.seal(offset, &mut sealed);
-        bytes.extend_from_slice(&sealed);
+        directory_key.append(&mut bytes, &directory.encode());
+        let sealed = &bytes[offset as usize..];
         let mut trailer = Trailer {
             directory_offset: offset,
             directory_len: sealed.len() as u32,
@@ -138,7 +137,7 @@ impl PackBuilder {
         };
         trailer.signature = writer.sign(
             SIGNATURE_DOMAIN,
-            &[&header.bytes, &sealed, &trailer.position()],
+            &[&header.bytes, sealed, &trailer.position()],
         );
         bytes.extend_from_slice(&trailer.encode());
         SealedPack {
