@@ -51,6 +51,12 @@ pub enum Code {
     ChangedDuringBackup,
     /// A configuration file could not be understood; its bytes are saved as they are.
     ConfigUnreadable,
+    /// Something worth knowing about the configuration.
+    ConfigNote,
+    /// A disk that no configuration names stands on one of the VM's disks.
+    UnreferencedDisk,
+    /// Several configurations have one id.
+    DuplicateId,
     /// A file that belongs to the VM could not be saved.
     FileUnreadable,
     /// Something attached to the VM is outside what a backup can hold (pass-through disk, shared disk).
@@ -92,6 +98,9 @@ impl Code {
             Self::DirtyLog => "dirty-log",
             Self::ChangedDuringBackup => "changed-during-backup",
             Self::ConfigUnreadable => "config-unreadable",
+            Self::ConfigNote => "config-note",
+            Self::UnreferencedDisk => "unreferenced-disk",
+            Self::DuplicateId => "duplicate-id",
             Self::FileUnreadable => "file-unreadable",
             Self::NotCovered => "not-covered",
             Self::OrderUnknown => "order-unknown",

@@ -12,6 +12,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 
 use disk::layer::{Format, ParentLink, ParentPath, PathKind, VhdInfo, VhdKind, VhdxInfo};
+use disk::vhd::Chs;
 use disk::{ByteRange, Geometry, LayerInfo, rebuild};
 use uuid::Uuid;
 
@@ -64,7 +65,7 @@ impl Image {
                 creator_version: 0x000a_0000,
                 creator_os: *b"Wi2k",
                 original_len: len,
-                chs: (0, 0, 0),
+                chs: chs(len),
                 features: 2,
                 saved_state: false,
                 block_size: (kind == Kind::Vhd).then_some(2 << 20),
@@ -158,6 +159,11 @@ impl Image {
         writer.finish().expect("a file system with room");
         self.info
     }
+}
+
+fn chs(len: u64) -> (u16, u8, u8) {
+    let chs = Chs::of(len);
+    (chs.cylinders, chs.heads, chs.sectors)
 }
 
 fn id(number: u64, part: u64) -> Uuid {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use disk::layer::{Format, ParentPath, PathKind, VhdInfo, VhdKind, VhdxInfo};
+use disk::vhd::Chs;
 use disk::{BlockRead, LayerInfo, rebuild};
 use serde::Serialize;
 use uuid::Uuid;
@@ -231,7 +232,7 @@ pub(crate) fn write_disk(
     })
 }
 
-fn begin<'a>(task: &Task<'a>, details: &Details, name: &str, bytes: u64) -> Meter<'a> {
+pub(crate) fn begin<'a>(task: &Task<'a>, details: &Details, name: &str, bytes: u64) -> Meter<'a> {
     task.sink.event(&Event::DiskStarted {
         vm: details.vm_name.clone(),
         disk: name.to_owned(),
@@ -259,6 +260,7 @@ pub(crate) fn write_error(path: &Path, error: WriteError) -> DiskError {
         WriteError::Vault(error) => DiskError::Vault(error.to_string()),
         WriteError::Read(error) => DiskError::Vault(error.to_string()),
         WriteError::Write(error) => into_disk_error(path, error),
+        WriteError::WriteFile(error) => DiskError::Target(TargetError::io(path, "writing", error)),
     }
 }
 
@@ -302,6 +304,8 @@ fn alone(
 ) -> LayerInfo {
     let own = |what: &str| derived(&format!("{point}/{index}/{what}"));
     let geometry = chain.geometry();
+    let chs = Chs::of(geometry.len);
+    let chs = (chs.cylinders, chs.heads, chs.sectors);
     let format = match (format, &top.format) {
         (DiskFormat::Raw, _) => Format::Raw,
         (DiskFormat::Vhdx, Format::Vhdx(vhdx)) => Format::Vhdx(VhdxInfo {
@@ -337,7 +341,7 @@ fn alone(
             creator_version: 0x0001_0000,
             creator_os: *b"Wi2k",
             original_len: geometry.len,
-            chs: (0, 0, 0),
+            chs,
             features: 2,
             saved_state: false,
             block_size: Some(VHD_BLOCK),

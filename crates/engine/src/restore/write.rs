@@ -7,7 +7,7 @@
 use std::sync::Mutex;
 
 use disk::block::windows;
-use disk::{BlockRead, ByteRange, Content, DiskWrite};
+use disk::{BlockRead, ByteRange, Content, DiskWrite, WriteAt};
 use vault::{DiskReader, SegmentBuf};
 
 use crate::cancel::Cancel;
@@ -27,6 +27,9 @@ pub(crate) enum WriteError {
     /// Into the target.
     #[error("{0}")]
     Write(disk::Error),
+    /// Into the target, a plain file.
+    #[error("{0}")]
+    WriteFile(std::io::Error),
 }
 
 /// Buffers that go round.
@@ -181,6 +184,39 @@ pub(crate) fn flat(
             writer.write_at(*start, buf).map_err(WriteError::Write)?;
             run_.meter.add(buf.len() as u64);
             give(&pool, std::mem::take(buf));
+            Ok(())
+        },
+    )
+}
+
+/// Writes a file byte for byte.
+pub(crate) fn file(
+    run_: Run<'_>,
+    reader: &DiskReader,
+    target: &dyn WriteAt,
+) -> Result<(), Stop<WriteError>> {
+    target
+        .set_len(reader.len())
+        .map_err(|e| Stop::Failed(WriteError::WriteFile(e)))?;
+    let segment = u64::from(reader.segment_size());
+    run(
+        run_.limits,
+        run_.cancel,
+        |feeder| {
+            (0..reader.segments())
+                .try_for_each(|index| feeder.feed(index, segment).map_err(|Over| None))
+        },
+        |index: &mut u64| {
+            let mut buf = SegmentBuf::new();
+            reader.read_segment(*index, &mut buf)?;
+            let bytes = buf.len() as u64;
+            Ok(((*index, buf), bytes))
+        },
+        |(index, buf): &mut (u64, SegmentBuf)| {
+            target
+                .write_all_at(buf.bytes(), *index * segment)
+                .map_err(WriteError::WriteFile)?;
+            run_.meter.add(buf.len() as u64);
             Ok(())
         },
     )

@@ -58,6 +58,32 @@ pub(crate) struct FolderVm {
     watched: Vec<Watched>,
 }
 
+impl FolderVm {
+    pub(crate) fn new(view: FrozenView, watched: Vec<Watched>) -> Self {
+        Self { view, watched }
+    }
+}
+
+/// A view of a VM with nothing in it yet.
+pub(crate) fn blank(vm: &VmRef) -> FrozenView {
+    FrozenView {
+        id: vm.id,
+        name: vm.name.clone(),
+        mode: "folder".to_owned(),
+        mode_reason: None,
+        consistency: Consistency::Crash,
+        config: None,
+        files: Vec::new(),
+        layers: Vec::new(),
+        uses: Vec::new(),
+        checkpoints: Vec::new(),
+        current: None,
+        missing: Vec::new(),
+        findings: Vec::new(),
+        not_covered: Vec::new(),
+    }
+}
+
 /// A file that should hold still.
 pub(crate) struct Watched {
     pub(crate) layer: Option<usize>,
@@ -119,22 +145,7 @@ pub(crate) fn freeze_loose(
     request: &Request,
     changed: Option<&ByteRanges>,
 ) -> Result<Box<dyn FrozenVm>, SourceError> {
-    let mut view = FrozenView {
-        id: vm.id,
-        name: vm.name.clone(),
-        mode: "folder".to_owned(),
-        mode_reason: None,
-        consistency: Consistency::Crash,
-        config: None,
-        files: Vec::new(),
-        layers: Vec::new(),
-        uses: Vec::new(),
-        checkpoints: Vec::new(),
-        current: None,
-        missing: Vec::new(),
-        findings: Vec::new(),
-        not_covered: Vec::new(),
-    };
+    let mut view = blank(vm);
     let mut watched = Vec::new();
     let places = add_layers(catalog, family, &mut view, &mut watched)?;
     for (slot, image) in family
@@ -152,7 +163,7 @@ pub(crate) fn freeze_loose(
     }
     say_what_changed(&mut view, request, changed);
     view.consistency = consistency(&view);
-    Ok(Box::new(FolderVm { view, watched }))
+    Ok(Box::new(FolderVm::new(view, watched)))
 }
 
 /// Opens `images` and adds them to the view, parents first. Tells the place of each.

@@ -11,6 +11,7 @@
 mod catalog;
 mod fingerprint;
 mod frozen;
+mod machines;
 mod open;
 mod walk;
 
@@ -19,10 +20,14 @@ use std::path::{Path, PathBuf};
 
 use disk::ByteRanges;
 use uuid::Uuid;
+use vmconfig::layout::Finding as LayoutFinding;
 
 use crate::finding::{Code, Finding, Severity};
 use crate::source::folder::catalog::Catalog;
 use crate::source::folder::frozen::freeze_loose;
+use crate::source::folder::machines::{
+    Machines, freeze_machine, freeze_unreadable, identity, name_or_file,
+};
 use crate::source::folder::walk::{FoundFile, safe_name, walk};
 use crate::source::{FrozenVm, Listing, RelPath, Request, Source, SourceError, VmRef};
 
@@ -40,7 +45,9 @@ pub struct FolderSource {
 
 /// What a look at the folder found.
 struct Found {
+    files: Vec<FoundFile>,
     catalog: Catalog,
+    machines: Option<Machines>,
     vms: Vec<(VmRef, What)>,
     findings: Vec<Finding>,
 }
@@ -48,6 +55,10 @@ struct Found {
 /// What a VM is made of.
 #[derive(Debug, Clone)]
 pub(crate) enum What {
+    /// A VM with a configuration, by index.
+    Machine(usize),
+    /// A configuration that cannot be understood, by index.
+    Unreadable(usize),
     /// Loose images, by index.
     Loose(Vec<usize>),
     /// An image that could not be opened, by index.
@@ -69,6 +80,10 @@ impl FolderSource {
         let meta = fs::metadata(&real).map_err(|e| fail(&e))?;
         let (root, only) = if meta.is_dir() {
             (real, None)
+        } else if meta.is_file() && is_configuration(&real) {
+            return Err(fail(
+                &"a configuration is not a disk: give the folder that the VM lies in",
+            ));
         } else if meta.is_file() {
             let folder = real
                 .parent()
@@ -104,19 +119,90 @@ impl FolderSource {
             .as_ref()
             .and_then(|only| files.iter().find(|file| file.path == *only));
         let catalog = Catalog::read(&files, also);
-        let mut vms = Vec::new();
-        self.loose(&catalog, &mut vms);
-        Ok(Found {
+        let machines = match &self.only {
+            None => Some(Machines::find(&files, &catalog)),
+            Some(_) => None,
+        };
+        let mut found = Found {
+            files,
             catalog,
-            vms,
+            machines,
+            vms: Vec::new(),
             findings,
-        })
+        };
+        self.configured(&mut found);
+        self.loose(&mut found);
+        Ok(found)
+    }
+
+    /// VMs with a configuration.
+    fn configured(&self, found: &mut Found) {
+        let Some(machines) = &found.machines else {
+            return;
+        };
+        let inventory = &machines.inventory;
+        let mut vms: Vec<(VmRef, What)> = Vec::new();
+        let mut add = |path: &str, id: Option<Uuid>, name: String, what: What| {
+            let taken: Vec<VmRef> = vms.iter().map(|(vm, _)| vm.clone()).collect();
+            let vm = VmRef {
+                key: path.to_owned(),
+                id: identity(id, &self.root.join(path), &taken),
+                name,
+            };
+            vms.push((vm, what));
+        };
+        for (index, machine) in inventory.machines.iter().enumerate() {
+            let name = name_or_file(&machine.config.name, &machine.path);
+            let id = machine.config.machine_id();
+            add(&machine.path, id, name, What::Machine(index));
+        }
+        for (index, unreadable) in inventory.unreadable.iter().enumerate() {
+            let name = name_or_file("", &unreadable.path);
+            add(
+                &unreadable.path,
+                unreadable.id,
+                name,
+                What::Unreadable(index),
+            );
+        }
+        let warn = |code, severity, object: &str, message: String| {
+            Finding::new(code, severity, object, message)
+        };
+        for orphan in &inventory.orphans {
+            found.findings.push(
+                warn(
+                    Code::NotCovered,
+                    Severity::Partial,
+                    &orphan.path,
+                    "belongs to a VM that is not here, and is not backed up".to_owned(),
+                )
+                .hint("put the VM's own configuration into the folder"),
+            );
+        }
+        for duplicate in &inventory.findings {
+            if let LayoutFinding::DuplicateId { .. } = duplicate {
+                found.findings.push(
+                    warn(
+                        Code::DuplicateId,
+                        Severity::Warning,
+                        &self.given.display().to_string(),
+                        format!("{duplicate}; each is backed up as a VM of its own"),
+                    )
+                    .hint("only the first keeps the id; if one is a leftover copy, move it away"),
+                );
+            }
+        }
+        found.vms = vms;
     }
 
     /// Families of images that no configuration claims.
-    fn loose(&self, catalog: &Catalog, vms: &mut Vec<(VmRef, What)>) {
+    fn loose(&self, found: &mut Found) {
+        let catalog = &found.catalog;
+        let machines = found.machines.as_ref();
+        let claimed = |image: usize| machines.is_some_and(|machines| machines.has(image));
         for base in 0..catalog.images.len() {
-            if catalog.images[base].parent.is_some() {
+            // What stands on a machine's disk is the machine's.
+            if catalog.images[base].parent.is_some() || claimed(base) {
                 continue;
             }
             let family = catalog.family(base);
@@ -127,12 +213,13 @@ impl FolderSource {
             };
             if self.only.as_ref().is_none_or(wanted) {
                 let vm = self.place(&catalog.images[base].file);
-                vms.push((vm, What::Loose(family)));
+                found.vms.push((vm, What::Loose(family)));
             }
         }
         for (index, (file, _)) in catalog.bad.iter().enumerate() {
-            if self.only.as_ref().is_none_or(|only| file.path == *only) {
-                vms.push((self.place(file), What::Bad(index)));
+            let named = machines.is_some_and(|machines| machines.names(file));
+            if !named && self.only.as_ref().is_none_or(|only| file.path == *only) {
+                found.vms.push((self.place(file), What::Bad(index)));
             }
         }
     }
@@ -204,7 +291,12 @@ impl FolderSource {
             .iter()
             .find(|(listed, _)| listed.key == vm.key)
             .ok_or_else(gone)?;
+        let machines = found.machines.as_ref().ok_or_else(gone);
         match what {
+            What::Machine(index) => {
+                freeze_machine(machines?, *index, &found.files, &found.catalog, vm)
+            }
+            What::Unreadable(index) => freeze_unreadable(machines?, *index, &found.files, vm),
             What::Loose(family) => {
                 let changed = self.changed.as_ref().filter(|_| self.one_disk(found));
                 freeze_loose(&found.catalog, family, vm, request, changed)
@@ -238,6 +330,14 @@ fn beside(path: &Path) -> Vec<FoundFile> {
         .collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
+}
+
+fn is_configuration(path: &Path) -> bool {
+    let extension = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default();
+    ["vmcx", "xml", "vmrs", "vmgs"].contains(&extension.to_ascii_lowercase().as_str())
 }
 
 /// An id for something that has none: the same for the same place.
