@@ -2,6 +2,9 @@
 
 use uuid::Uuid;
 
+use crate::point::Details;
+use crate::source::Owner;
+
 /// A restore point as the commands list it, with what this module needs of it.
 pub trait Named {
     /// The point's id in hexadecimal.
@@ -12,6 +15,8 @@ pub trait Named {
     fn vm_name(&self) -> &str;
     /// When it was begun, seconds since 1970.
     fn time(&self) -> u64;
+    /// Its place among the points of its VM: larger for a later one, whatever clocks said.
+    fn rank(&self) -> u64;
 }
 
 /// What a person may call a restore point.
@@ -110,12 +115,73 @@ pub fn find<'a, P: Named>(points: &'a [P], wanted: &PointRef) -> Result<&'a P, F
         PointRef::Before(vm, limit) => (vm, *limit),
     };
     let of_vm = of_vm(points, vm)?;
-    // Of two points of one second the one that sorts later by id: arbitrary, but always the same.
     of_vm
         .into_iter()
         .filter(|point| point.time() <= limit)
-        .max_by_key(|point| (point.time(), point.point_id()))
+        .max_by_key(|point| (point.rank(), point.point_id()))
         .ok_or_else(|| FindError::TooEarly(vm.clone()))
+}
+
+/// Why no one checkpoint was meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// Nothing matches.
+    #[error("{vm} has no checkpoint “{wanted}” in this restore point")]
+    None {
+        /// The VM's name.
+        vm: String,
+        /// What was given.
+        wanted: String,
+    },
+    /// Several checkpoints have that name.
+    #[error("{} checkpoints are named “{name}”: {}", ids.len(), ids.join(", "))]
+    Ambiguous {
+        /// What was given.
+        name: String,
+        /// Their ids.
+        ids: Vec<String>,
+    },
+}
+
+impl CheckpointError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::None { .. } => "`hyperkeep ls POINT` lists the checkpoints",
+            Self::Ambiguous { .. } => "give the checkpoint's id in place of its name",
+        }
+    }
+}
+
+/// Finds the one checkpoint that is meant, by its name or id.
+///
+/// # Errors
+/// When it is none or more than one.
+pub fn find_checkpoint(details: &Details, wanted: &str) -> Result<Owner, CheckpointError> {
+    let all = &details.checkpoints;
+    let exact = all.iter().filter(|c| c.name == wanted);
+    let loose = all
+        .iter()
+        .filter(|c| c.name.to_lowercase() == wanted.to_lowercase());
+    let by_id = Uuid::try_parse(wanted).ok();
+    let by_id = all.iter().filter(|c| by_id == Some(c.id));
+    // An id first: somebody may have named a checkpoint after another one's id.
+    let ways: [Vec<Uuid>; 3] = [
+        by_id.map(|c| c.id).collect(),
+        exact.map(|c| c.id).collect(),
+        loose.map(|c| c.id).collect(),
+    ];
+    match ways.iter().find(|ids| !ids.is_empty()).map(Vec::as_slice) {
+        None => Err(CheckpointError::None {
+            vm: details.vm_name.clone(),
+            wanted: wanted.to_owned(),
+        }),
+        Some([id]) => Ok(Owner::Checkpoint(*id)),
+        Some(several) => Err(CheckpointError::Ambiguous {
+            name: wanted.to_owned(),
+            ids: several.iter().map(Uuid::to_string).collect(),
+        }),
+    }
 }
 
 fn of_vm<'a, P: Named>(points: &'a [P], vm: &str) -> Result<Vec<&'a P>, FindError> {
@@ -155,7 +221,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, PartialEq)]
-    struct P(&'static str, u128, &'static str, u64);
+    struct P(&'static str, u128, &'static str, u64, u64);
 
     impl Named for P {
         fn point_id(&self) -> String {
@@ -170,14 +236,20 @@ mod tests {
         fn time(&self) -> u64 {
             self.3
         }
+        fn rank(&self) -> u64 {
+            self.4
+        }
     }
 
-    const POINTS: [P; 5] = [
-        P("aa01", 1, "web", 100),
-        P("aa02", 1, "Web", 200),
-        P("bb01", 2, "a@b 数", 150),
-        P("cc01", 3, "twin", 10),
-        P("cc02", 4, "twin", 20),
+    const POINTS: [P; 7] = [
+        P("aa01", 1, "web", 100, 1),
+        P("aa02", 1, "Web", 200, 2),
+        P("bb01", 2, "a@b 数", 150, 1),
+        P("cc01", 3, "twin", 10, 1),
+        P("cc02", 4, "twin", 20, 1),
+        // The later one of one second, and by a clock that was set back.
+        P("dd09", 5, "quick", 70, 1),
+        P("dd01", 5, "quick", 60, 2),
     ];
 
     fn found(text: &str) -> Result<&'static str, FindError> {
@@ -191,6 +263,8 @@ mod tests {
         assert_eq!(found("BB"), Ok("bb01"));
         assert_eq!(found("a@b 数@latest"), Ok("bb01"));
         assert_eq!(found("web@100"), Ok("aa01"));
+        assert_eq!(found("quick@latest"), Ok("dd01"));
+        assert_eq!(found("quick@65"), Ok("dd01"));
         assert_eq!(found("web@99"), Err(FindError::TooEarly("web".into())));
         let id = Uuid::from_u128(4).to_string();
         assert_eq!(found(&format!("{id}@latest")), Ok("cc02"));

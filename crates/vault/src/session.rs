@@ -349,7 +349,9 @@ impl Session {
     /// leaned on is still there, and then stores the manifest. When this returns, the point is
     /// complete and durable; when it fails, there is none.
     ///
-    /// `outline.written` is set to the present time. A session may publish several points.
+    /// `outline.written` is set to the present time unless it is later than that: who knows of an
+    /// earlier point of the VM asks for more than that one's, so that points keep their order when
+    /// a clock is set back. A session may publish several points.
     ///
     /// # Errors
     /// [`Error::PackVanished`] and [`Error::Retiring`] when the vault changed under the session;
@@ -363,7 +365,7 @@ impl Session {
             self.check_root(&file.root, file.len)?;
         }
         let outline = Outline {
-            written: self.vault.env().now_ms(),
+            written: outline.written.max(self.vault.env().now_ms()),
             ..outline
         };
         let (keys, env) = (self.vault.keys(), self.vault.env());

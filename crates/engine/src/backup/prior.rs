@@ -11,6 +11,8 @@ use crate::source::{FrozenLayer, FrozenView, VmRef};
 /// The newest point of a VM in this vault.
 pub(crate) struct Prior {
     pub(crate) reference: PointRef,
+    /// Its place among the VM's points: larger for a later one.
+    pub(crate) written: u64,
     /// What the source left with it.
     pub(crate) token: Option<Vec<u8>>,
     layers: Vec<PriorLayer>,
@@ -28,8 +30,8 @@ pub(crate) struct Unchanged {
     pub(crate) why: &'static str,
 }
 
-/// All points of a VM, newest first by the time at which they were taken. Those that cannot be
-/// read are passed over and told.
+/// All points of a VM, newest first, in the order in which they were written, which holds even
+/// when a clock was set back. Those that cannot be read are passed over and told.
 fn points(
     vault: &Vault,
     vm: &VmRef,
@@ -51,9 +53,10 @@ fn points(
             ),
         }
     }
-    // Ties are settled by id, so that everybody settles them alike.
+    // Ties (of writers that knew nothing of each other) are settled by id, so that everybody
+    // settles them alike.
     points.sort_by_key(|(reference, point)| {
-        std::cmp::Reverse((point.outline.taken, point.outline.written, reference.point))
+        std::cmp::Reverse((point.outline.written, point.outline.taken, reference.point))
     });
     Ok(points)
 }
@@ -93,6 +96,7 @@ pub(crate) fn newest(
         })
         .collect();
     Ok(Some(Prior {
+        written: point.outline.written,
         reference,
         token,
         layers,

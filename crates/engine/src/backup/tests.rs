@@ -519,6 +519,28 @@ fn with_changed_ranges_little_more_than_these_is_read() {
     check(&vault, &second, &source.chain);
 }
 
+/// "The newest" is what an incremental builds on and what a restore means: it must not hang on
+/// clocks. This one stands still throughout.
+#[test]
+fn points_keep_their_order_whatever_the_clock_says() {
+    let vault = vault();
+    let mut source = source(vec![written(None, 1, 1)]);
+    let mut last = 0;
+    for step in 0..6 {
+        let level = if step % 3 == 2 {
+            Level::Full
+        } else {
+            Level::Auto
+        };
+        let report = run_backup(&vault, &mut source, level);
+        let list = crate::list::points(&vault).unwrap().points;
+        assert_eq!(list.last().map(|point| &point.id), report.point.as_ref());
+        let rank = list.last().unwrap().rank;
+        assert!(rank > last);
+        last = rank;
+    }
+}
+
 #[test]
 fn a_layer_that_cannot_be_read_makes_the_point_partial_and_the_rest_is_there() {
     let vault = vault();

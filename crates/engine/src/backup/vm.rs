@@ -77,10 +77,12 @@ fn attempt(
     rng: &mut dyn Entropy,
 ) -> Result<VmReport, Failure> {
     let mut findings = Vec::new();
-    let prior = match options.level {
-        Level::Full => None,
-        _ => newest(job.vault, vm, &mut findings).map_err(|e| Failure::vault(&e))?,
-    };
+    let prior = newest(job.vault, vm, &mut findings).map_err(|e| Failure::vault(&e))?;
+    // Points keep their order even when a clock is set back; see `Session::commit`.
+    let written = prior
+        .as_ref()
+        .map_or(0, |prior| prior.written.saturating_add(1));
+    let prior = prior.filter(|_| options.level != Level::Full);
     let request = Request {
         token: prior.as_ref().and_then(|prior| prior.token.clone()),
         full: options.level == Level::Full,
@@ -138,7 +140,7 @@ fn attempt(
         point: PointId::random(rng),
         vm: job.vault.vm_key(&vm.id.to_string()),
         taken: taken.saturating_mul(1000),
-        written: 0,
+        written,
         level: level.clone(),
         mode: point.details.mode.clone(),
         consistency: consistency_to_format(point.details.consistency),

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use disk::layer::Format;
 
 use crate::finding::{Code, Finding, Severity};
-use crate::point::Details;
+use crate::point::{Details, PointLayer};
 use crate::source::Owner;
 
 /// A format to restore into.
@@ -57,6 +57,28 @@ pub struct DisksWanted {
     pub format: Option<DiskFormat>,
     /// As of this checkpoint; without it, the VM's present state and every checkpoint's layers.
     pub checkpoint: Option<Owner>,
+    /// Only disks of which a layer has this file name or path, without regard to case; empty for
+    /// all disks.
+    pub disks: Vec<String>,
+}
+
+impl DisksWanted {
+    /// Whether one of [`disks`](Self::disks) names this layer.
+    fn names(&self, layer: &PointLayer) -> bool {
+        self.disks
+            .iter()
+            .any(|name| same(name, layer.path.as_str()) || same(name, layer.path.file_name()))
+    }
+
+    /// Whether the chain below `top` is of a wanted disk.
+    fn wants_chain(&self, details: &Details, top: usize) -> bool {
+        let mut chain = details.chain(top).into_iter();
+        self.disks.is_empty() || chain.any(|layer| self.names(&details.layers[layer]))
+    }
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.to_lowercase() == b.to_lowercase()
 }
 
 /// One file to be made.
@@ -99,7 +121,8 @@ pub struct DisksPlan {
 /// Plans a restore of disks.
 pub fn plan_disks(details: &Details, wanted: &DisksWanted) -> DisksPlan {
     let mut plan = DisksPlan::default();
-    let tops = tops(details, wanted.checkpoint.as_ref());
+    let mut tops = tops(details, wanted.checkpoint.as_ref());
+    tops.retain(|top| wanted.wants_chain(details, *top));
     let mut names = Names::default();
     let other_format = wanted.format.is_some_and(|format| {
         tops.iter()
@@ -147,7 +170,20 @@ fn kept(
 ) {
     let chosen: HashSet<usize> = match wanted.checkpoint {
         Some(_) => tops.iter().flat_map(|top| details.chain(*top)).collect(),
-        None => (0..details.layers.len()).collect(),
+        // Of a wanted disk all branches: whatever stands on the same base.
+        None => {
+            let all = 0..details.layers.len();
+            let bases: HashSet<_> = all
+                .clone()
+                .filter(|layer| wanted.wants_chain(details, *layer))
+                .filter_map(|layer| details.chain(layer).last().copied())
+                .collect();
+            let base_wanted = |layer: &usize| {
+                let base = details.chain(*layer).last().copied();
+                base.is_some_and(|base| bases.contains(&base))
+            };
+            all.filter(base_wanted).collect()
+        }
     };
     let mut made = vec![None; details.layers.len()];
     for (index, layer) in details.layers.iter().enumerate() {
@@ -219,6 +255,7 @@ fn lost(details: &Details, wanted: &DisksWanted, plan: &mut DisksPlan) {
         .missing
         .iter()
         .filter(|m| m.needed_by.contains(owner))
+        .filter(|m| wanted.disks.is_empty() || wanted.disks.iter().any(|name| same(name, &m.name)))
     {
         plan.findings.push(Finding::new(
             Code::DiskMissing,
@@ -226,6 +263,23 @@ fn lost(details: &Details, wanted: &DisksWanted, plan: &mut DisksPlan) {
             missing.name.as_str(),
             format!("not in this restore point: {}", missing.why),
         ));
+    }
+    for name in &wanted.disks {
+        let here = details
+            .layers
+            .iter()
+            .any(|layer| same(name, layer.path.as_str()) || same(name, layer.path.file_name()));
+        if !here && !details.missing.iter().any(|m| same(name, &m.name)) {
+            plan.findings.push(
+                Finding::new(
+                    Code::NothingSelected,
+                    Severity::Error,
+                    name.as_str(),
+                    "this restore point has no disk of that name",
+                )
+                .hint("`hyperkeep ls POINT` lists its disks"),
+            );
+        }
     }
 }
 

@@ -119,6 +119,26 @@ fn a_checkpoint_takes_its_own_chain_only() {
 }
 
 #[test]
+fn a_disk_is_chosen_by_any_name_in_its_chain_and_comes_whole() {
+    let choose = |names: &[&str], flatten| {
+        let wanted = DisksWanted {
+            disks: names.iter().map(|name| (*name).to_owned()).collect(),
+            flatten,
+            ..DisksWanted::default()
+        };
+        plan_disks(&details(), &wanted)
+    };
+    let chain = ["disk.vhdx", "disk_1.avhdx", "disk_2.avhdx"];
+    let one = choose(&["DISK_1.avhdx"], false);
+    assert_eq!(names(&one), chain);
+    assert!(one.findings.is_empty());
+    assert_eq!(names(&choose(&["disk_1.avhdx"], true)), ["disk.vhdx"]);
+    let unknown = choose(&["other.vhdx"], false);
+    assert!(unknown.files.is_empty());
+    assert_eq!(unknown.findings[0].object, "other.vhdx");
+}
+
+#[test]
 fn flat_disks_are_named_after_their_base() {
     let wanted = DisksWanted {
         flatten: true,
