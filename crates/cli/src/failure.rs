@@ -66,6 +66,13 @@ impl Failure {
         self
     }
 
+    /// The same with an outcome.
+    #[must_use]
+    pub(crate) fn outcome(mut self, outcome: Outcome) -> Self {
+        self.exit = Exit::Outcome(outcome);
+        self
+    }
+
     /// The message on one line and each further cause, without those that the message already
     /// tells: many errors print their source themselves.
     pub(crate) fn causes(&self) -> (String, Vec<String>) {

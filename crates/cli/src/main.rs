@@ -3,13 +3,16 @@
 //! Standard output carries one document, for people or as JSON; everything else goes to standard
 //! error. The exit code is the outcome. Secrets never stand on the command line.
 
+mod address;
 mod args;
 mod commands;
 mod failure;
 mod open;
 mod pages;
+mod progress;
 mod secret;
 mod sheet;
+mod stop;
 mod table;
 mod text;
 mod ui;
@@ -39,6 +42,12 @@ fn main() -> ExitCode {
 fn run(global: &Global, command: Command, ui: Ui) -> Result<Exit> {
     match command {
         Command::Init(args) => commands::init::run(global, &args, ui),
+        Command::Backup(args) => commands::backup::run(global, &args, ui),
+        Command::Points(args) => commands::points::run(global, &args, ui),
+        Command::Show(args) => commands::show::run(global, &args, ui),
+        Command::Ls(args) => commands::ls::run(global, &args, ui),
+        Command::Restore(command) => commands::restore::run(global, &command, ui),
+        Command::Check(args) => commands::check::run(global, &args, ui),
         Command::Keys(command) => commands::keys::run(global, &command, ui),
         Command::Man(args) => pages::man(&args, ui),
         Command::Completions(args) => pages::completions(&args, ui),

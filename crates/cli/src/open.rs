@@ -7,7 +7,7 @@ use etcetera::BaseStrategy;
 use store::{LocalStore, Store};
 use vault::{Env, Vault};
 
-use crate::args::Global;
+use crate::args::{CompressionArg, Global};
 use crate::failure::{Failure, Result};
 use crate::secret::{self, Secret};
 use crate::ui::Ui;
@@ -106,5 +106,13 @@ pub(crate) fn vault_failure(error: vault::Error, location: &str) -> Failure {
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
+    }
+}
+
+/// As the vault wants it.
+pub(crate) fn compression(arg: CompressionArg) -> vault::Compression {
+    match arg {
+        CompressionArg::Fast => vault::Compression::Fast,
+        CompressionArg::Default => vault::Compression::Default,
     }
 }

@@ -9,6 +9,7 @@ use crate::text;
 pub(crate) struct Table {
     right: Vec<bool>,
     rows: Vec<Vec<String>>,
+    indent: usize,
 }
 
 impl Table {
@@ -20,7 +21,15 @@ impl Table {
         Self {
             right: headings.iter().map(|h| h.starts_with('>')).collect(),
             rows: vec![plain.collect()],
+            indent: 0,
         }
+    }
+
+    /// The same, further to the right.
+    #[must_use]
+    pub(crate) fn indent(mut self, columns: usize) -> Self {
+        self.indent = columns;
+        self
     }
 
     /// Adds a row.
@@ -42,7 +51,7 @@ impl Table {
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut out = String::new();
         for row in &self.rows {
-            let mut line = String::new();
+            let mut line = " ".repeat(self.indent);
             for (column, cell) in row.iter().enumerate().take(columns) {
                 let pad = " ".repeat(widths[column].saturating_sub(cell.width()));
                 if column > 0 {
@@ -69,13 +78,13 @@ mod tests {
 
     #[test]
     fn columns_line_up_in_every_script() {
-        let mut table = Table::new(&["VM", ">SIZE", "WHY"]);
+        let mut table = Table::new(&["VM", ">SIZE", "WHY"]).indent(2);
         table.row(["数据", "1.0 GiB", "x"]);
         table.row(["a\nb", "3 B", ""]);
         let text = table.render();
         assert_eq!(
             text,
-            "VM          SIZE  WHY\n数据     1.0 GiB  x\na\\u{a}b      3 B\n"
+            "  VM          SIZE  WHY\n  数据     1.0 GiB  x\n  a\\u{a}b      3 B\n"
         );
     }
 }

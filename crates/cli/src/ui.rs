@@ -5,7 +5,7 @@
 //! `docs/json.md`; without, it is text for people. Both come from the same value, so neither can
 //! tell what the other does not know.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use engine::Outcome;
 use serde::Serialize;
@@ -65,6 +65,11 @@ impl Ui {
     /// As the command line says.
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
         Self { json, quiet }
+    }
+
+    /// Whether somebody watches standard error.
+    pub(crate) fn watched(self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
     }
 
     /// Prints what the command found out and says how it ended.

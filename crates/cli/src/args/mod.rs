@@ -1,14 +1,20 @@
 //! The command line: what there is to say, in the words in which `--help` explains it.
 
+mod backup;
 mod keys;
+mod point;
+mod restore;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use backup::{BackupArgs, LevelArg, ModeArg};
 pub(crate) use keys::{
     AddPassphraseArgs, AddRecoveryCodeArgs, ChangePassphraseArgs, KeysCommand, RemoveArgs,
 };
+pub(crate) use point::{LsArgs, PointArgs, PointsArgs};
+pub(crate) use restore::{DiskFormatArg, DisksArgs, RestoreCommand};
 
 /// Backup and restore of Hyper-V virtual machines.
 #[derive(Debug, Parser)]
@@ -22,7 +28,9 @@ pub(crate) use keys::{
     after_help = "\
 Examples:
   hyperkeep init /srv/vault
-  hyperkeep --vault /srv/vault keys list
+  hyperkeep --vault /srv/vault backup folder:/srv/exports
+  hyperkeep --vault /srv/vault points
+  hyperkeep --vault /srv/vault restore disks 'web server@latest' --to /srv/restored
 
 Exit codes:
   0 ok   1 failed   2 bad usage   3 warning   4 partial   5 skipped   6 cancelled"
@@ -79,6 +87,29 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) cache_dir: Option<PathBuf>,
+
+    /// Number of worker threads (default: one for each core)
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+
+    /// How hard to compress what is stored
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOW",
+        value_enum,
+        default_value_t = CompressionArg::Default
+    )]
+    pub(crate) compression: CompressionArg,
+}
+
+/// How hard to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompressionArg {
+    /// Less work, some percent larger
+    Fast,
+    /// The usual choice
+    Default,
 }
 
 /// The commands, in the order in which people meet them.
@@ -86,6 +117,19 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Create a vault and print its recovery code, once
     Init(InitArgs),
+    /// Back up virtual machines into the vault
+    Backup(BackupArgs),
+    /// List restore points
+    Points(PointsArgs),
+    /// Show what a restore point holds, how consistent it is, and what is not covered
+    Show(PointArgs),
+    /// List VMs, disks, checkpoints and files of a restore point or of a folder
+    Ls(LsArgs),
+    /// Restore from a restore point
+    #[command(subcommand)]
+    Restore(RestoreCommand),
+    /// Check the vault: that everything that restore points need is there and unharmed
+    Check(CheckArgs),
     /// Manage what opens the vault
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -128,6 +172,21 @@ pub(crate) enum ChunkAverage {
     /// Less space for data, twice the index
     #[value(name = "32")]
     Kib32,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without options the index, the disk maps and the presence of every pack are checked; with
+--read-data every stored byte is read and authenticated as well.
+
+Examples:
+  hyperkeep --vault /srv/vault check
+  hyperkeep --vault /srv/vault check --read-data")]
+pub(crate) struct CheckArgs {
+    /// Read and authenticate every stored byte
+    #[arg(long)]
+    pub(crate) read_data: bool,
 }
 
 /// `man`

@@ -1,5 +1,14 @@
 //! The commands: each turns what was asked into calls, and the answers into one document.
 
+pub(crate) mod backup;
+pub(crate) mod check;
+mod findings;
 pub(crate) mod init;
 pub(crate) mod keys;
 mod keys_documents;
+mod listing;
+pub(crate) mod ls;
+pub(crate) mod points;
+pub(crate) mod restore;
+pub(crate) mod show;
+mod source;

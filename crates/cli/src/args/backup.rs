@@ -1,0 +1,146 @@
+//! `backup`.
+
+use std::path::PathBuf;
+
+use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
+
+/// `backup`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each VM ends with one of: ok, warning (all data is safe), partial (something is not covered),
+failed, skipped, cancelled. One VM's failure does not stop the others; the exit code tells the
+worst. A backup that was interrupted is simply run again: what is stored is not stored twice.
+
+Examples:
+  hyperkeep backup folder:/srv/exports
+  hyperkeep backup folder:/srv/exports --vm 'web*' --exclude '*-test'
+  hyperkeep backup folder:/images/db.vhdx --changed-ranges changed.txt")]
+pub(crate) struct BackupArgs {
+    /// Where the VMs are: `folder:DIR` (exported or copied VMs, disks) or `folder:DISK`
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+
+    /// How to reach the data of VMs on a host
+    #[arg(long, value_enum, default_value_t = ModeArg::Auto)]
+    pub(crate) mode: ModeArg,
+
+    /// How much to read; whatever it is, every restore point is complete
+    #[arg(long, value_enum, default_value_t = LevelArg::Auto)]
+    pub(crate) level: LevelArg,
+
+    /// For `folder:DISK`: what changed since its last restore point, as lines of `OFFSET LENGTH`
+    /// in bytes. It is believed: a range that is missing is a change that is not saved
+    #[arg(long, value_name = "FILE")]
+    pub(crate) changed_ranges: Option<PathBuf>,
+}
+
+/// How to reach the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeArg {
+    /// The best possible for each VM
+    Auto,
+    /// Changed blocks from the host's own tracking
+    Cbt,
+    /// A checkpoint for the time of the backup
+    Standard,
+    /// The VM with its checkpoints as it is
+    AllCheckpoints,
+}
+
+/// How much to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LevelArg {
+    /// As little as is safe
+    Auto,
+    /// Everything
+    Full,
+    /// What changed since the last point
+    Incremental,
+    /// The same, told relative to the last full point
+    Differential,
+}
+
+/// `--vm` and `--exclude` in the order in which they were given, since the last match decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SelectionArgs(pub(crate) Vec<(engine::select::Rule, String)>);
+
+#[derive(Args)]
+struct Patterns {
+    /// Only VMs whose name or id matches; `*`, `?`, `[…]`, `{a,b}`, without regard to case. The
+    /// last of all --vm and --exclude that matches decides
+    #[arg(long = "vm", value_name = "PATTERN")]
+    vm: Vec<String>,
+    /// No VMs whose name or id matches
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+}
+
+impl FromArgMatches for SelectionArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut rules = Vec::new();
+        for (id, rule) in [
+            ("vm", engine::select::Rule::Include),
+            ("exclude", engine::select::Rule::Exclude),
+        ] {
+            let indices = matches.indices_of(id).into_iter().flatten();
+            let values = matches.get_many::<String>(id).into_iter().flatten();
+            rules.extend(
+                indices
+                    .zip(values)
+                    .map(|(at, text)| (at, rule, text.clone())),
+            );
+        }
+        rules.sort_by_key(|(at, ..)| *at);
+        Ok(Self(
+            rules
+                .into_iter()
+                .map(|(_, rule, text)| (rule, text))
+                .collect(),
+        ))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for SelectionArgs {
+    fn augment_args(cmd: clap::Command) -> clap::Command {
+        Patterns::augment_args(cmd)
+    }
+
+    fn augment_args_for_update(cmd: clap::Command) -> clap::Command {
+        Patterns::augment_args_for_update(cmd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use engine::select::Rule::{Exclude, Include};
+
+    use crate::args::{Cli, Command};
+
+    #[test]
+    fn patterns_keep_their_order() {
+        let line = "hyperkeep backup --exclude a folder:x --vm b --vm=c --exclude d";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Command::Backup(args) = cli.command else {
+            panic!("{cli:?}");
+        };
+        let expected = [
+            (Exclude, "a"),
+            (Include, "b"),
+            (Include, "c"),
+            (Exclude, "d"),
+        ];
+        assert_eq!(
+            args.selection.0,
+            expected.map(|(rule, text)| (rule, text.to_owned()))
+        );
+    }
+}

@@ -1,0 +1,50 @@
+//! `points`, `show` and `ls`.
+
+use clap::Args;
+
+use crate::address::PointAddress;
+
+/// `points`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hyperkeep --vault /srv/vault points
+  hyperkeep --vault /srv/vault points --vm 'web*'
+  hyperkeep --vault /srv/vault points --json")]
+pub(crate) struct PointsArgs {
+    /// Only of VMs whose name or id matches
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) vm: Vec<String>,
+}
+
+/// `show`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+POINT is the beginning of a restore point's id; or VM@latest; or VM@TIME, the newest point at or
+before that time: 2026-11-22 (the whole day), 2026-11-22T18:00 (both UTC), or
+2026-11-22T18:00:00+01:00. VM is a name or an id.
+
+Examples:
+  hyperkeep --vault /srv/vault show 'web server@latest'
+  hyperkeep --vault /srv/vault show 5f3a9c")]
+pub(crate) struct PointArgs {
+    /// The restore point
+    #[arg(value_name = "POINT")]
+    pub(crate) point: PointAddress,
+}
+
+/// `ls`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A folder is looked at as it is, without a vault and without Hyper-V. Where neither the
+configuration nor the disks tell in which order checkpoints were taken, it says so.
+
+Examples:
+  hyperkeep ls folder:/srv/exports
+  hyperkeep --vault /srv/vault ls 'web server@latest'
+  hyperkeep --vault /srv/vault ls '5f3a9c:Virtual Hard Disks'")]
+pub(crate) struct LsArgs {
+    /// `POINT`, `POINT:PATH` or `folder:DIR`
+    #[arg(value_name = "WHAT")]
+    pub(crate) what: String,
+}

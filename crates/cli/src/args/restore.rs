@@ -1,0 +1,63 @@
+//! `restore`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::address::PointAddress;
+
+/// `restore …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RestoreCommand {
+    /// Restore disks as files
+    Disks(DisksArgs),
+}
+
+/// `restore disks`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every layer becomes a file of its own, and chains of checkpoints stay chains, unless --flatten or
+another --format asks for one file a disk. Nothing is ever overwritten, and a file appears under
+its name only when all of it is there.
+
+Examples:
+  hyperkeep --vault /srv/vault restore disks 'web server@latest' --to /srv/restored
+  hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --flatten --format raw
+  hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --checkpoint 'before the update'
+  hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --disk data.vhdx --disk logs.vhdx")]
+pub(crate) struct DisksArgs {
+    /// The restore point: the beginning of its id, VM@latest, or VM@TIME
+    #[arg(value_name = "POINT")]
+    pub(crate) point: PointAddress,
+
+    /// The folder to restore into; it is made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+
+    /// The format of the restored disks (default: that of each disk)
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<DiskFormatArg>,
+
+    /// One file for each disk, without checkpoints
+    #[arg(long)]
+    pub(crate) flatten: bool,
+
+    /// The disks as they were at this checkpoint
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) checkpoint: Option<String>,
+
+    /// Only disks with this name or path in the point; may be repeated
+    #[arg(long, value_name = "DISK")]
+    pub(crate) disk: Vec<String>,
+}
+
+/// A format to restore into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiskFormatArg {
+    /// VHDX
+    Vhdx,
+    /// VHD, up to 2040 GiB
+    Vhd,
+    /// The disk's bytes, sparse where the file system can
+    Raw,
+}

@@ -1,0 +1,110 @@
+//! `restore`.
+
+use engine::find::find_checkpoint;
+use engine::restore::plan::{DiskFormat, DisksWanted};
+use engine::restore::{Opened, RestoreReport, RestoredFile, Task, restore_disks};
+use engine::{Finding, Outcome, SystemClock};
+use serde::Serialize;
+
+use crate::args::{DiskFormatArg, DisksArgs, Global, RestoreCommand};
+use crate::commands::backup::limits;
+use crate::commands::findings::findings_text;
+use crate::commands::points::find_point;
+use crate::failure::{Exit, Failure, Result};
+use crate::progress::Progress;
+use crate::ui::{Document, Ui};
+use crate::{open, stop, text};
+
+/// Restores.
+pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<Exit> {
+    let address = match command {
+        RestoreCommand::Disks(args) => &args.point,
+    };
+    let vault = open::vault(global, ui)?;
+    let (line, point) = find_point(global, &vault, address, ui)?;
+    let cancel = stop::on_signal(ui);
+    let clock = SystemClock::new();
+    let progress = Progress::new(ui);
+    let task = Task {
+        vault: &vault,
+        clock: &clock,
+        sink: &progress,
+        cancel: &cancel,
+        limits: limits(global),
+    };
+    let report = match command {
+        RestoreCommand::Disks(args) => {
+            restore_disks(&task, &point, &disks_wanted(&point, args)?, &args.to)
+        }
+    };
+    drop(progress);
+    ui.print(&RestoreDocument::new(line.id, report))
+}
+
+fn disks_wanted(point: &Opened, args: &DisksArgs) -> Result<DisksWanted> {
+    let checkpoint = args
+        .checkpoint
+        .as_deref()
+        .map(|text| find_checkpoint(&point.details, text))
+        .transpose()
+        .map_err(|error| {
+            let hint = error.hint();
+            Failure::from(anyhow::Error::new(error)).hint(hint)
+        })?;
+    Ok(DisksWanted {
+        flatten: args.flatten,
+        format: args.format.map(|format| match format {
+            DiskFormatArg::Vhdx => DiskFormat::Vhdx,
+            DiskFormatArg::Vhd => DiskFormat::Vhd,
+            DiskFormatArg::Raw => DiskFormat::Raw,
+        }),
+        checkpoint,
+        disks: args.disk.clone(),
+    })
+}
+
+#[derive(Serialize)]
+struct RestoreDocument {
+    point: String,
+    files: Vec<RestoredFile>,
+    findings: Vec<Finding>,
+    #[serde(skip)]
+    outcome: Outcome,
+}
+
+impl RestoreDocument {
+    fn new(point: String, report: RestoreReport) -> Self {
+        Self {
+            point,
+            files: report.files,
+            findings: report.findings,
+            outcome: report.outcome,
+        }
+    }
+}
+
+impl Document for RestoreDocument {
+    const KIND: &'static str = "restore";
+
+    fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    fn human(&self) -> String {
+        let mut out = String::new();
+        for file in &self.files {
+            out.push_str(&format!(
+                "{}  {}\n",
+                text::line(&file.path),
+                text::size(file.data)
+            ));
+        }
+        out.push_str(&findings_text(&self.findings, 0));
+        out.push_str(&format!(
+            "{}: {}\n",
+            self.outcome,
+            text::count(self.files.len(), "file")
+        ));
+        out
+    }
+}

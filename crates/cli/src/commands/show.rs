@@ -1,0 +1,141 @@
+//! `show`.
+
+use engine::Finding;
+use engine::point::{Details, Reading, Stats};
+use engine::source::Consistency;
+use serde::Serialize;
+
+use crate::args::{Global, PointArgs};
+use crate::commands::backup::reading;
+use crate::commands::findings::findings_text;
+use crate::commands::listing::VmListing;
+use crate::commands::points::{Line, find_point};
+use crate::failure::{Exit, Result};
+use crate::table::Table;
+use crate::ui::{Document, Ui};
+use crate::{open, text};
+
+/// Shows a restore point.
+pub(crate) fn run(global: &Global, args: &PointArgs, ui: Ui) -> Result<Exit> {
+    let vault = open::vault(global, ui)?;
+    let (line, opened) = find_point(global, &vault, &args.point, ui)?;
+    let details = &opened.details;
+    ui.print(&ShowDocument {
+        point: Line::new(&line),
+        source: details.source.clone(),
+        mode: details.mode.clone(),
+        mode_reason: details.mode_reason.clone(),
+        holds: VmListing::of(details),
+        layers: layers(details),
+        not_covered: details.not_covered.clone(),
+        findings: details.findings.clone(),
+        config: details.config.clone(),
+        taken: opened.taken,
+        consistency: details.consistency,
+    })
+}
+
+#[derive(Serialize)]
+struct ShowDocument {
+    point: Line,
+    source: String,
+    mode: String,
+    mode_reason: Option<String>,
+    holds: VmListing,
+    layers: Vec<Layer>,
+    not_covered: Vec<String>,
+    findings: Vec<Finding>,
+    config: Option<serde_json::Value>,
+    #[serde(skip)]
+    taken: u64,
+    #[serde(skip)]
+    consistency: Consistency,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    path: String,
+    origin: String,
+    format: &'static str,
+    disk_bytes: u64,
+    parent: Option<String>,
+    moved: bool,
+    reading: Reading,
+    stats: Stats,
+}
+
+fn layers(details: &Details) -> Vec<Layer> {
+    let path = |index: usize| details.layers.get(index).map(|l| l.path.to_string());
+    details
+        .layers
+        .iter()
+        .map(|layer| Layer {
+            path: layer.path.to_string(),
+            origin: layer.origin.clone(),
+            format: layer.info.format.name(),
+            disk_bytes: layer.info.geometry.len,
+            parent: layer.parent.and_then(path),
+            moved: layer.moved,
+            reading: layer.reading.clone(),
+            stats: layer.stats,
+        })
+        .collect()
+}
+
+impl Document for ShowDocument {
+    const KIND: &'static str = "show";
+
+    fn human(&self) -> String {
+        let mut out = self.head();
+        out.push('\n');
+        out.push_str(&self.holds.body());
+        out.push_str("\nLayers\n");
+        let mut table = Table::new(&[">DATA", ">READ", ">NEW", "LAYER", "HOW"]).indent(2);
+        for layer in &self.layers {
+            table.row([
+                text::size(layer.stats.data),
+                text::size(layer.stats.read),
+                text::size(layer.stats.new),
+                layer.path.clone(),
+                reading(&layer.reading),
+            ]);
+        }
+        out.push_str(&table.render());
+        out.push_str("\nNot covered\n");
+        let lost = self.holds.missing_lines();
+        for line in self.not_covered.iter().chain(&lost) {
+            out.push_str(&format!("  {}\n", text::line(line)));
+        }
+        if self.not_covered.is_empty() && lost.is_empty() {
+            out.push_str("  nothing that is known of\n");
+        }
+        if !self.findings.is_empty() {
+            out.push_str("\nFindings\n");
+            out.push_str(&findings_text(&self.findings, 2));
+        }
+        out
+    }
+}
+
+impl ShowDocument {
+    fn head(&self) -> String {
+        let mut out = self.point.head();
+        let mut row = |name: &str, value: &str| {
+            out.push_str(&format!("{name:<13}{}\n", text::line(value)));
+        };
+        row("taken", &format!("{} UTC", text::time(self.taken)));
+        row("source", &format!("{} ({})", self.source, self.mode));
+        if let Some(why) = &self.mode_reason {
+            row("", why);
+        }
+        let meaning = match self.consistency {
+            Consistency::Torn => "files changed while they were read",
+            Consistency::Crash => "as after a power cut",
+            Consistency::FileSystem => "the guest's file systems were flushed",
+            Consistency::Application => "the guest's applications took part",
+            Consistency::Offline => "nothing was running",
+        };
+        row("consistency", &format!("{}: {meaning}", self.consistency));
+        out
+    }
+}

@@ -1,0 +1,50 @@
+//! Where VMs come from, as the command line names it.
+
+use std::path::Path;
+
+use engine::select::{Rule, Selection};
+use engine::source::SourceError;
+use engine::source::folder::FolderSource;
+
+use crate::failure::{Failure, Result};
+
+/// Opens `folder:PATH`.
+///
+/// # Errors
+/// For every other kind of source: this version has none.
+pub(crate) fn open(source: &str) -> Result<FolderSource> {
+    if let Some(path) = source.strip_prefix("folder:") {
+        if path.is_empty() {
+            return Err(Failure::usage("folder: names no folder").hint("write folder:PATH"));
+        }
+        return FolderSource::open(Path::new(path)).map_err(failure);
+    }
+    if source == "local" || source.starts_with("winrm:") || source.starts_with("vss:") {
+        return Err(Failure::usage(format!(
+            "{source}: backing up from a Hyper-V host is not available in this version"
+        ))
+        .hint("export or copy the VMs into a folder and give folder:DIR"));
+    }
+    Err(Failure::usage(format!("“{source}” is no source")).hint("write folder:DIR or folder:DISK"))
+}
+
+/// An error of a source.
+pub(crate) fn failure(error: SourceError) -> Failure {
+    let hint = error.hint.clone();
+    let cancelled = error.cancelled;
+    let mut failure = Failure::from(anyhow::Error::new(error));
+    if cancelled {
+        failure = failure.outcome(engine::Outcome::Cancelled);
+    }
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// Rules as they were typed.
+pub(crate) fn selection(rules: impl IntoIterator<Item = (Rule, String)>) -> Result<Selection> {
+    Selection::new(rules).map_err(|error| {
+        Failure::usage(error).hint("patterns are globs: `*`, `?`, `[abc]`, `{a,b}`")
+    })
+}
