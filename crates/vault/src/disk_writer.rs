@@ -129,6 +129,7 @@ impl DiskWriter {
     /// When the contents have another length than the segment, or the session has failed.
     pub fn put_segment(&self, index: u64, contents: &SegmentBuf) -> Result<()> {
         let len = self.check(index)?;
+        self.shared.beat()?;
         if contents.len() != len as usize {
             return Err(Error::invalid(format!(
                 "{} bytes for segment {index}, which has {len}",

@@ -167,8 +167,9 @@ impl Packer {
     /// Finishes the packs that are being filled, and waits until all are durable.
     pub(crate) fn flush(&self) -> Result<()> {
         for kind in [PackKind::Data, PackKind::Map] {
-            let pack = lock(self.shared.slot(kind)).take();
-            if let Some(pack) = pack {
+            // Held until the pack counts as on its way: another flush must not miss it.
+            let mut slot = lock(self.shared.slot(kind));
+            if let Some(pack) = slot.take() {
                 self.send(pack)?;
             }
         }

@@ -7,7 +7,7 @@
 
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use vault_format::pack::{PACK_TARGET, PackKind};
 use vault_format::payload::{Encoder, Payload};
@@ -102,6 +102,9 @@ pub(crate) struct Shared {
     pub(crate) cutter: Cutter,
     pub(crate) claims: Arc<Claims>,
     pub(crate) packer: Packer,
+    /// Held for reading from claiming a chunk until it is in a pack; for writing by whoever must
+    /// know that nothing is in between.
+    putting: RwLock<()>,
     level: i32,
     encoders: Mutex<Vec<Encoders>>,
     data: AtomicU64,
@@ -146,6 +149,7 @@ impl Shared {
             cutter,
             claims,
             packer,
+            putting: RwLock::default(),
             level: options.compression.level(),
             encoders: Mutex::default(),
             data: AtomicU64::new(0),
@@ -169,12 +173,10 @@ impl Shared {
         let id = self.keys.chunk_id(plain);
         self.data.fetch_add(plain.len() as u64, Ordering::Relaxed);
         self.chunks.fetch_add(1, Ordering::Relaxed);
-        if self.claims.claim(&id, &self.index) {
+        if self.put(PackKind::Data, id, plain)? {
             self.new_data
                 .fetch_add(plain.len() as u64, Ordering::Relaxed);
             self.new_chunks.fetch_add(1, Ordering::Relaxed);
-            let payload = self.encode(plain);
-            self.packer.add(PackKind::Data, id, payload)?;
         }
         Ok(id)
     }
@@ -182,12 +184,20 @@ impl Shared {
     /// Stores an encoded node of a map unless the vault has it.
     pub(crate) fn put_node(&self, encoded: &[u8]) -> Result<NodeId> {
         let node = self.keys.node_id(encoded);
-        let id = ChunkId::from(node);
-        if self.claims.claim(&id, &self.index) {
-            let payload = self.encode(encoded);
-            self.packer.add(PackKind::Map, id, payload)?;
-        }
+        self.put(PackKind::Map, node.into(), encoded)?;
         Ok(node)
+    }
+
+    /// Puts a chunk into a pack if it is this thread's to store, and tells whether it was.
+    fn put(&self, kind: PackKind, id: ChunkId, plain: &[u8]) -> Result<bool> {
+        let _putting = self.putting.read().unwrap_or_else(PoisonError::into_inner);
+        if !self.claims.claim(&id, &self.index) {
+            return Ok(false);
+        }
+        let _claimed = Claimed(&self.packer);
+        let payload = self.encode(plain);
+        self.packer.add(kind, id, payload)?;
+        Ok(true)
     }
 
     fn encode(&self, plain: &[u8]) -> Payload {
@@ -221,6 +231,19 @@ impl Shared {
     }
 }
 
+/// A chunk that was claimed and is not in a pack yet. Should its thread panic, the session is over:
+/// other threads rely on the chunk by then.
+struct Claimed<'a>(&'a Packer);
+
+impl Drop for Claimed<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0
+                .fail(Error::invalid("a thread that stores chunks panicked"));
+        }
+    }
+}
+
 /// Whether the bytes of a sample are about equally frequent, as in encrypted or compressed data.
 /// Such chunks are tried with the fastest level, which gives up on them early; should they
 /// compress after all, by repetition, it still finds that.
@@ -245,6 +268,8 @@ impl Shared {
     /// Makes durable all that was put, and makes sure that what was leaned on is there.
     pub(crate) fn settle(&self) -> Result<()> {
         self.beat()?;
+        // What was put may be a chunk that another thread has claimed and not packed yet.
+        drop(self.putting.write().unwrap_or_else(PoisonError::into_inner));
         self.packer.flush()?;
         self.index
             .write_run()
