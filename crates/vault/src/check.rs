@@ -155,7 +155,9 @@ impl Vault {
     ) -> Result<Report> {
         let mut report = Report::default();
         self.index().refresh()?;
+        self.index().verify();
         self.index().adopt(false)?;
+        self.index().search()?;
         let mut lost: Vec<_> = self.index().lost().into_iter().collect();
         lost.sort_unstable();
         report

@@ -158,6 +158,15 @@ pub enum Warning {
         why: String,
     },
 
+    /// Small index runs could not be merged.
+    #[error(
+        "index runs could not be merged ({why}); nothing is lost, but opening the vault gets slower"
+    )]
+    IndexMerge {
+        /// What went wrong.
+        why: String,
+    },
+
     /// A pack that the index names is not in the store, or has another size.
     #[error(
         "{object} is missing or has another size than the index tells; what it held will be stored again"

@@ -8,23 +8,27 @@
 //! A pack that is not in the store (or has another size) is *lost*: nothing is looked up in it,
 //! so a new backup stores again what it held.
 
+mod adopt;
+mod cache;
 mod filter;
+mod merge;
 mod table;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 
 use vault_format::index::{IndexEntry, IndexOpener, MAX_TABLE, PackRef, build_index};
-use vault_format::pack::{DirectoryEntry, MAX_PACK_LEN};
+use vault_format::pack::DirectoryEntry;
 use vault_format::{ChunkId, ObjectHash, ObjectName, VaultKeys};
 
 use crate::env::Env;
-use crate::error::{Error, Result, Warning, pack_name};
+use crate::error::{Error, Result, Warning};
 use crate::objects::Objects;
 use crate::packs::{Packs, Place};
-use table::{Builder, Table};
+use table::Table;
 
 /// Entries in memory before a run is written.
 const RUN_ENTRIES: usize = 256 << 10;
@@ -46,6 +50,10 @@ pub(crate) struct Index {
     /// Whether all packs have been compared with since something new was expected.
     complete: Mutex<bool>,
     warnings: Mutex<Vec<Warning>>,
+    /// Lost packs of whose chunks other copies have been looked for.
+    searched: Mutex<HashSet<ObjectHash>>,
+    /// Whether merging runs has failed.
+    unmergeable: AtomicBool,
 }
 
 #[derive(Default)]
@@ -110,6 +118,8 @@ impl Index {
             writing: Mutex::default(),
             complete: Mutex::default(),
             warnings: Mutex::default(),
+            searched: Mutex::default(),
+            unmergeable: AtomicBool::new(false),
         };
         index.refresh()?;
         Ok(index)
@@ -141,23 +151,35 @@ impl Index {
     }
 
     fn look_up(&self, id: &ChunkId, even_lost: bool) -> Option<Place> {
-        let state = self.read();
-        let recent = state.recent.get(id);
-        let recent = recent.or_else(|| state.writing.as_ref()?.get(id));
-        if recent.is_some() {
-            return recent;
+        // Each round takes away a table that cannot be read; what comes in its place is new.
+        for _ in 0..3 {
+            match self.try_look_up(id, even_lost) {
+                Ok(found) => return found,
+                Err((table, e)) => self.replace_table(&table, &e),
+            }
         }
-        state.tables.iter().rev().find_map(|table| {
-            // A cache that cannot be read knows nothing; the chunk is at worst stored twice.
-            let entry = table.get(id).unwrap_or_else(|e| {
-                self.warn(Warning::Cache {
-                    path: "index table".to_owned(),
-                    why: e.to_string(),
-                });
-                None
-            })?;
-            place(&entry, table.packs()).filter(|p| even_lost || !state.lost.contains(&p.pack.hash))
-        })
+        None
+    }
+
+    fn try_look_up(
+        &self,
+        id: &ChunkId,
+        even_lost: bool,
+    ) -> Result<Option<Place>, (Arc<Table>, io::Error)> {
+        let state = self.read();
+        let usable = |p: &Place| even_lost || !state.lost.contains(&p.pack.hash);
+        let mut newest = [Some(&state.recent), state.writing.as_deref()].into_iter();
+        if let Some(found) = newest.find_map(|recent| recent?.get(id).filter(usable)) {
+            return Ok(Some(found));
+        }
+        for table in state.tables.iter().rev() {
+            let entry = table.get(id).map_err(|e| (table.clone(), e))?;
+            let found = entry.and_then(|entry| place(&entry, table.packs()));
+            if let Some(found) = found.filter(usable) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Where the chunk lies; looks through the store before it says that it is nowhere.
@@ -176,9 +198,31 @@ impl Index {
                 *complete = true;
             }
         }
+        if self.get(id).is_none() {
+            self.search()?;
+        }
         // A pack that was cut short may still hold it: reading will tell.
         let found = self.get(id).or_else(|| self.look_up(id, true));
         found.ok_or(Error::ChunkMissing { id: *id })
+    }
+
+    /// After reading a chunk at `place` has failed with `e`: where else the chunk lies, if the
+    /// pack is missing or cut short and there is another copy.
+    pub(crate) fn find_after(
+        &self,
+        e: &Error,
+        id: &ChunkId,
+        place: &Place,
+    ) -> Result<Option<Place>> {
+        use store::Error::{NotFound, TooShort};
+        if !matches!(e, Error::Store(NotFound { .. } | TooShort { .. })) {
+            return Ok(None);
+        }
+        if self.write().lost.insert(place.pack.hash) {
+            self.expect_news();
+        }
+        let other = self.find(id)?;
+        Ok(Some(other).filter(|other| other.pack != place.pack))
     }
 
     /// Something new may be in the store: the next chunk that is not found is looked for there.
@@ -276,61 +320,6 @@ impl Index {
         Ok(())
     }
 
-    /// Makes a table, in the cache folder if there is one.
-    fn build(
-        &self,
-        entries: &[IndexEntry],
-        covered: Vec<ObjectHash>,
-        packs: Vec<PackRef>,
-    ) -> Result<Table> {
-        // A table that covers no run is of use to this process alone; the next one removes it.
-        let spilled = || Some(format!("spilled-{}", packs.first()?.hash));
-        let name = covered.first().map(ToString::to_string).or_else(spilled);
-        let make = |path: Option<&std::path::Path>| -> io::Result<Table> {
-            let mut builder =
-                Builder::new(path, entries.len() as u64, covered.clone(), packs.clone())?;
-            for entry in entries {
-                builder.push(entry)?;
-            }
-            builder.finish()
-        };
-        self.make_table(name.as_deref(), make)
-    }
-
-    /// Runs `make` with a temporary path in the cache and gives the file its name when done.
-    /// Without a cache, or when it fails, the table is made in memory.
-    fn make_table(
-        &self,
-        name: Option<&str>,
-        make: impl Fn(Option<&std::path::Path>) -> io::Result<Table>,
-    ) -> Result<Table> {
-        let in_memory = || {
-            make(None).map_err(|source| Error::Cache {
-                path: "memory".to_owned(),
-                source,
-            })
-        };
-        let (Some(folder), Some(name)) = (&self.folder, name) else {
-            return in_memory();
-        };
-        let mut random = [0; 8];
-        vault_format::Entropy::fill(&mut self.env.entropy(), &mut random);
-        let temp = folder.join(format!("tmp-{:016x}", u64::from_le_bytes(random)));
-        let path = folder.join(format!("{name}.table"));
-        let made = make(Some(&temp)).and_then(|table| {
-            std::fs::rename(&temp, &path)?;
-            Ok(table)
-        });
-        made.or_else(|e| {
-            let _ = std::fs::remove_file(&temp);
-            self.warn(Warning::Cache {
-                path: path.display().to_string(),
-                why: e.to_string(),
-            });
-            in_memory()
-        })
-    }
-
     /// Brings the tables up to date with the runs in the vault.
     pub(crate) fn refresh(&self) -> Result<()> {
         // A run that vanishes while it is being read was merged into another: look again.
@@ -345,57 +334,9 @@ impl Index {
                 })
                 .collect();
             self.load_cache(&listed)?;
-            if self.load_runs(&listed)? {
+            let complete = self.load_runs(&listed)?;
+            if complete && (self.read().tables.len() <= MANY_TABLES || self.merge_tables()?) {
                 break;
-            }
-        }
-        if self.read().tables.len() > MANY_TABLES {
-            self.merge_tables()?;
-        }
-        Ok(())
-    }
-
-    /// Opens tables in the cache folder that cover a listed run which is not covered yet.
-    fn load_cache(&self, listed: &[ObjectHash]) -> Result<()> {
-        let Some(folder) = &self.folder else {
-            return Ok(());
-        };
-        let known = self.read().runs.clone();
-        if listed.iter().all(|run| known.contains(run)) {
-            return Ok(());
-        }
-        let cache_error = |source| Error::Cache {
-            path: folder.display().to_string(),
-            source,
-        };
-        let mut found = Vec::new();
-        for item in std::fs::read_dir(folder).map_err(cache_error)? {
-            let path = item.map_err(cache_error)?.path();
-            if path.extension().is_none_or(|e| e != "table") {
-                continue;
-            }
-            match Table::open(&path) {
-                Ok(table) => found.push((path, table)),
-                Err(e) => {
-                    self.warn(Warning::Cache {
-                        path: path.display().to_string(),
-                        why: e.to_string(),
-                    });
-                    let _ = std::fs::remove_file(&path);
-                }
-            }
-        }
-        // The widest first; what it covers need not be loaded twice.
-        found.sort_by_key(|(_, table)| std::cmp::Reverse(table.covered().len()));
-        let mut state = self.write();
-        for (path, table) in found {
-            let current = table.covered().iter().any(|run| listed.contains(run));
-            let new = table.covered().iter().any(|run| !state.runs.contains(run));
-            if current && new {
-                state.runs.extend(table.covered());
-                state.tables.push(Arc::new(table));
-            } else if !current {
-                let _ = std::fs::remove_file(&path);
             }
         }
         Ok(())
@@ -438,91 +379,6 @@ impl Index {
         Ok(complete)
     }
 
-    /// Compares with the packs in the store: packs that no run covers are read, packs that are
-    /// gone are lost. This lists all packs.
-    ///
-    /// With `write`, what is taken over goes into index runs when it is much.
-    pub(crate) fn adopt(&self, write: bool) -> Result<()> {
-        // What is added while the store is being listed is not expected in the list.
-        let expected = self.known_packs();
-        let mut uncovered: HashMap<ObjectHash, u64> = HashMap::new();
-        for (name, stat) in self.objects.list("packs/")? {
-            if let ObjectName::Pack(hash) = name {
-                uncovered.insert(hash, stat.len);
-            }
-        }
-        let mut lost = HashSet::new();
-        for (hash, len) in expected {
-            if uncovered.get(&hash) == Some(&len) {
-                continue;
-            }
-            // A list may lag behind the store.
-            let there = self.objects.stat(&ObjectName::Pack(hash))?;
-            if there.map(|stat| stat.len) != Some(len) {
-                lost.insert(hash);
-            }
-        }
-        let known = self.known_packs();
-        uncovered.retain(|hash, _| !known.contains_key(hash));
-        for hash in &lost {
-            self.warn(Warning::PackLost {
-                object: pack_name(*hash),
-            });
-        }
-        self.write().lost = lost;
-        let mut adopted = 0;
-        let mut uncovered: Vec<_> = uncovered.into_iter().collect();
-        uncovered.sort_unstable_by_key(|(hash, _)| *hash);
-        for (hash, size) in uncovered {
-            let len = u32::try_from(size).ok().filter(|_| size <= MAX_PACK_LEN);
-            let read = match len {
-                None => Err(Error::WrongHash {
-                    object: pack_name(hash),
-                }),
-                Some(_) => self.packs.directory(hash, size),
-            };
-            match (read, len) {
-                (Ok((kind, entries)), Some(len)) => {
-                    self.add_pack(PackRef { hash, len, kind }, &entries);
-                    adopted += 1;
-                    if self.is_full() {
-                        if write {
-                            self.write_run()?
-                        } else {
-                            self.spill()?
-                        }
-                    }
-                }
-                (Err(Error::Store(e)), _)
-                    if !matches!(
-                        e,
-                        store::Error::TooShort { .. } | store::Error::NotFound { .. }
-                    ) =>
-                {
-                    return Err(e.into());
-                }
-                (Err(e), _) => self.warn(Warning::PackUnreadable {
-                    object: pack_name(hash),
-                    why: e.to_string(),
-                }),
-                (Ok(_), None) => {}
-            }
-        }
-        if adopted > 0 {
-            self.warn(Warning::Adopted { packs: adopted });
-        }
-        Ok(())
-    }
-
-    /// All packs that the index refers to, with their sizes.
-    fn known_packs(&self) -> HashMap<ObjectHash, u64> {
-        let state = self.read();
-        let tables = state.tables.iter().flat_map(|t| t.packs());
-        let writing = state.writing.iter().flat_map(|r| &r.packs);
-        let all = tables.chain(writing).chain(&state.recent.packs);
-        all.map(|pack| (pack.hash, u64::from(pack.len))).collect()
-    }
-
     /// Everything that the index places in a pack. Reads all tables: for the rare case that the
     /// pack cannot tell by itself.
     pub(crate) fn entries_of(&self, pack: ObjectHash) -> Result<Vec<(ChunkId, Place)>> {
@@ -558,117 +414,5 @@ impl Index {
     /// Packs that are not in the store although the index names them.
     pub(crate) fn lost(&self) -> HashSet<ObjectHash> {
         self.read().lost.clone()
-    }
-
-    /// Merges all tables but the largest, or all of them when the rest has grown.
-    fn merge_tables(&self) -> Result<()> {
-        let mut tables = self.read().tables.clone();
-        tables.sort_by_key(|t| std::cmp::Reverse(t.count()));
-        let rest: u64 = tables.iter().skip(1).map(|t| t.count()).sum();
-        if tables.first().is_some_and(|first| rest * 2 < first.count()) {
-            tables.remove(0);
-        }
-        let covered: Vec<_> = tables.iter().flat_map(|t| t.covered()).copied().collect();
-        let mut packs = Vec::new();
-        let mut numbers = HashMap::new();
-        for pack in tables.iter().flat_map(|t| t.packs()) {
-            numbers.entry(pack.hash).or_insert_with(|| {
-                packs.push(*pack);
-                packs.len() as u32 - 1
-            });
-        }
-        let count = tables.iter().map(|t| t.count()).sum();
-        let make = |path: Option<&std::path::Path>| -> io::Result<Table> {
-            let mut builder = Builder::new(path, count, covered.clone(), packs.clone())?;
-            let mut sources: Vec<_> = tables.iter().map(|t| t.iter().peekable()).collect();
-            loop {
-                let mut least: Option<(ChunkId, usize)> = None;
-                for (i, source) in sources.iter_mut().enumerate() {
-                    if let Some(Ok(entry)) = source.peek()
-                        && least.is_none_or(|(id, _)| entry.id < id)
-                    {
-                        least = Some((entry.id, i));
-                    } else if let Some(Err(_)) = source.peek() {
-                        return Err(io::ErrorKind::InvalidData.into());
-                    }
-                }
-                let Some((_, i)) = least else { break };
-                let (Some(Some(entry)), Some(table)) =
-                    (sources.get_mut(i).map(Iterator::next), tables.get(i))
-                else {
-                    break;
-                };
-                let mut entry = entry?;
-                let number = table
-                    .packs()
-                    .get(entry.pack as usize)
-                    .and_then(|p| numbers.get(&p.hash));
-                if let Some(number) = number {
-                    entry.pack = *number;
-                    builder.push(&entry)?;
-                }
-            }
-            builder.finish()
-        };
-        let mut name = ObjectHash([0; 32]);
-        for run in &covered {
-            name.0.iter_mut().zip(run.0).for_each(|(a, b)| *a ^= b);
-        }
-        let merged = self.make_table(Some(&format!("merged-{name}")), make)?;
-        let mut state = self.write();
-        state
-            .tables
-            .retain(|t| !tables.iter().any(|merged| Arc::ptr_eq(t, merged)));
-        state.tables.push(Arc::new(merged));
-        drop(state);
-        if let Some(folder) = &self.folder {
-            for run in &covered {
-                let _ = std::fs::remove_file(folder.join(format!("{run}.table")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Merges small runs in the vault into one, when there are many.
-    pub(crate) fn merge_runs(&self) -> Result<()> {
-        let small: Vec<_> = self
-            .objects
-            .list("index/")?
-            .into_iter()
-            .filter(|(_, stat)| stat.len < (RUN_ENTRIES * 48 / 4) as u64)
-            .collect();
-        if small.len() < MANY_RUNS {
-            return Ok(());
-        }
-        let mut merged = Recent::default();
-        let mut names = Vec::new();
-        for (name, _) in small {
-            if merged.entries.len() >= RUN_ENTRIES {
-                break;
-            }
-            let read = self.objects.get_verified(&name, MAX_RUN_LEN);
-            // What cannot be read is not merged, and not removed either: `refresh` tells it.
-            let Ok(Ok((root, entries))) =
-                read.map(|bytes| IndexOpener::read_all(&self.keys, &bytes))
-            else {
-                continue;
-            };
-            let first = merged.packs.len() as u32;
-            merged.packs.extend(root.packs());
-            for mut entry in entries {
-                entry.pack += first;
-                merged.entries.insert(entry.id, entry);
-            }
-            names.push(name);
-        }
-        let mut entries: Vec<_> = merged.entries.into_values().collect();
-        entries.sort_unstable_by_key(|e| e.id);
-        let run = build_index(&self.keys, &merged.packs, &entries, &mut self.env.entropy())
-            .map_err(Error::object("merged index run"))?;
-        self.objects.put(&ObjectName::Index(run.hash), &run.bytes)?;
-        for name in &names {
-            self.objects.delete(name)?;
-        }
-        Ok(())
     }
 }

@@ -268,40 +268,62 @@ impl DiskReader {
                 None => missing.push((self.index.find(id)?, *id)),
             }
         }
-        missing.sort_unstable_by_key(|(place, _)| (place.pack.hash, place.offset));
-        let mut rest = &missing[..];
-        while let Some((first, _)) = rest.first() {
-            let mut end = u64::from(first.offset) + u64::from(first.stored_len);
-            let mut count = 1;
-            for (place, _) in &rest[1..] {
-                let next = u64::from(place.offset) + u64::from(place.stored_len);
-                let near = place.pack == first.pack
-                    && u64::from(place.offset) <= end + GAP
-                    && next - u64::from(first.offset) <= FETCH;
-                if !near {
-                    break;
+        while !missing.is_empty() {
+            missing.sort_unstable_by_key(|(place, _)| (place.pack.hash, place.offset));
+            let mut again = Vec::new();
+            let mut rest = &missing[..];
+            while let Some((first, _)) = rest.first() {
+                let (count, len) = together(first, rest);
+                let (group, after) = rest.split_at(count);
+                rest = after;
+                let sealed = match self.packs.fetch(&first.pack, first.offset, len) {
+                    Ok(sealed) => sealed,
+                    Err(e) => {
+                        for (place, id) in group {
+                            match self.index.find_after(&e, id, place)? {
+                                Some(other) => again.push((other, *id)),
+                                None => return Err(e),
+                            }
+                        }
+                        continue;
+                    }
+                };
+                for (place, id) in group {
+                    let at = (place.offset - first.offset) as usize;
+                    let sealed = sealed
+                        .get(at..at + place.stored_len as usize)
+                        .ok_or_else(|| Error::map("a chunk lies beyond what was fetched"))?;
+                    let plain = self.packs.open(id, place, sealed)?;
+                    copy(id, &plain)?;
+                    if keep {
+                        let size = plain.len() + 200;
+                        self.chunks.insert(*id, Arc::new(plain), size);
+                    }
                 }
-                end = end.max(next);
-                count += 1;
             }
-            let len = (end - u64::from(first.offset)) as usize;
-            let sealed = self.packs.fetch(&first.pack, first.offset, len)?;
-            for (place, id) in &rest[..count] {
-                let at = (place.offset - first.offset) as usize;
-                let sealed = sealed
-                    .get(at..at + place.stored_len as usize)
-                    .ok_or_else(|| Error::map("a chunk lies beyond what was fetched"))?;
-                let plain = self.packs.open(id, place, sealed)?;
-                copy(id, &plain)?;
-                if keep {
-                    let size = plain.len() + 200;
-                    self.chunks.insert(*id, Arc::new(plain), size);
-                }
-            }
-            rest = &rest[count..];
+            missing = again;
         }
         Ok(())
     }
+}
+
+/// How many of `places`, which begin with `first`, are near enough to be fetched at once, and
+/// how many bytes that is.
+fn together(first: &Place, places: &[(Place, ChunkId)]) -> (usize, usize) {
+    let mut end = u64::from(first.offset) + u64::from(first.stored_len);
+    let mut count = 1;
+    for (place, _) in places.iter().skip(1) {
+        let next = u64::from(place.offset) + u64::from(place.stored_len);
+        let near = place.pack == first.pack
+            && u64::from(place.offset) <= end + GAP
+            && next - u64::from(first.offset) <= FETCH;
+        if !near {
+            break;
+        }
+        end = end.max(next);
+        count += 1;
+    }
+    (count, (end - u64::from(first.offset)) as usize)
 }
 
 impl std::fmt::Debug for DiskReader {

@@ -271,10 +271,8 @@ impl Shared {
         // What was put may be a chunk that another thread has claimed and not packed yet.
         drop(self.putting.write().unwrap_or_else(PoisonError::into_inner));
         self.packer.flush()?;
-        self.index
-            .write_run()
-            .and_then(|()| self.index.merge_runs())
-            .map_err(|e| self.packer.fail(e))?;
+        self.index.write_run().map_err(|e| self.packer.fail(e))?;
+        self.index.merge_runs();
         for pack in self.claims.leaned_on() {
             let name = ObjectName::Pack(pack.hash);
             let there = self.objects.stat(&name).map_err(|e| self.packer.fail(e))?;

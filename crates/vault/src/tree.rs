@@ -38,8 +38,16 @@ impl Nodes {
         if let Some(node) = self.cache.get(id) {
             return Ok(node);
         }
-        let place = self.index.find(&(*id).into())?;
-        let bytes = self.packs.node(id, &place)?;
+        let mut place = self.index.find(&(*id).into())?;
+        let bytes = loop {
+            match self.packs.node(id, &place) {
+                Ok(bytes) => break bytes,
+                Err(e) => match self.index.find_after(&e, &(*id).into(), &place)? {
+                    Some(other) => place = other,
+                    None => return Err(e),
+                },
+            }
+        };
         let name = ObjectName::Pack(place.pack.hash);
         let node = Arc::new(Node::decode(&bytes, self.segment).map_err(Error::object(name))?);
         // Decoded nodes take about as much as encoded ones, and a bookkeeping's worth more.

@@ -6,25 +6,24 @@
 //! | records, 48 B each | chunk id, pack number, offset, stored length, plain length; sorted |
 //! | covered runs, 32 B each | names of the index runs whose contents are in the table |
 //! | packs, 40 B each | name, size, kind |
-//! | filter, fence | what is kept in memory: 1.5 B and 0.06 B for each record |
+//! | filter, fence, sums | what is kept in memory: 1.5 B, 0.06 B and 0.06 B for each record |
 //!
 //! The file is a cache: it may be deleted at any time, and one that does not check out is made
-//! again. Records are not under the checksum, so that opening stays cheap; a damaged record costs
-//! at most a chunk stored twice, because an id is never matched by accident and every read checks
-//! what it got by the id.
+//! again. Records are checked when they are read, by groups, each against its own sum, so that
+//! opening stays cheap and a damaged record is never taken for a chunk that is not there.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vault_format::index::{IndexEntry, PackRef};
 use vault_format::pack::PackKind;
 use vault_format::{ChunkId, ObjectHash};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::filter::Filter;
 
-const MAGIC: [u8; 8] = *b"HKTABLE1";
+const MAGIC: [u8; 8] = *b"HKTABLE2";
 const HEADER: usize = 64;
 const PACK: usize = 40;
 const RECORD: usize = 48;
@@ -40,6 +39,10 @@ pub(super) struct Table {
     filter: Filter,
     /// The first eight bytes of the first id of every group of records.
     fence: Vec<u64>,
+    /// A checksum of every group of records.
+    sums: Vec<u64>,
+    /// The file that holds it, if one does.
+    pub(super) path: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -99,22 +102,32 @@ impl Table {
         })
     }
 
-    /// Up to `count` records from `first`, as bytes.
+    /// Up to `count` records from `first`, as bytes. Both are whole groups.
     fn read(&self, first: u64, count: usize) -> io::Result<Vec<u8>> {
         let count = (self.count - first.min(self.count)).min(count as u64) as usize;
         let len = count * RECORD;
         let start = first * RECORD as u64;
-        match &self.records {
+        let bytes = match &self.records {
             Records::Memory(all) => {
                 let start = start as usize;
-                Ok(all.get(start..start + len).unwrap_or_default().to_vec())
+                all.get(start..start + len).unwrap_or_default().to_vec()
             }
             Records::File(file) => {
                 let mut bytes = vec![0; len];
                 read_at(file, start + HEADER as u64, &mut bytes)?;
-                Ok(bytes)
+                bytes
             }
+        };
+        let sums = self.sums.get(first as usize / GROUP..).unwrap_or_default();
+        let groups = bytes.chunks(GROUP * RECORD);
+        if groups.len() > sums.len() || groups.zip(sums).any(|(group, sum)| xxh3_64(group) != *sum)
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "records are damaged",
+            ));
         }
+        Ok(bytes)
     }
 
     /// Opens a table that [`Builder`] wrote. Any doubt is an error of kind `InvalidData`.
@@ -134,6 +147,7 @@ impl Table {
             (covered, 32),
             (packs, PACK),
             (filter, 8),
+            (fence, 8),
             (fence, 8),
         ]
         .map(|(n, size)| n.checked_mul(size as u64));
@@ -155,7 +169,8 @@ impl Table {
         }
         let (covered, rest) = tail.split_at(covered as usize * 32);
         let (packs, rest) = rest.split_at(packs as usize * PACK);
-        let (filter, fence) = rest.split_at(filter as usize * 8);
+        let (filter, rest) = rest.split_at(filter as usize * 8);
+        let (fence, sums) = rest.split_at(fence as usize * 8);
         let words = |bytes: &[u8]| -> Vec<u64> {
             let (words, _) = bytes.as_chunks::<8>();
             words.iter().map(|w| u64::from_le_bytes(*w)).collect()
@@ -178,6 +193,8 @@ impl Table {
                 .ok_or_else(bad)?,
             filter: Filter::from_words(words(filter)),
             fence: words(fence),
+            sums: words(sums),
+            path: Some(path.to_owned()),
         })
     }
 }
@@ -187,6 +204,8 @@ pub(super) struct Builder {
     out: Out,
     table: Table,
     last: Option<ChunkId>,
+    /// Of the group that is being filled.
+    sum: Xxh3,
 }
 
 enum Out {
@@ -224,8 +243,11 @@ impl Builder {
                 packs,
                 filter: Filter::for_count(count),
                 fence: Vec::new(),
+                sums: Vec::new(),
+                path: path.map(Path::to_owned),
             },
             last: None,
+            sum: Xxh3::new(),
         })
     }
 
@@ -236,19 +258,30 @@ impl Builder {
         }
         self.last = Some(record.id);
         if self.table.count.is_multiple_of(GROUP as u64) {
+            self.end_group();
             self.table.fence.push(prefix(&record.id.0));
         }
+        let bytes = encode_record(record);
+        self.sum.update(&bytes);
         self.table.count += 1;
         self.table.filter.insert(&record.id.0);
         match &mut self.out {
-            Out::Memory(bytes) => bytes.extend_from_slice(&encode_record(record)),
-            Out::File(out) => out.write_all(&encode_record(record))?,
+            Out::Memory(all) => all.extend_from_slice(&bytes),
+            Out::File(out) => out.write_all(&bytes)?,
         }
         Ok(())
     }
 
+    fn end_group(&mut self) {
+        if self.table.sums.len() < self.table.fence.len() {
+            self.table.sums.push(self.sum.digest());
+            self.sum.reset();
+        }
+    }
+
     /// Completes the table. A file is not synced: it is a cache.
     pub(super) fn finish(mut self) -> io::Result<Table> {
+        self.end_group();
         let mut table = self.table;
         let mut tail = Vec::new();
         table
@@ -267,6 +300,7 @@ impl Builder {
         table
             .fence
             .iter()
+            .chain(&table.sums)
             .for_each(|w| tail.extend_from_slice(&w.to_le_bytes()));
         match &mut self.out {
             Out::Memory(bytes) => table.records = Records::Memory(std::mem::take(bytes)),
