@@ -11,6 +11,8 @@ use crate::address::PointAddress;
 pub(crate) enum RestoreCommand {
     /// Restore disks as files
     Disks(DisksArgs),
+    /// Restore everything in the folder layout that Hyper-V's import accepts
+    Folder(FolderArgs),
 }
 
 /// `restore disks`
@@ -60,4 +62,23 @@ pub(crate) enum DiskFormatArg {
     Vhd,
     /// The disk's bytes, sparse where the file system can
     Raw,
+}
+
+/// `restore folder`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+DIR, which must be empty or not there, gets the folders Virtual Machines, Snapshots and Virtual
+Hard Disks as Hyper-V exports them: import it with Import-VM or the Hyper-V Manager. No host is
+needed to restore it.
+
+Examples:
+  hyperkeep --vault /srv/vault restore folder 'web server@latest' --to /srv/restored")]
+pub(crate) struct FolderArgs {
+    /// The restore point: the beginning of its id, VM@latest, or VM@TIME
+    #[arg(value_name = "POINT")]
+    pub(crate) point: PointAddress,
+
+    /// The folder to restore into; it is made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
 }

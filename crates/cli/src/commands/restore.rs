@@ -2,7 +2,7 @@
 
 use engine::find::find_checkpoint;
 use engine::restore::plan::{DiskFormat, DisksWanted};
-use engine::restore::{Opened, RestoreReport, RestoredFile, Task, restore_disks};
+use engine::restore::{Opened, RestoreReport, RestoredFile, Task, restore_disks, restore_folder};
 use engine::{Finding, Outcome, SystemClock};
 use serde::Serialize;
 
@@ -19,6 +19,7 @@ use crate::{open, stop, text};
 pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<Exit> {
     let address = match command {
         RestoreCommand::Disks(args) => &args.point,
+        RestoreCommand::Folder(args) => &args.point,
     };
     let vault = open::vault(global, ui)?;
     let (line, point) = find_point(global, &vault, address, ui)?;
@@ -36,6 +37,7 @@ pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<E
         RestoreCommand::Disks(args) => {
             restore_disks(&task, &point, &disks_wanted(&point, args)?, &args.to)
         }
+        RestoreCommand::Folder(args) => restore_folder(&task, &point, &args.to),
     };
     drop(progress);
     ui.print(&RestoreDocument::new(line.id, report))

@@ -1,0 +1,106 @@
+//! A backup killed at any moment, and run again.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use testkit::crash::Random;
+use testkit::image::noise;
+
+use crate::bench::{Bench, bytes_below, files_below};
+
+/// The first is longer than a pack, so that parts of a disk are durable before all of it is.
+const LENS: [usize; 2] = [44 << 20, 8 << 20];
+
+fn prepared() -> Bench {
+    let bench = Bench::new();
+    for (number, len) in LENS.into_iter().enumerate() {
+        bench.disk(&format!("disk {number}.raw"), &noise(number as u64, len));
+    }
+    bench
+}
+
+/// What the program wrote so far, files under way included.
+fn written(bench: &Bench) -> u64 {
+    bytes_below(&bench.path("vault"))
+}
+
+#[test]
+fn a_killed_backup_is_completed_and_stores_nothing_twice() {
+    let whole = prepared();
+    whole.backup(0);
+    let packs = |bench: &Bench| bytes_below(&bench.path("vault/packs"));
+    let uninterrupted = packs(&whole);
+
+    let bench = prepared();
+    let mut random = Random(7);
+    let step = LENS.iter().sum::<usize>() as u64 / 4;
+    for round in 0..4 {
+        let limit = round * step + random.below(step);
+        let mut child = bench
+            .command(&["backup", "folder:source"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Until it has written that much, or has ended: whichever comes first is fine.
+        while written(&bench) < limit && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        bench.run(&["points"]).ends(0);
+    }
+    bench.backup(0);
+    let stored = packs(&bench);
+    // Each kill may leave nodes of maps behind, and no data is stored again.
+    assert!(
+        stored < uninterrupted + uninterrupted / 10,
+        "{stored} bytes in packs after kills, {uninterrupted} without"
+    );
+    bench.run(&["check", "--read-data"]).ends(0);
+    for (number, len) in LENS.into_iter().enumerate() {
+        let name = format!("disk {number}.raw");
+        let to = bench.restore(&format!("{name}@latest"), &[]);
+        assert!(
+            fs::read(to.join(&name)).unwrap() == noise(number as u64, len),
+            "{name}"
+        );
+    }
+}
+
+/// A killed restore leaves nothing that looks like a disk.
+#[test]
+fn a_killed_restore_leaves_no_half_disk() {
+    let bench = prepared();
+    bench.backup(0);
+    let to = bench.path("killed");
+    let args = [
+        "restore",
+        "disks",
+        "disk 1.raw@latest",
+        "--to",
+        to.to_str().unwrap(),
+    ];
+    let mut child = bench
+        .command(&args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while bytes_below(&to) < 1 << 20 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let disk = to.join("disk 1.raw");
+    for file in files_below(&to) {
+        let whole = file == disk && fs::read(&file).unwrap() == noise(1, LENS[1]);
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(whole || name.ends_with(".part"), "{name}");
+    }
+    if !disk.exists() {
+        bench.run(&args).ends(0);
+    }
+    assert!(fs::read(&disk).unwrap() == noise(1, LENS[1]));
+}

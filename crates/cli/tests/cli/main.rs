@@ -1,0 +1,8 @@
+//! The real program, driven as people and scripts drive it.
+
+mod bench;
+mod damage;
+mod killed;
+mod names;
+mod roundtrip;
+mod words;

@@ -1,0 +1,117 @@
+//! Names as bad as names can be.
+
+use std::fs;
+
+use testkit::image::noise;
+
+use crate::bench::{Bench, vm};
+
+/// Where file names may be anything: Windows has its own rules.
+#[cfg(unix)]
+#[test]
+fn every_name_goes_in_and_comes_out() {
+    let bench = Bench::new();
+    let long = format!("{}.raw", "long name ".repeat(25).trim_end());
+    assert!(long.len() > 250);
+    let names = [
+        "with space.raw",
+        "“quotes” 'n' \"such\".raw",
+        "a & b %PATH% $HOME `id`.raw",
+        "数据盘 データ.raw",
+        "💾🦀.raw",
+        "at@latest.raw",
+        "-dash.raw",
+        &long,
+    ];
+    for (number, name) in names.iter().enumerate() {
+        bench.disk(name, &noise(number as u64, 70_000));
+    }
+    let deep = format!("{}/deep.raw", "folder with a name/".repeat(15));
+    assert!(deep.len() > 260);
+    bench.disk(&deep, &noise(99, 70_000));
+
+    let report = bench.backup(0);
+    assert_eq!(report["vms"].as_array().unwrap().len(), names.len() + 1);
+    for (number, name) in names.iter().enumerate() {
+        let to = bench.restore(&format!("{name}@latest"), &[]);
+        assert!(
+            fs::read(to.join(name)).unwrap() == noise(number as u64, 70_000),
+            "{name}"
+        );
+    }
+    let to = bench.restore("deep.raw@latest", &[]);
+    assert!(fs::read(to.join("deep.raw")).unwrap() == noise(99, 70_000));
+}
+
+/// A name that would steer the terminal is shown as what it is.
+#[cfg(unix)]
+#[test]
+fn a_name_cannot_steer_the_terminal() {
+    let bench = Bench::new();
+    let name = "\x1b[2Jgone\n.raw";
+    bench.disk(name, &noise(1, 5000));
+    for args in [
+        &["backup", "folder:source"][..],
+        &["points"],
+        &["ls", "folder:source"],
+    ] {
+        let answer = bench.run(args).ends(0);
+        assert!(
+            !answer.out.contains('\x1b') && !answer.err.contains('\x1b'),
+            "{answer:?}"
+        );
+    }
+    let points = bench.run(&["points", "--json"]).ends(0).json();
+    assert_eq!(points["points"][0]["vm_name"], name, "JSON tells the truth");
+}
+
+#[test]
+fn two_vms_of_one_name_are_two_and_are_never_guessed_apart() {
+    let bench = Bench::new();
+    bench.disk("one/twin.raw", &noise(1, 70_000));
+    bench.disk("two/twin.raw", &noise(2, 70_000));
+    let report = bench.backup(0);
+    let vms = report["vms"].as_array().unwrap();
+    assert_eq!(vms.len(), 2);
+    let refused = bench.run(&["show", "twin.raw@latest", "--json"]).ends(1);
+    let error = refused.json();
+    let message = error["error"]["message"].as_str().unwrap();
+    let mut contents = Vec::new();
+    for vm in vms {
+        let id = vm["id"].as_str().unwrap();
+        assert!(message.contains(id), "{message}");
+        let to = bench.restore(&format!("{id}@latest"), &[]);
+        contents.push(fs::read(to.join("twin.raw")).unwrap());
+    }
+    contents.sort();
+    let mut expected = vec![noise(1, 70_000), noise(2, 70_000)];
+    expected.sort();
+    assert!(contents == expected);
+}
+
+#[test]
+fn patterns_choose_and_the_last_one_decides() {
+    let bench = Bench::new();
+    for name in ["web-1.raw", "web-old.raw", "db.raw"] {
+        bench.disk(name, &noise(1, 5000));
+    }
+    let args = [
+        "backup",
+        "folder:source",
+        "--vm",
+        "WEB*",
+        "--exclude",
+        "*old*",
+        "--json",
+    ];
+    let report = bench.run(&args).ends(0).json();
+    assert_eq!(report["vms"].as_array().unwrap().len(), 1);
+    vm(&report, "web-1.raw");
+    // Nothing to do is not all well.
+    bench
+        .run(&["backup", "folder:source", "--vm", "nothing*"])
+        .ends(4);
+    bench
+        .run(&["backup", "folder:source", "--vm", "a["])
+        .ends(2);
+}

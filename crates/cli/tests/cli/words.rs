@@ -1,0 +1,258 @@
+//! What the program says: exit codes, errors with advice, JSON, secrets, manual pages.
+
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::Value;
+use testkit::image::noise;
+
+use crate::bench::{Answer, Bench, PASSPHRASE};
+
+/// The shape of a document: names and types, without values.
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(_) => "bool".into(),
+        Value::Number(_) => "number".into(),
+        Value::String(_) => "string".into(),
+        Value::Array(items) => match items.first() {
+            None => "[]".into(),
+            Some(item) => format!("[{}]", shape(item)),
+        },
+        Value::Object(members) => {
+            let parts: Vec<String> = members
+                .iter()
+                .map(|(name, value)| format!("{name}:{}", shape(value)))
+                .collect();
+            format!("{{{}}}", parts.join(","))
+        }
+    }
+}
+
+/// Scripts depend on these; a change here is a change of `docs/json.md`.
+#[test]
+fn json_keeps_its_shape() {
+    let bench = Bench::bare();
+    let init = bench.run(&["init", "--json"]).ends(0).json();
+    bench.disk("a.raw", &noise(1, 10_000));
+    let backup = bench.backup(0);
+    let point = "{consistency:string,disk_bytes:number,id:string,level:string,outcome:string,read_bytes:number,taken:string,vm_id:string,vm_name:string}";
+    let disk = "{chain:[string],disk_bytes:number,format:string,owner:{of:string},slot:string}";
+    let holds = format!(
+        "{{checkpoints:[],current:null,disks:[{disk}],files:[],missing:[],vm_id:string,vm_name:string}}"
+    );
+    let stats = "{data:number,new:number,read:number}";
+    let reading = "{how:string,why:string}";
+    let run = |args: &[&str]| {
+        let mut args = args.to_vec();
+        args.push("--json");
+        bench.run(&args).ends(0).json()
+    };
+    for (document, kind, members) in [
+        (init, "init", "location:string,outcome:string,recovery_code:string,sheet:null,vault:string".to_owned()),
+        (backup, "backup", format!(
+            "findings:[],finished:string,outcome:string,source:string,started:string,vms:[{{consistency:string,findings:[],id:string,layers:[{{path:string,reading:{reading},stats:{stats}}}],level:string,milliseconds:number,name:string,outcome:string,point:string,stats:{stats},stored:number}}]"
+        )),
+        (run(&["points"]), "points", format!("findings:[],outcome:string,points:[{point}]")),
+        (run(&["show", "a.raw@latest"]), "show", format!(
+            "config:null,findings:[],holds:{holds},layers:[{{disk_bytes:number,format:string,moved:bool,origin:string,parent:null,path:string,reading:{reading},stats:{stats}}}],mode:string,mode_reason:null,not_covered:[],outcome:string,point:{point},source:string"
+        )),
+        (run(&["ls", "a.raw@latest"]), "ls", format!(
+            "findings:[],outcome:string,vms:[{{findings:[],holds:{holds},vm_id:string,vm_name:string}}]"
+        )),
+        (run(&["ls", "a.raw@latest:a.raw"]), "ls-path", "entries:[{bytes:number,kind:string,path:string}],outcome:string,path:string".to_owned()),
+        (run(&["restore", "disks", "a.raw@latest", "--to", "to"]), "restore", "files:[{data:number,path:string}],findings:[],outcome:string,point:string".to_owned()),
+        (run(&["check"]), "check", "affected_points:[],chunks_read:number,data_read:bool,duplicate_chunks:number,findings:[],outcome:string,pack_bytes:number,packs:number,points:number,warnings:[]".to_owned()),
+        (run(&["keys", "list"]), "keys-list", "outcome:string,slots:[{access:string,created:string,id:string,label:string,opens_with:string,problem:null}],vault:string".to_owned()),
+        (bench.run(&["show", "0@latest", "--json"]).ends(1).json(), "error", "error:{causes:[],hint:string,message:string},outcome:string".to_owned()),
+    ] {
+        assert_eq!(document["kind"], kind);
+        assert_eq!(document["version"], 1);
+        let mut document = document;
+        document.as_object_mut().unwrap().remove("kind");
+        document.as_object_mut().unwrap().remove("version");
+        if kind == "keys-list" {
+            // The order of slots is that of their random ids: only one has a label.
+            let slots = document["slots"].as_array_mut().unwrap();
+            slots.retain(|slot| slot["label"].is_string());
+        }
+        assert_eq!(shape(&document), format!("{{{members}}}"), "{kind}");
+    }
+}
+
+#[test]
+fn bad_usage_is_2_and_says_what_to_do() {
+    let bench = Bench::bare();
+    for args in [
+        &["nonsense"][..],
+        &["backup"],
+        &["backup", "folder:source", "--mode", "cbt"],
+        &["backup", "winrm://host"],
+        &["backup", "local"],
+        &["backup", "source"],
+        &["show", "not a point"],
+        &["restore", "disks", "abc", "--to", "x", "--format", "qcow2"],
+        &["--vault", "s3://bucket/vault", "points"],
+        &["points", "--threads", "0"],
+    ] {
+        let answer = bench.run(args).ends(2);
+        assert!(
+            answer.err.starts_with("error: ") && answer.out.is_empty(),
+            "{answer:?}"
+        );
+        let mut args = args.to_vec();
+        args.push("--json");
+        let error = bench.run(&args).ends(2).json();
+        assert_eq!(
+            (&error["kind"], &error["outcome"]),
+            (&"error".into(), &"usage".into())
+        );
+    }
+    for args in [
+        &["--help"][..],
+        &["--version"],
+        &["restore", "disks", "--help"],
+    ] {
+        let answer = bench.run(args).ends(0);
+        assert!(answer.err.is_empty() && !answer.out.is_empty());
+    }
+}
+
+#[test]
+fn a_wrong_passphrase_and_no_passphrase_are_told_with_advice() {
+    let bench = Bench::new();
+    fs::write(bench.path("wrong"), "guess").unwrap();
+    let wrong = bench.run(&["points", "--passphrase-file", "wrong"]).ends(1);
+    assert!(
+        wrong.err.contains("hint: check the passphrase"),
+        "{wrong:?}"
+    );
+    assert!(!wrong.err.contains("guess"), "secrets are not repeated");
+    let mut none = bench.command(&["points"]);
+    none.env_remove("HYPERKEEP_PASSPHRASE_FILE");
+    let none = Answer::of(&none.output().unwrap()).ends(1);
+    assert!(
+        none.err.contains("hint: give --passphrase-file"),
+        "{none:?}"
+    );
+    let mut by_env = bench.command(&["points"]);
+    by_env
+        .env_remove("HYPERKEEP_PASSPHRASE_FILE")
+        .env("HYPERKEEP_PASSPHRASE", PASSPHRASE);
+    Answer::of(&by_env.output().unwrap()).ends(0);
+    let no_vault = bench.run(&["--vault", "elsewhere", "points"]).ends(1);
+    assert!(no_vault.err.contains("hint: "), "{no_vault:?}");
+    bench.run(&["init"]).ends(1);
+}
+
+#[test]
+fn the_recovery_code_opens_and_keys_change() {
+    let bench = Bench::bare();
+    let init = bench
+        .run(&["init", "--sheet", "sheet.txt", "--json"])
+        .ends(0)
+        .json();
+    let code = init["recovery_code"].as_str().unwrap();
+    let sheet = fs::read_to_string(bench.path("sheet.txt")).unwrap();
+    let half = code.len() / 2;
+    assert!(
+        sheet.contains(&code[..half]) && sheet.contains(&code[half + 1..]),
+        "{sheet}"
+    );
+    fs::write(bench.path("code"), code.to_lowercase().replace('-', " ")).unwrap();
+    let with_code = ["--recovery-code-file", "code"];
+    let run = |args: &[&str], more: &[&str]| bench.run(&[args, more].concat());
+    run(&["points"], &with_code).ends(0);
+
+    fs::write(bench.path("new"), "another one\n").unwrap();
+    let new = ["--new-passphrase-file", "new"];
+    run(&["keys", "change-passphrase"], &new).ends(0);
+    bench.run(&["points"]).ends(1);
+    run(&["points"], &["--passphrase-file", "new"]).ends(0);
+
+    // A host that may write and not read.
+    fs::write(bench.path("host"), "host secret").unwrap();
+    let host = ["--passphrase-file", "host"];
+    let add = ["keys", "add-passphrase", "--write-only", "--label", "hv01"];
+    run(
+        &add,
+        &["--passphrase-file", "new", "--new-passphrase-file", "host"],
+    )
+    .ends(0);
+    bench.disk("a.raw", &noise(1, 10_000));
+    run(&["backup", "folder:source"], &host).ends(0);
+    let to = ["restore", "disks", "a.raw@latest", "--to", "host-restored"];
+    assert_ne!(run(&to, &host).code, 0);
+    run(
+        &["restore", "disks", "a.raw@latest", "--to", "restored"],
+        &with_code,
+    )
+    .ends(0);
+
+    let list = run(&["keys", "list", "--json"], &with_code).ends(0).json();
+    let slots = list["slots"].as_array().unwrap();
+    assert_eq!(slots.len(), 3);
+    let of_host = slots.iter().find(|slot| slot["label"] == "hv01").unwrap();
+    assert_eq!(of_host["access"], "write-only");
+    run(
+        &["keys", "remove", of_host["id"].as_str().unwrap()],
+        &with_code,
+    )
+    .ends(0);
+    run(&["backup", "folder:source"], &host).ends(1);
+    run(&["keys", "add-recovery-code"], &with_code).ends(0);
+    run(&["keys", "remove", ""], &with_code).ends(1);
+}
+
+#[test]
+fn a_vault_of_the_future_is_refused_by_name() {
+    let bench = Bench::new();
+    let path = bench.path("vault/vault.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let newer = text.replace("\"required\": []", "\"required\": [\"erasure-coding\"]");
+    assert_ne!(text, newer);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, newer).unwrap();
+    let answer = bench.run(&["points"]).ends(1);
+    assert!(answer.err.contains("erasure-coding"), "{answer:?}");
+    assert!(answer.err.contains("newer hyperkeep"), "{answer:?}");
+}
+
+#[test]
+fn manual_pages_and_completions_cover_every_command() {
+    let bench = Bench::bare();
+    fs::create_dir(bench.path("man")).unwrap();
+    bench.run(&["man", "man"]).ends(0);
+    for page in [
+        "hyperkeep",
+        "hyperkeep-backup",
+        "hyperkeep-restore-disks",
+        "hyperkeep-keys-list",
+    ] {
+        let text = fs::read_to_string(bench.path("man").join(format!("{page}.1"))).unwrap();
+        assert!(
+            text.contains(".SH NAME") && text.contains("hyperkeep"),
+            "{page}"
+        );
+    }
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = bench.run(&["completions", shell]).ends(0).out;
+        assert!(script.contains("change-passphrase"), "{shell}");
+    }
+    bench.run(&["man", "no such folder"]).ends(1);
+}
+
+/// `hyperkeep points | head -0` is not an error.
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let bench = Bench::bare();
+    let mut child = bench
+        .command(&["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let answer = Answer::of(&child.wait_with_output().unwrap());
+    assert!(answer.ends(0).err.is_empty());
+}
