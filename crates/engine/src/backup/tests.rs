@@ -51,6 +51,8 @@ struct Model {
     sectors: Vec<Sector>,
     /// Reading this sector fails.
     broken: Option<u64>,
+    /// Reading anything panics.
+    cursed: bool,
     reads: Arc<Mutex<u64>>,
 }
 
@@ -83,6 +85,7 @@ impl Model {
             },
             sectors: vec![Sector::Hole; SECTORS as usize],
             broken: None,
+            cursed: false,
             reads: Arc::default(),
         }
     }
@@ -95,6 +98,7 @@ impl BlockRead for Model {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> disk::Result<()> {
         disk::block::check_bounds(LEN, offset, buf.len() as u64)?;
+        assert!(!self.cursed, "this layer is cursed");
         *self.reads.lock().unwrap() += buf.len() as u64;
         for (at, byte) in (offset..).zip(buf) {
             if self.broken == Some(at / SECTOR) {
@@ -132,11 +136,14 @@ struct ModelSource {
     chain: Vec<Model>,
     /// What changed in the leaf since the last time, if that is known.
     changed: Option<ByteRanges>,
+    /// This layer moves while it is read.
+    moves: Option<usize>,
     ends: Arc<Mutex<Vec<End>>>,
 }
 
 struct ModelVm {
     view: FrozenView,
+    moves: Option<usize>,
     ends: Arc<Mutex<Vec<End>>>,
 }
 
@@ -198,6 +205,7 @@ impl Source for ModelSource {
                 findings: vec![],
                 not_covered: vec![],
             },
+            moves: self.moves,
             ends: Arc::clone(&self.ends),
         }))
     }
@@ -208,7 +216,16 @@ impl FrozenVm for ModelVm {
         &self.view
     }
     fn recheck(&mut self) -> Vec<Moved> {
-        vec![]
+        let moved = self.moves.map(|layer| Moved {
+            layer: Some(layer),
+            finding: Finding::new(
+                Code::ChangedDuringBackup,
+                Severity::Partial,
+                "layer",
+                "moved",
+            ),
+        });
+        moved.into_iter().collect()
     }
     fn finish(self: Box<Self>, end: End) -> Finished {
         self.ends.lock().unwrap().push(end);
@@ -223,6 +240,7 @@ fn source(chain: Vec<Model>) -> ModelSource {
     ModelSource {
         chain,
         changed: None,
+        moves: None,
         ends: Arc::default(),
     }
 }
@@ -560,4 +578,63 @@ fn a_layer_that_cannot_be_read_makes_the_point_partial_and_the_rest_is_there() {
     assert_eq!(nothing.outcome, Outcome::Failed);
     assert_eq!(nothing.point, None);
     assert_eq!(source.ends.lock().unwrap().last(), Some(&End::Abandoned));
+}
+
+#[test]
+fn a_layer_that_moved_is_torn_and_never_taken_over() {
+    let vault = vault();
+    let base = written(None, 1, 1000);
+    let leaf = written(Some(&base), 2, 2000);
+    let mut source = source(vec![base, leaf]);
+    source.moves = Some(0);
+    let torn = run_backup(&vault, &mut source, Level::Auto);
+    assert_eq!(torn.outcome, Outcome::Partial);
+    assert_eq!(torn.consistency, Some(Consistency::Torn));
+    let point = opened(&vault, &torn);
+    assert!(point.details.layers[0].moved && !point.details.layers[1].moved);
+
+    source.moves = None;
+    reset(&source.chain);
+    let next = run_backup(&vault, &mut source, Level::Auto);
+    assert_eq!(reads(&source.chain), [LEN, LEN], "nothing of it is trusted");
+    assert_eq!(next.outcome, Outcome::Ok);
+    check(&vault, &next, &source.chain);
+}
+
+#[test]
+fn a_panic_while_reading_is_a_finding_and_the_frozen_vm_is_ended() {
+    let vault = vault();
+    let base = written(None, 1, 1000);
+    let mut leaf = written(Some(&base), 2, 2000);
+    leaf.cursed = true;
+    let mut source = source(vec![base, leaf]);
+    let report = run_backup(&vault, &mut source, Level::Auto);
+    assert_eq!(report.outcome, Outcome::Partial);
+    let told = |f: &Finding| f.message.contains("this layer is cursed");
+    assert!(report.findings.iter().any(told), "{:?}", report.findings);
+    assert_eq!(source.ends.lock().unwrap().len(), 1);
+    // The vault is not the worse for it.
+    source.chain[1].cursed = false;
+    let next = run_backup(&vault, &mut source, Level::Auto);
+    check(&vault, &next, &source.chain);
+}
+
+#[test]
+fn a_job_that_is_cancelled_touches_nothing_more_and_says_so() {
+    let vault = vault();
+    let mut source = source(vec![written(None, 1, 1000)]);
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let job = Job {
+        vault: &vault,
+        clock: &Still,
+        sink: &Quiet,
+        cancel: &cancel,
+        limits: Limits::machine(),
+    };
+    let mut rng = |_: &mut [u8]| unreachable!("no point is made");
+    let report = backup(&job, &mut source, &Options::default(), &mut rng).unwrap();
+    assert_eq!(report.outcome, Outcome::Cancelled);
+    assert!(source.ends.lock().unwrap().is_empty());
+    assert!(vault.points(None).unwrap().is_empty());
 }
