@@ -1,6 +1,6 @@
 # What there is to do here; each line of work is a script that can be called by itself.
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint bench windows fuzz-short nightly
+.PHONY: help setup test lint demo bench windows fuzz-short nightly
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -13,6 +13,9 @@ test: ## all tests of all crates
 
 lint: ## formatting, clippy, documents, dependencies, and the project's own rules
 	scripts/lint.sh
+
+demo: ## real disks into a vault and back, checked with other people's tools
+	scripts/demo.sh
 
 bench: ## Hyperkeep beside its peers: 40 GB of disk, about an hour
 	scripts/bench/run.sh
