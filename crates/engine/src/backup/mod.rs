@@ -35,7 +35,9 @@
 mod layer;
 mod plan;
 mod prior;
+mod reading;
 mod report;
+
 mod vm;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

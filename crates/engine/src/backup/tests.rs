@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use disk::layer::{Format, ParentLink, VhdxInfo};
 use disk::{BlockRead, ByteRange, ByteRanges, Content, Extent, Geometry, LayerInfo};
-use proptest::prelude::*;
 use store::MemoryStore;
 use testkit::image::noise;
 use uuid::Uuid;
@@ -21,6 +20,9 @@ use crate::source::{
     Consistency, DiskUse, End, Finished, FrozenLayer, FrozenView, FrozenVm, Listing, Moved, Owner,
     RelPath, Request,
 };
+
+mod property;
+mod trouble;
 
 const SECTOR: u64 = 4096;
 const SECTORS: u64 = 96;
@@ -341,87 +343,6 @@ fn check(vault: &Vault, report: &VmReport, chain: &[Model]) {
     assert_eq!(contents(&whole), expected(chain));
 }
 
-#[derive(Debug, Clone)]
-enum Step {
-    /// Writes sectors of the leaf.
-    Write(u64, u64, u8),
-    /// A checkpoint: the leaf becomes interior.
-    Checkpoint,
-    /// A backup at a level.
-    Backup(Level),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let level = prop_oneof![
-        Just(Level::Auto),
-        Just(Level::Full),
-        Just(Level::Incremental),
-        Just(Level::Differential)
-    ];
-    let step = prop_oneof![
-        6 => (0..SECTORS, 1u64..30, 0u8..6).prop_map(|(at, n, kind)| Step::Write(at, n, kind)),
-        1 => Just(Step::Checkpoint),
-        3 => level.prop_map(Step::Backup),
-    ];
-    prop::collection::vec(step, 1..25)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
-
-    /// However a chain grew and was written to between backups of whatever level, with changed
-    /// ranges or without, every point restores to what the chain was then.
-    #[test]
-    fn every_point_restores_to_what_was(steps in steps(), ranges in any::<bool>()) {
-        let vault = vault();
-        let mut source = source(vec![Model::new(None, 100)]);
-        let mut changed: Option<Vec<ByteRange>> = None;
-        let mut points: Vec<(VmReport, Vec<Model>)> = Vec::new();
-        let mut seed = 1;
-        for step in steps {
-            match step {
-                Step::Write(at, count, kind) => {
-                    let end = (at + count).min(SECTORS);
-                    let depth = source.chain.len();
-                    let leaf = source.chain.last_mut().unwrap();
-                    for sector in &mut leaf.sectors[at as usize..end as usize] {
-                        seed += 1;
-                        *sector = match kind {
-                            0 => Sector::Zero,
-                            1 if depth == 1 => Sector::Hole,
-                            2 => Sector::Data(7),
-                            _ => Sector::Data(seed),
-                        };
-                    }
-                    if let Some(changed) = &mut changed {
-                        changed.push(ByteRange::new(at * SECTOR, end * SECTOR));
-                    }
-                }
-                Step::Checkpoint => {
-                    let number = 100 + source.chain.len() as u128;
-                    let child = Model::new(source.chain.last(), number);
-                    source.chain.push(child);
-                    // The new leaf was in no point yet, and so was nobody's place.
-                    changed = None;
-                }
-                Step::Backup(level) => {
-                    source.changed = changed.take().filter(|_| ranges).map(|c| c.into_iter().collect());
-                    let report = run_backup(&vault, &mut source, level);
-                    prop_assert_eq!(report.outcome, Outcome::Ok, "{:?}", report.findings);
-                    points.push((report, source.chain.clone()));
-                    changed = Some(Vec::new());
-                }
-            }
-        }
-        for (report, chain) in &points {
-            check(&vault, report, chain);
-        }
-        let ends = source.ends.lock().unwrap();
-        prop_assert!(ends.iter().all(|end| *end == End::Durable));
-        prop_assert_eq!(ends.len(), points.len());
-    }
-}
-
 fn written(parent: Option<&Model>, number: u128, seed: u64) -> Model {
     let mut model = Model::new(parent, number);
     for (index, sector) in model.sectors.iter_mut().enumerate() {
@@ -557,84 +478,4 @@ fn points_keep_their_order_whatever_the_clock_says() {
         assert!(rank > last);
         last = rank;
     }
-}
-
-#[test]
-fn a_layer_that_cannot_be_read_makes_the_point_partial_and_the_rest_is_there() {
-    let vault = vault();
-    let base = written(None, 1, 1000);
-    let mut leaf = written(Some(&base), 2, 2000);
-    leaf.broken = Some(17);
-    let mut source = source(vec![base, leaf]);
-    let report = run_backup(&vault, &mut source, Level::Auto);
-    assert_eq!(report.outcome, Outcome::Partial);
-    let point = opened(&vault, &report);
-    assert_eq!(point.details.layers.len(), 1);
-    assert_eq!(point.details.missing[0].needed_by, [Owner::Vm]);
-    assert!(point.details.uses.is_empty());
-
-    source.chain[0].broken = Some(0);
-    let nothing = run_backup(&vault, &mut source, Level::Full);
-    assert_eq!(nothing.outcome, Outcome::Failed);
-    assert_eq!(nothing.point, None);
-    assert_eq!(source.ends.lock().unwrap().last(), Some(&End::Abandoned));
-}
-
-#[test]
-fn a_layer_that_moved_is_torn_and_never_taken_over() {
-    let vault = vault();
-    let base = written(None, 1, 1000);
-    let leaf = written(Some(&base), 2, 2000);
-    let mut source = source(vec![base, leaf]);
-    source.moves = Some(0);
-    let torn = run_backup(&vault, &mut source, Level::Auto);
-    assert_eq!(torn.outcome, Outcome::Partial);
-    assert_eq!(torn.consistency, Some(Consistency::Torn));
-    let point = opened(&vault, &torn);
-    assert!(point.details.layers[0].moved && !point.details.layers[1].moved);
-
-    source.moves = None;
-    reset(&source.chain);
-    let next = run_backup(&vault, &mut source, Level::Auto);
-    assert_eq!(reads(&source.chain), [LEN, LEN], "nothing of it is trusted");
-    assert_eq!(next.outcome, Outcome::Ok);
-    check(&vault, &next, &source.chain);
-}
-
-#[test]
-fn a_panic_while_reading_is_a_finding_and_the_frozen_vm_is_ended() {
-    let vault = vault();
-    let base = written(None, 1, 1000);
-    let mut leaf = written(Some(&base), 2, 2000);
-    leaf.cursed = true;
-    let mut source = source(vec![base, leaf]);
-    let report = run_backup(&vault, &mut source, Level::Auto);
-    assert_eq!(report.outcome, Outcome::Partial);
-    let told = |f: &Finding| f.message.contains("this layer is cursed");
-    assert!(report.findings.iter().any(told), "{:?}", report.findings);
-    assert_eq!(source.ends.lock().unwrap().len(), 1);
-    // The vault is not the worse for it.
-    source.chain[1].cursed = false;
-    let next = run_backup(&vault, &mut source, Level::Auto);
-    check(&vault, &next, &source.chain);
-}
-
-#[test]
-fn a_job_that_is_cancelled_touches_nothing_more_and_says_so() {
-    let vault = vault();
-    let mut source = source(vec![written(None, 1, 1000)]);
-    let cancel = Cancel::new();
-    cancel.cancel();
-    let job = Job {
-        vault: &vault,
-        clock: &Still,
-        sink: &Quiet,
-        cancel: &cancel,
-        limits: Limits::machine(),
-    };
-    let mut rng = |_: &mut [u8]| unreachable!("no point is made");
-    let report = backup(&job, &mut source, &Options::default(), &mut rng).unwrap();
-    assert_eq!(report.outcome, Outcome::Cancelled);
-    assert!(source.ends.lock().unwrap().is_empty());
-    assert!(vault.points(None).unwrap().is_empty());
 }
