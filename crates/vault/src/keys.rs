@@ -21,8 +21,14 @@ pub(crate) fn unlock(
         let ObjectName::Slot(id) = name else { continue };
         let slot = match read(objects, id) {
             Ok(slot) => slot,
+            // A slot that this program does not understand, or that is far too large for one,
+            // must not keep others from opening; nor one that was removed just now.
+            Err(Error::Store(store::Error::NotFound { .. })) => continue,
+            Err(e @ Error::Store(store::Error::TooLarge { .. })) => {
+                unreadable = Some(e);
+                continue;
+            }
             Err(e @ Error::Store(_)) => return Err(e),
-            // A slot that this program does not understand must not keep others from opening.
             Err(e) => {
                 unreadable = Some(e);
                 continue;

@@ -370,7 +370,8 @@ impl Session {
 impl Session {
     /// Publishes a restore point: makes everything that was put durable, looks whether what was
     /// leaned on is still there, and then stores the manifest. When this returns, the point is
-    /// complete and durable; when it fails, there is none.
+    /// complete and durable. When it fails, there is none, unless the store lost its answer to
+    /// the last put ([`store::Error::Ambiguous`]): then there may be one, and it is complete.
     ///
     /// `outline.written` is set to the present time unless it is later than that: who knows of an
     /// earlier point of the VM asks for more than that one's, so that points keep their order when
@@ -401,13 +402,17 @@ impl Session {
             });
         }
         objects.put(&sealed.name, &sealed.bytes)?;
-        let stat = objects.stat(&sealed.name)?;
-        match (sealed.name, stat) {
-            (ObjectName::Point { vm, point, hash }, Some(stat)) => Ok(PointRef {
+        // The point is durable: that its time cannot be asked must not make it a failure.
+        let stored = match objects.stat(&sealed.name) {
+            Ok(stat) => stat.map(|stat| stat.modified),
+            Err(_) => Some(self.vault.env().clock.now()),
+        };
+        match (sealed.name, stored) {
+            (ObjectName::Point { vm, point, hash }, Some(stored)) => Ok(PointRef {
                 vm,
                 point,
                 hash,
-                stored: stat.modified,
+                stored,
             }),
             (name, _) => Err(Error::NoSuchPoint {
                 id: name.to_string(),

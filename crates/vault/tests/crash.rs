@@ -325,3 +325,38 @@ fn a_session_shows_signs_of_life() {
     session.finish().unwrap();
     assert!(store.list_all("sessions/").unwrap().is_empty());
 }
+
+#[test]
+fn a_point_that_is_durable_is_no_failure_though_its_time_cannot_be_asked() {
+    let inner = Arc::new(MemoryStore::new());
+    init(inner.clone());
+    let faulty = FaultyStore::new(inner.clone(), |request| {
+        matches!(request, Request::Stat(name) if name.starts_with("points/"))
+            .then_some(Fault::Before)
+    });
+    let vault = open(Arc::new(faulty), 2);
+    let session = vault.session(small_packs()).unwrap();
+    let root = write_full(&session, &noise(1, SEGMENT), 1).unwrap();
+    let point = commit(&session, "vm", 1, &[root]).unwrap();
+    assert!(open(inner, 3).point(&point).is_ok());
+}
+
+#[test]
+fn a_store_that_forbids_deleting_does_not_stop_backups() {
+    let inner = Arc::new(MemoryStore::new());
+    init(inner.clone());
+    for n in 0..40u8 {
+        let faulty = FaultyStore::new(inner.clone(), |request| {
+            matches!(request, Request::Delete(name) if name.starts_with("index/"))
+                .then_some(Fault::Full)
+        });
+        let vault = open(Arc::new(faulty), 2 + u64::from(n));
+        let session = vault.session(small_packs()).unwrap();
+        let data = noise(n.into(), 5000);
+        let root = write_full(&session, &data, 1).unwrap();
+        commit(&session, "vm", n, &[root]).unwrap();
+        let told = |w: &Warning| matches!(w, Warning::IndexMerge { .. });
+        assert_eq!(vault.take_warnings().iter().any(told), n >= 15, "{n}");
+    }
+    assert!(check(&open(inner, 3), true).findings.is_empty());
+}

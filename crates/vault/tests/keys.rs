@@ -125,5 +125,8 @@ fn foreign_and_unreadable_slots_do_not_keep_others_from_opening() {
         store.put(name, &other.get(name, 1 << 20).unwrap()).unwrap();
     }
     store.put("keys/0000000000000000", b"{}").unwrap();
+    store
+        .put("keys/0000000000000001", &[b' '; 1 << 17])
+        .unwrap();
     assert_eq!(open(store, 2).id(), vault.id());
 }

@@ -43,6 +43,8 @@ impl Vault {
                             why: e.to_string(),
                         });
                     }
+                    // Merged into another one, or removed, since the listing.
+                    Err(Error::Store(store::Error::NotFound { .. })) => {}
                     other => drop(other?),
                 }
             }
