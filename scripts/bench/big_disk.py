@@ -111,7 +111,7 @@ def main():
         step("full", f"hyperkeep --quiet --json backup folder:{disk}")
         change(disk, places, ranges)
         step("incremental", f"hyperkeep --quiet --json backup folder:{disk} --changed-ranges {ranges}")
-        step("restore", f"hyperkeep --quiet restore disks big@latest --to {dest}")
+        step("restore", f"hyperkeep --quiet restore disks big.raw@latest --to {dest}")
         restored = [os.path.join(d, f) for d, _, files in os.walk(dest) for f in files if f == "big.raw"]
         result["equal"] = bool(restored) and equal(disk, restored[0])
         ok = ok and result["equal"]

@@ -37,7 +37,7 @@ def hyperkeep(ranges):
         backup="hyperkeep --quiet --json backup folder:{img}" + (" {ranges:--changed-ranges}" if ranges else ""),
         list="hyperkeep points",
         check="hyperkeep --quiet check --read-data",
-        restore="hyperkeep --quiet restore disks {vm}@latest --to {dest}/out",
+        restore="hyperkeep --quiet restore disks {base}@latest --to {dest}/out",
     )
 
 
