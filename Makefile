@@ -8,7 +8,8 @@ help: ## this list
 setup: ## install what building and testing needs (Debian)
 	scripts/setup-tools.sh base oracles lint
 
-test: ## all tests of all crates
+test: ## all tests of all crates, after installing what they compare with (Debian)
+	scripts/setup-tools.sh base oracles
 	cargo test --workspace --locked --no-fail-fast
 
 lint: ## formatting, clippy, documents, dependencies, and the project's own rules
