@@ -105,7 +105,7 @@ fn pace(step: &Step) -> String {
     let rate = step
         .rate
         .map(|rate| format!("{}/s", text::size(rate as u64)));
-    let left = step.left.map(|left| {
+    let left = step.left.filter(|left| !left.is_zero()).map(|left| {
         // Rounded, since nobody knows better.
         let left = Duration::from_secs(left.as_secs() + 1);
         format!("{} left", text::duration(left))

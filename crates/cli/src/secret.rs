@@ -41,10 +41,15 @@ pub(crate) fn existing(global: &Global) -> Result<Secret> {
             .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         return Ok(Secret::Recovery(code));
     }
-    if let Some(text) = given(global)? {
-        return Ok(Secret::Passphrase(text));
-    }
-    ask("Passphrase of the vault: ").map(Secret::Passphrase)
+    let text = match given(global)? {
+        Some(text) => text,
+        None => ask("Passphrase or recovery code of the vault: ")?,
+    };
+    // No passphrase is one: see `chosen`.
+    Ok(match RecoveryCode::parse(&text) {
+        Ok(code) => Secret::Recovery(code),
+        Err(_) => Secret::Passphrase(text),
+    })
 }
 
 /// The passphrase of a vault that is being made.
@@ -55,9 +60,19 @@ pub(crate) fn first(global: &Global) -> Result<Zeroizing<String>> {
         ));
     }
     match given(global)? {
-        Some(text) => Ok(text),
-        None => ask_twice(),
+        Some(text) => chosen(text),
+        None => ask_twice().and_then(chosen),
     }
+}
+
+/// Refuses a passphrase that would be taken for a recovery code.
+fn chosen(text: Zeroizing<String>) -> Result<Zeroizing<String>> {
+    if RecoveryCode::parse(&text).is_ok() {
+        return Err(
+            Failure::new("a recovery code cannot be a passphrase").hint("choose one of your own")
+        );
+    }
+    Ok(text)
 }
 
 /// A passphrase that is to be added.
@@ -66,8 +81,8 @@ pub(crate) fn fresh(file: Option<&Path>) -> Result<Zeroizing<String>> {
         .map(Path::to_path_buf)
         .or_else(|| env("HYPERKEEP_NEW_PASSPHRASE_FILE").map(PathBuf::from));
     match named {
-        Some(path) => read(&path, "new passphrase"),
-        None => ask_twice().map_err(|failure| {
+        Some(path) => read(&path, "new passphrase").and_then(chosen),
+        None => ask_twice().and_then(chosen).map_err(|failure| {
             failure.hint("give --new-passphrase-file or HYPERKEEP_NEW_PASSPHRASE_FILE")
         }),
     }

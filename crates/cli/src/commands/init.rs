@@ -59,7 +59,7 @@ pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
             ChunkAverage::Kib64 => CutterSizes::average_64k(),
             ChunkAverage::Kib32 => CutterSizes::average_32k(),
         },
-        writer: "init",
+        writer: &host_name(),
         ..InitOptions::default()
     };
     let (vault, code) = Vault::init(Arc::new(store), &options, open::env(global))
@@ -88,4 +88,16 @@ pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
             ui.print_beside(&document, &failure)
         }
     }
+}
+
+/// What this machine is called, for the vault's list of writers.
+fn host_name() -> String {
+    let named = ["COMPUTERNAME", "HOSTNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    named
+        .or_else(|| std::fs::read_to_string("/etc/hostname").ok())
+        .map(|name| name.trim().chars().take(64).collect::<String>())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "unnamed host".to_owned())
 }

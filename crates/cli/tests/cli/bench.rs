@@ -121,11 +121,11 @@ impl Bench {
     }
 }
 
-/// Bytes of all files below a folder.
+/// Bytes of all files below a folder. Files may come and go meanwhile.
 pub(crate) fn bytes_below(folder: &Path) -> u64 {
     files_below(folder)
         .iter()
-        .map(|file| fs::metadata(file).unwrap().len())
+        .map(|file| fs::metadata(file).map_or(0, |meta| meta.len()))
         .sum()
 }
 
@@ -135,7 +135,9 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
+            let Ok(path) = entry.map(|entry| entry.path()) else {
+                continue;
+            };
             if path.is_dir() {
                 folders.push(path);
             } else {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use testkit::crash::Random;
 use testkit::image::noise;
 
+#[cfg(unix)]
+use crate::bench::{Answer, vm};
 use crate::bench::{Bench, bytes_below, files_below};
 
 /// The first is longer than a pack, so that parts of a disk are durable before all of it is.
@@ -103,4 +105,33 @@ fn a_killed_restore_leaves_no_half_disk() {
         bench.run(&args).ends(0);
     }
     assert!(fs::read(&disk).unwrap() == noise(1, LENS[1]));
+}
+
+/// Ctrl-C ends the work between two units of it: what is under way is `cancelled`, nothing is
+/// broken, and the next run completes it.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_backup_is_cancelled_and_completed_later() {
+    let bench = prepared();
+    let child = bench
+        .command(&["backup", "folder:source", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It listens before it reads: from the first bytes on there is time for a signal.
+    while written(&bench) < 4 << 20 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let interrupt = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    let answer = Answer::of(&child.wait_with_output().unwrap()).ends(6);
+    let report = answer.json();
+    assert_eq!(report["outcome"], "cancelled");
+    assert_eq!(vm(&report, "disk 1.raw")["outcome"], "cancelled");
+    assert!(answer.err.contains("stopping"), "{answer:?}");
+    bench.backup(0);
+    bench.run(&["check", "--read-data"]).ends(0);
 }

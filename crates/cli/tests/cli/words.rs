@@ -160,6 +160,14 @@ fn the_recovery_code_opens_and_keys_change() {
         "{sheet}"
     );
     fs::write(bench.path("code"), code.to_lowercase().replace('-', " ")).unwrap();
+    bench.run(&["points", "--passphrase-file", "code"]).ends(0);
+    let mut as_passphrase = bench.command(&["init", "other", "--passphrase-file", "code"]);
+    as_passphrase.env_remove("HYPERKEEP_VAULT");
+    let refused = Answer::of(&as_passphrase.output().unwrap()).ends(1);
+    assert!(
+        refused.err.contains("cannot be a passphrase"),
+        "{refused:?}"
+    );
     let with_code = ["--recovery-code-file", "code"];
     let run = |args: &[&str], more: &[&str]| bench.run(&[args, more].concat());
     run(&["points"], &with_code).ends(0);
