@@ -168,8 +168,9 @@ impl Vault {
         let points = self.check_points(&mut report)?;
 
         let mut broken = Broken::new();
+        let mut places = None;
         if options.read_data {
-            self.check_data(options, &mut report, &mut broken, progress)?;
+            places = Some(self.check_data(options, &mut report, &mut broken, progress)?);
         } else {
             for (_, stat) in self.objects().list("packs/")? {
                 report.packs += 1;
@@ -181,7 +182,7 @@ impl Vault {
         let packs = Arc::new(Packs::new(self.objects().clone(), self.keys().clone()));
         let segment = self.description().segment;
         let nodes = Nodes::new(self.index().clone(), packs, segment);
-        let mut walk = walk::Walk::new(&nodes, self.index(), &damaged);
+        let mut walk = walk::Walk::new(&nodes, self.index(), &damaged, places.as_ref());
         for point in &points {
             for root in point.outline.roots() {
                 walk.map(&root)?;

@@ -111,3 +111,51 @@ fn the_other_copy_is_found_when_the_one_that_the_index_kept_is_lost() {
         assert!(read_full(&open(store, 9), &root).unwrap() == data);
     }
 }
+
+#[test]
+fn an_index_that_leads_astray_is_not_called_well() {
+    let store = Arc::new(MemoryStore::new());
+    init(store.clone());
+    let data = noise(1, SEGMENT);
+    let root = back_up(&store, 1, &data);
+    let names = |folder: &str| -> Vec<String> {
+        let names = store.names().into_iter();
+        names.filter(|name| name.starts_with(folder)).collect()
+    };
+    let keys = names("keys/")
+        .iter()
+        .find_map(|name| {
+            let slot = Slot::decode(&store.get(name, 1 << 20).unwrap()).ok()?;
+            slot.open(Unlock::Passphrase(b"open sesame")).ok()
+        })
+        .unwrap();
+    let run = &names("index/")[0];
+    let bytes = store.get(run, 1 << 20).unwrap();
+    let (table, mut entries) = vault_format::index::IndexOpener::read_all(&keys, &bytes).unwrap();
+    // Two chunks of one data pack change places: each is where the other one should be.
+    let data_pack = |e: &vault_format::index::IndexEntry| {
+        table.packs()[e.pack as usize].kind == vault_format::pack::PackKind::Data
+    };
+    let swapped: Vec<usize> = (0..entries.len())
+        .filter(|i| data_pack(&entries[*i]))
+        .take(2)
+        .collect();
+    let (a, b) = (entries[swapped[0]], entries[swapped[1]]);
+    entries[swapped[0]] = vault_format::index::IndexEntry { id: a.id, ..b };
+    entries[swapped[1]] = vault_format::index::IndexEntry { id: b.id, ..a };
+    let mut n = 0u8;
+    let mut rng = |out: &mut [u8]| {
+        n += 1;
+        out.fill(n);
+    };
+    let lie = vault_format::index::build_index(&keys, table.packs(), &entries, &mut rng).unwrap();
+    store.delete(run).unwrap();
+    let name = ObjectName::Index(lie.hash).to_string();
+    store.put(&name, &lie.bytes).unwrap();
+    let vault = open(store, 9);
+    assert!(read_full(&vault, &root).is_err());
+    let report = check(&vault, true);
+    let lost =
+        |f: &&Finding| matches!(f, Finding::ChunkLost { affected, .. } if !affected.is_empty());
+    assert_eq!(report.findings.iter().filter(lost).count(), 2);
+}

@@ -1,11 +1,14 @@
 //! Reads every object: hashes, and every chunk by its id.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use vault_format::index::PackRef;
 use vault_format::pack::{MAX_PACK_LEN, PackKind, PackOpener, TRAILER_LEN, Trailer};
-use vault_format::{Access, ObjectHash, ObjectName, WriterId, WriterPublic};
+use vault_format::{Access, ChunkId, ObjectHash, ObjectName, WriterId, WriterPublic};
+
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Result};
 use crate::packs::{Packs, Place};
@@ -20,6 +23,31 @@ struct PackReport {
     duplicates: u64,
     findings: Vec<Finding>,
     broken: Broken,
+    places: Vec<u64>,
+}
+
+/// Where chunks really lie, as the packs themselves tell, in eight bytes for each.
+pub(super) struct Places {
+    marks: Vec<u64>,
+    packs: HashSet<ObjectHash>,
+}
+
+impl Places {
+    /// Whether the chunk does not lie there. Of packs that came after the reading, nothing is
+    /// known.
+    pub(super) fn deny(&self, id: &ChunkId, place: &Place) -> bool {
+        self.packs.contains(&place.pack.hash) && self.marks.binary_search(&mark(id, place)).is_err()
+    }
+}
+
+fn mark(id: &ChunkId, place: &Place) -> u64 {
+    let mut sum = Xxh3::new();
+    sum.update(&id.0);
+    sum.update(&place.pack.hash.0);
+    for n in [place.offset, place.stored_len, place.plain_len] {
+        sum.update(&n.to_le_bytes());
+    }
+    sum.digest()
 }
 
 impl Vault {
@@ -29,7 +57,7 @@ impl Vault {
         report: &mut Report,
         broken: &mut Broken,
         progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> Result<()> {
+    ) -> Result<Places> {
         for folder in ["index/", "keys/"] {
             for (name, stat) in self.objects().list(folder)? {
                 // What is wrong with an index run is a warning: it is a cache.
@@ -93,13 +121,20 @@ impl Vault {
         })?;
         let mut results = results.into_inner().unwrap_or_else(|e| e.into_inner());
         results.sort_by(|a, b| format!("{:?}", a.findings).cmp(&format!("{:?}", b.findings)));
+        let mut places = Vec::new();
         for found in results {
+            places.extend(found.places);
             report.chunks_read += found.chunks;
             report.duplicate_chunks += found.duplicates;
             report.findings.extend(found.findings);
             broken.extend(found.broken);
         }
-        Ok(())
+        places.sort_unstable();
+        let packs = packs.iter().filter_map(|(name, _)| name.hash());
+        Ok(Places {
+            marks: places,
+            packs: packs.collect(),
+        })
     }
 
     fn check_pack(
@@ -149,9 +184,7 @@ impl Vault {
                 return self.check_by_index(packs, hash, &bytes, report);
             }
         };
-        if kind == PackKind::Data && self.access() != Access::Full {
-            return Ok(report);
-        }
+        let sealed = kind == PackKind::Data && self.access() != Access::Full;
         for entry in entries {
             let place = Place {
                 pack: PackRef {
@@ -163,7 +196,11 @@ impl Vault {
                 stored_len: entry.stored_len,
                 plain_len: entry.plain_len,
             };
-            self.check_chunk(packs, &entry.id, &place, &bytes, &mut report);
+            if sealed {
+                report.places.push(mark(&entry.id, &place));
+            } else {
+                self.check_chunk(packs, &entry.id, &place, &bytes, &mut report);
+            }
         }
         Ok(report)
     }
@@ -185,7 +222,7 @@ impl Vault {
     fn check_chunk(
         &self,
         packs: &Packs,
-        id: &vault_format::ChunkId,
+        id: &ChunkId,
         place: &Place,
         bytes: &[u8],
         report: &mut PackReport,
@@ -199,6 +236,7 @@ impl Vault {
         match opened {
             Ok(_) => {
                 report.chunks += 1;
+                report.places.push(mark(id, place));
                 let used = self.index().get(id);
                 if used.is_some_and(|used| used.pack.hash != place.pack.hash) {
                     report.duplicates += 1;

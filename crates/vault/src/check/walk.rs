@@ -5,28 +5,38 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use vault_format::map::{Node, Target};
 use vault_format::{ChunkId, NodeId};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, pack_name};
 use crate::index::Index;
+use crate::packs::Place;
 use crate::tree::Nodes;
 
+use super::data::Places;
 use super::{Broken, as_chunk};
 
 pub(super) struct Walk<'a> {
     nodes: &'a Nodes,
     index: &'a Index,
     damaged: &'a HashSet<ChunkId>,
+    places: Option<&'a Places>,
     seen: HashSet<NodeId>,
     broken: Broken,
     pub(super) references: u64,
 }
 
 impl<'a> Walk<'a> {
-    /// `damaged` are chunks and nodes that are known not to open.
-    pub(super) fn new(nodes: &'a Nodes, index: &'a Index, damaged: &'a HashSet<ChunkId>) -> Self {
+    /// `damaged` are chunks and nodes that are known not to open, `places` those where the packs
+    /// hold chunks, as far as they were read.
+    pub(super) fn new(
+        nodes: &'a Nodes,
+        index: &'a Index,
+        damaged: &'a HashSet<ChunkId>,
+        places: Option<&'a Places>,
+    ) -> Self {
         Self {
             nodes,
             index,
             damaged,
+            places,
             seen: HashSet::new(),
             broken: BTreeMap::new(),
             references: 0,
@@ -82,22 +92,28 @@ impl<'a> Walk<'a> {
         if let Node::Delta(delta) = &*self.nodes.get(id)? {
             self.seen.insert(delta.base());
         }
-        let mut lens: HashMap<ChunkId, Option<u32>> = HashMap::new();
+        let mut lens: HashMap<ChunkId, Option<Place>> = HashMap::new();
         for entry in leaf.entries() {
             let Target::Chunk { id: chunk, within } = entry.target else {
                 continue;
             };
             self.references += 1;
-            let place = lens
-                .entry(chunk)
-                .or_insert_with(|| self.index.get(&chunk).map(|place| place.plain_len));
+            let place = lens.entry(chunk).or_insert_with(|| self.index.get(&chunk));
             let why = match place {
                 None => "it is in no pack of the vault".to_owned(),
                 Some(_) if self.damaged.contains(&chunk) => "it cannot be read".to_owned(),
-                Some(plain) if u64::from(within) + u64::from(entry.len) > u64::from(*plain) => {
+                Some(place)
+                    if u64::from(within) + u64::from(entry.len) > u64::from(place.plain_len) =>
+                {
                     format!(
-                        "{} bytes at {within} of its {plain} are referred to",
-                        entry.len
+                        "{} bytes at {within} of its {} are referred to",
+                        entry.len, place.plain_len
+                    )
+                }
+                Some(place) if self.places.is_some_and(|all| all.deny(&chunk, place)) => {
+                    format!(
+                        "the index leads to {}, which does not hold it there",
+                        pack_name(place.pack.hash)
                     )
                 }
                 Some(_) => continue,
