@@ -71,9 +71,12 @@ pub(crate) fn newest(
     vm: &VmRef,
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Prior>, vault::Error> {
+    let told = findings.len();
     let Some((reference, point)) = points(vault, vm, findings)?.into_iter().next() else {
         return Ok(None);
     };
+    // One that cannot be read may be newer, and changes that somebody hands in are since that one.
+    let newest_for_sure = findings.len() == told;
     let token = vault.token::<Vec<u8>>(&reference).unwrap_or_else(|error| {
         findings.push(Finding::new(
             Code::TokenLost,
@@ -98,7 +101,7 @@ pub(crate) fn newest(
     Ok(Some(Prior {
         written: point.outline.written,
         reference,
-        token,
+        token: token.filter(|_| newest_for_sure),
         layers,
     }))
 }

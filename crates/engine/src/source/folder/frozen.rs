@@ -8,6 +8,7 @@ use std::sync::Arc;
 use disk::layer::Format;
 use disk::{ByteRanges, LayerInfo};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::changes::Changed;
 use crate::finding::{Code, Finding, Severity};
@@ -33,6 +34,9 @@ struct TokenLayer {
     origin: String,
     len: u64,
     format: String,
+    /// The image's own id, which stays the same for life; a raw image has none.
+    #[serde(default)]
+    image: Option<Uuid>,
 }
 
 const TOKEN_VERSION: u32 = 1;
@@ -46,6 +50,11 @@ impl Token {
                     origin: origin.to_owned(),
                     len: info.geometry.len,
                     format: info.format.name().to_owned(),
+                    image: match &info.format {
+                        Format::Raw => None,
+                        Format::Vhd(vhd) => Some(vhd.unique_id),
+                        Format::Vhdx(vhdx) => Some(vhdx.disk_id),
+                    },
                 })
                 .collect(),
         }

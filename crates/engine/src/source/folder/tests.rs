@@ -232,6 +232,28 @@ fn changed_ranges_count_only_against_the_disk_they_are_about() {
 }
 
 #[test]
+fn changed_ranges_do_not_count_against_another_disk_of_the_same_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.vhdx");
+    let changed = |token: Option<Vec<u8>>| {
+        let ranges = [ByteRange::new(0, 4096)].into_iter().collect();
+        let mut source = FolderSource::open(&path)
+            .unwrap()
+            .with_changed_ranges(ranges);
+        let vm = list(&mut source).remove(0);
+        let frozen = source.freeze(&vm, &request(token)).unwrap();
+        let changed = frozen.view().layers[0].changed.clone();
+        (changed, frozen.finish(End::Durable).token)
+    };
+    Image::new(Kind::Vhdx, 4 * MIB, 1).write(&path);
+    let (_, token) = changed(None);
+    assert!(matches!(changed(token.clone()).0, Changed::Ranges(_)));
+    std::fs::remove_file(&path).unwrap();
+    Image::new(Kind::Vhdx, 4 * MIB, 2).write(&path);
+    assert!(matches!(changed(token).0, Changed::Unknown { .. }));
+}
+
+#[test]
 fn an_abandoned_vm_leaves_no_token() {
     let dir = tempfile::tempdir().unwrap();
     Image::new(Kind::Raw, MIB, 0).write(&dir.path().join("x.raw"));
