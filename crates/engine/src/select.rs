@@ -57,6 +57,19 @@ impl Selection {
             .map(Self)
     }
 
+    /// The patterns that shall bring VMs in and match none of these (name and id), as they were
+    /// given, and whether each is meant literally. A VM that another rule keeps out counts as
+    /// matched: somebody decided that.
+    pub fn unmatched<'a>(&'a self, vms: &[(String, String)]) -> Vec<(&'a str, bool)> {
+        let include = self.0.iter().filter(|(rule, ..)| *rule == Rule::Include);
+        let idle = include.filter(|(_, text, glob)| {
+            let hit = |word: &String| word.to_lowercase() == *text || glob.is_match(word);
+            !vms.iter().any(|(name, id)| hit(name) || hit(id))
+        });
+        idle.map(|(_, text, glob)| (glob.glob().glob(), !text.contains(['*', '?', '[', '{'])))
+            .collect()
+    }
+
     /// Whether a VM with this name and id is selected.
     pub fn matches(&self, name: &str, id: Option<&str>) -> bool {
         let hit = self.0.iter().rev().find(|(_, text, glob)| {
@@ -107,6 +120,21 @@ mod tests {
         assert!(rules.matches("x", Some("2ba7c1f0-0000-0000-0000-000000000000")));
         assert!(rules.matches("数据 {a,b}", None));
         assert!(rules.matches("数据 a", None));
+    }
+
+    #[test]
+    fn a_pattern_that_brings_nothing_in_is_known() {
+        use Rule::{Exclude, Include};
+        let rules = select(&[
+            (Include, "Web*"),
+            (Include, "Db"),
+            (Include, "old-*"),
+            (Include, "2ba7*"),
+            (Exclude, "web-1"),
+            (Exclude, "nothing"),
+        ]);
+        let vms = [("web-1".to_owned(), "2ba7c1f0".to_owned())];
+        assert_eq!(rules.unmatched(&vms), [("Db", true), ("old-*", false)]);
     }
 
     #[test]

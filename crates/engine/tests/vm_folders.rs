@@ -53,6 +53,10 @@ impl World {
     }
 
     fn backup(&self, folder: &Path) -> JobReport {
+        self.backup_of(folder, Options::default())
+    }
+
+    fn backup_of(&self, folder: &Path, options: Options) -> JobReport {
         let clock = SystemClock::new();
         let job = Job {
             vault: &self.vault,
@@ -67,7 +71,7 @@ impl World {
             seed += 1000;
             out.copy_from_slice(&noise(seed, out.len()));
         };
-        backup(&job, &mut source, &Options::default(), &mut rng).unwrap()
+        backup(&job, &mut source, &options, &mut rng).unwrap()
     }
 
     fn open(&self, vm: &VmReport) -> Opened {
@@ -255,6 +259,27 @@ fn a_missing_disk_makes_its_vm_partial_and_the_other_vm_is_whole() {
     let restored = world.restore_folder(&point, &to);
     assert_eq!(restored.outcome, Outcome::Partial, "{restored:?}");
     assert_eq!(entries(&to.join("Virtual Hard Disks")), 2);
+}
+
+#[test]
+fn a_vm_that_was_asked_for_and_is_not_there_is_not_covered() {
+    use engine::select::{Rule, Selection};
+    let world = World::new();
+    let vm = web(1, &world.vms());
+    for (pattern, outcome) in [
+        ("wep", Outcome::Partial),
+        ("wep*", Outcome::Warning),
+        ("WEB*", Outcome::Ok),
+    ] {
+        let rules = [vm.config.name.as_str(), pattern].map(|p| (Rule::Include, p.to_owned()));
+        let options = Options {
+            selection: Selection::new(rules).unwrap(),
+            ..Options::default()
+        };
+        let report = world.backup_of(&world.vms(), options);
+        assert_eq!(only(&report).outcome, Outcome::Ok);
+        assert_eq!(report.outcome, outcome, "{report:?}");
+    }
 }
 
 #[test]

@@ -97,6 +97,11 @@ pub fn backup(
 ) -> Result<JobReport, SourceError> {
     let started = job.clock.unix_seconds();
     let listing = source.list()?;
+    let known: Vec<(String, String)> = listing
+        .vms
+        .iter()
+        .map(|vm| (vm.name.clone(), vm.id.to_string()))
+        .collect();
     let selected: Vec<VmRef> = listing
         .vms
         .into_iter()
@@ -117,6 +122,8 @@ pub fn backup(
             )
             .hint("`hyperkeep ls` shows what there is; look at --vm and --exclude"),
         );
+    } else {
+        findings.extend(not_there(&options.selection, &known));
     }
     let mut vms = Vec::with_capacity(selected.len());
     let mut session: Option<Session> = None;
@@ -168,6 +175,26 @@ pub fn backup(
         vms,
         findings,
     })
+}
+
+/// A VM that was asked for by name and is not there is not covered. Of a pattern nobody knows
+/// whether it should have matched.
+fn not_there(selection: &Selection, known: &[(String, String)]) -> Vec<Finding> {
+    let tell = |(pattern, literal): (&str, bool)| {
+        let severity = if literal {
+            Severity::Partial
+        } else {
+            Severity::Warning
+        };
+        Finding::new(
+            Code::NothingSelected,
+            severity,
+            pattern,
+            "no VM of this name or id was found",
+        )
+        .hint("`hyperkeep ls` shows what there is; look at --vm")
+    };
+    selection.unmatched(known).into_iter().map(tell).collect()
 }
 
 /// One VM, come what may.

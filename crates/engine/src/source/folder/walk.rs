@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::finding::{Code, Finding, Severity};
 use crate::source::RelPath;
+use crate::source::folder::open::is_image;
 
 /// Folders deeper than this are not entered.
 const MAX_DEPTH: usize = 64;
@@ -24,7 +26,8 @@ pub(crate) struct FoundFile {
 /// All files below `root`, ascending by path, with findings about what could not be looked into.
 ///
 /// Symbolic links to files are followed; links to folders are not, so that nothing is met twice
-/// and no loop has to be detected. What is neither file nor folder (pipes, devices, sockets) is
+/// and no loop has to be detected. One that leads out of `root` is a finding, and so is a disk's
+/// name that leads nowhere. What is neither file nor folder (pipes, devices, sockets) is
 /// left out: opening one may wait forever.
 pub(crate) fn walk(root: &Path) -> (Vec<FoundFile>, Vec<Finding>) {
     let mut files = Vec::new();
@@ -58,8 +61,12 @@ pub(crate) fn walk(root: &Path) -> (Vec<FoundFile>, Vec<Finding>) {
                 }
                 continue;
             }
-            // Follows a link. One that leads nowhere is no file.
-            if !fs::metadata(&path).is_ok_and(|meta| meta.is_file()) {
+            // Follows a link.
+            let meta = fs::metadata(&path);
+            if !meta.as_ref().is_ok_and(|meta| meta.is_file()) {
+                if kind.is_ok_and(|kind| kind.is_symlink()) {
+                    findings.extend(bad_link(root, &path, &meta));
+                }
                 continue;
             }
             if files.len() >= MAX_FILES {
@@ -94,6 +101,29 @@ pub(crate) fn safe_name(name: &str) -> String {
     }
 }
 
+/// What is not backed up because a link is not followed or cannot be.
+fn bad_link(root: &Path, path: &Path, meta: &io::Result<fs::Metadata>) -> Option<Finding> {
+    match meta {
+        Ok(meta) if meta.is_dir() => {
+            let inside = fs::canonicalize(path).is_ok_and(|real| real.starts_with(root));
+            (!inside).then(|| {
+                unreadable(path, "it is a link to a folder elsewhere")
+                    .hint("what lies in it is not backed up: give that folder as a source as well")
+            })
+        }
+        Err(error) if is_image(path) => Some(
+            Finding::new(
+                Code::DiskMissing,
+                Severity::Partial,
+                path.display().to_string(),
+                format!("is a link that cannot be followed, and is not backed up: {error}"),
+            )
+            .hint("bring back the disk that it leads to, or remove the link"),
+        ),
+        _ => None,
+    }
+}
+
 fn unreadable(path: &Path, why: &str) -> Finding {
     Finding::new(
         Code::FileUnreadable,
@@ -124,7 +154,7 @@ mod tests {
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
-            std::os::unix::fs::symlink("nowhere", dir.path().join("dangling.vhdx")).unwrap();
+            std::os::unix::fs::symlink("nowhere", dir.path().join("dangling")).unwrap();
         }
         let (files, findings) = walk(dir.path());
         assert_eq!(findings, []);
@@ -134,6 +164,30 @@ mod tests {
         let mut expected = ["a.vhdx", "VM “数” & 💾/disk 1.vhdx", &deep];
         expected.sort_unstable();
         assert_eq!(found, expected);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_lies_behind_a_link_that_is_not_followed_is_not_forgotten() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        symlink(elsewhere.path(), dir.path().join("b")).unwrap();
+        symlink("nowhere", dir.path().join("a.vhdx")).unwrap();
+        let (files, findings) = walk(&dir.path().canonicalize().unwrap());
+        assert!(files.is_empty());
+        let mut codes: Vec<_> = findings
+            .iter()
+            .map(|f| (f.code.as_str(), f.severity))
+            .collect();
+        codes.sort_unstable();
+        assert_eq!(
+            codes,
+            [
+                ("disk-missing", Severity::Partial),
+                ("file-unreadable", Severity::Partial)
+            ]
+        );
     }
 
     #[test]
