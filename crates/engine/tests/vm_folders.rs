@@ -283,6 +283,37 @@ fn a_vm_that_was_asked_for_and_is_not_there_is_not_covered() {
 }
 
 #[test]
+fn a_restore_is_no_better_than_its_backup() {
+    let world = World::new();
+    web(1, &world.vms());
+    let mut point = world.open(only(&world.backup(&world.vms())));
+    point.details.layers[0].moved = true;
+    for flatten in [false, true] {
+        let wanted = DisksWanted {
+            flatten,
+            ..DisksWanted::default()
+        };
+        let to = world.dir.path().join(format!("disks {flatten}"));
+        let torn = world.with_task(|task| restore_disks(task, &point, &wanted, &to));
+        assert_eq!(torn.outcome, Outcome::Warning, "{torn:?}");
+        assert_eq!(torn.files.len(), if flatten { 2 } else { 3 });
+        assert_eq!(torn.findings.len(), 1);
+        assert_eq!(torn.findings[0].code, Code::ChangedDuringBackup);
+    }
+    let lost = |code| engine::Finding::new(code, engine::Severity::Partial, "x.vmrs", "why");
+    for (code, outcome) in [
+        (Code::ChangedDuringBackup, Outcome::Warning),
+        (Code::FileUnreadable, Outcome::Partial),
+    ] {
+        point.details.findings = vec![lost(code)];
+        let to = world.dir.path().join(code.as_str());
+        let restored = world.restore_folder(&point, &to);
+        assert_eq!(restored.outcome, outcome, "{restored:?}");
+        assert!(restored.findings.iter().any(|f| f.code == code));
+    }
+}
+
+#[test]
 fn two_copies_of_a_vm_are_two_vms_and_are_told() {
     let world = World::new();
     web(1, &world.vms().join("original"));

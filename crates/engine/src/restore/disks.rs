@@ -94,7 +94,12 @@ fn all(task: &Task<'_>, point: &Opened, plan: &DisksPlan, to: &Path, report: &mu
             return;
         }
         match one(task, point, plan, file, to) {
-            Ok(done) => report.files.push(done),
+            Ok(done) => {
+                report
+                    .findings
+                    .extend(torn(&point.details, file.holds, &done.path));
+                report.files.push(done);
+            }
             Err(Stop::Cancelled) => {
                 report.findings.push(cancelled(&point.details));
                 return;
@@ -104,6 +109,25 @@ fn all(task: &Task<'_>, point: &Opened, plan: &DisksPlan, to: &Path, report: &mu
                 .push(disk_finding(&to.join(&file.name), stop)),
         }
     }
+}
+
+/// A restored disk is no better than its backup: what moved while it was read is said again.
+fn torn(details: &Details, holds: Holds, path: &str) -> Option<Finding> {
+    let layers = match holds {
+        Holds::Layer { layer, .. } => vec![layer],
+        Holds::Chain { top } => details.chain(top),
+    };
+    let moved = layers.iter().any(|layer| details.layers[*layer].moved);
+    moved.then(|| {
+        Finding::new(
+            Code::ChangedDuringBackup,
+            Severity::Warning,
+            path,
+            "is as the backup read it, but the disk changed meanwhile: parts of it are from \
+             different moments",
+        )
+        .hint("an earlier or later restore point may hold it whole")
+    })
 }
 
 pub(crate) fn cancelled(details: &Details) -> Finding {

@@ -14,11 +14,11 @@ use disk::WriteAt;
 use vault::DiskReader;
 use vmconfig::export::{PlannedFile, plan};
 use vmconfig::layout::{DiskGraph, FileItem, Folder, Layer, Options, inventory};
-use vmconfig::rewrite::{Rewrite, rewrite_paths};
-use vmconfig::{hvs, xml};
+use vmconfig::rewrite::{Rewrite, rewrite_file};
 
 use crate::finding::{Code, Finding, Severity};
 use crate::pipeline::Stop;
+use crate::point::Details;
 use crate::restore::disks::{
     DiskError, RestoreReport, RestoredFile, begin, cancelled, disk_finding, settle, target_finding,
     write_disk, write_error,
@@ -89,6 +89,7 @@ fn attempt(
             format!("not in this restore point: {}", missing.why),
         ));
     }
+    report.findings.extend(as_backed_up(details));
     let names: HashMap<&str, &str> = planned
         .files
         .iter()
@@ -112,6 +113,7 @@ fn attempt(
                 file,
                 planned.rewrites.get(&file.source),
                 &path,
+                &mut report.findings,
             ),
         };
         match done {
@@ -141,6 +143,25 @@ fn attempt(
         );
     }
     Ok(())
+}
+
+/// What makes the point less than the VM was, and the restored folder with it: files that could
+/// not be saved, and what moved while it was read.
+fn as_backed_up(details: &Details) -> impl Iterator<Item = Finding> + '_ {
+    details.findings.iter().filter_map(|finding| {
+        let (severity, message) = match finding.code {
+            Code::FileUnreadable => (
+                Severity::Partial,
+                format!("not in this restore point: {}", finding.message),
+            ),
+            Code::ChangedDuringBackup => (Severity::Warning, finding.message.clone()),
+            _ => return None,
+        };
+        Some(
+            Finding::new(finding.code, severity, finding.object.clone(), message)
+                .hint("an earlier or later restore point may hold it whole"),
+        )
+    })
 }
 
 /// The name of the VM's folder, and on Windows the folder above it, by which configurations can
@@ -277,6 +298,7 @@ fn one_file(
     planned: &PlannedFile,
     rewrite: Option<&Rewrite>,
     path: &Path,
+    findings: &mut Vec<Finding>,
 ) -> Result<RestoredFile, Stop<DiskError>> {
     let target = |e| Stop::Failed(DiskError::Target(e));
     let reader = folder
@@ -286,8 +308,9 @@ fn one_file(
     let new = NewFile::create(path).map_err(target)?;
     let data = match rewrite {
         Some(rewrite) => {
-            let bytes = rewritten(reader, &planned.source, rewrite)
+            let (bytes, damaged) = rewritten(reader, &planned.source, rewrite)
                 .map_err(|why| Stop::Failed(DiskError::Vault(why)))?;
+            findings.extend(damaged);
             new.file()
                 .write_all_at(&bytes, 0)
                 .map_err(|e| target(TargetError::io(path, "writing", e)))?;
@@ -312,8 +335,13 @@ fn one_file(
     })
 }
 
-/// A configuration with other paths in it.
-fn rewritten(reader: &DiskReader, name: &str, rewrite: &Rewrite) -> Result<Vec<u8>, String> {
+/// A configuration with other paths in it; as it is, with what is in the way, when it is damaged:
+/// written afresh, the damage would look whole.
+fn rewritten(
+    reader: &DiskReader,
+    name: &str,
+    rewrite: &Rewrite,
+) -> Result<(Vec<u8>, Option<Finding>), String> {
     if reader.len() > MAX_CONFIG {
         return Err(format!(
             "{name}: {} bytes are no configuration",
@@ -322,17 +350,21 @@ fn rewritten(reader: &DiskReader, name: &str, rewrite: &Rewrite) -> Result<Vec<u
     }
     let mut bytes = vec![0; reader.len() as usize];
     reader.read_at(0, &mut bytes).map_err(|e| e.to_string())?;
-    let said = |e: &dyn std::fmt::Display| format!("{name}: {e}");
-    if hvs::is_hvs(&bytes) {
-        let file = hvs::HvsFile::open(&bytes, hvs::Limits::CONFIGURATION).map_err(|e| said(&e))?;
-        let version = file.data_version();
-        let (mut tree, _) = file.into_parts();
-        rewrite_paths(&mut tree, rewrite);
-        hvs::write_tree(&tree, version).map_err(|e| said(&e))
-    } else {
-        let (mut tree, _) = xml::read_tree(&bytes).map_err(|e| said(&e))?;
-        rewrite_paths(&mut tree, rewrite);
-        xml::write_tree(&tree).map_err(|e| said(&e))
+    match rewrite_file(&bytes, rewrite) {
+        Ok((bytes, _)) => Ok((bytes, None)),
+        Err(error) => {
+            let finding = Finding::new(
+                Code::ConfigUnreadable,
+                Severity::Warning,
+                name,
+                format!(
+                    "restored as it was backed up, so it may not name its disks where they are \
+                     now: {error}"
+                ),
+            )
+            .hint("point the VM's drives at Virtual Hard Disks when importing it");
+            Ok((bytes, Some(finding)))
+        }
     }
 }
 

@@ -130,6 +130,7 @@ pub fn plan_disks(details: &Details, wanted: &DisksWanted) -> DisksPlan {
             .any(|layer| DiskFormat::of(&details.layers[layer].info.format) != format)
     });
     if wanted.flatten || other_format {
+        unnamed(details, wanted, &tops, &mut plan);
         for top in tops {
             flat(details, wanted, top, &mut names, &mut plan);
         }
@@ -151,7 +152,9 @@ fn tops(details: &Details, checkpoint: Option<&Owner>) -> Vec<usize> {
         .map(|u| u.layer)
         .filter(|layer| seen.insert(*layer))
         .collect();
-    if !tops.is_empty() || checkpoint.is_some() {
+    // A base whose attached layer was lost is an older state: it must not pass for the disk.
+    let lost = details.missing.iter().any(|m| m.needed_by.contains(owner));
+    if !tops.is_empty() || checkpoint.is_some() || lost {
         return tops;
     }
     // Nothing says what is attached: every layer that no other stands on is a disk.
@@ -246,6 +249,38 @@ fn flat(
         holds: Holds::Chain { top },
         format,
     });
+}
+
+/// Says which layers are in no file, although neither the VM nor a checkpoint of it has them below
+/// an attached disk: nobody would miss them before they are needed.
+fn unnamed(details: &Details, wanted: &DisksWanted, tops: &[usize], plan: &mut DisksPlan) {
+    if wanted.checkpoint.is_some() || !wanted.disks.is_empty() {
+        return;
+    }
+    let attached = details
+        .uses
+        .iter()
+        .map(|u| u.layer)
+        .chain(tops.iter().copied());
+    let known: HashSet<usize> = attached.flat_map(|top| details.chain(top)).collect();
+    let left: Vec<&str> = (0..details.layers.len())
+        .filter(|layer| !known.contains(layer))
+        .map(|layer| details.layers[layer].path.as_str())
+        .collect();
+    if !left.is_empty() {
+        plan.findings.push(
+            Finding::new(
+                Code::UnreferencedDisk,
+                Severity::Warning,
+                details.vm_name.clone(),
+                format!(
+                    "no configuration names these disks, which were not restored: {}",
+                    left.join(", ")
+                ),
+            )
+            .hint("without --flatten and --format all layers are restored"),
+        );
+    }
 }
 
 /// Says which wanted disks the point lacks altogether.

@@ -213,3 +213,38 @@ fn a_number_fits_behind_the_longest_name() {
         "{second}"
     );
 }
+
+#[test]
+fn an_older_state_never_passes_for_a_disk_whose_attached_layer_was_lost() {
+    let mut details = details();
+    details.uses.clear();
+    details.missing = vec![MissingLayer {
+        name: "disk_1.avhdx".to_owned(),
+        why: "torn".to_owned(),
+        needed_by: vec![Owner::Vm],
+    }];
+    let flat = DisksWanted {
+        flatten: true,
+        ..DisksWanted::default()
+    };
+    let plan = plan_disks(&details, &flat);
+    assert!(plan.files.is_empty(), "{plan:?}");
+    assert!(plan.findings.iter().any(|f| f.code == Code::DiskMissing));
+    // As layers they say what they are.
+    assert_eq!(plan_disks(&details, &DisksWanted::default()).files.len(), 4);
+}
+
+#[test]
+fn layers_that_nothing_names_are_told_when_they_get_no_file() {
+    let mut details = details();
+    details.uses.retain(|u| u.layer != 3);
+    let wanted = |flatten| DisksWanted {
+        flatten,
+        ..DisksWanted::default()
+    };
+    let plan = plan_disks(&details, &wanted(true));
+    assert_eq!(names(&plan), ["disk.vhdx"]);
+    assert_eq!(plan.findings[0].code, Code::UnreferencedDisk);
+    assert!(plan.findings[0].message.contains("b/Disk.VHDX"));
+    assert!(plan_disks(&details, &wanted(false)).findings.is_empty());
+}
