@@ -242,6 +242,19 @@ fn flat(
     let format = wanted
         .format
         .unwrap_or_else(|| DiskFormat::of(&details.layers[top].info.format));
+    let sector = details.layers[top].info.geometry.logical_sector;
+    if format == DiskFormat::Vhd && sector != 512 {
+        plan.findings.push(
+            Finding::new(
+                Code::Failed,
+                Severity::Partial,
+                path.as_str(),
+                format!("has sectors of {sector} bytes; in a VHD, whose sectors have 512, no guest would find its partitions"),
+            )
+            .hint("restore it as VHDX"),
+        );
+        return;
+    }
     // A disk is known by its base; the names of the layers above it come and go.
     let stem = stem(details.layers[base].path.file_name());
     plan.files.push(DiskFile {

@@ -248,3 +248,21 @@ fn layers_that_nothing_names_are_told_when_they_get_no_file() {
     assert!(plan.findings[0].message.contains("b/Disk.VHDX"));
     assert!(plan_disks(&details, &wanted(false)).findings.is_empty());
 }
+
+#[test]
+fn a_disk_of_large_sectors_does_not_become_a_vhd() {
+    let mut details = details();
+    details.layers[1].info.geometry.logical_sector = 4096;
+    let wanted = |format| DisksWanted {
+        format: Some(format),
+        ..DisksWanted::default()
+    };
+    let plan = plan_disks(&details, &wanted(DiskFormat::Vhd));
+    assert_eq!(names(&plan), ["Disk.vhd"]);
+    assert_eq!(plan.findings[0].object, "a/disk_1.avhdx");
+    assert!(
+        plan_disks(&details, &wanted(DiskFormat::Raw))
+            .findings
+            .is_empty()
+    );
+}
