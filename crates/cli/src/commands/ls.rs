@@ -27,7 +27,7 @@ pub(crate) fn run(global: &Global, args: &LsArgs, ui: Ui) -> Result<Exit> {
             .hint("write POINT, POINT:PATH or folder:DIR; see `hyperkeep ls --help`")
     })?;
     let vault = open::vault(global, ui)?;
-    let (_, opened) = find_point(global, &vault, &address, ui)?;
+    let (_, opened, _) = find_point(global, &vault, &address, ui)?;
     match path {
         Some(path) => ui.print(&PathDocument::new(&opened.details, &path)?),
         None => ui.print(&LsDocument {

@@ -41,18 +41,21 @@ fn points(global: &Global, vault: &Vault) -> Result<list::Points> {
     list::points(vault).map_err(|error| open::vault_failure(error, location))
 }
 
-/// The restore point that a person means.
+/// The restore point that a person means, and what is known of points that cannot be read: one of
+/// those may be newer, and be meant.
 pub(crate) fn find_point(
     global: &Global,
     vault: &Vault,
     address: &PointAddress,
     ui: Ui,
-) -> Result<(PointLine, Opened)> {
+) -> Result<(PointLine, Opened, Vec<Finding>)> {
     let listed = points(global, vault)?;
     let line = find::find(&listed.points, &address.wanted())
         .map_err(|error| {
             // A point that cannot be read may be the one that was meant.
-            ui.note(findings_text(&listed.findings, 0).trim_end());
+            if !listed.findings.is_empty() {
+                ui.note(findings_text(&listed.findings, 0).trim_end());
+            }
             let hint = error.hint();
             Failure::from(anyhow::Error::new(error)).hint(hint)
         })?
@@ -61,7 +64,7 @@ pub(crate) fn find_point(
         ui.note(findings_text(&listed.findings, 0).trim_end());
     }
     let opened = line.open().clone();
-    Ok((line, opened))
+    Ok((line, opened, listed.findings))
 }
 
 /// A restore point in a list.

@@ -1,11 +1,13 @@
 //! `restore`.
 
 use engine::find::find_checkpoint;
+use engine::finding::outcome_of;
 use engine::restore::plan::{DiskFormat, DisksWanted};
 use engine::restore::{Opened, RestoreReport, RestoredFile, Task, restore_disks, restore_folder};
 use engine::{Finding, Outcome, SystemClock};
 use serde::Serialize;
 
+use crate::address::PointAddress;
 use crate::args::{DiskFormatArg, DisksArgs, Global, RestoreCommand};
 use crate::commands::backup::limits;
 use crate::commands::findings::findings_text;
@@ -22,7 +24,7 @@ pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<E
         RestoreCommand::Folder(args) => &args.point,
     };
     let vault = open::vault(global, ui)?;
-    let (line, point) = find_point(global, &vault, address, ui)?;
+    let (line, point, unreadable) = find_point(global, &vault, address, ui)?;
     let cancel = stop::on_signal(ui);
     let clock = SystemClock::new();
     let progress = Progress::new(ui);
@@ -33,13 +35,18 @@ pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<E
         cancel: &cancel,
         limits: limits(global),
     };
-    let report = match command {
+    let mut report = match command {
         RestoreCommand::Disks(args) => {
             restore_disks(&task, &point, &disks_wanted(&point, args)?, &args.to)
         }
         RestoreCommand::Folder(args) => restore_folder(&task, &point, &args.to),
     };
     drop(progress);
+    if matches!(address, PointAddress::Of { .. }) {
+        // The newest that can be read need not be the newest.
+        report.outcome = Outcome::worst([report.outcome, outcome_of(&unreadable)]);
+        report.findings.extend(unreadable);
+    }
     ui.print(&RestoreDocument::new(line.id, report))
 }
 

@@ -18,7 +18,7 @@ use crate::{open, text};
 /// Shows a restore point.
 pub(crate) fn run(global: &Global, args: &PointArgs, ui: Ui) -> Result<Exit> {
     let vault = open::vault(global, ui)?;
-    let (line, opened) = find_point(global, &vault, &args.point, ui)?;
+    let (line, opened, _) = find_point(global, &vault, &args.point, ui)?;
     let details = &opened.details;
     ui.print(&ShowDocument {
         point: Line::new(&line),

@@ -8,7 +8,7 @@ use testkit::image::{Image, Kind, noise};
 
 #[cfg(target_os = "linux")]
 use crate::bench::Answer;
-use crate::bench::{Bench, files_below, vm};
+use crate::bench::{Bench, files_below, patch, vm};
 
 fn chain(folder: &Path, stem: &str, number: u64) {
     fs::create_dir_all(folder).unwrap();
@@ -59,6 +59,44 @@ fn a_bad_disk_is_told_and_the_good_one_is_safe() {
     assert!(to.join("orphan_1.avhdx").exists(), "{kept:?}");
     let to = bench.restore("good.raw@latest", &[]);
     assert!(fs::read(to.join("good.raw")).unwrap() == noise(1, 100_000));
+}
+
+/// The newest point is gone, so an older one is now the newest that can be read: changes are not
+/// since that one, and whoever asks for the latest is told.
+#[test]
+fn a_point_that_cannot_be_read_is_not_passed_over_in_silence() {
+    let bench = Bench::new();
+    let mut bytes = noise(1, 1 << 20);
+    let disk = bench.disk("a.raw", &bytes);
+    fs::write(bench.path("none"), "").unwrap();
+    bench.backup(0);
+    bytes[..4096].fill(1);
+    fs::write(&disk, &bytes).unwrap();
+    let second = bench.backup(0);
+    let id = second["vms"][0]["point"].as_str().unwrap();
+    let points = files_below(&bench.path("vault/points"));
+    let newest = points
+        .iter()
+        .find(|p| p.to_string_lossy().contains(id))
+        .unwrap();
+    let kept = fs::read(newest).unwrap();
+    patch(newest, 0, &[0; 64]);
+
+    let args = ["restore", "disks", "a.raw@latest", "--to"];
+    let restore = |to: &str, code| bench.run(&[&args[..], &[to, "--json"]].concat()).ends(code);
+    let older = restore("older", 3).json();
+    assert!(older["findings"].to_string().contains(id), "{older}");
+
+    let disk = disk.to_str().unwrap();
+    let source = format!("folder:{disk}");
+    bench
+        .run(&["backup", &source, "--changed-ranges", "none"])
+        .ends(3);
+    restore("third", 3);
+    assert!(fs::read(bench.path("third/a.raw")).unwrap() == bytes);
+
+    fs::write(newest, kept).unwrap();
+    restore("healed", 0);
 }
 
 /// Only where the system can keep somebody from reading: not for the superuser of Unix.
