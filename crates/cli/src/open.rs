@@ -37,6 +37,14 @@ pub(crate) fn folder(location: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(location))
 }
 
+/// A location as it can be found from anywhere, for what is read later and elsewhere.
+pub(crate) fn from_anywhere(location: &str) -> String {
+    match folder(location).map(std::path::absolute) {
+        Ok(Ok(path)) => path.display().to_string(),
+        _ => location.to_owned(),
+    }
+}
+
 /// The vault's surroundings.
 pub(crate) fn env(global: &Global) -> Env {
     let usual = || {

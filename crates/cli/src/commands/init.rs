@@ -1,5 +1,6 @@
 //! `init`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use store::LocalStore;
 use vault::{CutterSizes, InitOptions, Vault};
 
 use crate::args::{ChunkAverage, Global, InitArgs};
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::{Exit, Failure, OnPath, Result};
 use crate::sheet::{Sheet, check_target, groups};
 use crate::ui::{Document, Ui};
 use crate::{open, secret};
@@ -50,6 +51,7 @@ pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
     };
     let folder = open::folder(location)?;
     check_target(args.sheet.as_deref())?;
+    vacant(&folder)?;
     let passphrase = secret::first(global)?;
     let store = LocalStore::create(&folder)
         .map_err(|error| Failure::from(anyhow::Error::new(error).context(location.to_owned())))?;
@@ -75,7 +77,7 @@ pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
         return ui.print(&document);
     };
     let sheet = Sheet {
-        location,
+        location: &open::from_anywhere(location),
         vault: &document.vault,
         made: vault.description().created,
         code: &code,
@@ -88,6 +90,44 @@ pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
             ui.print_beside(&document, &failure)
         }
     }
+}
+
+/// What may lie in a folder that becomes a vault: what an interrupted attempt has left, and what
+/// systems put into the root of every volume. Of a vault that is there, `Vault::init` tells.
+const USUAL: [&str; 11] = [
+    "vault.json",
+    "keys",
+    "packs",
+    "index",
+    "points",
+    "tokens",
+    "sessions",
+    ".tmp",
+    "lost+found",
+    "System Volume Information",
+    "$RECYCLE.BIN",
+];
+
+/// Refuses a folder in which something else lies: a vault's files among somebody else's are
+/// deleted with them one day.
+fn vacant(folder: &Path) -> Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).on_path("looking into it", folder),
+    };
+    for entry in entries {
+        let name = entry.on_path("looking into it", folder)?.file_name();
+        if !USUAL.iter().any(|usual| name == *usual) {
+            return Err(Failure::new(format!(
+                "{}: the folder is not empty: it has “{}”",
+                folder.display(),
+                name.to_string_lossy()
+            ))
+            .hint("name a folder that is empty or not there"));
+        }
+    }
+    Ok(())
 }
 
 /// What this machine is called, for the vault's list of writers.

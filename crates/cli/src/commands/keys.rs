@@ -135,7 +135,7 @@ impl Keys<'_> {
             .map_err(|e| self.fail(e))
             .and_then(|made| {
                 let sheet = Sheet {
-                    location: self.location,
+                    location: &open::from_anywhere(self.location),
                     vault: &vault.id().to_string(),
                     made,
                     code: &code,

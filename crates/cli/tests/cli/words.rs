@@ -264,3 +264,21 @@ fn a_reader_that_goes_away_is_no_error() {
     let answer = Answer::of(&child.wait_with_output().unwrap());
     assert!(answer.ends(0).err.is_empty());
 }
+
+#[test]
+fn a_vault_is_made_in_an_empty_folder_and_its_sheet_says_where() {
+    let bench = Bench::bare();
+    fs::create_dir_all(bench.path("mine/lost+found")).unwrap();
+    fs::write(bench.path("mine/letter.txt"), "dear").unwrap();
+    let args = ["init", "--vault", "mine", "--sheet", "sheet.txt"];
+    let refused = bench.run(&args).ends(1);
+    assert!(refused.err.contains("letter.txt"), "{refused:?}");
+    assert_eq!(fs::read_dir(bench.path("mine")).unwrap().count(), 2);
+    assert!(!bench.path("sheet.txt").exists());
+
+    fs::remove_file(bench.path("mine/letter.txt")).unwrap();
+    bench.run(&args).ends(0);
+    let sheet = fs::read_to_string(bench.path("sheet.txt")).unwrap();
+    let vault = fs::canonicalize(bench.path("mine")).unwrap();
+    assert!(sheet.contains(vault.to_str().unwrap()), "{sheet}");
+}
