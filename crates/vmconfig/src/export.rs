@@ -78,6 +78,7 @@ pub struct PlannedFile {
 pub fn plan(machine: &Machine, folder: &str, windows_root: Option<&str>) -> Plan {
     let mut plan = Plan::default();
     let mut disks = DiskNames::default();
+    let mut states = BTreeMap::<String, Names>::new();
     let own = (
         "Virtual Machines",
         &machine.path,
@@ -91,13 +92,16 @@ pub fn plan(machine: &Machine, folder: &str, windows_root: Option<&str>) -> Plan
             .iter()
             .filter(|file| file.role != Role::ChangeTracking);
         plan.files.extend(state.map(|file| {
-            let target = format!("{folder}/{place}/{}", below(config, file));
-            let role = Some(file.role);
+            let folder = format!("{folder}/{place}{}", below(config, file));
+            let old = file_name(&file.path);
+            // The same state file may lie in several places; none may overwrite another.
+            let used = states.entry(folder.to_lowercase()).or_default();
+            let name = used.unique(&safe_name(old, NAME_UNITS));
             PlannedFile {
                 source: file.path.clone(),
-                target,
-                role,
-                renamed: false,
+                target: format!("{folder}/{name}"),
+                role: Some(file.role),
+                renamed: name != old,
             }
         }));
         for chain in attached.iter().filter_map(|disk| disk.chain.as_ref()) {
@@ -124,17 +128,16 @@ pub fn plan(machine: &Machine, folder: &str, windows_root: Option<&str>) -> Plan
     plan
 }
 
-/// A state file's path below its folder: beside the configuration, or in the folder of its id.
-fn below<'a>(config: &str, file: &'a OwnedFile) -> std::borrow::Cow<'a, str> {
-    let name = file_name(&file.path);
+/// The folder of a state file below that of its configuration: the same, or one of its id.
+fn below(config: &str, file: &OwnedFile) -> String {
     match file.role {
         Role::Memory | Role::DeviceState => {
             let stem = file_name(config)
                 .rsplit_once('.')
                 .map_or("", |(stem, _)| stem);
-            format!("{stem}/{name}").into()
+            format!("/{}", safe_name(stem, NAME_UNITS))
         }
-        _ => name.into(),
+        _ => String::new(),
     }
 }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use hyperkeep_vmconfig::export::{Names, plan, safe_name};
 use hyperkeep_vmconfig::layout::{
-    DiskGraph, Evidence, Found, Layer, MemFolder, Options, ParentCheckpoint, Resolution, inventory,
+    DiskGraph, Evidence, Found, Layer, MemFolder, Options, ParentCheckpoint, Resolution, Role,
+    inventory,
 };
 use hyperkeep_vmconfig::model::DriveKind;
 use hyperkeep_vmconfig::rewrite::rewrite_paths;
@@ -130,6 +131,47 @@ fn disks_of_one_name_and_old_state_files() {
         (&rewrites[0].media[..], &rewrites[0].data_root),
         (&[expected][..], &None)
     );
+}
+
+/// A second copy of a state file must not overwrite the first, nor a name lead out of the folder.
+#[test]
+fn state_files_of_one_name_and_of_dangerous_names() {
+    let vm = Vm::generation2("A", 1);
+    let mut files = vm.files(Layout::Export);
+    let id = vm.config.id.unwrap().to_string().to_uppercase();
+    files.extend([
+        disk(&format!("stray/{id}.vmrs")),
+        disk(&format!("stray/{id}.VMGS")),
+    ]);
+    let graph = DiskGraph::default();
+    let found = inventory(&MemFolder::new(files), &graph, &Options::default());
+    let planned = plan(&found.machines[0], "A", None);
+    let targets: BTreeSet<String> = planned
+        .files
+        .iter()
+        .map(|file| file.target.to_lowercase())
+        .collect();
+    assert_eq!(targets.len(), planned.files.len(), "{targets:#?}");
+    assert_eq!(
+        planned.files[0].target,
+        format!("A/Virtual Machines/{id}.vmcx")
+    );
+    assert_eq!(found.machines[0].files.len(), targets.len());
+
+    let mut machine = found.machines[0].clone();
+    machine.path = r"A/Virtual Machines/..\..\evil.vmcx".into();
+    for file in &mut machine.files {
+        file.path = machine.path.clone();
+        file.role = Role::Memory;
+    }
+    for file in plan(&machine, "A", None).files {
+        let target = file.target;
+        assert!(
+            target.starts_with("A/Virtual Machines/.._.._evil/"),
+            "{target}"
+        );
+        assert!(!target.contains('\\'), "{target}");
+    }
 }
 
 #[test]
