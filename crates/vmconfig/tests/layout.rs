@@ -154,6 +154,71 @@ fn another_vm_s_disk_of_the_same_name_is_no_substitute() {
     assert_eq!(found.loose.len(), 2);
 }
 
+/// Where all VMs share folders, the place of a disk does not tell whose it is.
+#[test]
+fn a_shared_disk_folder_does_not_lend_one_vm_s_disk_to_another() {
+    let at = |folder: &str| Some(format!(r"{folder}\os.vhdx"));
+    let a = Vm::generation1("A", 1).medium(DriveKind::VirtualDisk, at(r"D:\Virtual Hard Disks"));
+    let b = Vm::generation1("B", 2).medium(DriveKind::VirtualDisk, at(r"E:\elsewhere"));
+    let path = "Virtual Hard Disks/os.vhdx";
+    let mut files = a.files(Layout::Shared);
+    files.extend(b.files(Layout::Shared));
+    files.push(disk(path));
+    let found = look(files, &graph(&[&[path]]));
+    assert_eq!(found.machines[0].disks[0].file.path(), Some(path));
+    assert_eq!(found.machines[1].disks[0].file, Resolution::Missing);
+
+    // Neither path fits better.
+    let c = Vm::generation1("C", 3).medium(DriveKind::VirtualDisk, at(r"F:\Virtual Hard Disks"));
+    let mut files = a.files(Layout::Shared);
+    files.extend(c.files(Layout::Shared));
+    files.push(disk(path));
+    let found = look(files, &graph(&[&[path]]));
+    for vm in &found.machines {
+        assert!(matches!(vm.disks[0].file, Resolution::Ambiguous { .. }));
+    }
+
+    // Two VMs that name one file share it.
+    let d = Vm::generation1("D", 4).medium(
+        DriveKind::VirtualDisk,
+        at(r"\\?\d:/virtual hard disks").map(|path| path.replace("os", "OS")),
+    );
+    let mut files = a.files(Layout::Shared);
+    files.extend(d.files(Layout::Shared));
+    files.push(disk(path));
+    let found = look(files, &graph(&[&[path]]));
+    for vm in &found.machines {
+        assert_eq!(vm.disks[0].file.path(), Some(path));
+    }
+}
+
+#[test]
+fn two_drives_of_one_vm_are_not_given_one_disk() {
+    let at = |folder: &str| Some(format!(r"{folder}\data.vhdx"));
+    let vm = Vm::generation1("A", 1)
+        .medium(DriveKind::VirtualDisk, at(r"D:\one"))
+        .medium(DriveKind::VirtualDisk, at(r"D:\two"));
+    let mut files = vm.files(Layout::Export);
+    files.push(disk("A/Virtual Hard Disks/data.vhdx"));
+    let found = look(files, &DiskGraph::default());
+    for disk in &found.machines[0].disks {
+        assert!(matches!(disk.file, Resolution::Ambiguous { .. }));
+    }
+}
+
+#[test]
+fn the_parent_of_another_vm_s_disk_is_no_substitute() {
+    let a = Vm::generation1("A", 1).disk("os_1.avhdx");
+    let b = Vm::generation1("B", 2).disk("os.vhdx");
+    let paths = ["os_1.avhdx", "os.vhdx"].map(|name| format!("A/Virtual Hard Disks/{name}"));
+    let mut files = a.files(Layout::Export);
+    files.extend(b.files(Layout::Export));
+    files.extend(paths.iter().map(|path| disk(path)));
+    let found = look(files, &graph(&[&paths.each_ref().map(String::as_str)]));
+    assert_eq!(found.machines[0].disks[0].file.path(), Some(&*paths[0]));
+    assert_eq!(found.machines[1].disks[0].file, Resolution::Missing);
+}
+
 #[test]
 fn mapped_volumes() {
     let share = r"\\Server\VMs\x";

@@ -52,7 +52,7 @@ pub fn inventory(folder: &dyn Folder, graph: &DiskGraph, options: &Options) -> I
         .iter()
         .map(|c| owner(c, &scan.inventory.machines, graph))
         .collect();
-    scan.settle(&mut checkpoints, &owners);
+    scan.settle(&mut checkpoints, &owners, graph);
     for (checkpoint, owner) in checkpoints.into_iter().zip(owners) {
         match owner.and_then(|at| scan.inventory.machines.get_mut(at)) {
             Some(machine) => machine.checkpoints.push(checkpoint),
@@ -141,7 +141,12 @@ impl Scan<'_> {
     }
 
     /// Lets VMs settle who has which disk.
-    fn settle(&mut self, checkpoints: &mut [Checkpoint], owners: &[Option<usize>]) {
+    fn settle(
+        &mut self,
+        checkpoints: &mut [Checkpoint],
+        owners: &[Option<usize>],
+        graph: &DiskGraph,
+    ) {
         let machines = self.inventory.machines.iter_mut();
         let mut claims: Vec<Claim<'_>> = machines
             .enumerate()
@@ -158,7 +163,7 @@ impl Scan<'_> {
                 disks: &mut checkpoint.disks,
             });
         }
-        disks::settle(&mut claims);
+        disks::settle(&mut claims, graph);
     }
 
     fn orphan(&mut self, mut checkpoint: Checkpoint, graph: &DiskGraph) {
