@@ -104,3 +104,30 @@ fn going_on_after_a_failed_sync() {
         editor.close().unwrap();
     }
 }
+
+/// An entry of a trimmed block may still name its old space, and Windows uses that again.
+#[test]
+fn space_that_a_trimmed_block_reserves_is_not_given_to_another() {
+    let file = Arc::new(MemFile::new(small(VhdxLayout::Dynamic)));
+    let mut editor = VhdxEditor::open(Arc::clone(&file), ids(1)).unwrap();
+    for block in [0, 1] {
+        editor.write_at(block << 20, &[7; 512]).unwrap();
+    }
+    editor.close().unwrap();
+    // Behind the log and the metadata is the BAT.
+    let (bat, mut entry) = (3 << 20, [0; 8]);
+    file.read_exact_at(&mut entry, bat).unwrap();
+    let anchor = u64::from_le_bytes(entry) & !7;
+    file.write_all_at(&(anchor | 3).to_le_bytes(), bat).unwrap();
+
+    let mut editor = VhdxEditor::open(Arc::clone(&file), ids(2)).unwrap();
+    editor.write_at(2 << 20, &[8; 512]).unwrap();
+    editor.write_at(0, &[9; 512]).unwrap();
+    editor.close().unwrap();
+    for block in [0, 1, 2] {
+        file.read_exact_at(&mut entry, bat + 8 * block).unwrap();
+        let raw = u64::from_le_bytes(entry);
+        assert_eq!(raw & 7, 6, "block {block} is stored");
+        assert_ne!(raw & !7, anchor, "block {block}");
+    }
+}

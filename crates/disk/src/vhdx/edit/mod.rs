@@ -314,7 +314,56 @@ impl<F: WriteAt> VhdxEditor<F> {
     }
 
     /// Marks the space of every block as taken.
+    ///
+    /// An entry that stores nothing may still name space ("soft anchor"): Windows puts the block
+    /// there again when the guest writes to it, so nothing else may go there. Such space is kept
+    /// only after all blocks have theirs, because the anchors are not checked against anything.
     fn claim_blocks(&mut self) -> Result<()> {
+        use PayloadState::{Undefined, Unmapped};
+        let block_size = self.bat.block_size();
+        let mut anchored = false;
+        self.each_entry(|editor, slot, entry| {
+            let len = match slot {
+                Slot::Payload(_) => match entry.payload_state()? {
+                    state if is_stored(state) => block_size,
+                    Undefined | Unmapped => {
+                        anchored |= entry.offset() > 0;
+                        0
+                    }
+                    _ => 0,
+                },
+                Slot::Bitmap(_) if editor.bat.differencing() && entry.bitmap_present()? => MIB,
+                _ => 0,
+            };
+            if len > 0 {
+                let range = ByteRange::at(entry.offset(), len);
+                let range = range.ok_or_else(|| Error::damaged("BAT", "offset"))?;
+                editor.space.take(range)?;
+            }
+            Ok(())
+        })?;
+        if !anchored {
+            return Ok(());
+        }
+        // Beyond the file's end there is nothing to keep, and an invented offset to fear.
+        let file_end = self.space.end();
+        self.each_entry(|editor, slot, entry| {
+            if let Slot::Payload(_) = slot
+                && let Undefined | Unmapped = entry.payload_state()?
+                && (1..file_end).contains(&entry.offset())
+                && let Some(range) = ByteRange::at(entry.offset(), block_size)
+            {
+                editor.space.reserve(range);
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads the whole BAT, a piece at a time.
+    fn each_entry(
+        &mut self,
+        mut visit: impl FnMut(&mut Self, Slot, BatEntry) -> Result<()>,
+    ) -> Result<()> {
         let entries = self.bat.entries();
         let mut index = 0;
         while index < entries {
@@ -326,16 +375,8 @@ impl<F: WriteAt> VhdxEditor<F> {
                 let mut entry = [0; 8];
                 entry.copy_from_slice(bytes);
                 let entry = BatEntry(u64::from_le_bytes(entry));
-                let len = match self.bat.slot(index) {
-                    Slot::Payload(_) if is_stored(entry.payload_state()?) => self.bat.block_size(),
-                    Slot::Bitmap(_) if self.bat.differencing() && entry.bitmap_present()? => MIB,
-                    _ => 0,
-                };
-                if len > 0 {
-                    let range = ByteRange::at(entry.offset(), len);
-                    let range = range.ok_or_else(|| Error::damaged("BAT", "offset"))?;
-                    self.space.take(range)?;
-                }
+                let slot = self.bat.slot(index);
+                visit(self, slot, entry)?;
                 index += 1;
             }
         }

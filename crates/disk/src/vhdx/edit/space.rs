@@ -66,6 +66,14 @@ impl Space {
         Ok(())
     }
 
+    /// Keeps a range of whole MiB from being allocated, whoever has parts of it. What no file
+    /// reaches is not kept.
+    pub(super) fn reserve(&mut self, range: ByteRange) {
+        if range.end <= MAX_FILE_LEN {
+            self.mark(range.start / MIB..range.end.div_ceil(MIB));
+        }
+    }
+
     /// Takes `len` bytes, whole MiB, where they are free: in a gap, or at the end.
     pub(super) fn allocate(&mut self, len: u64) -> Result<u64> {
         let wanted = len / MIB;
