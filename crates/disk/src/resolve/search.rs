@@ -1,7 +1,7 @@
 //! The search for one parent after another.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -120,9 +120,14 @@ impl<'a> Search<'a> {
             .filter(|name| !matches!(*name, "" | "."))
         {
             if name == ".." {
-                // Above the root there is nothing; a relative folder has its own parents.
-                if !at.pop() {
-                    at.push("..");
+                // Above the root there is nothing; what is above ".." or an empty path can only be
+                // spelled, not cut off.
+                match at.components().next_back() {
+                    Some(Component::Normal(_)) => {
+                        at.pop();
+                    }
+                    Some(Component::RootDir | Component::Prefix(_)) => {}
+                    Some(Component::ParentDir | Component::CurDir) | None => at.push(".."),
                 }
                 continue;
             }

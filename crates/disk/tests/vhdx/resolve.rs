@@ -75,6 +75,22 @@ fn a_relative_path_is_followed_in_any_case() {
 }
 
 #[test]
+fn a_relative_path_leads_up_from_a_folder_that_is_spelled_with_dots() {
+    let one = linkage(1);
+    let child = image(
+        2,
+        &[("parent_linkage", &one), ("relative_path", r"..\base.vhdx")],
+    );
+    let (_root, at) = tree(&[
+        ("a/child.avhdx", child),
+        ("a/b/other", Vec::new()),
+        ("base.vhdx", image(1, &[])),
+    ]);
+    let found = parent_of(&Folders::new(), &at("a/b/../child.avhdx")).expect("the parent");
+    assert_eq!(found, at("a/b/../../base.vhdx"));
+}
+
+#[test]
 fn an_absolute_path_is_found_where_it_is_mounted() {
     let one = linkage(1);
     let child = image(
