@@ -78,7 +78,8 @@ impl ParentLocator {
     /// Writes the metadata item.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for no entries, too many, empty texts, or ones of more than 64 KiB.
+    /// [`Error::Invalid`] for no entries, too many, empty texts, ones of more than 64 KiB, or
+    /// a key that appears twice.
     pub fn encode(&self) -> Result<Vec<u8>> {
         let count = self.entries.len();
         if count == 0 || count > MAX_ENTRIES {
@@ -90,6 +91,14 @@ impl ParentLocator {
         put(&mut out, 0, &LOCATOR_TYPE.to_bytes_le());
         put(&mut out, 18, &(count as u16).to_le_bytes());
         for (i, (key, value)) in self.entries.iter().enumerate() {
+            let before = &self.entries[..i];
+            if before
+                .iter()
+                .any(|(other, _)| other.eq_ignore_ascii_case(key))
+            {
+                let why = format!("a parent locator cannot hold {key:?} twice");
+                return Err(Error::Invalid(why));
+            }
             for (text, offset_at, len_at) in [(key, 0, 8), (value, 4, 10)] {
                 let bytes = to_utf16(text);
                 let len = u16::try_from(bytes.len()).ok().filter(|len| *len > 0);
@@ -265,7 +274,10 @@ mod tests {
             bad[at] = 0xFF;
             assert!(ParentLocator::decode(&bad).is_err(), "{at}");
         }
-        let twice = locator(&[("k", "a"), ("K", "b")]).encode().unwrap();
+        locator(&[("k", "a"), ("K", "b")]).encode().unwrap_err();
+        let mut twice = locator(&[("k", "a"), ("j", "b")]).encode().unwrap();
+        let at = twice.iter().rposition(|byte| *byte == b'j').unwrap();
+        twice[at] = b'K';
         ParentLocator::decode(&twice).unwrap_err();
     }
 
