@@ -27,8 +27,9 @@ pub enum Error {
 
     /// An object's bytes do not have the hash in its name.
     #[error(
-        "{object} does not hold the bytes that its name tells: it is damaged; restore it from a \
-         copy of the vault, or run a new backup, which stores again what is missing"
+        "{object} does not hold the bytes that its name tells: it is damaged; put a good copy of it \
+         in its place; if there is none, move it out of the vault (keep it), and new backups store \
+         again what their sources still have of it"
     )]
     WrongHash {
         /// The object.
