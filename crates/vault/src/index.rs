@@ -65,6 +65,9 @@ struct State {
     lost: HashSet<ObjectHash>,
     /// Names of the runs that the tables cover.
     runs: HashSet<ObjectHash>,
+    /// Files of damaged tables. They are removed, but where that fails (a cache that cannot be
+    /// written, a file that is still open on Windows) they must not be believed again.
+    damaged: HashSet<PathBuf>,
 }
 
 #[derive(Default)]

@@ -72,7 +72,10 @@ impl Index {
         let Some(folder) = &self.folder else {
             return Ok(());
         };
-        let known = self.read().runs.clone();
+        let (known, damaged) = {
+            let state = self.read();
+            (state.runs.clone(), state.damaged.clone())
+        };
         if listed.iter().all(|run| known.contains(run)) {
             return Ok(());
         }
@@ -83,7 +86,7 @@ impl Index {
         let mut found = Vec::new();
         for item in std::fs::read_dir(folder).map_err(cache_error)? {
             let path = item.map_err(cache_error)?.path();
-            if path.extension().is_none_or(|e| e != "table") {
+            if path.extension().is_none_or(|e| e != "table") || damaged.contains(&path) {
                 continue;
             }
             match Table::open(&path) {
@@ -131,6 +134,7 @@ impl Index {
 
     /// Forgets a damaged table and its file. `false` when it was forgotten before.
     pub(super) fn drop_table(&self, table: &Arc<Table>, e: &io::Error) -> bool {
+        let path = table.path.clone().unwrap_or_default();
         {
             let mut state = self.write();
             let before = state.tables.len();
@@ -141,9 +145,8 @@ impl Index {
             for run in table.covered() {
                 state.runs.remove(run);
             }
+            state.damaged.insert(path.clone());
         }
-        let path = table.path.clone().unwrap_or_default();
-        // If it stays, it is opened again and found damaged again.
         let _ = std::fs::remove_file(&path);
         self.warn(Warning::Cache {
             path: path.display().to_string(),
