@@ -34,6 +34,10 @@ known+=(older_configurations_with_saved_memory_come_back_in_their_layout
     a_vm_of_an_endless_name_restores)
 #   - A damaged table of the local cache is not noticed.
 known+=(damaged_records_of_the_cache_neither_lose_nor_repeat_anything)
+# One Wine server for the whole run: left to itself it ends with the last program, and a program that
+# starts just then fails to connect.
+/usr/lib/wine/wineserver64 -p </dev/null >/dev/null 2>&1 || true
+trap '/usr/lib/wine/wineserver64 -k || true' EXIT
 skip=()
 for name in "${known[@]}"; do
     skip+=(--skip "$name")
