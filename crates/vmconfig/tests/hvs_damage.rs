@@ -1,6 +1,9 @@
 //! Damage to a container gives a typed error, a warning, or no change; never a panic, never a
 //! tree that differs without a word.
 
+use std::cell::Cell;
+use std::io;
+
 use hyperkeep_vmconfig::hvs::{self, Error, HvsFile, Limits, Warning};
 use hyperkeep_vmconfig::tree::MAX_DEPTH;
 use hyperkeep_vmconfig::{Entry, ReadAt, Tree, Value};
@@ -331,4 +334,44 @@ fn a_node_s_checksum_over_eight_bytes() {
     assert_eq!(hvs::read_tree(&file).unwrap(), (tree, vec![]));
     file[12288 + 10 + 12] ^= 1;
     assert_eq!(hvs::read_tree(&file).unwrap().1.len(), 1);
+}
+
+/// A file that counts how often it is read.
+struct Counting<'a>(&'a [u8], Cell<usize>);
+
+impl ReadAt for Counting<'_> {
+    fn len(&self) -> io::Result<u64> {
+        ReadAt::len(self.0)
+    }
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.1.set(self.1.get() + 1);
+        self.0.read_exact_at(buf, offset)
+    }
+}
+
+fn reads(bytes: &[u8]) -> usize {
+    let file = Counting(bytes, Cell::new(0));
+    HvsFile::open(&file, Limits::CONFIGURATION).unwrap();
+    file.1.get()
+}
+
+/// One key table that is listed in every slot of a long object table is read once.
+#[test]
+fn a_key_table_that_is_listed_many_times() {
+    let tree = Tree {
+        entries: vec![Entry::new("key", Value::Int(1))],
+    };
+    let mut file = hvs::write_tree(&tree, 0).unwrap();
+    let slot = file[8192 + 8..8192 + 8 + 18].to_vec();
+    assert_eq!(slot[0], 2, "a key table");
+    let before = reads(&file);
+    // The slot that chains leads to a table behind all else, with the same slot over and over.
+    let (at, count) = (file.len(), 50_000u32);
+    let mut table = vec![1, 0, 0x11, 1];
+    table.extend(count.to_le_bytes());
+    (0..count).for_each(|_| table.extend(&slot));
+    file.extend(table);
+    chain_slot(&mut file, 8192, at as u64);
+    assert_eq!(hvs::read_tree(&file).unwrap().0, tree);
+    assert!(reads(&file) <= before + 2, "{} reads", reads(&file));
 }

@@ -1,6 +1,6 @@
 //! Key tables and the keys in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{Error, Result, Warning, Warnings};
 use super::format::*;
@@ -51,7 +51,9 @@ fn newest(
 ) -> Result<BTreeMap<u16, (u16, Place)>> {
     let file_len = file.len()?;
     let mut newest = BTreeMap::<u16, (u16, Place)>::new();
-    for &place in places {
+    let mut seen = BTreeSet::new();
+    // An object table may list one table a million times: it is looked at once.
+    for &place in places.iter().filter(|place| seen.insert(**place)) {
         let (offset, len) = (place.offset, u64::from(place.len));
         let damaged = |why| Error::Damaged {
             what: "key table",
@@ -82,7 +84,7 @@ fn newest(
             warnings.push(Warning::KeyTableChecksum(index));
         }
         match newest.get(&index) {
-            Some((known, other)) if *known == sequence && *other != place => {
+            Some((known, _)) if *known == sequence => {
                 warnings.push(Warning::EqualKeyTables(index));
             }
             Some((known, _)) if *known >= sequence => {}

@@ -28,6 +28,7 @@ mod link;
 mod object_table;
 mod reader;
 mod replay;
+mod segments;
 mod writer;
 
 pub use error::{Error, Result, Warning};

@@ -7,7 +7,7 @@ use super::format::*;
 use crate::io::{ReadAt, read_vec};
 
 /// A key table's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) offset: u64,
     pub(super) len: u32,

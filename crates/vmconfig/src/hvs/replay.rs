@@ -13,6 +13,7 @@ use std::io;
 use super::error::{Result, Warning, Warnings};
 use super::format::*;
 use super::header::Header;
+use super::segments::Segments;
 use crate::io::{ReadAt, read_vec};
 
 /// More changes than this are not applied; a log of one page has 145.
@@ -24,7 +25,7 @@ const MAX_LOG: u64 = 64 << 20;
 pub(super) struct Overlay<'a> {
     file: &'a dyn ReadAt,
     len: u64,
-    patches: Vec<(u64, Vec<u8>)>,
+    changed: Segments,
 }
 
 impl ReadAt for Overlay<'_> {
@@ -48,14 +49,12 @@ impl ReadAt for Overlay<'_> {
         let (below, above) = buf.split_at_mut(stored);
         self.file.read_exact_at(below, offset)?;
         above.fill(0);
-        for (at, data) in &self.patches {
-            let from = offset.max(*at);
+        for (at, data) in self.changed.within(offset..end) {
+            let from = offset.max(at);
             let to = end.min(at + data.len() as u64);
-            if from < to {
-                let (from_buf, from_data) = ((from - offset) as usize, (from - at) as usize);
-                let len = (to - from) as usize;
-                buf[from_buf..from_buf + len].copy_from_slice(&data[from_data..from_data + len]);
-            }
+            let (from_buf, from_data) = ((from - offset) as usize, (from - at) as usize);
+            let len = (to - from) as usize;
+            buf[from_buf..from_buf + len].copy_from_slice(&data[from_data..from_data + len]);
         }
         Ok(())
     }
@@ -71,7 +70,7 @@ pub(super) fn overlay<'a>(
     let plain = Overlay {
         file,
         len: file_len,
-        patches: Vec::new(),
+        changed: Segments::default(),
     };
     let none = |why| Warning::NoReplayLog(why);
     let fits = header
@@ -95,12 +94,11 @@ pub(super) fn overlay<'a>(
     if entries == 0 {
         return Ok(plain);
     }
-    match patches(file, header, entries)? {
-        Ok(patches) => {
+    match changes(file, header, entries)? {
+        Ok(changed) => {
             warnings.push(Warning::Replayed(entries));
-            let ends = patches.iter().map(|(at, data)| at + data.len() as u64);
-            let len = ends.fold(file_len, u64::max);
-            Ok(Overlay { file, len, patches })
+            let len = file_len.max(changed.end());
+            Ok(Overlay { file, len, changed })
         }
         Err(why) => {
             warnings.push(Warning::ParsedWithoutReplay { entries, why });
@@ -117,9 +115,9 @@ struct Change {
     data_crc: u32,
 }
 
-type Patches = std::result::Result<Vec<(u64, Vec<u8>)>, &'static str>;
+type Changes = std::result::Result<Segments, &'static str>;
 
-fn patches(file: &dyn ReadAt, header: &Header, count: u32) -> Result<Patches> {
+fn changes(file: &dyn ReadAt, header: &Header, count: u32) -> Result<Changes> {
     if count > MAX_ENTRIES || header.log_size > MAX_LOG {
         return Ok(Err("the log is too large"));
     }
@@ -134,7 +132,7 @@ fn patches(file: &dyn ReadAt, header: &Header, count: u32) -> Result<Patches> {
         let changes: Option<Vec<Change>> =
             entries.chunks_exact(REPLAY_ENTRY_LEN).map(order).collect();
         if let Some(changes) = changes {
-            return Ok(apply(&bytes, &changes, header, file.len()?));
+            return Ok(apply(bytes, &changes, header, file.len()?));
         }
     }
     Ok(Err(
@@ -142,33 +140,31 @@ fn patches(file: &dyn ReadAt, header: &Header, count: u32) -> Result<Patches> {
     ))
 }
 
-fn apply(log: &[u8], changes: &[Change], header: &Header, file_len: u64) -> Patches {
+fn apply(log: Vec<u8>, changes: &[Change], header: &Header, file_len: u64) -> Changes {
     let mut left = log.len();
-    let mut patches = Vec::with_capacity(changes.len());
+    let mut changed = Segments::of(log);
     for change in changes {
         let len = change.len as usize;
         left = left
             .checked_sub(len)
             .ok_or("its entries hold more than the log")?;
-        let data = usize::try_from(change.source)
+        let outside = "an entry's data lies outside the log";
+        let part = usize::try_from(change.source)
             .ok()
-            .and_then(|source| log.get(source..source.checked_add(len)?))
-            .ok_or("an entry's data lies outside the log")?;
+            .and_then(|source| Some(source..source.checked_add(len)?))
+            .ok_or(outside)?;
+        let data = changed.log().get(part.clone()).ok_or(outside)?;
         if crc32fast::hash(data) != change.data_crc {
             return Err("the checksum of an entry's data does not match");
         }
         // A file grows by allocating at its end; nothing sane grows it by more than a log.
         let limit = file_len.saturating_add(header.log_size);
-        if change
-            .target
-            .checked_add(len as u64)
-            .is_none_or(|end| end > limit)
-        {
+        let end = change.target.checked_add(len as u64);
+        if end.is_none_or(|end| end > limit) || !changed.put(change.target, part) {
             return Err("an entry's target lies outside the file");
         }
-        patches.push((change.target, data.to_vec()));
     }
-    Ok(patches)
+    Ok(changed)
 }
 
 /// The order told by openvmm: checksum, target, length, source, checksum of the data.
