@@ -1,7 +1,5 @@
 //! From the Windows path in a configuration to a file of the listing.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::{Deserialize, Serialize};
 
 use super::classify::{join, parent};
@@ -10,7 +8,7 @@ use super::{AttachedDisk, DiskGraph, Options, Resolution};
 use crate::model::VmConfig;
 
 /// The folder in which Hyper-V keeps disks.
-const DISKS: &str = "Virtual Hard Disks";
+pub(super) const DISKS: &str = "Virtual Hard Disks";
 
 /// How a disk was found, the strongest way first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,7 +28,7 @@ pub enum Found {
 
 impl Found {
     /// Whether the place itself ties the file to this VM, rather than its name only.
-    fn is_strong(self) -> bool {
+    pub(super) fn is_strong(self) -> bool {
         self <= Found::Mapped
     }
 }
@@ -108,7 +106,7 @@ fn resolve(folder: &str, configured: &str, index: &Index<'_>, options: &Options)
 }
 
 /// A path without the prefix with which paths longer than 260 characters may be written.
-fn plain(configured: &str) -> &str {
+pub(super) fn plain(configured: &str) -> &str {
     configured.strip_prefix(r"\\?\").unwrap_or(configured)
 }
 
@@ -117,14 +115,14 @@ fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
 }
 
 /// How many parts a path of the listing and a configured path have in common from the end.
-fn shared_end(path: &str, configured: &str) -> usize {
+pub(super) fn shared_end(path: &str, configured: &str) -> usize {
     let here = path.rsplit('/').map(fold);
     here.zip(parts(plain(configured)).rev().map(fold))
         .take_while(|(a, b)| a == b)
         .count()
 }
 
-fn ambiguous(paths: &[&str]) -> Resolution {
+pub(super) fn ambiguous(paths: &[&str]) -> Resolution {
     Resolution::Ambiguous {
         candidates: paths.iter().map(|path| (*path).to_owned()).collect(),
     }
@@ -145,117 +143,6 @@ fn below(folder: &str, path: &str) -> Option<String> {
     }
     let rest: Vec<&str> = rest.collect();
     (!rest.is_empty()).then(|| rest.join("/"))
-}
-
-/// One configuration's disks, with what tells its VM from another.
-pub(super) struct Claim<'a> {
-    /// The VM: its checkpoints have the same number.
-    pub(super) owner: usize,
-    pub(super) disks: &'a mut Vec<AttachedDisk>,
-}
-
-/// What one drive says of the file that was found for it.
-struct Wish {
-    config: usize,
-    owner: usize,
-    by: Found,
-    /// The configured path, spelled alike for all who mean the same.
-    configured: String,
-    /// How many of its parts, from the end, the file's path has.
-    parts: usize,
-}
-
-impl Wish {
-    /// How much speaks for this drive's right to the file, where all were led to it by its place.
-    fn weight(&self) -> (bool, bool, usize) {
-        (self.by.is_strong(), self.by == Found::Mapped, self.parts)
-    }
-
-    /// Whether both cannot be right: two drives of one configuration, or of two VMs, that name
-    /// different files and were led to one by its place. What was found by name gives way anyhow.
-    fn contradicts(&self, other: &Self) -> bool {
-        let by_place = self.by.is_strong() && other.by.is_strong();
-        self.configured != other.configured
-            && (self.config == other.config || self.owner != other.owner && by_place)
-    }
-}
-
-/// Takes back what was found by name only where another VM has a better claim, or an equal one,
-/// and a file that drives with different paths were led to from all but the one whose path fits
-/// it best: a missing disk must not be replaced by another disk of the same name.
-pub(super) fn settle(claims: &mut [Claim<'_>], graph: &DiskGraph) {
-    // Who claims a file, and on whose other disks it is a parent.
-    let mut wishes = BTreeMap::<String, Vec<Wish>>::new();
-    let mut parents = BTreeMap::<String, BTreeSet<usize>>::new();
-    for (config, claim) in claims.iter().enumerate() {
-        for disk in claim.disks.iter() {
-            if let Resolution::Found { path, by } = &disk.file {
-                let wish = Wish {
-                    config,
-                    owner: claim.owner,
-                    by: *by,
-                    configured: fold(&plain(&disk.configured).replace('/', "\\")),
-                    parts: shared_end(path, &disk.configured),
-                };
-                wishes.entry(path.clone()).or_default().push(wish);
-                for layer in graph.chain(path).layers.into_iter().skip(1) {
-                    parents.entry(layer).or_default().insert(claim.owner);
-                }
-            }
-        }
-    }
-    for (config, claim) in claims.iter_mut().enumerate() {
-        for disk in claim.disks.iter_mut() {
-            let Resolution::Found { path, by } = &disk.file else {
-                continue;
-            };
-            let all = wishes.get(path).map(Vec::as_slice).unwrap_or_default();
-            let configured = fold(&plain(&disk.configured).replace('/', "\\"));
-            let own = all
-                .iter()
-                .find(|wish| wish.config == config && wish.configured == configured);
-            let rival = own.and_then(|own| {
-                let rivals = all.iter().filter(|other| own.contradicts(other));
-                Some((own.weight(), rivals.map(Wish::weight).max()?))
-            });
-            match rival {
-                Some((ours, theirs)) if ours < theirs => {
-                    disk.file = Resolution::Missing;
-                    continue;
-                }
-                Some((ours, theirs)) if ours == theirs => {
-                    disk.file = ambiguous(&[path]);
-                    continue;
-                }
-                _ => {}
-            }
-            let owners = parents.get(path);
-            let is_parent = owners.is_some_and(|owners| !owners.contains(&claim.owner));
-            // The name of the usual disk folder ties a file to nobody.
-            let usual = fold(parent(path)).ends_with(&fold(DISKS));
-            let by_name =
-                !by.is_strong() && shared_end(path, &disk.configured) < 2 + usize::from(usual);
-            if by_name && is_parent {
-                disk.file = Resolution::Missing;
-                continue;
-            }
-            let others = all.iter().filter(|other| other.owner != claim.owner);
-            let Some(theirs) = others.map(|other| other.by).min() else {
-                continue;
-            };
-            if by.is_strong() {
-                continue;
-            }
-            let ours = all.iter().filter(|other| other.owner == claim.owner);
-            let ours = ours.map(|wish| wish.by).min();
-            // A sibling configuration of this VM may hold the file by its place.
-            disk.file = match ours {
-                Some(ours) if ours < theirs => continue,
-                Some(ours) if ours == theirs => ambiguous(&[path]),
-                _ => Resolution::Missing,
-            };
-        }
-    }
 }
 
 /// Adds the chains of all files that were found.

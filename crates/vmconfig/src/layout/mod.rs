@@ -29,7 +29,9 @@ mod graph;
 mod index;
 mod listing;
 mod order;
+mod owner;
 mod scan;
+mod settle;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -232,7 +234,7 @@ pub struct Unreadable {
 }
 
 /// Something that needs attention.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "finding", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Finding {

@@ -101,9 +101,11 @@ impl Before {
             return ParentCheckpoint::None;
         }
         let mut last = self.all.iter().filter(|&&last| {
-            let others = self.all.iter().filter(|&&other| other != last);
-            let is_before = |other: &usize| all.get(last).is_some_and(|b| b.all.contains(other));
-            others.clone().all(is_before)
+            let mut others = self.all.iter().filter(|&&other| other != last);
+            // What has fewer before it than there are others need not be compared with each.
+            let before = all.get(last).map(|before| &before.all);
+            let before = before.filter(|before| before.len() + 1 >= self.all.len());
+            before.is_some_and(|before| others.all(|other| before.contains(other)))
         });
         match (last.next(), last.next()) {
             (Some(&checkpoint), None) => ParentCheckpoint::Of {

@@ -1,17 +1,19 @@
 //! Putting it together: from a folder to an inventory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use uuid::Uuid;
 
-use super::classify::{self, Role, is_disk, parent};
+use super::classify::{self, Role, is_disk};
 use super::configs::{self, Config};
-use super::disks::{self, Claim};
+use super::disks;
 use super::files::Files;
 use super::graph::{ChainEnd, DiskGraph};
 use super::index::Index;
 use super::listing::{FileItem, Folder};
 use super::order;
+use super::owner::Owners;
+use super::settle::{self, Claim};
 use super::*;
 use crate::model::Kind;
 
@@ -48,10 +50,8 @@ pub fn inventory(folder: &dyn Folder, graph: &DiskGraph, options: &Options) -> I
             }
         }
     }
-    let owners: Vec<Option<usize>> = checkpoints
-        .iter()
-        .map(|c| owner(c, &scan.inventory.machines, graph))
-        .collect();
+    let owners = Owners::of(&scan.inventory.machines, graph);
+    let owners: Vec<Option<usize>> = checkpoints.iter().map(|c| owners.of_one(c)).collect();
     scan.settle(&mut checkpoints, &owners, graph);
     for (checkpoint, owner) in checkpoints.into_iter().zip(owners) {
         match owner.and_then(|at| scan.inventory.machines.get_mut(at)) {
@@ -163,7 +163,7 @@ impl Scan<'_> {
                 disks: &mut checkpoint.disks,
             });
         }
-        disks::settle(&mut claims, graph);
+        settle::settle(&mut claims, graph);
     }
 
     fn orphan(&mut self, mut checkpoint: Checkpoint, graph: &DiskGraph) {
@@ -335,56 +335,6 @@ impl Scan<'_> {
     }
 }
 
-/// The VM of a checkpoint: the one with its logical id, and of several, as with a copy beside its
-/// original, the nearest; failing that, the one VM that stands on the checkpoint's disks.
-fn owner(checkpoint: &Checkpoint, machines: &[Machine], graph: &DiskGraph) -> Option<usize> {
-    let id = checkpoint.config.logical_id;
-    let by_id: Vec<usize> = (0..machines.len())
-        .filter(|&at| {
-            let config = machines.get(at).map(|machine| &machine.config);
-            id.is_some() && config.is_some_and(|c| c.id == id || c.logical_id == id)
-        })
-        .collect();
-    if !by_id.is_empty() {
-        let shared = |at: usize| machines.get(at).map(|m| common(&m.path, &checkpoint.path));
-        let nearest = by_id.iter().map(|&at| shared(at)).max()?;
-        return one(by_id.into_iter().filter(|&at| shared(at) == nearest));
-    }
-    let frozen: BTreeSet<&str> = checkpoint
-        .disks
-        .iter()
-        .filter_map(|disk| disk.file.path())
-        .collect();
-    one((0..machines.len()).filter(|&at| {
-        let disks = machines
-            .get(at)
-            .map(|machine| machine.disks.as_slice())
-            .unwrap_or_default();
-        let chains = disks
-            .iter()
-            .filter_map(|disk| Some(graph.chain(disk.file.path()?)));
-        chains
-            .into_iter()
-            .any(|c| c.layers.iter().any(|layer| frozen.contains(layer.as_str())))
-    }))
-}
-
-fn one(mut found: impl Iterator<Item = usize>) -> Option<usize> {
-    match (found.next(), found.next()) {
-        (Some(at), None) => Some(at),
-        _ => None,
-    }
-}
-
-/// Number of folders that two paths share from the top.
-fn common(a: &str, b: &str) -> usize {
-    parent(a)
-        .split('/')
-        .zip(parent(b).split('/'))
-        .take_while(|(a, b)| a == b)
-        .count()
-}
-
 fn disk_findings(machine: &mut Machine) {
     let mut findings = Vec::new();
     let own = (&machine.path, &machine.disks);
@@ -417,8 +367,9 @@ fn disk_findings(machine: &mut Machine) {
             }
         }
     }
+    let mut told: HashSet<Finding> = machine.findings.iter().cloned().collect();
     for finding in findings {
-        if !machine.findings.contains(&finding) {
+        if told.insert(finding.clone()) {
             machine.findings.push(finding);
         }
     }

@@ -10,6 +10,7 @@
 //! - What needs someone's attention is a [`Finding`].
 
 mod device;
+mod drives;
 mod finding;
 mod read;
 mod settings;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use device::{Device, DeviceKind};
+pub use drives::MAX_DRIVES;
 pub use finding::Finding;
 pub use read::NotAConfiguration;
 pub use settings::{

@@ -3,44 +3,96 @@
 //! Key names: ExHyperV and a public 2012 R2 template (both name them in the open), see
 //! `docs/hyperv/vmcx.md`. Whatever is missing or of another type than expected is `None`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::drives::{MAX_DRIVES, controllers};
 use super::*;
 use crate::tree::{Entry, Tree, Value, parse_guid};
 
-/// The tree has no `configuration` root.
+/// Why a tree does not describe a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the file holds no VM configuration: it has no `configuration` root")]
-pub struct NotAConfiguration;
+#[non_exhaustive]
+pub enum NotAConfiguration {
+    /// The tree has no `configuration` root.
+    #[error("the file holds no VM configuration: it has no `configuration` root")]
+    NoRoot,
+    /// There are more drives than any VM has, and each would be looked for.
+    #[error("the configuration has more than {MAX_DRIVES} drives, which no VM has")]
+    TooManyDrives,
+}
 
 impl VmConfig {
-    /// Describes the VM or checkpoint of a configuration.
+    /// Describes the VM or checkpoint of a configuration. The work is in proportion to the tree.
     pub fn from_tree(tree: &Tree) -> Result<Self, NotAConfiguration> {
-        let root = tree.get(&["configuration"]).ok_or(NotAConfiguration)?;
+        let root = tree
+            .get(&["configuration"])
+            .ok_or(NotAConfiguration::NoRoot)?;
         if !matches!(root.value, Value::Node(_)) {
-            return Err(NotAConfiguration);
+            return Err(NotAConfiguration::NoRoot);
         }
         let mut vm = VmConfig {
             devices: devices(root),
             ..identity(root)
         };
+        let parts = Parts::of(root, &vm.devices);
+        let mut findings = Vec::new();
         vm.processors = processors(root);
         vm.memory = memory(root);
-        vm.firmware = firmware(root);
-        vm.controllers = controllers(root, &vm.devices, &mut vm.findings);
-        vm.network_adapters = network_adapters(root, &vm.devices);
-        vm.integration_services = integration_services(root, &vm.devices);
-        vm.serial_ports = serial_ports(root);
+        vm.firmware = firmware(root, &parts);
+        vm.controllers = controllers(&parts, &mut findings)?;
+        vm.network_adapters = network_adapters(&parts);
+        vm.integration_services = integration_services(&parts);
+        vm.serial_ports = serial_ports(&parts);
         vm.security.virtual_tpm = Some(
             vm.devices
                 .iter()
                 .any(|device| device.kind == DeviceKind::VirtualTpm),
         );
+        vm.findings = findings;
         add_findings(root, &mut vm);
         Ok(vm)
+    }
+}
+
+/// Devices and their settings, to be looked up by instance. Of several with one instance the
+/// first counts, as it does to Windows.
+pub(super) struct Parts<'a> {
+    /// In the order of the manifest.
+    pub(super) listed: &'a [Device],
+    /// The nodes with settings, in the order of the file, with what they are settings of.
+    pub(super) nodes: Vec<(Uuid, &'a Entry)>,
+    pub(super) devices: BTreeMap<Uuid, &'a Device>,
+    pub(super) settings: BTreeMap<Uuid, &'a Entry>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(root: &'a Entry, listed: &'a [Device]) -> Self {
+        let nodes: Vec<(Uuid, &Entry)> = root
+            .children()
+            .iter()
+            .filter_map(|entry| Some((device_node(entry)?, entry)))
+            .collect();
+        // The last insertion stays, so the first must come last.
+        let devices = listed.iter().rev();
+        Parts {
+            listed,
+            devices: devices.map(|device| (device.instance, device)).collect(),
+            settings: nodes.iter().rev().copied().collect(),
+            nodes,
+        }
+    }
+
+    pub(super) fn kind(&self, instance: Uuid) -> Option<DeviceKind> {
+        let device = self.devices.get(&instance);
+        device.map(|d| d.kind).or_else(|| DeviceKind::of(instance))
+    }
+
+    /// The settings of the one device of a kind.
+    fn only(&self, kind: DeviceKind) -> Option<&'a Entry> {
+        self.settings.get(&kind.guid()?).copied()
     }
 }
 
@@ -130,14 +182,9 @@ fn parent_hints(root: &Entry) -> Vec<Uuid> {
         let Some(part) = root.get(&[part]) else {
             continue;
         };
-        let below = Tree {
-            entries: part.children().to_vec(),
-        };
-        below.for_each_leaf(&mut |way, entry| {
+        part.for_each_leaf(&mut |entry| {
             if let Value::String(text) = &entry.value
-                && way
-                    .last()
-                    .is_some_and(|name| name.to_ascii_lowercase().contains("parent"))
+                && entry.name.to_ascii_lowercase().contains("parent")
                 && let Some(guid) = parse_guid(text)
             {
                 found.insert(guid);
@@ -179,13 +226,6 @@ fn devices(root: &Entry) -> Vec<Device> {
         .collect()
 }
 
-/// The node with a device's settings.
-fn settings(root: &Entry, instance: Uuid) -> Option<&Entry> {
-    root.children()
-        .iter()
-        .find(|entry| device_node(entry) == Some(instance))
-}
-
 /// The instance that a node's name (`_<guid>_`) stands for.
 fn device_node(entry: &Entry) -> Option<Uuid> {
     entry
@@ -223,11 +263,8 @@ fn memory(root: &Entry) -> Memory {
     }
 }
 
-fn firmware(root: &Entry) -> Firmware {
-    let Some(bios) = DeviceKind::Firmware
-        .guid()
-        .and_then(|guid| settings(root, guid))
-    else {
+fn firmware(root: &Entry, parts: &Parts<'_>) -> Firmware {
+    let Some(bios) = parts.only(DeviceKind::Firmware) else {
         return Firmware::default();
     };
     let text = |path: &[&str]| bios.text(path).filter(|t| !t.is_empty()).map(str::to_owned);
@@ -253,119 +290,10 @@ fn firmware(root: &Entry) -> Firmware {
     }
 }
 
-/// The number at the end of a name such as `drive3`.
-fn numbered(name: &str, prefix: &str) -> Option<u32> {
-    let (start, rest) = name.split_at_checked(prefix.len())?;
-    (start.eq_ignore_ascii_case(prefix)).then(|| rest.parse().ok())?
-}
-
-fn controllers(root: &Entry, devices: &[Device], findings: &mut Vec<Finding>) -> Vec<Controller> {
-    // In the order of the manifest, which is what numbers SCSI controllers; then whatever else
-    // holds drives, so that none is overlooked.
-    let listed = devices.iter().map(|device| device.instance);
-    let stray = root.children().iter().filter_map(device_node);
-    let mut seen = BTreeSet::new();
-    let mut found = Vec::<Controller>::new();
-    for instance in listed
-        .chain(stray)
-        .filter(|instance| seen.insert(*instance))
-    {
-        let Some(node) = settings(root, instance) else {
-            continue;
-        };
-        let device = devices.iter().find(|device| device.instance == instance);
-        let kind = match device.map(|d| d.kind).or_else(|| DeviceKind::of(instance)) {
-            Some(DeviceKind::IdeController) => ControllerKind::Ide,
-            Some(DeviceKind::ScsiController) => ControllerKind::Scsi,
-            Some(DeviceKind::FloppyController) => ControllerKind::Floppy,
-            _ => ControllerKind::Other,
-        };
-        for child in node.children() {
-            let Some(below) = numbered(&child.name, "controller") else {
-                continue;
-            };
-            let number = match kind {
-                ControllerKind::Ide => below,
-                _ => found.iter().filter(|c| c.kind == kind).count() as u32,
-            };
-            let mut controller = Controller {
-                kind,
-                number,
-                instance,
-                drives: Vec::new(),
-            };
-            for entry in child.children() {
-                let Some(position) = numbered(&entry.name, "drive") else {
-                    continue;
-                };
-                let drive = drive(entry, position);
-                let location = controller.location(&drive);
-                let path = drive.path.clone();
-                match drive.kind {
-                    DriveKind::PassThrough => {
-                        findings.push(Finding::PassThroughDisk { location, path });
-                    }
-                    DriveKind::Unknown => {
-                        let kind = entry.text(&["type"]).unwrap_or_default().to_owned();
-                        findings.push(Finding::UnknownDrive { location, kind });
-                    }
-                    _ if drive.shared => findings.push(Finding::SharedDisk { location, path }),
-                    _ => {}
-                }
-                controller.drives.push(drive);
-            }
-            controller.drives.sort_by_key(|drive| drive.position);
-            found.push(controller);
-        }
-    }
-    found
-}
-
-fn drive(entry: &Entry, position: u32) -> Drive {
-    let path = entry
-        .text(&["pathname"])
-        .filter(|path| !path.is_empty())
-        .map(str::to_owned);
-    let lower = path.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let kind = entry
-        .text(&["type"])
-        .unwrap_or_default()
-        .to_ascii_uppercase();
-    // The value for a pass-through disk is not public, but its path is no file's.
-    let physical = ["PHYSICAL", "PASS"].iter().any(|word| kind.contains(word))
-        || lower.starts_with(r"\\.\physicaldrive")
-        || lower.contains("msvm_diskdrive");
-    let kind = match kind.as_str() {
-        _ if physical => DriveKind::PassThrough,
-        _ if path.is_none() => DriveKind::Empty,
-        "VHD" => DriveKind::VirtualDisk,
-        "ISO" => DriveKind::Iso,
-        "VFD" => DriveKind::Floppy,
-        "NONE" => DriveKind::Empty,
-        _ => DriveKind::Unknown,
-    };
-    let limit = |name| entry.uint(&[name]).filter(|n| *n != 0);
-    let reservations = entry.bool(&["persistent_reservations_supported"]) == Some(true);
-    Drive {
-        position,
-        kind,
-        shared: kind == DriveKind::VirtualDisk && (reservations || lower.ends_with(".vhds")),
-        path,
-        qos: Qos {
-            iops_limit: limit("iops_limit"),
-            iops_reservation: limit("iops_reservation"),
-            weight: limit("weight"),
-        },
-    }
-}
-
-fn network_adapters(root: &Entry, devices: &[Device]) -> Vec<NetworkAdapter> {
+fn network_adapters(parts: &Parts<'_>) -> Vec<NetworkAdapter> {
     let mut found = Vec::new();
-    for node in root.children() {
-        let Some(instance) = device_node(node) else {
-            continue;
-        };
-        let device = devices.iter().find(|device| device.instance == instance);
+    for &(instance, node) in &parts.nodes {
+        let device = parts.devices.get(&instance);
         let synthetic = device.is_some_and(|d| d.kind == DeviceKind::NetworkAdapter);
         if !synthetic && node.get(&["MacAddress"]).is_none() {
             continue;
@@ -401,23 +329,25 @@ fn mac(text: String) -> String {
     }
 }
 
-fn integration_services(root: &Entry, devices: &[Device]) -> Vec<IntegrationService> {
-    let services = devices
+fn integration_services(parts: &Parts<'_>) -> Vec<IntegrationService> {
+    let services = parts
+        .listed
         .iter()
         .filter(|device| device.kind.is_integration_service());
     services
         .map(|device| IntegrationService {
             device_type: device.device_type,
             name: device.kind.name().to_owned(),
-            enabled: settings(root, device.instance).and_then(|node| node.bool(&["enabled"])),
+            enabled: parts
+                .settings
+                .get(&device.instance)
+                .and_then(|node| node.bool(&["enabled"])),
         })
         .collect()
 }
 
-fn serial_ports(root: &Entry) -> Vec<SerialPort> {
-    let node = DeviceKind::SerialPorts
-        .guid()
-        .and_then(|guid| settings(root, guid));
+fn serial_ports(parts: &Parts<'_>) -> Vec<SerialPort> {
+    let node = parts.only(DeviceKind::SerialPorts);
     let ports = node.map(Entry::children).unwrap_or_default().iter();
     ports
         .filter(|port| matches!(port.value, Value::Node(_)))
@@ -435,6 +365,8 @@ fn serial_ports(root: &Entry) -> Vec<SerialPort> {
 }
 
 fn add_findings(root: &Entry, vm: &mut VmConfig) {
+    let adapters = vm.network_adapters.iter();
+    let adapters: BTreeSet<Uuid> = adapters.filter_map(|adapter| adapter.instance).collect();
     for device in &vm.devices {
         let name = match device.name.as_str() {
             "" => device.kind.name().to_owned(),
@@ -447,12 +379,7 @@ fn add_findings(root: &Entry, vm: &mut VmConfig) {
             }
             DeviceKind::VirtualTpm => vm.findings.push(Finding::VirtualTpm),
             // An emulated network adapter is known by its settings.
-            DeviceKind::Unknown
-                if !vm
-                    .network_adapters
-                    .iter()
-                    .any(|n| n.instance == Some(device.instance)) =>
-            {
+            DeviceKind::Unknown if !adapters.contains(&device.instance) => {
                 let device_type = device.device_type;
                 vm.findings
                     .push(Finding::UnknownDevice { device_type, name });

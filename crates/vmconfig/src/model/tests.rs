@@ -279,12 +279,12 @@ fn dates_are_read_in_either_byte_order_and_only_if_sane() {
 fn almost_nothing_is_still_described() {
     assert_eq!(
         VmConfig::from_tree(&Tree::default()),
-        Err(NotAConfiguration)
+        Err(NotAConfiguration::NoRoot)
     );
     let leaf = Tree {
         entries: vec![Entry::new("configuration", Value::Int(1))],
     };
-    assert_eq!(VmConfig::from_tree(&leaf), Err(NotAConfiguration));
+    assert_eq!(VmConfig::from_tree(&leaf), Err(NotAConfiguration::NoRoot));
     let empty = Tree {
         entries: vec![Entry::node("configuration", vec![])],
     };
@@ -358,4 +358,62 @@ fn a_file_is_rewritten_in_its_format_unless_it_is_damaged() {
         rewrite_file(b"x", &rewrite),
         Err(rewrite::Error::Xml(_))
     ));
+}
+
+/// A configuration with `count` devices of every kind that is looked up, each listed and with
+/// settings, and twice as many that are only one of both.
+fn crowd(count: usize, drives: usize) -> Tree {
+    let ids = |n: usize| Uuid::from_u128(1 << 100 | n as u128);
+    let mut manifest = Vec::new();
+    let mut root = Vec::new();
+    let kinds = [
+        DeviceKind::ScsiController,
+        DeviceKind::NetworkAdapter,
+        DeviceKind::Heartbeat,
+    ];
+    for n in 0..count {
+        let kind = kinds[n % kinds.len()].guid().unwrap();
+        let device = |instance: usize| {
+            Entry::node(
+                "vdev",
+                vec![
+                    Entry::new("device", Value::String(kind.to_string())),
+                    Entry::new("instance", Value::String(ids(instance).to_string())),
+                ],
+            )
+        };
+        manifest.extend([device(3 * n), device(3 * n + 1)]);
+        let drives = if n == 0 { drives } else { 0 };
+        let drives = (0..drives).map(|n| Entry::node(format!("drive{n}"), vec![]));
+        for at in [3 * n, 3 * n + 2] {
+            let controller = Entry::node("controller0", drives.clone().collect());
+            root.push(Entry::node(format!("_{}_", ids(at)), vec![controller]));
+        }
+    }
+    root.push(Entry::node("manifest", manifest));
+    Tree {
+        entries: vec![Entry::node("configuration", root)],
+    }
+}
+
+#[test]
+fn work_is_in_proportion_to_the_devices() {
+    let steps = |count| {
+        let tree = crowd(count, 1);
+        crate::tree::work::of(|| {
+            let vm = VmConfig::from_tree(&tree).unwrap();
+            assert_eq!(vm.controllers.len(), 2 * count);
+            assert_eq!(vm.devices.len(), 2 * count);
+        })
+    };
+    let (few, many) = (steps(300), steps(3000));
+    assert!(many <= 11 * few, "{few} steps became {many}");
+}
+
+#[test]
+fn more_drives_than_any_vm_has() {
+    let read = |drives| VmConfig::from_tree(&crowd(1, drives));
+    assert_eq!(read(MAX_DRIVES / 2).unwrap().drives().count(), MAX_DRIVES);
+    let error = read(MAX_DRIVES / 2 + 1).unwrap_err();
+    assert_eq!(error, NotAConfiguration::TooManyDrives);
 }
