@@ -14,6 +14,7 @@
 //! - Reading never changes an image, not even one that a crash left dirty.
 //! - No async, no clock, no randomness: identifiers and times are passed in.
 
+mod bits;
 pub mod block;
 pub mod chain;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod file;
 pub mod io;
 pub mod layer;
 pub mod open;
+mod overlap;
 pub mod range;
 pub mod raw;
 pub mod resolve;

@@ -7,8 +7,9 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyperkeep_disk::block::windows;
+use hyperkeep_disk::vhd::{VhdImage, VhdLayout, VhdParams, VhdWriter};
 use hyperkeep_disk::vhdx::VhdxImage;
-use hyperkeep_disk::{BlockRead, Content, ReadAt};
+use hyperkeep_disk::{BlockRead, Content, DiskWrite, MemFile, ReadAt};
 use testkit::vhdx::{Block, Image, seal};
 
 const MIB: u64 = 1 << 20;
@@ -76,6 +77,85 @@ fn file(disk_len: u64, bat_len: u32, len: u64) -> Long {
     Long(bytes, len)
 }
 
+/// A VHD that claims to hold blocks of 128 KiB, one behind the other, of which there is none.
+struct Crowded {
+    head: Vec<u8>,
+    bat: u64,
+    blocks: u64,
+    /// The number of the block that the last entry names instead of its own.
+    last: u64,
+}
+
+const BLOCK: u64 = 128 << 10;
+const SECTORS: u64 = BLOCK / 512 + 1;
+
+impl Crowded {
+    fn new(blocks: u64, last: u64) -> Self {
+        let file = std::sync::Arc::new(MemFile::default());
+        let params = VhdParams {
+            len: BLOCK,
+            layout: VhdLayout::Dynamic {
+                block_size: BLOCK as u32,
+            },
+            unique_id: uuid::Uuid::from_u128(1),
+            timestamp: 0,
+        };
+        let writer = VhdWriter::create(file.clone(), &params).expect("good parameters");
+        Box::new(writer).finish().expect("in memory");
+        let mut head = file.bytes();
+        let number = |bytes: &[u8]| bytes.iter().fold(0u64, |sum, b| sum << 8 | u64::from(*b));
+        let (header, bat) = (
+            number(&head[16..24]) as usize,
+            number(&head[512 + 16..512 + 24]),
+        );
+        head[48..56].copy_from_slice(&(blocks * BLOCK).to_be_bytes());
+        head[header + 28..header + 32].copy_from_slice(&(blocks as u32).to_be_bytes());
+        for (part, sum) in [(0..512, 64), (header..header + 1024, 36)] {
+            let part = &mut head[part];
+            part[sum..sum + 4].fill(0);
+            let total: u32 = part.iter().map(|byte| u32::from(*byte)).sum();
+            part[sum..sum + 4].copy_from_slice(&(!total).to_be_bytes());
+        }
+        Self {
+            head,
+            bat,
+            blocks,
+            last,
+        }
+    }
+
+    fn first(&self) -> u64 {
+        (self.bat + self.blocks * 4).div_ceil(512)
+    }
+}
+
+impl ReadAt for Crowded {
+    fn len(&self) -> io::Result<u64> {
+        Ok((self.first() + self.blocks * SECTORS) * 512 + 512)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = self.len()? - 512;
+        for (byte, at) in buf.iter_mut().zip(offset..) {
+            *byte = match at {
+                at if at < self.bat => self.head[at as usize],
+                at if at >= end => self.head[(at - end) as usize],
+                at if at < self.bat + self.blocks * 4 => {
+                    let index = (at - self.bat) / 4;
+                    let index = match index + 1 == self.blocks {
+                        true => self.last,
+                        false => index,
+                    };
+                    let sector = (self.first() + index * SECTORS) as u32;
+                    sector.to_be_bytes()[((at - self.bat) % 4) as usize]
+                }
+                _ => 0,
+            };
+        }
+        Ok(())
+    }
+}
+
 /// The most memory that `work` had beyond what was there before.
 fn peak(work: impl FnOnce()) -> usize {
     let before = NOW.load(Ordering::Relaxed);
@@ -119,4 +199,19 @@ fn memory_is_bounded_whatever_a_file_claims() {
         let used = peak(|| assert!(VhdxImage::open(lying).is_err(), "{what}"));
         assert!(used < 2 << 20, "{used} bytes for {what}");
     }
+
+    // Of the most blocks there can be, each is held twice: where it is, and sorted, to see that
+    // none shares bytes with another.
+    let blocks = 16_000_000;
+    let used = peak(|| {
+        let disk = VhdImage::open(Crowded::new(blocks, blocks - 1)).expect("no block is wrong");
+        assert_eq!(disk.len(), blocks * BLOCK);
+    });
+    assert!(used < 130 << 20, "{used} bytes for a VHD of 2 TiB");
+    let used = peak(|| {
+        let lying = VhdImage::open(Crowded::new(blocks, 12_345));
+        let error = lying.err().expect("two blocks in one place").to_string();
+        assert!(error.contains("overlap"), "{error}");
+    });
+    assert!(used < 130 << 20, "{used} bytes for a lying VHD of 2 TiB");
 }

@@ -13,7 +13,49 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use disk::{MemFile, ReadAt, WriteAt};
+use disk::{DiskWrite, MemFile, ReadAt, WriteAt};
+
+use crate::ops::{self, Op};
+
+/// Writes a disk of 3 MiB and cuts the power at every moment: what `open` reads then must be the
+/// whole disk, or be refused, and never refused once the writer has finished.
+///
+/// # Panics
+/// When it is not, or too few of both kinds were met to tell.
+pub fn assert_whole_or_refused<W: DiskWrite>(
+    create: impl FnOnce(CrashFile, u64) -> W,
+    samples: usize,
+    open: impl Fn(&[u8]) -> disk::Result<Vec<u8>>,
+) {
+    let len = 3 << 20;
+    let file = CrashFile::default();
+    let mut writer = Box::new(create(file.clone(), len));
+    let ops = [(0, 9), (4000, 300), (2000, 130), (3, 1), (6143, 1)].map(|(at, sectors)| Op {
+        at,
+        sectors,
+        byte: Some(at as u8 | 1),
+    });
+    let mut model = vec![0; len as usize];
+    ops::apply(&ops, writer.as_mut(), &mut model);
+    writer.finish().expect("in memory");
+    file.promise(1);
+
+    let (mut refused, mut complete) = (0, 0);
+    file.crashes(42, samples, |crash| match open(&crash.bytes) {
+        Ok(bytes) => {
+            assert!(bytes == model, "{}", crash.story);
+            complete += 1;
+        }
+        Err(_) => {
+            assert_eq!(crash.promised, None, "{}", crash.story);
+            refused += 1;
+        }
+    });
+    assert!(
+        refused > 20 && complete > 2,
+        "{refused} refused, {complete} complete"
+    );
+}
 
 /// What was done to a file.
 #[derive(Debug, Clone)]

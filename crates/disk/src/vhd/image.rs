@@ -2,11 +2,13 @@
 
 use std::sync::Mutex;
 
+use crate::bits::run;
 use crate::block::{BlockRead, Geometry, check_bounds};
 use crate::error::{Error, Result};
 use crate::extent::{Content, Extent, ExtentList};
 use crate::io::ReadAt;
 use crate::layer::{Format, Layer, LayerInfo, ParentLink, ParentPath, PathKind, VhdInfo, VhdKind};
+use crate::overlap;
 use crate::range::ByteRange;
 use crate::vhd::{Chs, DynamicHeader, FOOTER_LEN, Footer, HEADER_LEN, MAX_LEN, SECTOR};
 
@@ -140,7 +142,10 @@ impl<F: ReadAt> VhdImage<F> {
                     let mut from = at;
                     while from < end {
                         let first = (from - start) / SECTOR;
-                        let (here, next) = run(bitmap, first, (end - start).div_ceil(SECTOR));
+                        let (here, next) =
+                            run(bitmap, first, (end - start).div_ceil(SECTOR), |n| {
+                                0x80 >> (n % 8)
+                            });
                         let to = end.min(start + next * SECTOR);
                         let offset = here.then(|| data_at + (from - start));
                         visit(ByteRange::new(from, to), offset)?;
@@ -298,39 +303,49 @@ impl Sparse {
         let bat_range = ByteRange::at(header.table_offset, blocks * 4)
             .filter(|range| range.end <= data_end)
             .ok_or_else(|| Error::damaged("VHD BAT", "it lies outside the file"))?;
-        let mut bytes = vec![0; bat_range.len() as usize];
-        file.read_exact_at(&mut bytes, bat_range.start)
-            .map_err(Error::io("reading the VHD's BAT"))?;
-        let bat: Vec<u32> = bytes
-            .chunks_exact(4)
-            .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
-
+        let bat = read_bat(file, bat_range)?;
         let bitmap_len = bitmap_len(block_size);
-        let mut used = vec![
-            (0, FOOTER_LEN as u64, Used::FooterCopy),
+        let stored = bitmap_len as u64 + block_size;
+        let header_end = footer.data_offset + HEADER_LEN as u64;
+        let fixed = [
+            ("the footer's copy", ByteRange::new(0, FOOTER_LEN as u64)),
             (
-                footer.data_offset,
-                footer.data_offset + HEADER_LEN as u64,
-                Used::Header,
+                "the dynamic header",
+                ByteRange::new(footer.data_offset, header_end),
             ),
-            (bat_range.start, bat_range.end, Used::Bat),
+            ("the BAT", bat_range),
         ];
+        for (n, (name, range)) in fixed.iter().enumerate() {
+            if let Some((other, _)) = fixed[..n]
+                .iter()
+                .find(|(_, other)| other.intersect(range).is_some())
+            {
+                let why = format!("{other} and {name} overlap");
+                return Err(Error::damaged("VHD BAT", why));
+            }
+        }
+        let present = bat.iter().filter(|sector| **sector != ABSENT).count();
+        let mut starts = Vec::with_capacity(present);
         for (index, sector) in bat.iter().enumerate().filter(|(_, s)| **s != ABSENT) {
             let start = u64::from(*sector) * SECTOR;
-            let end = start + bitmap_len as u64 + block_size;
-            if end > data_end {
+            let block = ByteRange::new(start, start + stored);
+            if block.end > data_end {
+                let end = block.end;
                 let why = format!("block {index} ends at {end}, the file at {data_end}: truncated");
                 return Err(Error::damaged("VHD BAT", why));
             }
-            used.push((start, end, Used::Block(index)));
-        }
-        used.sort_unstable();
-        for pair in used.windows(2) {
-            if pair[0].1 > pair[1].0 {
-                let why = format!("{:?} and {:?} overlap", pair[0].2, pair[1].2);
+            if let Some((name, _)) = fixed
+                .iter()
+                .find(|(_, range)| range.intersect(&block).is_some())
+            {
+                let why = format!("block {index} and {name} overlap");
                 return Err(Error::damaged("VHD BAT", why));
             }
+            starts.push(*sector);
+        }
+        if let Some((one, other)) = overlap::equal(&mut starts, stored / SECTOR) {
+            let why = format!("the blocks at the sectors {one} and {other} overlap");
+            return Err(Error::damaged("VHD BAT", why));
         }
         Ok(Self {
             header,
@@ -366,37 +381,25 @@ impl Sparse {
     }
 }
 
-/// What a part of the file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Used {
-    FooterCopy,
-    Header,
-    Bat,
-    Block(usize),
+/// Reads the BAT a piece at a time, so that it is in memory once.
+fn read_bat(file: &impl ReadAt, range: ByteRange) -> Result<Vec<u32>> {
+    let mut bat = Vec::with_capacity((range.len() / 4) as usize);
+    let mut bytes = vec![0; range.len().min(1 << 20) as usize];
+    let mut at = range.start;
+    while at < range.end {
+        let part = &mut bytes[..(range.end - at).min(1 << 20) as usize];
+        file.read_exact_at(part, at)
+            .map_err(Error::io("reading the VHD's BAT"))?;
+        let entries = part.chunks_exact(4);
+        bat.extend(entries.map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])));
+        at += part.len() as u64;
+    }
+    Ok(bat)
 }
 
 /// Bytes of a block's bitmap: a bit for each sector, in whole sectors.
 pub(crate) fn bitmap_len(block_size: u64) -> usize {
     (block_size / SECTOR).div_ceil(8).next_multiple_of(SECTOR) as usize
-}
-
-/// The value of bit `first` (most significant bit of a byte first) and the first bit at or before
-/// `limit` that differs.
-fn run(bitmap: &[u8], first: u64, limit: u64) -> (bool, u64) {
-    let bit = |n: u64| bitmap[(n / 8) as usize] >> (7 - n % 8) & 1 == 1;
-    let value = bit(first);
-    let whole = if value { 0xFF } else { 0 };
-    let mut n = first + 1;
-    while n < limit {
-        if n.is_multiple_of(8) && bitmap[(n / 8) as usize] == whole {
-            n += 8;
-        } else if bit(n) == value {
-            n += 1;
-        } else {
-            break;
-        }
-    }
-    (value, n.min(limit))
 }
 
 /// Finds the footer at the end, or its copy at the beginning, and where the data before it end.

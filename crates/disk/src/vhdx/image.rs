@@ -2,15 +2,16 @@
 
 use uuid::Uuid;
 
+use crate::bits::run;
 use crate::block::{BlockRead, Geometry, check_bounds};
 use crate::error::{Error, Result};
 use crate::extent::{Content, Extent, ExtentList};
 use crate::io::ReadAt;
 use crate::layer::{Format, Layer, LayerInfo, VhdxInfo};
+use crate::overlap::Claims;
 use crate::range::ByteRange;
 use crate::vhdx::MIB;
 use crate::vhdx::bat::BatGeometry;
-use crate::vhdx::claims::Claims;
 use crate::vhdx::header::{CurrentHeader, HEADER_LEN, HEADER_OFFSETS, Header, current};
 use crate::vhdx::identifier::{IDENTIFIER_LEN, Identifier};
 use crate::vhdx::log::{View, replay};
@@ -138,7 +139,7 @@ impl<F: ReadAt> VhdxImage<F> {
             let first = (byte - page_at) * 8 + (at - start) / sector % 8;
             let sectors = (piece.end - start).div_ceil(sector) - (at - start) / sector;
             let limit = (first + sectors).min(PAGE * 8);
-            let (stored, next) = same_bits(&page, first, limit);
+            let (stored, next) = run(&page, first, limit, |n| 1 << (n % 8));
             let end = at / sector * sector + (next - first) * sector;
             let run = ByteRange::new(at, end.min(piece.end));
             visit(run, stored)?;
@@ -247,12 +248,7 @@ pub(super) fn read_head(file: &impl ReadAt) -> Result<(Identifier, Headers)> {
 }
 
 pub(super) fn read_regions(view: &impl ReadAt, findings: &mut Vec<String>) -> Result<RegionTable> {
-    let read = |offset| {
-        let mut bytes = [0; REGION_TABLE_LEN];
-        view.read_exact_at(&mut bytes, offset)
-            .map_err(Error::io("reading a region table"))?;
-        RegionTable::decode(&bytes)
-    };
+    let read = |offset| RegionTable::decode(&read_region_table(view, offset)?);
     let [first, second] = REGION_TABLE_OFFSETS.map(read);
     match (first, second) {
         (Ok(first), Ok(second)) => {
@@ -270,6 +266,28 @@ pub(super) fn read_regions(view: &impl ReadAt, findings: &mut Vec<String>) -> Re
             format!("neither copy is usable: first: {first}; second: {second}"),
         )),
     }
+}
+
+fn read_region_table(view: &impl ReadAt, offset: u64) -> Result<[u8; REGION_TABLE_LEN]> {
+    let mut bytes = [0; REGION_TABLE_LEN];
+    view.read_exact_at(&mut bytes, offset)
+        .map_err(Error::io("reading a region table"))?;
+    Ok(bytes)
+}
+
+/// The copy of the region table that [`read_regions`] does not use, and what it should hold; `None`
+/// when both copies are equal.
+pub(super) fn stale_regions(view: &impl ReadAt) -> Result<Option<(u64, [u8; REGION_TABLE_LEN])>> {
+    let [first, second] = REGION_TABLE_OFFSETS;
+    let (one, other) = (
+        read_region_table(view, first)?,
+        read_region_table(view, second)?,
+    );
+    Ok(match RegionTable::decode(&one) {
+        _ if one == other => None,
+        Ok(_) => Some((second, one)),
+        Err(_) => Some((first, other)),
+    })
 }
 
 /// Everything in the file that is no block.
@@ -310,23 +328,4 @@ fn info(identifier: Identifier, header: &Header, metadata: Metadata) -> Result<L
         }),
         parent,
     })
-}
-
-/// The value of bit `first` (least significant bit of a byte first) and the first bit at or
-/// before `limit` that differs.
-fn same_bits(bits: &[u8], first: u64, limit: u64) -> (bool, u64) {
-    let bit = |n: u64| bits[(n / 8) as usize] >> (n % 8) & 1 == 1;
-    let value = bit(first);
-    let whole = if value { 0xFF } else { 0 };
-    let mut n = first + 1;
-    while n < limit {
-        if n.is_multiple_of(8) && bits[(n / 8) as usize] == whole {
-            n += 8;
-        } else if bit(n) == value {
-            n += 1;
-        } else {
-            break;
-        }
-    }
-    (value, n.min(limit))
 }

@@ -14,7 +14,6 @@
 
 pub mod bat;
 pub(crate) mod bytes;
-mod claims;
 mod create;
 mod edit;
 pub mod header;

@@ -9,10 +9,10 @@ use std::sync::Mutex;
 
 use crate::error::{Error, Result};
 use crate::io::ReadAt;
+use crate::overlap::Claims;
 use crate::vhdx::MIB;
 use crate::vhdx::bat::{BatEntry, BatGeometry, ENTRY_LEN, PayloadState, Slot};
 use crate::vhdx::bytes::u64_at;
-use crate::vhdx::claims::Claims;
 use crate::vhdx::log::View;
 use crate::vhdx::pages::{PAGE, Page, Pages};
 

@@ -49,6 +49,13 @@ pub enum Merged {
 ///
 /// Neither file may be used by anyone else meanwhile; other children of the parent lose it.
 ///
+/// Both disks must have one size. A child may have been enlarged, and [`Chain`](crate::Chain) reads
+/// it as the reference says: beyond its parent's end there are zeros. Such a pair is refused here
+/// and stays readable as it is: the parent would have to grow first, with its size, its BAT
+/// (perhaps in another place) and whatever its last block holds behind the old end changing in one
+/// step, and no source tells whether Hyper-V merges such a pair at all. A child that is smaller than
+/// its parent would cut off what others may still find there.
+///
 /// # Errors
 /// [`Error::Invalid`] when the child does not name this parent, or the two disks differ in size or
 /// sectors; otherwise as for opening and writing. After an error of I/O the merge can be repeated.

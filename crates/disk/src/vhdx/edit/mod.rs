@@ -14,6 +14,9 @@
 //! 5. [`close`](VhdxEditor::close) empties the log. A file that was not closed is dirty, and its
 //!    next opening, by anyone, replays the log.
 //!
+//! Of two copies of the region table that differ the first usable one counts, as for readers, and
+//! the other is made like it with the first change.
+//!
 //! Space that a change gives up is used again only after the entry that gave it up is durable.
 //! What was not synced may be old or new after a crash, sector by sector, as on any disk.
 
@@ -40,11 +43,14 @@ use crate::range::ByteRange;
 use crate::vhdx::MIB;
 use crate::vhdx::bat::{BatEntry, BatGeometry, ENTRY_LEN, PayloadState, Slot};
 use crate::vhdx::header::{CurrentHeader, HEADER_OFFSETS, Header};
-use crate::vhdx::image::{VhdxImage, read_head, read_regions};
+use crate::vhdx::image::{VhdxImage, read_head, read_regions, stale_regions};
 use crate::vhdx::locator::ParentLocator;
 use crate::vhdx::log::replay;
 use crate::vhdx::metadata::Metadata;
 use crate::vhdx::region::Region;
+
+/// No BAT is longer: 64 TiB in blocks of 1 MiB, with bitmaps.
+const MAX_TABLE_LEN: u64 = 513 * MIB;
 
 /// New GUIDs for one opening for writing. All must be random and never used before.
 #[derive(Debug, Clone, Copy)]
@@ -80,10 +86,15 @@ pub struct VhdxEditor<F> {
     journal: Journal,
     bat: BatGeometry,
     bat_offset: u64,
+    /// Entries that the BAT's region has room for.
+    bat_room: u64,
     fixed: bool,
     metadata: Metadata,
     metadata_region: Region,
     pages: EditPages,
+    /// A copy of the region table that differs from the one in use: where it is, and what belongs
+    /// there.
+    stale: Option<(u64, Vec<u8>)>,
     space: Space,
     /// Space that changes since the last sync gave up.
     released: Vec<ByteRange>,
@@ -148,9 +159,11 @@ impl<F: WriteAt> VhdxEditor<F> {
             fixed: metadata.leave_allocated && metadata.parent.is_none(),
             bat,
             bat_offset: bat_region.offset,
+            bat_room: (u64::from(bat_region.len).min(MAX_TABLE_LEN) / ENTRY_LEN).max(bat.entries()),
             metadata_region: metadata_region.clone(),
             metadata,
             pages: EditPages::default(),
+            stale: stale_regions(&file)?.map(|(at, bytes)| (at, bytes.to_vec())),
             journal: Journal::new(&header, ids.log_guid),
             file,
             ids,
@@ -310,30 +323,49 @@ impl<F: WriteAt> VhdxEditor<F> {
         }
         put_header(&self.file, &mut self.slot, &mut self.header)?;
         self.announced = what;
+        // Two copies that differ are one that is lost as soon as the other is. The log makes them
+        // alike in one step; what the file means does not change.
+        if let Some((at, bytes)) = self.stale.take() {
+            for (at, page) in self.pages.differing(&self.file, at, &bytes)? {
+                self.pages.put(at, page);
+            }
+            self.log_and_apply()?;
+        }
         Ok(())
     }
 
     /// Marks the space of every block as taken.
     ///
     /// An entry that stores nothing may still name space ("soft anchor"): Windows puts the block
-    /// there again when the guest writes to it, so nothing else may go there. Such space is kept
-    /// only after all blocks have theirs, because the anchors are not checked against anything.
+    /// there again when the guest writes to it, so nothing else may go there. Nor may it where an
+    /// entry behind the disk's end says that a block is, as after a disk was made smaller. Such
+    /// space is kept only after all blocks have theirs, because it is not checked against anything.
     fn claim_blocks(&mut self) -> Result<()> {
-        use PayloadState::{Undefined, Unmapped};
         let block_size = self.bat.block_size();
-        let mut anchored = false;
-        self.each_entry(|editor, slot, entry| {
+        let mut kept = self.bat_room > self.bat.entries();
+        let mut partial = false;
+        self.each_entry(self.bat.entries(), |editor, slot, entry| {
             let len = match slot {
-                Slot::Payload(_) => match entry.payload_state()? {
-                    state if is_stored(state) => block_size,
-                    Undefined | Unmapped => {
-                        anchored |= entry.offset() > 0;
-                        0
+                Slot::Payload(_) => {
+                    let state = entry.payload_state()?;
+                    partial |= state == PayloadState::PartiallyPresent;
+                    kept |= !is_stored(state) && entry.offset() > 0;
+                    block_size * u64::from(is_stored(state))
+                }
+                Slot::Bitmap(chunk) if editor.bat.differencing() => {
+                    let present = entry.bitmap_present()?;
+                    if partial && !present {
+                        let why = format!("chunk {chunk} has a partial block, but no bitmap");
+                        return Err(Error::damaged("BAT", why));
                     }
-                    _ => 0,
-                },
-                Slot::Bitmap(_) if editor.bat.differencing() && entry.bitmap_present()? => MIB,
-                _ => 0,
+                    partial = false;
+                    MIB * u64::from(present)
+                }
+                Slot::Bitmap(_) => 0,
+                Slot::Beyond => {
+                    kept |= entry.offset() > 0;
+                    0
+                }
             };
             if len > 0 {
                 let range = ByteRange::at(entry.offset(), len);
@@ -342,16 +374,21 @@ impl<F: WriteAt> VhdxEditor<F> {
             }
             Ok(())
         })?;
-        if !anchored {
+        if !kept {
             return Ok(());
         }
         // Beyond the file's end there is nothing to keep, and an invented offset to fear.
         let file_end = self.space.end();
-        self.each_entry(|editor, slot, entry| {
-            if let Slot::Payload(_) = slot
-                && let Undefined | Unmapped = entry.payload_state()?
-                && (1..file_end).contains(&entry.offset())
-                && let Some(range) = ByteRange::at(entry.offset(), block_size)
+        self.each_entry(self.bat_room, |editor, slot, entry| {
+            let len = match slot {
+                Slot::Bitmap(chunk) if chunk < editor.bat.bitmap_blocks() => 0,
+                Slot::Bitmap(_) if !editor.bat.differencing() => 0,
+                Slot::Bitmap(_) => MIB,
+                Slot::Payload(_) if entry.payload_state().is_ok_and(is_stored) => 0,
+                Slot::Payload(_) | Slot::Beyond => block_size,
+            };
+            if (1..file_end).contains(&entry.offset())
+                && let Some(range) = ByteRange::at(entry.offset(), len)
             {
                 editor.space.reserve(range);
             }
@@ -359,12 +396,12 @@ impl<F: WriteAt> VhdxEditor<F> {
         })
     }
 
-    /// Reads the whole BAT, a piece at a time.
+    /// Reads so many entries of the BAT, a piece at a time.
     fn each_entry(
         &mut self,
+        entries: u64,
         mut visit: impl FnMut(&mut Self, Slot, BatEntry) -> Result<()>,
     ) -> Result<()> {
-        let entries = self.bat.entries();
         let mut index = 0;
         while index < entries {
             let mut bytes = vec![0; ((entries - index) * ENTRY_LEN).min(MIB) as usize];

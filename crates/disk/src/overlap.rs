@@ -1,7 +1,9 @@
-//! Who owns which MiB of the file: no two structures may share one.
+//! Whether two structures of an image share bytes: then one of them is a lie.
 //!
-//! A bit for each MiB, in words that exist only where something is: proportional to what a file
-//! really refers to, whatever offsets it invents.
+//! Memory is bounded by what the file can really hold, whatever offsets it invents: [`Claims`] has a
+//! bit for each MiB of a VHDX, in words that exist only where something is, and can be asked while
+//! the table is still being read; [`equal`] sorts the starts of a VHD's blocks, which lie anywhere
+//! but are all of one length.
 
 use std::collections::HashMap;
 
@@ -37,6 +39,13 @@ impl Claims {
     }
 }
 
+/// Two of many pieces of one length that share bytes, by their starts, which are sorted here.
+pub(crate) fn equal(starts: &mut [u32], len: u64) -> Option<(u32, u32)> {
+    starts.sort_unstable();
+    let mut pairs = starts.windows(2).map(|pair| (pair[0], pair[1]));
+    pairs.find(|(one, next)| u64::from(next - one) < len)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -59,6 +68,17 @@ mod tests {
                 }
                 slots.fill(true);
             }
+        }
+
+        #[test]
+        fn pieces_of_one_length_overlap_exactly_when_two_share_a_byte(
+            mut starts in prop::collection::vec(0..200u32, 0..12), len in 1..30u64
+        ) {
+            let shared = (0..starts.len()).any(|i| (0..i).any(|j| {
+                u64::from(starts[i].abs_diff(starts[j])) < len
+            }));
+            let found = equal(&mut starts, len);
+            prop_assert_eq!(found.is_some(), shared);
         }
     }
 
