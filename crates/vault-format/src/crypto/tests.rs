@@ -55,6 +55,30 @@ fn public_keys_and_signatures_agree_with_another_implementation() {
     );
 }
 
+/// The test vectors that RFC 9180 refers to (section "Test Vectors"), for the suite of this format:
+/// base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM, first message. The sender's
+/// key pair is derived from `ikmE`, which is what the library takes from its random generator.
+#[test]
+fn wrapping_gives_the_published_answer_and_opens_it() {
+    let info = hex("4f6465206f6e2061204772656369616e2055726e");
+    let aad = hex("436f756e742d30");
+    let plain = hex("4265617574792069732074727574682c20747275746820626561757479");
+    let ikm_e = hex("2cd7c601cefb3d42a62b04b7a9041494c06c7843818e0ce28a8f704ae7ab20f9");
+    let private = hex("497b4502664cfea5d5af0b39934dac72242a74f8480451e1aee7d6a53320333d");
+    let public = hex("430f4b9859665145a6b1ba274024487bd66f03a2dd577d7753c68d7d7d00c00c");
+    let sealed = hex(concat!(
+        "6c93e09869df3402d7bf231bf540fadd35cd56be14f97178f0954db94b7fc256",
+        "e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980a41de125a925cdad859d5b7a"
+    ));
+    let private = Secret::new(private.try_into().unwrap());
+    assert_eq!(x25519_public(&private)[..], public);
+    let rng = &mut |out: &mut [u8]| out.copy_from_slice(&ikm_e);
+    let public = public.try_into().unwrap();
+    assert_eq!(wrap(&public, &info, &aad, &plain, rng).unwrap(), sealed);
+    let opened = unwrap(&private, "message", &info, &aad, &sealed).unwrap();
+    assert_eq!(opened[..], plain);
+}
+
 #[test]
 fn a_sealed_piece_opens_only_where_and_as_it_was_sealed() {
     let sealer = Sealer::new(&counting(), b"header");
