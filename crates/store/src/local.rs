@@ -5,9 +5,10 @@
 //! exists only with all of its bytes, and when the put returns, name and bytes are on the medium.
 //!
 //! Temporary files live in `.tmp` in the same file system, are never listed, and belong to their
-//! writer alone because they are created exclusively. What dead writers left there is removed
-//! once it is a day old by the file system's own clock; should its writer live after all, the
-//! rename fails and the put with it, and nothing wrong becomes visible.
+//! writer alone because they are created exclusively, and locked while they are written. What dead
+//! writers left there is removed: nobody holds it, and it is an hour old by the file system's own
+//! clock, or a day where there are no locks. Should its writer live after all, the rename fails and
+//! the put with it, and nothing wrong becomes visible.
 
 mod fs;
 mod os;
@@ -28,6 +29,9 @@ use fs::{Fs, Kind};
 use os::OsFs;
 
 const TMP: &str = ".tmp";
+/// Locks may be unknown to other hosts that share the folder: hence an age beside them.
+const UNHELD_AGE: Duration = Duration::from_secs(3600);
+/// Where there are no locks.
 const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// A folder on a local disk or share.
@@ -150,7 +154,7 @@ impl<F: Fs> Folder<F> {
         self.settled.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn write_temp(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+    fn write_temp(&self, bytes: &[u8]) -> io::Result<(F::File, PathBuf)> {
         let dir = self.root.join(TMP);
         match self.fs.create_dir(&dir) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
@@ -167,13 +171,13 @@ impl<F: Fs> Folder<F> {
                 .fs
                 .write_all(&mut file, bytes)
                 .and_then(|()| self.fs.sync(&file));
-            drop(file);
             if let Err(e) = written {
+                drop(file);
                 // The first error is the one to tell; the leftover is cleaned later.
                 let _ = self.fs.remove_file(&path);
                 return Err(e);
             }
-            return Ok(path);
+            return Ok((file, path));
         }
     }
 
@@ -197,13 +201,20 @@ impl<F: Fs> Folder<F> {
         let (_, now) = self.fs.stat(&probe)?;
         self.fs.remove_file(&probe)?;
         for item in left {
-            let old = now
-                .modified
-                .duration_since(item.stat.modified)
-                .is_ok_and(|age| age > LEFTOVER_AGE);
-            if old && item.kind == Kind::File {
+            // A time later than now is no age.
+            let age = now.modified.duration_since(item.stat.modified);
+            let age = age.unwrap_or_default();
+            if item.kind != Kind::File || age <= UNHELD_AGE {
+                continue;
+            }
+            let path = dir.join(&item.name);
+            let dead = match self.fs.is_held(&path) {
+                Ok(held) => !held,
+                Err(_) => age > LEFTOVER_AGE,
+            };
+            if dead {
                 // Another cleaner may have been faster.
-                let _ = self.fs.remove_file(&dir.join(&item.name));
+                let _ = self.fs.remove_file(&path);
             }
         }
         Ok(())
@@ -224,8 +235,8 @@ impl<F: Fs> Folder<F> {
         }
         self.check_root()?;
         self.settle(parent).map_err(failed)?;
-        let temp = self.write_temp(bytes).map_err(failed)?;
-        match self.fs.rename_new(&temp, &path) {
+        let (held, temp) = self.write_temp(bytes).map_err(failed)?;
+        match self.fs.rename_new(held, &temp, &path) {
             Ok(()) => {}
             Err(e) => {
                 let _ = self.fs.remove_file(&temp);

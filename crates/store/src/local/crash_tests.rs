@@ -28,6 +28,8 @@ struct Disk {
     steps: Vec<Step>,
     times: BTreeMap<Inode, Duration>,
     now: Duration,
+    /// Files whose writers live; `None` where there are no locks.
+    held: Option<BTreeSet<Inode>>,
 }
 
 /// A file system in memory that records its steps.
@@ -138,6 +140,13 @@ impl Fs for ModelFs {
         Ok(inode)
     }
 
+    fn is_held(&self, path: &Path) -> io::Result<bool> {
+        let disk = self.disk();
+        let inode = disk.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let held = disk.held.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        Ok(held.contains(inode))
+    }
+
     fn write_all(&self, file: &mut Inode, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk();
         disk.files[*file].extend_from_slice(bytes);
@@ -150,7 +159,7 @@ impl Fs for ModelFs {
         Ok(())
     }
 
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename_new(&self, _held: Inode, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         if disk.names.contains_key(to) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -349,18 +358,26 @@ fn what_another_writer_left_unsynced_is_synced_before_it_is_acknowledged() {
 }
 
 #[test]
-fn leftovers_are_cleaned_only_when_a_day_old() {
-    let fs = ModelFs::with_root();
-    let tmp = root().join(TMP);
-    fs.create_dir(&tmp).unwrap();
-    fs.create_new(&tmp.join("old")).unwrap();
-    fs.disk().now = Duration::from_secs(23 * 3600);
-    fs.create_new(&tmp.join("young")).unwrap();
-    fs.disk().now = Duration::from_secs(25 * 3600);
-    let store = Folder::open(fs.clone(), root()).unwrap();
-    assert!(store.list_all("").unwrap().is_empty());
-    store.put("a", b"a").unwrap();
-    let left: Vec<_> = fs.read_dir(&tmp).unwrap().into_iter().collect();
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0].name, "young");
+fn what_dead_writers_left_is_removed_and_what_a_live_one_writes_is_not() {
+    // (locks, what is left of files that are 30 hours, 2 hours and half an hour old)
+    let cases: [(bool, &[&str]); 2] = [(false, &["2 h", "live", "now"]), (true, &["live", "now"])];
+    for (locks, expected) in cases {
+        let fs = ModelFs::with_root();
+        let tmp = root().join(TMP);
+        fs.create_dir(&tmp).unwrap();
+        fs.create_new(&tmp.join("30 h")).unwrap();
+        fs.disk().now = Duration::from_secs(28 * 3600);
+        fs.create_new(&tmp.join("2 h")).unwrap();
+        let live = fs.create_new(&tmp.join("live")).unwrap();
+        fs.disk().now = Duration::from_secs(30 * 3600 - 1800);
+        fs.create_new(&tmp.join("now")).unwrap();
+        fs.disk().now = Duration::from_secs(30 * 3600);
+        fs.disk().held = locks.then(|| BTreeSet::from([live]));
+        let store = Folder::open(fs.clone(), root()).unwrap();
+        assert!(store.list_all("").unwrap().is_empty());
+        store.put("a", b"a").unwrap();
+        let left = fs.read_dir(&tmp).unwrap().into_iter();
+        let left: Vec<_> = left.map(|item| item.name).collect();
+        assert_eq!(left, expected);
+    }
 }

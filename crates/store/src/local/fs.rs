@@ -27,11 +27,17 @@ pub(super) struct Item {
 pub(super) trait Fs: Send + Sync {
     type File;
 
+    /// A new file, held against [`is_held`](Fs::is_held) where the file system has locks.
     fn create_new(&self, path: &Path) -> io::Result<Self::File>;
+    /// Whether a living process holds the file.
+    ///
+    /// # Errors
+    /// Where the file system has no locks: nobody knows.
+    fn is_held(&self, path: &Path) -> io::Result<bool>;
     fn write_all(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
     fn sync(&self, file: &Self::File) -> io::Result<()>;
-    /// Fails with `AlreadyExists` where `to` exists.
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Names the held file `from` anew. Fails with `AlreadyExists` where `to` exists.
+    fn rename_new(&self, held: Self::File, from: &Path, to: &Path) -> io::Result<()>;
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     fn sync_dir(&self, path: &Path) -> io::Result<()>;

@@ -1,6 +1,6 @@
 //! The operating system's file system.
 
-use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::SystemTime;
@@ -29,7 +29,18 @@ impl Fs for OsFs {
     type File = File;
 
     fn create_new(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().write(true).create_new(true).open(path)
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        // Where it cannot be locked, `is_held` cannot tell either.
+        let _ = file.try_lock();
+        Ok(file)
+    }
+
+    fn is_held(&self, path: &Path) -> io::Result<bool> {
+        match OpenOptions::new().write(true).open(path)?.try_lock() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(e)) => Err(e),
+        }
     }
 
     fn write_all(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -40,7 +51,12 @@ impl Fs for OsFs {
         file.sync_all()
     }
 
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename_new(&self, held: File, from: &Path, to: &Path) -> io::Result<()> {
+        // A lock of Windows would keep readers out of the object as long as the file is open.
+        #[cfg(windows)]
+        drop(held);
+        #[cfg(not(windows))]
+        let _held = held;
         #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
         {
             use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -161,12 +177,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_is_held_by_the_one_who_makes_it_until_it_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let file = OsFs.create_new(&path).unwrap();
+        assert!(OsFs.is_held(&path).unwrap());
+        drop(file);
+        assert!(!OsFs.is_held(&path).unwrap());
+    }
+
+    #[test]
     fn the_fallback_rename_replaces_nothing_either() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));
         fs::write(&a, b"a").unwrap();
         fs::write(&b, b"b").unwrap();
-        for rename in [link_new, |a: &Path, b: &Path| OsFs.rename_new(a, b)] {
+        let anew = |a: &Path, b: &Path| {
+            let held = OpenOptions::new().write(true).open(a)?;
+            OsFs.rename_new(held, a, b)
+        };
+        for rename in [link_new, anew] {
             let refused = rename(&a, &b).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
             assert_eq!(fs::read(&b).unwrap(), b"b");
