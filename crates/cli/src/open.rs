@@ -107,7 +107,6 @@ pub(crate) fn vault_failure(error: vault::Error, location: &str) -> Failure {
         vault::Error::WrongSecret { .. } => Some(
             "check the passphrase; if it is lost, the recovery code opens the vault: --recovery-code-file FILE",
         ),
-        vault::Error::Cache { .. } => Some("choose another folder: --cache-dir DIR"),
         _ => None,
     };
     let failure = Failure::from(anyhow::Error::new(error).context(location.to_owned()));

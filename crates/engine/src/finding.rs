@@ -172,6 +172,21 @@ impl fmt::Display for Finding {
     }
 }
 
+/// What the vault noticed since the last time it was asked. Damage is a warning: what was read or
+/// written is whole, and the vault is not.
+pub fn vault_notes(vault: &vault::Vault) -> Vec<Finding> {
+    let warnings = vault.take_warnings().into_iter();
+    warnings
+        .map(|warning| {
+            let severity = match warning.is_damage() {
+                true => Severity::Warning,
+                false => Severity::Info,
+            };
+            Finding::new(Code::VaultNote, severity, "vault", warning.to_string())
+        })
+        .collect()
+}
+
 /// The best outcome that these findings allow.
 pub fn outcome_of(findings: &[Finding]) -> Outcome {
     Outcome::worst(findings.iter().map(|finding| match finding.code {

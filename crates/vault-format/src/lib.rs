@@ -52,7 +52,7 @@ pub mod writer;
 
 pub use description::Description;
 pub use document::MAX_DOCUMENT_LEN;
-pub use entropy::Entropy;
+pub use entropy::{Entropy, random};
 pub use error::{Error, Result};
 pub use id::{
     ChunkId, NodeId, ObjectHash, PointId, RetireId, SessionId, SlotId, VaultId, VmKey, WriterId,

@@ -1,20 +1,23 @@
 //! Is everything there, and is it what it should be?
 //!
-//! *Structure*: every point opens, every map is whole, every chunk has a place in a pack that is
-//! there and has the right size. Costs the maps and the listing, and needs no data key.
+//! *Structure*: every point opens, every map is whole and as long as its point tells, every chunk
+//! has a place in a pack that is there and has the right size; keys, tokens and signs of life open.
+//! Costs the maps and the listing, and needs no data key.
 //! *Data*, on top: every object's bytes have the hash in its name, and every chunk opens and has
-//! its id.
+//! its id, and every pack is signed by a writer that the vault knows. What is found damaged is noted
+//! in the cache, so that no new backup leans on it.
 //!
 //! What is damaged is told once, with everything that it affects: points, maps, ranges.
 
 mod affected;
 mod data;
+mod small;
 mod walk;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use vault_format::{ChunkId, NodeId, ObjectName, PointId, VmKey, WriterId};
+use vault_format::{ChunkId, NodeId, PointId, VmKey, Writer, WriterId};
 
 use crate::error::{Result, Warning, pack_name};
 use crate::packs::Packs;
@@ -44,9 +47,9 @@ pub enum Finding {
         /// What is wrong with it.
         why: String,
     },
-    /// A restore point is signed by a writer that the vault does not know.
+    /// A restore point or a pack is signed by a writer that the vault does not know.
     UnknownWriter {
-        /// The point's object.
+        /// The point or pack.
         object: String,
         /// The writer.
         writer: WriterId,
@@ -55,6 +58,19 @@ pub enum Finding {
     PackMissing {
         /// The pack.
         object: String,
+    },
+    /// A restore point tells another length of a layer or file than its map has.
+    LengthDiffers {
+        /// The VM, by its name in the vault.
+        vm: VmKey,
+        /// The restore point.
+        point: PointId,
+        /// The layer or file.
+        map: MapOf,
+        /// Bytes by the point.
+        told: u64,
+        /// Bytes by the map.
+        found: u64,
     },
     /// An object's bytes are not those that were stored.
     ObjectDamaged {
@@ -87,6 +103,16 @@ impl std::fmt::Display for Finding {
             Self::PackMissing { object } => {
                 write!(f, "{object} is missing or has another size than it should")
             }
+            Self::LengthDiffers {
+                vm,
+                point,
+                map,
+                told,
+                found,
+            } => write!(
+                f,
+                "point {point} of VM {vm} tells {told} bytes for {map}, whose map has {found}"
+            ),
             Self::ObjectDamaged { object, why } => write!(f, "{object} is damaged: {why}"),
             Self::ChunkLost { id, why, affected } => {
                 write!(f, "chunk {id} is lost ({why}); affected:")?;
@@ -113,6 +139,11 @@ pub struct Report {
     pub packs: u64,
     /// Bytes of all packs in the store.
     pub pack_bytes: u64,
+    /// Packs that no restore point needs: left by a backup that did not finish or is still running,
+    /// or by points that were removed. They cost space and harm nothing.
+    pub unreferenced_packs: Vec<String>,
+    /// Bytes of them.
+    pub unreferenced_bytes: u64,
     /// Chunks that were read and had their id (only when data was read).
     pub chunks_read: u64,
     /// Chunks that lie in several packs, counted once for each copy beyond the first (only when
@@ -127,11 +158,16 @@ impl Report {
     /// Points of which something is lost, and points that cannot be read at all are not among
     /// them.
     pub fn affected_points(&self) -> Vec<(VmKey, PointId)> {
-        let affected = self.findings.iter().flat_map(|finding| match finding {
-            Finding::ChunkLost { affected, .. } => affected.as_slice(),
-            _ => &[],
-        });
-        let mut points: Vec<_> = affected.map(|a| (a.vm, a.point)).collect();
+        let mut points = Vec::new();
+        for finding in &self.findings {
+            match finding {
+                Finding::ChunkLost { affected, .. } => {
+                    points.extend(affected.iter().map(|a| (a.vm, a.point)));
+                }
+                Finding::LengthDiffers { vm, point, .. } => points.push((*vm, *point)),
+                _ => {}
+            }
+        }
         points.sort_unstable();
         points.dedup();
         points
@@ -165,31 +201,63 @@ impl Vault {
             .extend(lost.into_iter().map(|hash| Finding::PackMissing {
                 object: pack_name(hash),
             }));
-        let points = self.check_points(&mut report)?;
+        let writers = self.writers()?;
+        let points = self.check_points(&mut report, &writers)?;
+        self.check_small(&mut report, &writers)?;
+        let packs = self.objects().list("packs/")?;
+        report.packs = packs.len() as u64;
+        report.pack_bytes = packs.iter().map(|(_, stat)| stat.len).sum();
 
         let mut broken = Broken::new();
         let mut places = None;
         if options.read_data {
-            places = Some(self.check_data(options, &mut report, &mut broken, progress)?);
-        } else {
-            for (_, stat) in self.objects().list("packs/")? {
-                report.packs += 1;
-                report.pack_bytes += stat.len;
-            }
+            let read = self.check_data(
+                options,
+                &packs,
+                &writers,
+                &mut report,
+                &mut broken,
+                progress,
+            )?;
+            self.index().judge(read.damaged.clone());
+            self.index().search()?;
+            // What one pack has lost, another one may hold.
+            let whole = |id: &ChunkId| {
+                let all = self.index().places(id);
+                all.iter().any(|place| read.hold(id, place))
+            };
+            broken.retain(|id, _| !whole(id));
+            places = Some(read);
         }
         let damaged: HashSet<ChunkId> = broken.keys().copied().collect();
         // Nothing that was read before may hide what is damaged now.
-        let packs = Arc::new(Packs::new(self.objects().clone(), self.keys().clone()));
+        let fresh = Arc::new(Packs::new(self.objects().clone(), self.keys().clone()));
         let segment = self.description().segment;
-        let nodes = Nodes::new(self.index().clone(), packs, segment);
+        let nodes = Nodes::new(self.index().clone(), fresh, segment);
         let mut walk = walk::Walk::new(&nodes, self.index(), &damaged, places.as_ref());
         for point in &points {
-            for root in point.outline.roots() {
-                walk.map(&root)?;
+            let outline = &point.outline;
+            for (root, told, map) in affected::maps(point) {
+                let found = walk.map(&root)?.filter(|found| *found != told);
+                report
+                    .findings
+                    .extend(found.map(|found| Finding::LengthDiffers {
+                        vm: outline.vm,
+                        point: outline.point,
+                        map,
+                        told,
+                        found,
+                    }));
             }
         }
         report.nodes = walk.count();
         report.references = walk.references;
+        for (name, stat) in &packs {
+            if name.hash().is_some_and(|hash| !walk.used().contains(&hash)) {
+                report.unreferenced_packs.push(name.to_string());
+                report.unreferenced_bytes += stat.len;
+            }
+        }
         // Damage that nothing refers to is told by its object and needs no more.
         let mut needed = walk.into_broken();
         for (id, why) in &mut needed {
@@ -200,25 +268,19 @@ impl Vault {
         report
             .findings
             .extend(affected::affected(&nodes, &points, needed)?);
-        // A lost pack is a finding already.
+        // A lost or damaged pack is a finding already.
+        let told =
+            |w: &Warning| matches!(w, Warning::PackLost { .. } | Warning::PackDamaged { .. });
         let warnings = self.take_warnings().into_iter();
-        report.warnings = warnings
-            .filter(|w| !matches!(w, Warning::PackLost { .. }))
-            .collect();
+        report.warnings.extend(warnings.filter(|w| !told(w)));
         Ok(report)
     }
 
-    fn check_points(&self, report: &mut Report) -> Result<Vec<Point>> {
-        let mut writers = self.writers()?;
-        for (id, writer) in &writers {
-            if let Err(e) = writer {
-                report.findings.push(Finding::ObjectDamaged {
-                    object: ObjectName::Writer(*id).to_string(),
-                    why: e.to_string(),
-                });
-            }
-        }
-        writers.retain(|_, writer| writer.is_ok());
+    fn check_points(
+        &self,
+        report: &mut Report,
+        writers: &HashMap<WriterId, Result<Writer>>,
+    ) -> Result<Vec<Point>> {
         let mut points = Vec::new();
         for point in self.points(None)? {
             let read = self.point_by(&point, |id| {

@@ -1,6 +1,5 @@
 //! What can go wrong with a vault, to which object, and what to do about it.
 
-use std::io;
 use std::sync::Arc;
 
 use vault_format::{ChunkId, ObjectHash};
@@ -112,15 +111,6 @@ pub enum Error {
     /// The caller asked for something impossible.
     #[error("invalid request: {0}")]
     Invalid(String),
-
-    /// The local cache folder failed.
-    #[error("the local cache in {path}: {source}; it may be deleted safely")]
-    Cache {
-        /// The folder or file.
-        path: String,
-        /// The operating system's answer.
-        source: io::Error,
-    },
 }
 
 impl Error {
@@ -193,12 +183,65 @@ pub enum Warning {
         packs: u64,
     },
 
+    /// The local cache folder cannot be used, or not any more.
+    #[error(
+        "the local cache in {path} cannot be used ({why}); going on without it, which is slower and \
+         takes 48 bytes of memory for each chunk of the vault: mend the folder, or choose another one"
+    )]
+    NoCache {
+        /// The folder.
+        path: String,
+        /// The operating system's answer.
+        why: String,
+    },
+
+    /// A pack holds other bytes than were stored.
+    #[error(
+        "{object} is damaged ({why}); another copy was used if there is one, and new backups lean \
+         on nothing in it; run `check --read-data`"
+    )]
+    PackDamaged {
+        /// The pack.
+        object: String,
+        /// What was wrong with it.
+        why: String,
+    },
+
+    /// The local cache remembers packs that were found damaged.
+    #[error(
+        "packs that were found damaged earlier: {packs}; new backups lean on nothing in them, and \
+         store again what they read; `check --read-data` looks at them again"
+    )]
+    DamagedPacks {
+        /// How many.
+        packs: u64,
+    },
+
+    /// Which packs are damaged could not be noted for later backups.
+    #[error(
+        "which packs are damaged cannot be remembered ({why}): later backups lean on them unless \
+         they are moved out of the vault (keep them)"
+    )]
+    DamageForgotten {
+        /// Why not.
+        why: String,
+    },
+
     /// A local cache file could not be used and was made again.
     #[error("the local cache file {path} was made again: {why}")]
     Cache {
         /// The file.
         path: String,
         /// What was wrong with it.
+        why: String,
+    },
+
+    /// An object that no restore point needs cannot be used.
+    #[error("{object} cannot be used: {why}; no restore point depends on it")]
+    Unusable {
+        /// The object.
+        object: String,
+        /// What is wrong with it.
         why: String,
     },
 
@@ -210,6 +253,20 @@ pub enum Warning {
         /// What is wrong with it.
         why: String,
     },
+}
+
+impl Warning {
+    /// Whether something in the vault is lost or damaged, though the work could be done.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::PackLost { .. }
+                | Self::PackDamaged { .. }
+                | Self::PackUnreadable { .. }
+                | Self::DamagedPacks { .. }
+                | Self::DamageForgotten { .. }
+        )
+    }
 }
 
 pub(crate) fn pack_name(hash: ObjectHash) -> String {

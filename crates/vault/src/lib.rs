@@ -30,6 +30,7 @@ pub mod cutter;
 mod disk_writer;
 pub mod env;
 pub mod error;
+pub mod fuzz;
 mod heartbeat;
 mod index;
 mod keys;

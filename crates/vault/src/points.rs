@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::vault::Vault;
 
 const MAX_POINT_LEN: u64 = 2 * MAX_SECTION_LEN as u64 + 4096;
-const MAX_RECORD_LEN: u64 = MAX_BODY_LEN as u64 + 4096;
+pub(crate) const MAX_RECORD_LEN: u64 = MAX_BODY_LEN as u64 + 4096;
 
 /// A restore point as a listing tells it: nothing of it has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]

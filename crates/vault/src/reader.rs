@@ -293,7 +293,16 @@ impl DiskReader {
                     let sealed = sealed
                         .get(at..at + place.stored_len as usize)
                         .ok_or_else(|| Error::map("a chunk lies beyond what was fetched"))?;
-                    let plain = self.packs.open(id, place, sealed)?;
+                    let plain = match self.packs.open(id, place, sealed) {
+                        Ok(plain) => plain,
+                        Err(e) => match self.index.find_after(&e, id, place)? {
+                            Some(other) => {
+                                again.push((other, *id));
+                                continue;
+                            }
+                            None => return Err(e),
+                        },
+                    };
                     copy(id, &plain)?;
                     if keep {
                         let size = plain.len() + 200;

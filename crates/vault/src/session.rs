@@ -5,10 +5,12 @@
 //! behind that no point refers to; the next session takes them over and stores nothing again
 //! that is in them.
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use vault_format::index::PackRef;
 use vault_format::pack::{PACK_TARGET, PackKind};
 use vault_format::payload::{Encoder, Payload};
 use vault_format::point::{Details, Outline, seal_point};
@@ -26,6 +28,9 @@ use crate::packer::{Packer, Stored};
 use crate::points::PointRef;
 use crate::tree::Nodes;
 use crate::vault::Vault;
+
+/// More packs than this are looked for in one listing.
+const MANY_PACKS: usize = 64;
 
 /// How hard to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -273,13 +278,29 @@ impl Shared {
         self.packer.flush()?;
         self.index.write_run().map_err(|e| self.packer.fail(e))?;
         self.index.merge_runs();
-        for pack in self.claims.leaned_on() {
+        self.look_after(&self.claims.leaned_on())
+            .map_err(|e| self.packer.fail(e))
+    }
+
+    /// Makes sure that the packs are there. Costs one request for each of them, or one listing if
+    /// they are many.
+    fn look_after(&self, packs: &[PackRef]) -> Result<()> {
+        let mut listed = HashMap::new();
+        if packs.len() > MANY_PACKS {
+            let all = self.objects.list("packs/")?.into_iter();
+            listed.extend(all.filter_map(|(name, stat)| Some((name.hash()?, stat.len))));
+        }
+        for pack in packs {
+            let len = u64::from(pack.len);
+            if listed.get(&pack.hash) == Some(&len) {
+                continue;
+            }
+            // A list may lag behind the store.
             let name = ObjectName::Pack(pack.hash);
-            let there = self.objects.stat(&name).map_err(|e| self.packer.fail(e))?;
-            if there.map(|stat| stat.len) != Some(u64::from(pack.len)) {
-                return Err(self.packer.fail(Error::PackVanished {
+            if self.objects.stat(&name)?.map(|stat| stat.len) != Some(len) {
+                return Err(Error::PackVanished {
                     object: name.to_string(),
-                }));
+                });
             }
         }
         Ok(())
@@ -353,11 +374,11 @@ impl Session {
         self.shared.progress()
     }
 
-    /// Number of packs that the vault's index names and the store has lost. While it is not 0,
-    /// no earlier map is a safe base, since its chunks may be lost: read in full, which stores
-    /// again what is missing.
+    /// Number of packs that the vault's index names and that are lost or damaged, as far as is
+    /// known here. While it is not 0, no earlier map is a safe base, since its chunks may be
+    /// lost: read in full, which stores again what is missing.
     pub fn lost_packs(&self) -> usize {
-        self.shared.index.lost().len()
+        self.shared.index.shunned().len()
     }
 
     /// Makes durable all that was put, without making it visible. Every so often, so that a

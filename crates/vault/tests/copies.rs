@@ -77,26 +77,7 @@ fn merged_tables_of_the_cache_lead_to_the_copy_that_is_there() {
 
 #[test]
 fn the_other_copy_is_found_when_the_one_that_the_index_kept_is_lost() {
-    let store = Arc::new(MemoryStore::new());
-    init(store.clone());
-    let data = noise(1, SEGMENT);
-    // Two writers that know nothing of each other store the same.
-    let (one, two) = (open(store.clone(), 2), open(store.clone(), 3));
-    let sessions = [&one, &two].map(|vault| vault.session(Compression::Fast).unwrap());
-    let roots = sessions.each_ref().map(|session| {
-        let root = write_full(session, &data, 1).unwrap();
-        (root, packs(&store))
-    });
-    let root = roots[0].0;
-    sessions[0].checkpoint().unwrap();
-    let first = packs(&store);
-    sessions[1].checkpoint().unwrap();
-    commit(&sessions[0], "vm", 1, &[root]).unwrap();
-    assert_eq!(packs(&store).len(), 2 * first.len());
-    let second: Vec<_> = packs(&store)
-        .into_iter()
-        .filter(|pack| !first.contains(pack))
-        .collect();
+    let (store, data, root, [first, second]) = two_copies();
     for n in 5..21 {
         back_up(&store, n, &noise(1000 + n, 5000));
     }
@@ -110,6 +91,155 @@ fn the_other_copy_is_found_when_the_one_that_the_index_kept_is_lost() {
         assert!(!report.findings.iter().any(gone), "{:?}", report.findings);
         assert!(read_full(&open(store, 9), &root).unwrap() == data);
     }
+}
+
+/// A vault in which two writers that did not see each other stored the same disk, and the packs
+/// of either.
+fn two_copies() -> (Arc<MemoryStore>, Vec<u8>, NodeId, [Vec<String>; 2]) {
+    let store = Arc::new(MemoryStore::new());
+    init(store.clone());
+    let data = noise(1, SEGMENT);
+    let (one, two) = (open(store.clone(), 2), open(store.clone(), 3));
+    let sessions = [&one, &two].map(|vault| vault.session(Compression::Fast).unwrap());
+    let roots = sessions
+        .each_ref()
+        .map(|session| write_full(session, &data, 1).unwrap());
+    sessions[0].checkpoint().unwrap();
+    let first = packs(&store);
+    sessions[1].checkpoint().unwrap();
+    commit(&sessions[0], "vm", 1, &[roots[0]]).unwrap();
+    let all = packs(&store).into_iter();
+    let second: Vec<_> = all.filter(|pack| !first.contains(pack)).collect();
+    assert_eq!(second.len(), first.len());
+    (store, data, roots[0], [first, second])
+}
+
+/// Makes every chunk of the pack unreadable and keeps its size, header and directory.
+fn spoil(store: &MemoryStore, pack: &str) {
+    let mut bytes = store.get(pack, 1 << 30).unwrap();
+    let end = bytes.len();
+    let offset = u64::from_le_bytes(bytes[end - 88..end - 80].try_into().unwrap());
+    for byte in bytes[160..offset as usize].iter_mut().step_by(64) {
+        *byte ^= 1;
+    }
+    store.overwrite(pack, bytes);
+}
+
+fn is_lost(finding: &Finding) -> bool {
+    matches!(finding, Finding::ChunkLost { .. })
+}
+
+#[test]
+fn a_reader_that_meets_a_damaged_copy_takes_the_other_one_and_tells_it() {
+    let (good, data, root, copies) = two_copies();
+    for merged in [false, true] {
+        if merged {
+            // So many runs that they are merged: then the index knows one place of each chunk.
+            for n in 5..21 {
+                back_up(&good, n, &noise(1000 + n, 5000));
+            }
+        }
+        let mut met = 0;
+        for damaged in &copies {
+            let store = Arc::new(MemoryStore::clone(&good));
+            damaged.iter().for_each(|pack| spoil(&store, pack));
+            let vault = open(store.clone(), 9);
+            assert!(read_full(&vault, &root).unwrap() == data);
+            let warnings = vault.take_warnings();
+            let told = |pack: &String| {
+                let this = |w: &Warning| matches!(w, Warning::PackDamaged { object, .. } if object == pack);
+                warnings.iter().any(this)
+            };
+            met += usize::from(damaged.iter().any(told));
+            // What was told is told by name, and is no loss.
+            let report = check(&open(store, 9), true);
+            for pack in damaged {
+                let this = |f: &Finding| matches!(f, Finding::ObjectDamaged { object, .. } if object == pack);
+                assert!(report.findings.iter().any(this), "{:?}", report.findings);
+            }
+            assert!(
+                !report.findings.iter().any(is_lost),
+                "{:?}",
+                report.findings
+            );
+        }
+        assert!(met > 0, "one of the copies is the one that is read first");
+    }
+}
+
+#[test]
+fn each_copy_may_have_lost_another_chunk() {
+    let (store, data, root, copies) = two_copies();
+    // The first chunk of one data pack, and the last one of the other.
+    let largest = |packs: &[String]| {
+        let len = |name: &&String| store.stat(name).unwrap().len;
+        packs.iter().max_by_key(len).unwrap().clone()
+    };
+    let flip = |pack: &str, at: &dyn Fn(usize) -> usize| {
+        let mut bytes = store.get(pack, 1 << 30).unwrap();
+        let end = bytes.len();
+        let offset = u64::from_le_bytes(bytes[end - 88..end - 80].try_into().unwrap());
+        bytes[at(offset as usize)] ^= 1;
+        store.overwrite(pack, bytes);
+    };
+    flip(&largest(&copies[0]), &|_| 170);
+    flip(&largest(&copies[1]), &|end| end - 10);
+    assert!(read_full(&open(store.clone(), 9), &root).unwrap() == data);
+    let report = check(&open(store, 9), true);
+    assert_eq!(report.findings.len(), 2, "{:?}", report.findings);
+    assert!(!report.findings.iter().any(is_lost));
+}
+
+#[test]
+fn backups_do_not_lean_on_a_pack_that_was_found_damaged() {
+    let store = Arc::new(MemoryStore::new());
+    init(store.clone());
+    let data = noise(1, 2 * SEGMENT);
+    let root = back_up(&store, 1, &data);
+    let good = Arc::new(MemoryStore::clone(&store));
+    packs(&store).iter().for_each(|pack| spoil(&store, pack));
+    let cache = tempfile::tempdir().unwrap();
+    let cached = |seed| {
+        let env = env(seed).with_cache(cache.path());
+        Vault::open(store.clone(), Unlock::Passphrase(b"open sesame"), env).unwrap()
+    };
+    let report = check(&cached(2), true);
+    assert!(report.findings.iter().any(is_lost));
+    // Another process remembers, reads in full, and stores again what it reads.
+    let vault = cached(3);
+    let remembered = |w: &Warning| matches!(w, Warning::DamagedPacks { packs: 2 });
+    assert!(vault.take_warnings().iter().any(remembered));
+    let session = vault.session(Compression::Fast).unwrap();
+    assert_eq!(session.lost_packs(), 2);
+    let again = write_full(&session, &data, 1).unwrap();
+    commit(&session, "vm", 2, &[again]).unwrap();
+    session.finish().unwrap();
+    // The map is the same, and all that it needs is whole again, for the old point too.
+    assert_eq!(again, root);
+    assert!(read_full(&open(store.clone(), 4), &root).unwrap() == data);
+    let report = check(&cached(5), true);
+    assert_eq!(report.findings.len(), 2, "{:?}", report.findings);
+    assert!(!report.findings.iter().any(is_lost));
+    // Good copies come back: a check sees it, and nothing is remembered any more.
+    for pack in packs(&good) {
+        store.overwrite(&pack, good.get(&pack, 1 << 30).unwrap());
+    }
+    assert!(check(&cached(6), true).findings.is_empty());
+    assert_eq!(
+        cached(7).session(Compression::Fast).unwrap().lost_packs(),
+        0
+    );
+}
+
+#[test]
+fn without_a_cache_a_check_tells_that_damage_is_not_remembered() {
+    let store = Arc::new(MemoryStore::new());
+    init(store.clone());
+    back_up(&store, 1, &noise(1, SEGMENT));
+    spoil(&store, &packs(&store)[0]);
+    let report = check(&open(store, 2), true);
+    let told = |w: &Warning| matches!(w, Warning::DamageForgotten { .. });
+    assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
 }
 
 #[test]

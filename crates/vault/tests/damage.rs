@@ -18,15 +18,18 @@ fn vault() -> (Arc<MemoryStore>, Vec<(PointRef, Vec<u8>)>) {
         let mut data = noise(u64::from(vm) + 1, 3 * SEGMENT);
         let root = write_full(&session, &data, 1).unwrap();
         let name = format!("vm {vm}");
+        // Points are read in the order of their ids: here the older one first, there the newer one,
+        // whose map is told by its difference to the other.
+        let [older, newer] = [[0, 1], [11, 10]][usize::from(vm)];
         points.push((
-            commit(&session, &name, 10 * vm, &[root]).unwrap(),
+            commit(&session, &name, older, &[root]).unwrap(),
             data.clone(),
         ));
         let change = 5000..9000;
         data[change.clone()].fill(vm + 7);
         let (root, _) =
             write_changed(&session, &data, root, std::slice::from_ref(&change)).unwrap();
-        points.push((commit(&session, &name, 10 * vm + 1, &[root]).unwrap(), data));
+        points.push((commit(&session, &name, newer, &[root]).unwrap(), data));
         session.finish().unwrap();
     }
     (store, points)

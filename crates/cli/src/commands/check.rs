@@ -56,6 +56,8 @@ struct CheckDocument {
     data_read: bool,
     chunks_read: u64,
     duplicate_chunks: u64,
+    unreferenced_packs: Vec<String>,
+    unreferenced_bytes: u64,
     findings: Vec<Line>,
     warnings: Vec<String>,
     /// Restore points of which something is lost, or that cannot be read.
@@ -75,7 +77,8 @@ struct Line {
 impl CheckDocument {
     fn new(report: &Report, read_data: bool) -> Self {
         let data_sealed = read_data && report.data_sealed;
-        let warned = |warning: &Warning| !matches!(warning, Warning::Adopted { .. });
+        // These say nothing about the vault.
+        let warned = |w: &Warning| !matches!(w, Warning::Adopted { .. } | Warning::NoCache { .. });
         let outcome = Outcome::worst(
             report
                 .findings
@@ -100,6 +103,8 @@ impl CheckDocument {
             data_read: read_data && !report.data_sealed,
             chunks_read: report.chunks_read,
             duplicate_chunks: report.duplicate_chunks,
+            unreferenced_packs: report.unreferenced_packs.clone(),
+            unreferenced_bytes: report.unreferenced_bytes,
             findings: report.findings.iter().map(line).collect(),
             warnings: report.warnings.iter().map(ToString::to_string).collect(),
             affected_points: report
@@ -119,6 +124,7 @@ fn line(finding: &Finding) -> Line {
             Finding::PointUnreadable { .. } => "point-unreadable",
             Finding::UnknownWriter { .. } => "unknown-writer",
             Finding::PackMissing { .. } => "pack-missing",
+            Finding::LengthDiffers { .. } => "length-differs",
             Finding::ObjectDamaged { .. } => "object-damaged",
             Finding::ChunkLost { .. } => "chunk-lost",
             _ => "other",
@@ -147,6 +153,13 @@ impl Document for CheckDocument {
                 "warning: the key at hand cannot read data; only hashes of objects were checked\n",
             );
         }
+        if !self.unreferenced_packs.is_empty() {
+            out.push_str(&format!(
+                "note: {} with {} in them that no restore point needs\n",
+                text::count(self.unreferenced_packs.len(), "pack"),
+                text::size(self.unreferenced_bytes),
+            ));
+        }
         let data = if self.data_read {
             format!("{} chunks read and authenticated", self.chunks_read)
         } else {
@@ -164,8 +177,8 @@ impl Document for CheckDocument {
         ));
         if self.outcome == Outcome::Failed {
             out.push_str(
-                "hint: points that are not named are whole; back up the VMs again, which stores \
-                 again what is missing\n",
+                "hint: points that are not named are whole; back up the VMs again from this host, \
+                 which stores again what is missing or damaged\n",
             );
         }
         out

@@ -1,7 +1,7 @@
 //! `restore`.
 
 use engine::find::find_checkpoint;
-use engine::finding::outcome_of;
+use engine::finding::{outcome_of, vault_notes};
 use engine::restore::plan::{DiskFormat, DisksWanted};
 use engine::restore::{Opened, RestoreReport, RestoredFile, Task, restore_disks, restore_folder};
 use engine::{Finding, Outcome, SystemClock};
@@ -42,6 +42,9 @@ pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<E
         RestoreCommand::Folder(args) => restore_folder(&task, &point, &args.to),
     };
     drop(progress);
+    let notes = vault_notes(&vault);
+    report.outcome = Outcome::worst([report.outcome, outcome_of(&notes)]);
+    report.findings.extend(notes);
     if matches!(address, PointAddress::Of { .. }) {
         // The newest that can be read need not be the newest.
         report.outcome = Outcome::worst([report.outcome, outcome_of(&unreadable)]);

@@ -47,7 +47,7 @@ use vault_format::Entropy;
 
 use crate::cancel::Cancel;
 use crate::clock::Clock;
-use crate::finding::{Code, Finding, Severity, outcome_of};
+use crate::finding::{Code, Finding, Severity, outcome_of, vault_notes};
 use crate::outcome::Outcome;
 use crate::pipeline::{Limits, panic_message};
 use crate::point::Level;
@@ -154,14 +154,7 @@ pub fn backup(
             format!("the session's signs of life could not be removed: {error}"),
         ));
     }
-    for warning in job.vault.take_warnings() {
-        findings.push(Finding::new(
-            Code::VaultNote,
-            Severity::Info,
-            "vault",
-            warning.to_string(),
-        ));
-    }
+    findings.extend(vault_notes(job.vault));
     let outcome = Outcome::worst(
         vms.iter()
             .map(|vm| vm.outcome)

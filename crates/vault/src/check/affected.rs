@@ -24,6 +24,15 @@ pub enum MapOf {
     File(u32),
 }
 
+impl std::fmt::Display for MapOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Layer(id) => write!(f, "layer {id}"),
+            Self::File(id) => write!(f, "file {id}"),
+        }
+    }
+}
+
 /// Something that cannot be restored whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Affected {
@@ -39,15 +48,19 @@ pub struct Affected {
 
 impl std::fmt::Display for Affected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "point {} of VM {}, ", self.point, self.vm)?;
-        match self.map {
-            MapOf::Layer(id) => write!(f, "layer {id}")?,
-            MapOf::File(id) => write!(f, "file {id}")?,
-        }
+        write!(f, "point {} of VM {}, {}", self.point, self.vm, self.map)?;
         self.ranges
             .iter()
             .try_for_each(|r| write!(f, " {}..{}", r.start, r.end))
     }
+}
+
+/// All maps of a point, with the lengths that it tells.
+pub(super) fn maps(point: &Point) -> impl Iterator<Item = (NodeId, u64, MapOf)> + '_ {
+    let layers = point.outline.layers.iter();
+    let layers = layers.map(|l| (l.root, l.len, MapOf::Layer(l.id)));
+    let files = point.outline.files.iter();
+    layers.chain(files.map(|file| (file.root, file.len, MapOf::File(file.id))))
 }
 
 type Ranges = BTreeMap<ChunkId, Vec<Range<u64>>>;
@@ -60,11 +73,7 @@ pub(super) fn affected(nodes: &Nodes, points: &[Point], broken: Broken) -> Resul
     let mut found: BTreeMap<ChunkId, Vec<Affected>> = BTreeMap::new();
     let mut by_root: HashMap<NodeId, Ranges> = HashMap::new();
     for point in points {
-        let layers = point.outline.layers.iter();
-        let layers = layers.map(|l| (l.root, l.len, MapOf::Layer(l.id)));
-        let files = point.outline.files.iter();
-        let files = files.map(|file| (file.root, file.len, MapOf::File(file.id)));
-        for (root, len, map) in layers.chain(files) {
+        for (root, len, map) in maps(point) {
             let ranges = by_root
                 .entry(root)
                 .or_insert_with(|| broken_ranges(nodes, &root, len, &broken));

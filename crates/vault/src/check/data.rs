@@ -1,16 +1,17 @@
 //! Reads every object: hashes, and every chunk by its id.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use vault_format::index::PackRef;
 use vault_format::pack::{MAX_PACK_LEN, PackKind, PackOpener, TRAILER_LEN, Trailer};
-use vault_format::{Access, ChunkId, ObjectHash, ObjectName, WriterId, WriterPublic};
+use vault_format::{Access, ChunkId, ObjectHash, ObjectName, Writer, WriterId};
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Result};
+use crate::index::MAX_RUN_LEN;
 use crate::packs::{Packs, Place};
 use crate::vault::Vault;
 
@@ -24,19 +25,27 @@ struct PackReport {
     findings: Vec<Finding>,
     broken: Broken,
     places: Vec<u64>,
+    damaged: Option<ObjectHash>,
 }
 
 /// Where chunks really lie, as the packs themselves tell, in eight bytes for each.
 pub(super) struct Places {
     marks: Vec<u64>,
     packs: HashSet<ObjectHash>,
+    /// Packs that are not as they were stored.
+    pub(super) damaged: BTreeSet<ObjectHash>,
 }
 
 impl Places {
     /// Whether the chunk does not lie there. Of packs that came after the reading, nothing is
     /// known.
     pub(super) fn deny(&self, id: &ChunkId, place: &Place) -> bool {
-        self.packs.contains(&place.pack.hash) && self.marks.binary_search(&mark(id, place)).is_err()
+        self.packs.contains(&place.pack.hash) && !self.hold(id, place)
+    }
+
+    /// Whether the chunk was read there, and is whole.
+    pub(super) fn hold(&self, id: &ChunkId, place: &Place) -> bool {
+        self.marks.binary_search(&mark(id, place)).is_ok()
     }
 }
 
@@ -54,37 +63,13 @@ impl Vault {
     pub(super) fn check_data(
         &self,
         options: CheckOptions,
+        packs: &[(ObjectName, store::Stat)],
+        writers: &HashMap<WriterId, Result<Writer>>,
         report: &mut Report,
         broken: &mut Broken,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Places> {
-        for folder in ["index/", "keys/"] {
-            for (name, stat) in self.objects().list(folder)? {
-                // What is wrong with an index run is a warning: it is a cache.
-                if name.hash().is_none() || stat.len > MAX_PACK_LEN {
-                    continue;
-                }
-                match self.objects().get_verified(&name, MAX_PACK_LEN) {
-                    Err(e @ Error::WrongHash { .. }) => {
-                        report.findings.push(Finding::ObjectDamaged {
-                            object: name.to_string(),
-                            why: e.to_string(),
-                        });
-                    }
-                    // Merged into another one, or removed, since the listing.
-                    Err(Error::Store(store::Error::NotFound { .. })) => {}
-                    other => drop(other?),
-                }
-            }
-        }
-        let writers: Vec<(WriterId, WriterPublic)> = self
-            .writers()?
-            .into_iter()
-            .filter_map(|(id, writer)| Some((id, writer.ok()?.public)))
-            .collect();
-        let packs = self.objects().list("packs/")?;
-        report.packs = packs.len() as u64;
-        report.pack_bytes = packs.iter().map(|(_, stat)| stat.len).sum();
+        self.check_index_runs(report)?;
         report.data_sealed = self.access() != Access::Full;
 
         let fresh = Packs::new(self.objects().clone(), self.keys().clone());
@@ -99,7 +84,7 @@ impl Vault {
                 let ObjectName::Pack(hash) = name else {
                     continue;
                 };
-                let found = self.check_pack(&fresh, *hash, stat.len, &writers)?;
+                let found = self.check_pack(&fresh, *hash, stat.len, writers)?;
                 results
                     .lock()
                     .unwrap_or_else(|e| e.into_inner())
@@ -121,8 +106,9 @@ impl Vault {
         })?;
         let mut results = results.into_inner().unwrap_or_else(|e| e.into_inner());
         results.sort_by(|a, b| format!("{:?}", a.findings).cmp(&format!("{:?}", b.findings)));
-        let mut places = Vec::new();
+        let (mut places, mut damaged) = (Vec::new(), BTreeSet::new());
         for found in results {
+            damaged.extend(found.damaged);
             places.extend(found.places);
             report.chunks_read += found.chunks;
             report.duplicate_chunks += found.duplicates;
@@ -134,7 +120,26 @@ impl Vault {
         Ok(Places {
             marks: places,
             packs: packs.collect(),
+            damaged,
         })
+    }
+
+    /// An index run is a cache, but one that is damaged tells of a store that is.
+    fn check_index_runs(&self, report: &mut Report) -> Result<()> {
+        for (name, _) in self.objects().list("index/")? {
+            match self.objects().get_verified(&name, MAX_RUN_LEN) {
+                Err(
+                    e @ (Error::WrongHash { .. } | Error::Store(store::Error::TooLarge { .. })),
+                ) => report.findings.push(Finding::ObjectDamaged {
+                    object: name.to_string(),
+                    why: e.to_string(),
+                }),
+                // Merged into another one, or removed, since the listing.
+                Err(Error::Store(store::Error::NotFound { .. })) => {}
+                other => drop(other?),
+            }
+        }
+        Ok(())
     }
 
     fn check_pack(
@@ -142,11 +147,12 @@ impl Vault {
         packs: &Packs,
         hash: ObjectHash,
         len: u64,
-        writers: &[(WriterId, WriterPublic)],
+        writers: &HashMap<WriterId, Result<Writer>>,
     ) -> Result<PackReport> {
         let mut report = PackReport::default();
         let object = ObjectName::Pack(hash);
         let mut damaged = |why: String| {
+            report.damaged = Some(hash);
             report.findings.push(Finding::ObjectDamaged {
                 object: object.to_string(),
                 why,
@@ -169,13 +175,23 @@ impl Vault {
             let sealed = &bytes[start..bytes.len() - TRAILER_LEN];
             let directory = opener.directory(&trailer, sealed)?;
             let author = opener.header().writer();
-            if let Some((_, writer)) = writers.iter().find(|(id, _)| *id == author) {
-                opener.verify(&trailer, sealed, writer)?;
+            let known = writers.get(&author).and_then(|writer| writer.as_ref().ok());
+            if let Some(writer) = known {
+                opener.verify(&trailer, sealed, &writer.public)?;
             }
-            Ok((opener.header().kind(), directory))
+            let unknown = known.is_none().then_some(author);
+            Ok((opener.header().kind(), directory, unknown))
         });
         let (kind, entries) = match read {
-            Ok((kind, directory)) => (kind, directory.into_entries()),
+            Ok((kind, directory, unknown)) => {
+                report
+                    .findings
+                    .extend(unknown.map(|writer| Finding::UnknownWriter {
+                        object: object.to_string(),
+                        writer,
+                    }));
+                (kind, directory.into_entries())
+            }
             Err(e) => {
                 if whole {
                     damaged(e.to_string());
@@ -213,7 +229,7 @@ impl Vault {
         bytes: &[u8],
         mut report: PackReport,
     ) -> Result<PackReport> {
-        for (id, place) in self.index().entries_of(hash)? {
+        for (id, place) in self.index().entries_of(hash) {
             self.check_chunk(packs, &id, &place, bytes, &mut report);
         }
         Ok(report)
@@ -237,20 +253,13 @@ impl Vault {
             Ok(_) => {
                 report.chunks += 1;
                 report.places.push(mark(id, place));
-                let used = self.index().get(id);
+                let used = self.index().known(id);
                 if used.is_some_and(|used| used.pack.hash != place.pack.hash) {
                     report.duplicates += 1;
                 }
             }
             Err(e) => {
-                // Only what readers would be led to is lost; another copy may be whole.
-                let used = self
-                    .index()
-                    .get(id)
-                    .is_none_or(|p| p.pack.hash == place.pack.hash);
-                if used {
-                    report.broken.insert(*id, e.to_string());
-                }
+                report.broken.insert(*id, e.to_string());
             }
         }
     }

@@ -1,12 +1,13 @@
 //! Comparing the index with the packs that are in the store.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use vault_format::index::PackRef;
+use vault_format::index::{IndexEntry, PackRef};
 use vault_format::pack::{DirectoryEntry, MAX_PACK_LEN};
-use vault_format::{ObjectHash, ObjectName};
+use vault_format::{ChunkId, ObjectHash, ObjectName};
 
-use super::Index;
+use super::{Index, RUN_ENTRIES, entry_of};
 use crate::error::{Error, Result, Warning, pack_name};
 
 impl Index {
@@ -59,30 +60,57 @@ impl Index {
         Ok(())
     }
 
-    /// Looks for other copies of what lost packs held. Two writers that did not see each other
-    /// may both have stored a chunk, and the index keeps one place of it. Reads the directories
-    /// of all packs, once for each set of lost packs, and nothing when none is lost.
+    /// Looks for copies that no table tells of: two writers that did not see each other may both
+    /// have stored a chunk, and a merge keeps one place of it. Reads the directories of all packs,
+    /// once, and nothing while no pack is lost or damaged.
     pub(crate) fn search(&self) -> Result<()> {
         let mut searched = self.searched.lock().unwrap_or_else(|e| e.into_inner());
-        let lost = self.lost();
-        if lost.is_subset(&searched) {
+        if *searched || self.shunned().is_empty() {
             return Ok(());
         }
+        let lost = self.lost();
+        let mut copies = Vec::new();
         for (hash, size) in self.packs_in_store()? {
             if lost.contains(&hash) {
                 continue;
             }
             // What a pack cannot tell, it cannot help with; `check` reads it by the index.
-            let Ok((pack, mut entries)) = self.contents(hash, size)? else {
+            let Ok((pack, entries)) = self.contents(hash, size)? else {
                 continue;
             };
-            entries.retain(|entry| self.get(&entry.id).is_none());
-            if !entries.is_empty() {
-                self.add_pack(pack, &entries);
-                self.make_room(false)?;
+            let known = |id: &ChunkId| self.places(id).iter().any(|place| place.pack.hash == hash);
+            let new = entries.into_iter().filter(|entry| !known(&entry.id));
+            copies.extend(new.map(|entry| (pack, entry)));
+            if copies.len() >= RUN_ENTRIES {
+                self.add_copies(std::mem::take(&mut copies))?;
             }
         }
-        *searched = lost;
+        self.add_copies(copies)?;
+        *searched = true;
+        Ok(())
+    }
+
+    /// Keeps the places in tables of their own, each of which has one place for a chunk.
+    fn add_copies(&self, mut copies: Vec<(PackRef, DirectoryEntry)>) -> Result<()> {
+        while !copies.is_empty() {
+            copies.sort_unstable_by_key(|(pack, entry)| (entry.id, pack.hash));
+            let mut packs = Vec::new();
+            let mut numbers = HashMap::new();
+            let mut entries: Vec<IndexEntry> = Vec::new();
+            copies.retain(|(pack, entry)| {
+                if entries.last().is_some_and(|last| last.id == entry.id) {
+                    return true;
+                }
+                let number = *numbers.entry(pack.hash).or_insert_with(|| {
+                    packs.push(*pack);
+                    packs.len() as u32 - 1
+                });
+                entries.push(entry_of(entry, number));
+                false
+            });
+            let table = self.build(&entries, Vec::new(), packs)?;
+            self.write().tables.push(Arc::new(table));
+        }
         Ok(())
     }
 

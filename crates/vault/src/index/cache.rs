@@ -1,5 +1,8 @@
 //! The tables of the index as files of a local folder, which may be damaged or vanish at any time.
+//!
+//! Without a folder that can be used, the tables are in memory, and that is told once.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -7,10 +10,39 @@ use vault_format::ObjectHash;
 use vault_format::index::{IndexEntry, PackRef};
 
 use super::Index;
+use super::folder::Folder;
 use super::table::{Builder, Table};
 use crate::error::{Error, Result, Warning};
 
 impl Index {
+    /// Opens the cache folder if one is wanted.
+    pub(super) fn open_folder(&mut self) {
+        let Some(cache) = &self.env.cache else { return };
+        let path = cache.join(self.keys.vault().to_string());
+        match Folder::open(path.clone()) {
+            Ok(folder) => {
+                self.folder = Some(folder);
+                self.remember_damage();
+            }
+            Err(e) => self.warn(Warning::NoCache {
+                path: path.display().to_string(),
+                why: e.to_string(),
+            }),
+        }
+    }
+
+    /// Nothing more is written to the cache folder.
+    pub(super) fn without_cache(&self, e: &io::Error) {
+        if let Some(folder) = &self.folder
+            && folder.give_up()
+        {
+            self.warn(Warning::NoCache {
+                path: folder.path().display().to_string(),
+                why: e.to_string(),
+            });
+        }
+    }
+
     /// Makes a table, in the cache folder if there is one.
     pub(super) fn build(
         &self,
@@ -18,79 +50,78 @@ impl Index {
         covered: Vec<ObjectHash>,
         packs: Vec<PackRef>,
     ) -> Result<Table> {
-        // A table that covers no run is of use to this process alone; the next one removes it.
-        let spilled = || Some(format!("spilled-{}", packs.first()?.hash));
-        let name = covered.first().map(ToString::to_string).or_else(spilled);
-        let make = |path: Option<&std::path::Path>| -> io::Result<Table> {
+        let name = covered.first().map_or_else(
+            // A table that covers no run is of use to this process alone; the next one removes it.
+            || {
+                format!(
+                    "spilled-{}",
+                    ObjectHash(vault_format::random(&mut self.env.entropy()))
+                )
+            },
+            ToString::to_string,
+        );
+        let make = |file: Option<File>| -> io::Result<Table> {
             let mut builder =
-                Builder::new(path, entries.len() as u64, covered.clone(), packs.clone())?;
+                Builder::new(file, entries.len() as u64, covered.clone(), packs.clone())?;
             for entry in entries {
                 builder.push(entry)?;
             }
             builder.finish()
         };
-        self.make_table(name.as_deref(), make)
+        self.make_table(&name, make)
+            .map_err(|e| Error::invalid(format!("the index cannot be kept in memory: {e}")))
     }
 
-    /// Runs `make` with a temporary path in the cache and gives the file its name when done.
-    /// Without a cache, or when it fails, the table is made in memory.
+    /// Runs `make` with a file in the cache that gets this name when it is done. Without a cache,
+    /// or when it fails, the table is made in memory.
     pub(super) fn make_table(
         &self,
-        name: Option<&str>,
-        make: impl Fn(Option<&std::path::Path>) -> io::Result<Table>,
-    ) -> Result<Table> {
-        let in_memory = || {
-            make(None).map_err(|source| Error::Cache {
-                path: "memory".to_owned(),
-                source,
-            })
+        name: &str,
+        make: impl Fn(Option<File>) -> io::Result<Table>,
+    ) -> io::Result<Table> {
+        let folder = self.folder.as_ref().filter(|folder| !folder.has_given_up());
+        let Some(folder) = folder else {
+            return make(None);
         };
-        let (Some(folder), Some(name)) = (&self.folder, name) else {
-            return in_memory();
-        };
-        let mut random = [0; 8];
-        vault_format::Entropy::fill(&mut self.env.entropy(), &mut random);
-        let temp = folder.join(format!("tmp-{:016x}", u64::from_le_bytes(random)));
-        let path = folder.join(format!("{name}.table"));
-        let made = make(Some(&temp)).and_then(|mut table| {
-            std::fs::rename(&temp, &path)?;
-            table.path = Some(path.clone());
+        let path = folder.table(name);
+        let made = folder.temp(&mut self.env.entropy()).and_then(|temp| {
+            let mut table = make(Some(temp.file()?))?;
+            temp.rename(&path)?;
+            table.path = Some(path);
             Ok(table)
         });
         made.or_else(|e| {
-            let _ = std::fs::remove_file(&temp);
-            self.warn(Warning::Cache {
-                path: path.display().to_string(),
-                why: e.to_string(),
-            });
-            in_memory()
+            // Damaged records that were to be merged are not the folder's fault.
+            if e.kind() != io::ErrorKind::InvalidData {
+                self.without_cache(&e);
+            }
+            make(None)
         })
     }
 
     /// Opens tables in the cache folder that cover a listed run which is not covered yet.
-    pub(super) fn load_cache(&self, listed: &[ObjectHash]) -> Result<()> {
-        let Some(folder) = &self.folder else {
-            return Ok(());
-        };
-        let (known, damaged) = {
+    pub(super) fn load_cache(&self, listed: &[ObjectHash]) {
+        let Some(folder) = &self.folder else { return };
+        let (known, bad_files) = {
             let state = self.read();
-            (state.runs.clone(), state.damaged.clone())
+            (state.runs.clone(), state.bad_files.clone())
         };
         if listed.iter().all(|run| known.contains(run)) {
-            return Ok(());
+            return;
         }
-        let cache_error = |source| Error::Cache {
-            path: folder.display().to_string(),
-            source,
+        let paths = match folder.tables() {
+            Ok(paths) => paths,
+            Err(e) => return self.without_cache(&e),
         };
         let mut found = Vec::new();
-        for item in std::fs::read_dir(folder).map_err(cache_error)? {
-            let path = item.map_err(cache_error)?.path();
-            if path.extension().is_none_or(|e| e != "table") || damaged.contains(&path) {
+        for path in paths {
+            if bad_files.contains(&path) {
                 continue;
             }
             match Table::open(&path) {
                 Ok(table) => found.push((path, table)),
+                // Another process has merged it.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => {
                     self.warn(Warning::Cache {
                         path: path.display().to_string(),
@@ -113,7 +144,6 @@ impl Index {
                 let _ = std::fs::remove_file(&path);
             }
         }
-        Ok(())
     }
 
     /// Reads again from the vault what a damaged table told: it is only a cache.
@@ -145,7 +175,7 @@ impl Index {
             for run in table.covered() {
                 state.runs.remove(run);
             }
-            state.damaged.insert(path.clone());
+            state.bad_files.insert(path.clone());
         }
         let _ = std::fs::remove_file(&path);
         self.warn(Warning::Cache {

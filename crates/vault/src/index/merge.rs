@@ -1,10 +1,11 @@
 //! Merging tables of the cache, and runs in the vault, when they have become many.
 //!
-//! A chunk may have several places. A merge keeps one, and never one in a lost pack if there is
-//! another: with the run that told it, the only way to the bytes would be gone.
+//! A chunk may have several places. A merge keeps one, and never one in a lost or damaged pack if
+//! there is another: with the run that told it, the only way to the bytes would be gone.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,9 +37,9 @@ impl Index {
             });
         }
         let count = tables.iter().map(|t| t.count()).sum();
-        let lost = self.lost();
-        let make = |path: Option<&std::path::Path>| -> io::Result<Table> {
-            let mut builder = Builder::new(path, count, covered.clone(), packs.clone())?;
+        let shunned = self.shunned();
+        let make = |file: Option<File>| -> io::Result<Table> {
+            let mut builder = Builder::new(file, count, covered.clone(), packs.clone())?;
             let mut sources: Vec<_> = tables.iter().map(|t| t.iter().peekable()).collect();
             loop {
                 let mut least: Option<ChunkId> = None;
@@ -67,7 +68,7 @@ impl Index {
                         continue;
                     };
                     entry.pack = *number;
-                    if kept.is_none_or(|kept| is_lost(&kept, &packs, &lost)) {
+                    if kept.is_none_or(|kept| is_shunned(&kept, &packs, &shunned)) {
                         kept = Some(entry);
                     }
                 }
@@ -81,21 +82,25 @@ impl Index {
         for run in &covered {
             name.0.iter_mut().zip(run.0).for_each(|(a, b)| *a ^= b);
         }
-        let merged = self.make_table(Some(&format!("merged-{name}")), make);
+        let merged = self.make_table(&format!("merged-{name}"), make);
         let mut state = self.write();
         let whole = |table| state.tables.iter().any(|t| Arc::ptr_eq(t, table));
         if !tables.iter().all(whole) {
             return Ok(false);
         }
-        let merged = merged?;
+        let Ok(merged) = merged else {
+            return Ok(false);
+        };
         state
             .tables
             .retain(|t| !tables.iter().any(|merged| Arc::ptr_eq(t, merged)));
         state.tables.push(Arc::new(merged));
         drop(state);
+        // Of several places of a chunk one is left: those of copies are looked for again.
+        *self.searched.lock().unwrap_or_else(|e| e.into_inner()) = false;
         if let Some(folder) = &self.folder {
             for run in &covered {
-                let _ = std::fs::remove_file(folder.join(format!("{run}.table")));
+                let _ = std::fs::remove_file(folder.table(&run.to_string()));
             }
         }
         Ok(true)
@@ -123,7 +128,7 @@ impl Index {
         if small.len() < MANY_RUNS {
             return Ok(());
         }
-        let lost = self.lost();
+        let shunned = self.shunned();
         let mut packs: Vec<PackRef> = Vec::new();
         let mut numbers: HashMap<ObjectHash, u32> = HashMap::new();
         let mut merged: HashMap<ChunkId, IndexEntry> = HashMap::new();
@@ -159,7 +164,7 @@ impl Index {
                         place.insert(entry);
                     }
                     Entry::Occupied(mut place) => {
-                        if is_lost(place.get(), &packs, &lost) {
+                        if is_shunned(place.get(), &packs, &shunned) {
                             place.insert(entry);
                         }
                     }
@@ -182,7 +187,7 @@ impl Index {
     }
 }
 
-fn is_lost(entry: &IndexEntry, packs: &[PackRef], lost: &HashSet<ObjectHash>) -> bool {
+fn is_shunned(entry: &IndexEntry, packs: &[PackRef], shunned: &HashSet<ObjectHash>) -> bool {
     let pack = packs.get(entry.pack as usize);
-    pack.is_none_or(|pack| lost.contains(&pack.hash))
+    pack.is_none_or(|pack| shunned.contains(&pack.hash))
 }
