@@ -1,7 +1,7 @@
 //! A file written without holes.
 //!
 //! Windows refuses virtual disks whose file is sparse, and on file systems that make holes by
-//! themselves a later copy may bring the sparse mark back. [`Dense`] therefore sees to it that
+//! themselves a later copy may bring the sparse mark back. `Dense` therefore sees to it that
 //! every MiB of the file is written in full: the first write into a MiB goes to a buffer of one
 //! MiB that starts out as zeros and reaches the file as a whole. Small ascending writes thus also
 //! become few large ones. A MiB that nobody wrote to is filled with zeros at the end.

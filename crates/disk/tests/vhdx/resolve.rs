@@ -91,20 +91,23 @@ fn a_relative_path_leads_up_from_a_folder_that_is_spelled_with_dots() {
 }
 
 #[test]
-fn an_absolute_path_is_found_where_it_is_mounted() {
-    let one = linkage(1);
-    let child = image(
-        2,
-        &[
-            ("parent_linkage", &one),
-            ("relative_path", r".\not there.vhdx"),
-            ("absolute_win32_path", r"\\?\D:\vms\base.vhdx"),
-        ],
-    );
-    let (_root, at) = tree(&[("child.avhdx", child), ("d/VMs/base.vhdx", image(1, &[]))]);
-    let finder = Folders::new().mount(r"D:\", at("d"));
-    let found = parent_of(&finder, &at("child.avhdx")).expect("the parent");
-    assert_eq!(found, at("d/VMs/base.vhdx"));
+fn an_absolute_path_of_either_kind_is_found_where_it_is_mounted() {
+    let volume = r"\\?\Volume{26a21bda-a627-11d7-9931-806e6f6e6963}\";
+    for (key, windows) in [("absolute_win32_path", r"\\?\D:\"), ("volume_path", volume)] {
+        let (one, path) = (linkage(1), format!(r"{windows}vms\base.vhdx"));
+        let child = image(
+            2,
+            &[
+                ("parent_linkage", &one),
+                ("relative_path", r".\not there.vhdx"),
+                (key, &path),
+            ],
+        );
+        let (_root, at) = tree(&[("child.avhdx", child), ("d/VMs/base.vhdx", image(1, &[]))]);
+        let finder = Folders::new().mount(windows, at("d"));
+        let found = parent_of(&finder, &at("child.avhdx")).expect("the parent");
+        assert_eq!(found, at("d/VMs/base.vhdx"), "{key}");
+    }
 }
 
 #[test]

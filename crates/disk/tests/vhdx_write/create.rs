@@ -2,11 +2,13 @@
 
 use std::fs;
 
-use hyperkeep_disk::vhdx::VhdxLayout;
+use hyperkeep_disk::vhdx::{EditIds, VhdxEditor, VhdxImage, VhdxLayout, VhdxWriter};
+use hyperkeep_disk::{BlockRead, ByteRange, Content, DiskWrite, Error, MemFile};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use testkit::ops::{Op, ops};
 use testkit::vhd::oracle;
+use uuid::Uuid;
 
 use crate::images::{image, over, params};
 
@@ -116,10 +118,82 @@ fn blocks_of_every_size_up_to_256_mib_are_accepted() {
     }
 }
 
+/// Every legal block size with both sector sizes, in a file that keeps bits for its sectors: at the
+/// beginning and the end of the second of three blocks.
+#[test]
+fn every_legal_block_size_reads_back() {
+    for block in (20..=28).map(|shift| 1u64 << shift) {
+        for sector in [512u32, 4096] {
+            let unit = u64::from(sector);
+            let len = 2 * block + unit;
+            let file = std::sync::Arc::new(MemFile::default());
+            let params = params(len, block as u32, sector, over("base.vhdx"));
+            let mut writer = Box::new(VhdxWriter::create(file.clone(), &params).unwrap());
+            let parts = [(block + unit, 3 * unit), (2 * block - unit, unit)];
+            let bytes = |at: u64, len: u64| -> Vec<u8> {
+                (at..at + len).map(|n| (n / 512 % 251) as u8 + 1).collect()
+            };
+            for (at, len) in parts {
+                writer.write_at(at, &bytes(at, len)).unwrap();
+            }
+            writer.finish().unwrap();
+            let disk = VhdxImage::open(file.as_ref()).unwrap();
+            let stored: Vec<_> = disk
+                .extents(ByteRange::new(0, len))
+                .unwrap()
+                .into_iter()
+                .filter(|extent| extent.content != Content::Hole)
+                .map(|extent| (extent.range.start, extent.range.len()))
+                .collect();
+            assert_eq!(
+                stored, parts,
+                "blocks of {block} bytes, sectors of {sector}"
+            );
+            for (at, len) in parts {
+                let mut seen = vec![0; len as usize];
+                disk.read_at(at, &mut seen).unwrap();
+                assert!(seen == bytes(at, len), "{at} in blocks of {block} bytes");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_disk_is_written_changed_and_read_by_qemu() {
+    let len = 64u64 << 40;
+    let file = std::sync::Arc::new(MemFile::default());
+    let params = params(len, 32 << 20, 512, VhdxLayout::Dynamic);
+    let mut writer = Box::new(VhdxWriter::create(file.clone(), &params).unwrap());
+    writer.write_at(len - 512, &[7; 512]).unwrap();
+    writer.finish().unwrap();
+    let ids = EditIds {
+        file_write_guid: Uuid::from_u128(1),
+        data_write_guid: Uuid::from_u128(2),
+        log_guid: Uuid::from_u128(3),
+    };
+    let mut editor = VhdxEditor::open(file.clone(), ids).unwrap();
+    editor.write_at(len / 2, &[8; 512]).unwrap();
+    editor.close().unwrap();
+    let disk = VhdxImage::open(file.as_ref()).unwrap();
+    for (at, byte) in [(0, 0), (len / 2, 8), (len - 512, 7)] {
+        let mut sector = [9; 512];
+        disk.read_at(at, &mut sector).unwrap();
+        assert_eq!(sector, [byte; 512]);
+    }
+    let Some(qemu) = oracle::qemu_img("the largest VHDX against qemu-img") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk.vhdx");
+    fs::write(&path, file.bytes()).unwrap();
+    qemu.run(&["check", "-f", "vhdx"], &[&path]).unwrap();
+    let info = qemu.run(&["info", "--output=json", "-f", "vhdx"], &[&path]);
+    let info = info.unwrap();
+    assert!(info.contains(&format!("\"virtual-size\": {len}")), "{info}");
+}
+
 #[test]
 fn what_the_format_cannot_express_is_refused() {
-    use hyperkeep_disk::vhdx::VhdxWriter;
-    use hyperkeep_disk::{Error, MemFile};
     let bad = [
         params(0, 1 << 20, 512, VhdxLayout::Dynamic),
         params(1000, 1 << 20, 512, VhdxLayout::Dynamic),
