@@ -66,6 +66,7 @@ pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
     };
     let (vault, code) = Vault::init(Arc::new(store), &options, open::env(global))
         .map_err(|error| open::vault_failure(error, location))?;
+    open::warn(&vault, ui);
     let code = code.to_text();
     let mut document = InitDocument {
         vault: vault.id().to_string(),

@@ -6,9 +6,7 @@ use std::path::Path;
 
 use testkit::image::{Image, Kind, noise};
 
-#[cfg(target_os = "linux")]
-use crate::bench::Answer;
-use crate::bench::{Bench, files_below, patch, vm};
+use crate::bench::{Answer, Bench, files_below, patch, vm};
 
 fn chain(folder: &Path, stem: &str, number: u64) {
     fs::create_dir_all(folder).unwrap();
@@ -227,4 +225,25 @@ fn a_damaged_vault_is_told() {
         ])
         .ends(1);
     assert_eq!(files_below(&to), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_is_told_once_and_stops_nothing() {
+    let bench = Bench::bare();
+    // Where the folder should be is a file.
+    fs::write(bench.path("cache"), b"no folder").unwrap();
+    let told = |answer: Answer| {
+        let answer = answer.ends(0);
+        let times = answer.err.matches("the local cache in").count();
+        assert_eq!(times, 1, "{answer:?}");
+    };
+    told(bench.run(&["init"]));
+    let data = noise(1, 300_000);
+    bench.disk("a.raw", &data);
+    told(bench.run(&["backup", "folder:source"]));
+    told(bench.run(&["check", "--read-data"]));
+    let to = bench.path("to");
+    let to_text = to.to_str().unwrap();
+    told(bench.run(&["restore", "disks", "a.raw@latest", "--to", to_text]));
+    assert!(fs::read(to.join("a.raw")).unwrap() == data);
 }
