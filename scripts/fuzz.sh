@@ -38,7 +38,7 @@ for target in "${targets[@]}"; do
     if cargo fuzz run "$target" "$found" "$seeds" -- -max_total_time="$seconds" -timeout=20 \
         -rss_limit_mb=2048 -malloc_limit_mb=256 -fork="${FUZZ_JOBS:-0}" -print_final_stats=1 \
         >"$found.log" 2>&1; then
-        grep -E 'stat::(number_of_executed_units|peak_rss_mb|new_units_added)' "$found.log" || true
+        grep -aE 'stat::(number_of_executed_units|peak_rss_mb|new_units_added)' "$found.log" || true
     else
         tail -n 40 "$found.log"
         failed+=("$target")
