@@ -18,6 +18,7 @@ pub mod local;
 pub mod memory;
 pub mod name;
 pub mod recording;
+mod rename;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,6 +28,7 @@ pub use faulty::{Fault, FaultyStore, Request};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use recording::{Op, RecordingStore};
+pub use rename::rename_new;
 
 /// What a store tells about an object without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]

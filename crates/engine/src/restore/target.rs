@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use store::rename_new;
+
 use crate::finding::Code;
 
 /// How the name of an unfinished file begins. It is short and does not hold the final name, which
@@ -173,44 +175,12 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Renames unless `to` exists.
-#[cfg(unix)]
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-    {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        use rustix::io::Errno;
-        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // Some file systems do not know the flag.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-            other => return other.map_err(Into::into),
-        }
-    }
-    // A hard link never replaces; where there are none either, looking first has to do.
-    match fs::hard_link(from, to) {
-        Ok(()) => fs::remove_file(from),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-        Err(_) if to.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(_) => fs::rename(from, to),
-    }
-}
-
-/// Renames unless `to` exists. Between looking and renaming there is a gap in which somebody
-/// else's file of that name would be lost; the folder is the restore's own.
-#[cfg(not(unix))]
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    if to.symlink_metadata().is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    fs::rename(from, to)
-}
-
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Windows makes a rename durable with the volume's own log; a folder cannot be synced.
+/// On Windows the rename was written through; a folder cannot be synced.
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
@@ -258,6 +228,12 @@ mod tests {
     fn a_name_as_long_as_names_can_be_works() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("n".repeat(255));
+        NewFile::create(&path).unwrap().place().unwrap();
+        assert!(path.exists());
+        // And so does a path that is longer than old programs of Windows can open.
+        let folder = dir.path().join("f".repeat(200)).join("g".repeat(200));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("n".repeat(255));
         NewFile::create(&path).unwrap().place().unwrap();
         assert!(path.exists());
     }

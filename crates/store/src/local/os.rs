@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::fs::{Fs, Item, Kind};
-use crate::Stat;
+use crate::{Stat, rename_new};
 
 pub(super) struct OsFs;
 
@@ -57,17 +57,7 @@ impl Fs for OsFs {
         drop(held);
         #[cfg(not(windows))]
         let _held = held;
-        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-        {
-            use rustix::fs::{CWD, RenameFlags, renameat_with};
-            use rustix::io::Errno;
-            match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-                // The file system (NFS, some FUSE) or the kernel does not know the flag.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-                done => return done.map_err(Into::into),
-            }
-        }
-        link_new(from, to)?;
+        rename_new(from, to)?;
         settle_name(to)
     }
 
@@ -149,18 +139,6 @@ impl Fs for OsFs {
     }
 }
 
-/// A rename that replaces nothing, for systems without one: a hard link is refused where the
-/// name exists. Without hard links (FAT, exFAT) only looking first remains; objects are named by
-/// their contents or by random numbers, so a lost race replaces an object by itself.
-fn link_new(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Ok(()) => fs::remove_file(from),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(e),
-        Err(_) if to.try_exists()? => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(_) => fs::rename(from, to),
-    }
-}
-
 #[cfg(windows)]
 fn settle_name(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.sync_all()
@@ -184,26 +162,5 @@ mod tests {
         assert!(OsFs.is_held(&path).unwrap());
         drop(file);
         assert!(!OsFs.is_held(&path).unwrap());
-    }
-
-    #[test]
-    fn the_fallback_rename_replaces_nothing_either() {
-        let dir = tempfile::tempdir().unwrap();
-        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
-        fs::write(&a, b"a").unwrap();
-        fs::write(&b, b"b").unwrap();
-        let anew = |a: &Path, b: &Path| {
-            let held = OpenOptions::new().write(true).open(a)?;
-            OsFs.rename_new(held, a, b)
-        };
-        for rename in [link_new, anew] {
-            let refused = rename(&a, &b).unwrap_err();
-            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
-            assert_eq!(fs::read(&b).unwrap(), b"b");
-        }
-        fs::remove_file(&b).unwrap();
-        link_new(&a, &b).unwrap();
-        assert!(!a.exists());
-        assert_eq!(fs::read(&b).unwrap(), b"a");
     }
 }
