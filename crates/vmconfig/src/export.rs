@@ -12,39 +12,8 @@
 use std::collections::BTreeMap;
 
 use crate::layout::{AttachedDisk, Machine, OwnedFile, Role};
+use crate::names::{NAME_MAX, Names, safe_name};
 use crate::rewrite::Rewrite;
-
-/// Longest folder name that is made of a VM's name, in UTF-16 units: paths below it should stay
-/// within the 260 that older tools can open.
-const FOLDER_UNITS: usize = 100;
-/// Longest name that Windows' file systems hold, in UTF-16 units.
-const NAME_UNITS: usize = 255;
-
-/// Names that were given, so that none is given twice. Case does not make names different.
-#[derive(Clone, Debug, Default)]
-pub struct Names(std::collections::BTreeSet<String>);
-
-impl Names {
-    /// A folder name for a VM: its name made safe, with a number if another VM has it.
-    pub fn folder(&mut self, vm_name: &str) -> String {
-        self.unique(&safe_name(vm_name, FOLDER_UNITS))
-    }
-
-    fn unique(&mut self, name: &str) -> String {
-        let mut unique = name.to_owned();
-        let mut number = 2u64;
-        while !self.0.insert(unique.to_lowercase()) {
-            let (stem, ending) = split(name);
-            let tail = format!(" ({number}){ending}");
-            unique = format!(
-                "{}{tail}",
-                cut(stem, NAME_UNITS.saturating_sub(units(&tail)))
-            );
-            number += 1;
-        }
-        unique
-    }
-}
 
 /// An export of one VM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +42,8 @@ pub struct PlannedFile {
 ///
 /// `folder` is the VM's folder, from [`Names::folder`]. `windows_root` is the Windows folder that
 /// the export's parent will be, if that is known: configurations then name their disks by the
-/// paths to be. Otherwise only the names of renamed disks change, since an import finds disks in
+/// paths to be, so that an import on the host that the VM came from cannot take the original's
+/// disks for the restored ones. Otherwise only the names of renamed disks change, since an import finds disks in
 /// `Virtual Hard Disks` by name.
 pub fn plan(machine: &Machine, folder: &str, windows_root: Option<&str>) -> Plan {
     let mut plan = Plan::default();
@@ -96,7 +66,7 @@ pub fn plan(machine: &Machine, folder: &str, windows_root: Option<&str>) -> Plan
             let old = file_name(&file.path);
             // The same state file may lie in several places; none may overwrite another.
             let used = states.entry(folder.to_lowercase()).or_default();
-            let name = used.unique(&safe_name(old, NAME_UNITS));
+            let name = used.file(old);
             PlannedFile {
                 source: file.path.clone(),
                 target: format!("{folder}/{name}"),
@@ -135,7 +105,7 @@ fn below(config: &str, file: &OwnedFile) -> String {
             let stem = file_name(config)
                 .rsplit_once('.')
                 .map_or("", |(stem, _)| stem);
-            format!("/{}", safe_name(stem, NAME_UNITS))
+            format!("/{}", safe_name(stem, NAME_MAX))
         }
         _ => String::new(),
     }
@@ -151,7 +121,7 @@ struct DiskNames {
 impl DiskNames {
     fn add(&mut self, source: &str) {
         if !self.names.contains_key(source) {
-            let name = self.used.unique(&safe_name(file_name(source), NAME_UNITS));
+            let name = self.used.file(file_name(source));
             self.names.insert(source.to_owned(), name);
             self.order.push(source.to_owned());
         }
@@ -191,70 +161,6 @@ fn rewrite(
         data_root: root.clone(),
         checkpoint_root: root,
     }
-}
-
-/// A name that Windows can hold: no reserved characters or device names, no dot or space at the
-/// end, and at most `max` UTF-16 units, the ending kept.
-pub fn safe_name(name: &str, max: usize) -> String {
-    let bad = |c: char| c.is_control() || r#"<>:"/\|?*"#.contains(c);
-    let name: String = name.chars().map(|c| if bad(c) { '_' } else { c }).collect();
-    let (stem, ending) = split(&name);
-    let ending = cut(ending, max / 2);
-    let stem = cut(stem, max.saturating_sub(units(ending)));
-    let mut safe = format!("{stem}{ending}");
-    safe.truncate(safe.trim_end_matches(['.', ' ']).len());
-    if safe.is_empty() || is_device(&safe) {
-        let rest = cut(&safe, max.saturating_sub(1)).to_owned();
-        safe = format!("_{rest}");
-    }
-    safe
-}
-
-/// Names that mean devices, whatever follows their first dot.
-fn is_device(name: &str) -> bool {
-    let stem = name
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .trim_end()
-        .to_ascii_uppercase();
-    let numbered = |prefix: &str| {
-        let digit = stem.strip_prefix(prefix).and_then(|rest| {
-            let mut chars = rest.chars();
-            chars.next().filter(|_| chars.next().is_none())
-        });
-        digit.is_some_and(|c| c.is_ascii_digit() || "¹²³".contains(c))
-    };
-    ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].contains(&stem.as_str())
-        || numbered("COM")
-        || numbered("LPT")
-}
-
-/// A name and its ending, dot included; names of VMs have none that counts.
-fn split(name: &str) -> (&str, &str) {
-    let known = ["vhdx", "avhdx", "vhd", "avhd", "vhds", "vhdpmem"];
-    match name.rfind('.') {
-        Some(at) if known.contains(&name[at + 1..].to_ascii_lowercase().as_str()) => {
-            name.split_at(at)
-        }
-        _ => (name, ""),
-    }
-}
-
-/// The longest start of a text that takes at most `max` UTF-16 units.
-fn cut(text: &str, max: usize) -> &str {
-    let mut taken = 0;
-    for (at, c) in text.char_indices() {
-        taken += c.len_utf16();
-        if taken > max {
-            return &text[..at];
-        }
-    }
-    text
-}
-
-fn units(text: &str) -> usize {
-    text.encode_utf16().count()
 }
 
 fn file_name(path: &str) -> &str {

@@ -25,6 +25,7 @@ pub mod hvs;
 pub mod io;
 pub mod layout;
 pub mod model;
+pub mod names;
 pub mod rewrite;
 pub mod tree;
 pub mod vmgs;

@@ -4,12 +4,13 @@ mod model;
 
 use std::collections::BTreeSet;
 
-use hyperkeep_vmconfig::export::{Names, plan, safe_name};
+use hyperkeep_vmconfig::export::plan;
 use hyperkeep_vmconfig::layout::{
     DiskGraph, Evidence, Found, Layer, MemFolder, Options, ParentCheckpoint, Resolution, Role,
     inventory,
 };
 use hyperkeep_vmconfig::model::DriveKind;
+use hyperkeep_vmconfig::names::{NAME_MAX, Names, safe_name};
 use hyperkeep_vmconfig::rewrite::rewrite_paths;
 use hyperkeep_vmconfig::{VmConfig, hvs};
 use model::folder::{Files, disk, look, web_vm};
@@ -194,8 +195,7 @@ fn names_that_windows_refuses() {
         assert_eq!(safe_name(name, 100), safe, "{name:?}");
     }
     let long = "💻".repeat(300) + ".vhdx";
-    let safe = safe_name(&long, 255);
-    assert_eq!(safe, "💻".repeat(125) + ".vhdx");
+    assert_eq!(safe_name(&long, 255), "💻".repeat(62) + ".vhdx");
     let mut names = Names::default();
     let folders = ["Same", "same", "SAME", "Same (2)", "a/b", "a\\b"].map(|n| names.folder(n));
     assert_eq!(
@@ -209,20 +209,56 @@ fn names_that_windows_refuses() {
             "a_b (2)"
         ]
     );
+    // A VM's name has no ending; a file's number goes before it.
+    let mut names = Names::default();
+    let folders = ["VM 1.5", "VM 1.5"].map(|n| names.folder(n));
+    assert_eq!(folders, ["VM 1.5", "VM 1.5 (2)"]);
+    let mut names = Names::default();
+    let files = [
+        "a:b.vhdx",
+        "A_B.VHDX",
+        "kelvin.raw",
+        "\u{212a}elvin.raw",
+        ".x",
+        ".X",
+    ];
+    assert_eq!(
+        files.map(|n| names.file(n)),
+        [
+            "a_b.vhdx",
+            "A_B (2).VHDX",
+            "kelvin.raw",
+            "\u{212a}elvin (2).raw",
+            ".x",
+            ".X (2)"
+        ]
+    );
 }
 
 proptest! {
     #[test]
-    fn every_name_is_safe_and_unique(names in proptest::collection::vec(any::<String>(), 0..20)) {
+    fn every_name_is_safe_and_unique(names in proptest::collection::vec(name(), 0..20)) {
         let mut given = Names::default();
         let mut seen = BTreeSet::new();
-        for name in names {
-            let folder = given.folder(&name);
-            prop_assert!(seen.insert(folder.to_lowercase()));
-            prop_assert!(!folder.is_empty() && folder.encode_utf16().count() <= 255);
-            prop_assert!(!folder.ends_with(['.', ' ']));
-            prop_assert!(!folder.chars().any(|c| c.is_control() || "<>:\"/\\|?*".contains(c)));
-            prop_assert_eq!(&safe_name(&folder, 255), &folder);
+        for (number, name) in names.iter().enumerate() {
+            let safe = match number % 2 {
+                0 => given.folder(name),
+                _ => given.file(name),
+            };
+            prop_assert!(seen.insert(safe.to_lowercase()));
+            prop_assert!(!safe.is_empty() && safe.len() <= NAME_MAX);
+            prop_assert!(!safe.ends_with(['.', ' ']));
+            prop_assert!(!safe.chars().any(|c| c.is_control() || "<>:\"/\\|?*".contains(c)));
+            prop_assert_eq!(&safe_name(&safe, NAME_MAX), &safe);
         }
     }
+}
+
+/// Names of all sorts, among them those that Windows reserves and those that are long.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "(con|NUL|com[0-9¹]|lpt1|a)[. ]{0,2}(\\.(vhdx|VHD))?[. ]{0,2}",
+        "[a名💾.]{240,300}(\\.avhdx)?",
+    ]
 }

@@ -4,14 +4,15 @@
 //! its parent where that now lies, so that the chain of checkpoints goes on living. *Flat*: each
 //! attached disk becomes one file that stands alone.
 //!
-//! Names are the layers' own file names. Where two would collide (disks of one name from two
-//! folders), the later one gets a number; and since parent links are written for the new names,
-//! a chain stays whole whatever its files are called. Names are compared as Windows does, without
-//! regard to case, because that is where the files are going.
+//! Names are the layers' own file names, made such that Windows can hold them. Where two would
+//! collide (disks of one name from two folders), the later one gets a number; and since parent
+//! links are written for the new names, a chain stays whole whatever its files are called. Names
+//! are compared as Windows does, without regard to case, because that is where the files are going.
 
 use std::collections::HashSet;
 
 use disk::layer::Format;
+use vmconfig::names::Names;
 
 use crate::finding::{Code, Finding, Severity};
 use crate::point::{Details, PointLayer};
@@ -207,7 +208,7 @@ fn kept(
         }
         made[index] = Some(plan.files.len());
         plan.files.push(DiskFile {
-            name: names.take(layer.path.file_name()),
+            name: names.file(layer.path.file_name()),
             holds: Holds::Layer {
                 layer: index,
                 parent,
@@ -258,7 +259,7 @@ fn flat(
     // A disk is known by its base; the names of the layers above it come and go.
     let stem = stem(details.layers[base].path.file_name());
     plan.files.push(DiskFile {
-        name: names.take(&format!("{stem}.{}", format.extension())),
+        name: names.file(&format!("{stem}.{}", format.extension())),
         holds: Holds::Chain { top },
         format,
     });
@@ -335,40 +336,6 @@ fn stem(name: &str) -> &str {
     match name.rsplit_once('.') {
         Some((stem, _)) if !stem.is_empty() => stem,
         _ => name,
-    }
-}
-
-/// Longest file name in bytes that common file systems take.
-const MAX_NAME: usize = 255;
-
-/// The largest border between two characters of `text` that is not above `at`.
-fn floor_char_boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len()))
-        .rev()
-        .find(|i| text.is_char_boundary(*i))
-        .unwrap_or(0)
-}
-
-/// File names that were given out.
-#[derive(Debug, Default)]
-struct Names(HashSet<String>);
-
-impl Names {
-    /// `wanted`, or `wanted` with a number if it is taken.
-    fn take(&mut self, wanted: &str) -> String {
-        let (stem, extension) = match wanted.rsplit_once('.') {
-            Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
-            _ => (wanted, String::new()),
-        };
-        let mut name = wanted.to_owned();
-        let mut number = 2;
-        while !self.0.insert(name.to_lowercase()) {
-            let tail = format!(" ({number}){extension}");
-            let room = MAX_NAME.saturating_sub(tail.len());
-            name = format!("{}{tail}", &stem[..floor_char_boundary(stem, room)]);
-            number += 1;
-        }
-        name
     }
 }
 

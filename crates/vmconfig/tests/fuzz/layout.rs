@@ -13,10 +13,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hyperkeep_vmconfig::export::{self, Names};
+use hyperkeep_vmconfig::export;
 use hyperkeep_vmconfig::layout::{
     DiskGraph, Layer, MemFolder, Options, ParentCheckpoint, inventory,
 };
+use hyperkeep_vmconfig::names::Names;
 use hyperkeep_vmconfig::{Tree, Value, hvs};
 
 #[path = "counted.rs"]

@@ -203,14 +203,34 @@ fn without_any_attachment_the_leaves_are_the_disks() {
 }
 
 #[test]
-fn a_number_fits_behind_the_longest_name() {
-    let mut names = Names::default();
-    let long = format!("{}.vhdx", "数".repeat(83));
-    assert_eq!(names.take(&long), long);
-    let second = names.take(&long);
-    assert!(
-        second.len() <= 255 && second.ends_with(" (2).vhdx"),
-        "{second}"
+fn disks_get_names_that_windows_can_hold() {
+    let mut details = details();
+    let paths = [
+        "NUL.vhdx",
+        "a*b?.avhdx",
+        "A_B_.avhdx",
+        "x/ends. ",
+        "x/ENDS",
+        &format!("{}.raw", "数".repeat(84)),
+        &format!("{}数.raw", "数".repeat(84)),
+    ];
+    details.uses.clear();
+    details.layers = paths
+        .iter()
+        .map(|path| layer(path, Format::Raw, None, false))
+        .collect();
+    let long = "数".repeat(83);
+    assert_eq!(
+        names(&plan_disks(&details, &DisksWanted::default())),
+        [
+            "_NUL.vhdx",
+            "a_b_.avhdx",
+            "A_B_ (2).avhdx",
+            "ends",
+            "ENDS (2)",
+            &format!("{long}.raw"),
+            &format!("{} (2).raw", &long[3..]),
+        ]
     );
 }
 
