@@ -15,7 +15,9 @@ mod machines;
 mod open;
 mod walk;
 
+use std::ffi::OsString;
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use disk::ByteRanges;
@@ -28,7 +30,7 @@ use crate::source::folder::frozen::freeze_loose;
 use crate::source::folder::machines::{
     Machines, freeze_machine, freeze_unreadable, identity, name_or_file,
 };
-use crate::source::folder::walk::{FoundFile, safe_name, walk};
+use crate::source::folder::walk::{FoundFile, safe_names, walk};
 use crate::source::{FrozenVm, Listing, RelPath, Request, Source, SourceError, VmRef};
 
 /// See the [module](self).
@@ -316,13 +318,16 @@ fn beside(path: &Path) -> Vec<FoundFile> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
-    let mut files: Vec<FoundFile> = entries
+    let names: Vec<OsString> = entries
         .filter_map(|entry| entry.ok())
         .filter(|entry| fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file()))
-        .filter_map(|entry| {
-            let name = entry.file_name();
+        .map(|entry| entry.file_name())
+        .collect();
+    let safe = safe_names(&names);
+    let mut files: Vec<FoundFile> = iter::zip(names, safe)
+        .filter_map(|(name, safe)| {
             Some(FoundFile {
-                rel: RelPath::new(safe_name(&name.to_string_lossy())).ok()?,
+                rel: RelPath::new(safe).ok()?,
                 // In the spelling of the given path.
                 path: folder.join(name),
             })

@@ -1,8 +1,10 @@
 //! Finding files below a folder.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use crate::finding::{Code, Finding, Severity};
@@ -41,17 +43,28 @@ pub(crate) fn walk(root: &Path) -> (Vec<FoundFile>, Vec<Finding>) {
                 continue;
             }
         };
+        let mut found = Vec::new();
         for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry,
+            if found.len() > MAX_FILES {
+                break;
+            }
+            match entry {
+                Ok(entry) => found.push(entry),
                 Err(error) => {
                     findings.push(unreadable(&folder, &error.to_string()));
                     break;
                 }
-            };
+            }
+        }
+        if found.len() > MAX_FILES {
+            findings.push(unreadable(&folder, "it holds more than a million files"));
+            return (files, findings);
+        }
+        let names: Vec<OsString> = found.iter().map(fs::DirEntry::file_name).collect();
+        for (entry, name) in found.iter().zip(safe_names(&names)) {
             let path = entry.path();
             let mut parts: Vec<String> = parts.clone();
-            parts.push(safe_name(&entry.file_name().to_string_lossy()));
+            parts.push(name);
             let kind = entry.file_type();
             if kind.as_ref().is_ok_and(|kind| kind.is_dir()) {
                 if parts.len() < MAX_DEPTH {
@@ -82,9 +95,35 @@ pub(crate) fn walk(root: &Path) -> (Vec<FoundFile>, Vec<Finding>) {
     (files, findings)
 }
 
-/// A file name as a component of a [`RelPath`]: what could lead elsewhere on some system is
-/// replaced. Never empty, `.` or `..`.
-pub(crate) fn safe_name(name: &str) -> String {
+/// The names of one folder as components of a [`RelPath`], in the same order: what could lead
+/// elsewhere on some system is replaced. No two are the same, however the folder was listed: a
+/// name that is fine stays, and one that is not gets a number if need be.
+pub(crate) fn safe_names(names: &[OsString]) -> Vec<String> {
+    let mut safe: Vec<String> = names
+        .iter()
+        .map(|name| safe_name(&name.to_string_lossy()))
+        .collect();
+    let (fine, mut changed): (Vec<usize>, Vec<usize>) =
+        (0..names.len()).partition(|i| names[*i].to_str() == Some(&safe[*i]));
+    let mut taken: HashSet<String> = fine.into_iter().map(|i| safe[i].clone()).collect();
+    changed.sort_by_key(|i| &names[*i]);
+    for i in changed {
+        let (stem, ending) = match safe[i].rfind('.') {
+            Some(at) if at > 0 => safe[i].split_at(at),
+            _ => (safe[i].as_str(), ""),
+        };
+        let numbered = (2u64..).map(|number| format!("{stem} ({number}){ending}"));
+        let mut free = iter::once(safe[i].clone()).chain(numbered);
+        if let Some(name) = free.find(|name| !taken.contains(name)) {
+            taken.insert(name.clone());
+            safe[i] = name;
+        }
+    }
+    safe
+}
+
+/// Never empty, `.` or `..`, and without separators.
+fn safe_name(name: &str) -> String {
     let name: String = name
         .chars()
         .map(|c| {
@@ -208,5 +247,41 @@ mod tests {
             assert_eq!(safe_name(name), safe);
             assert!(RelPath::new(safe_name(name)).is_ok());
         }
+    }
+
+    #[test]
+    fn tamed_names_do_not_collide_however_the_folder_is_listed() {
+        let expected = [
+            ("a:b.vhdx", "a_b (3).vhdx"),
+            ("a_b.vhdx", "a_b.vhdx"),
+            ("a_b (2).vhdx", "a_b (2).vhdx"),
+            ("a\\b.vhdx", "a_b (4).vhdx"),
+            ("c:d", "c_d"),
+            ("c\\d", "c_d (2)"),
+        ];
+        for turn in 0..expected.len() {
+            let mut listed = expected;
+            listed.rotate_left(turn);
+            let names = listed.map(|(name, _)| OsString::from(name));
+            assert_eq!(safe_names(&names), listed.map(|(_, safe)| safe));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_of_nearly_one_name_are_two() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["f:g", "f_g"] {
+            let folder = dir.path().join(folder);
+            fs::create_dir(&folder).unwrap();
+            for name in [&b"a:b.vhdx"[..], b"a_b.vhdx", b"\xff.vhdx", b"\xfe.vhdx"] {
+                fs::write(folder.join(std::ffi::OsStr::from_bytes(name)), b"").unwrap();
+            }
+        }
+        let (files, findings) = walk(dir.path());
+        assert_eq!(findings, []);
+        let names: HashSet<&str> = files.iter().map(|f| f.rel.as_str()).collect();
+        assert_eq!((files.len(), names.len()), (8, 8), "{names:?}");
     }
 }
