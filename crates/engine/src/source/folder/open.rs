@@ -93,7 +93,7 @@ pub(crate) fn open_file(path: &Path) -> Result<File, Finding> {
     let fail = |error: io::Error| unreadable(path, &error);
     // Asked first, because opening a pipe would wait for somebody to write to it.
     if !fs::metadata(path).map_err(fail)?.is_file() {
-        return Err(unreadable(path, &"it is not a file"));
+        return Err(unreadable(path, &io::Error::other("it is not a file")));
     }
     let file = File::open(path).map_err(fail)?;
     refuse_if_locked(path, &file)?;
@@ -116,7 +116,7 @@ fn refuse_if_locked(path: &Path, file: &File) -> Result<(), Finding> {
     }
 }
 
-/// Windows refuses to open a file whose user shares it with nobody.
+/// Windows refuses by itself, on opening or on reading: [`in_use`] tells why.
 #[cfg(not(unix))]
 fn refuse_if_locked(_: &Path, _: &File) -> Result<(), Finding> {
     Ok(())
@@ -135,7 +135,19 @@ fn ends_like_vhd(file: &File) -> bool {
         .is_some_and(|at| file.read_exact_at(&mut buf, at).is_ok() && buf == *b"conectix")
 }
 
-#[cfg(unix)]
+/// Whether another program keeps this one out. On Unix locks are asked for, not met.
+#[cfg(not(windows))]
+fn in_use(_: &io::Error) -> bool {
+    false
+}
+
+/// Whether another program keeps this one out: by not sharing the file (`ERROR_SHARING_VIOLATION`)
+/// or by a lock on a part of it (`ERROR_LOCK_VIOLATION`).
+#[cfg(windows)]
+fn in_use(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(32 | 33))
+}
+
 fn locked(path: &Path) -> Finding {
     Finding::new(
         Code::DiskUnreadable,
@@ -146,7 +158,10 @@ fn locked(path: &Path) -> Finding {
     .hint("stop the program that uses it, or back the VM up from its running host")
 }
 
-fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Finding {
+fn unreadable(path: &Path, error: &io::Error) -> Finding {
+    if in_use(error) {
+        return locked(path);
+    }
     let missing = fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
     let code = if missing {
         Code::DiskMissing
@@ -165,6 +180,7 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Finding {
 /// A finding about an image that contradicts its format.
 pub(crate) fn damaged(path: &Path, error: &disk::Error) -> Finding {
     let code = match error {
+        disk::Error::Io { source, .. } if in_use(source) => return locked(path),
         disk::Error::Io { .. } => Code::DiskUnreadable,
         _ => Code::DiskDamaged,
     };

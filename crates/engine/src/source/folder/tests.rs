@@ -129,6 +129,19 @@ fn of_two_copies_of_a_parent_the_one_beside_the_child_is_taken() {
     }
 }
 
+/// Holds a file as a program that works on it does: by a lock where locks are asked for, and on
+/// Windows by sharing it with nobody, as a running VM does with its disks.
+fn hold(path: &Path) -> File {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(windows)]
+    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 0);
+    let file = options.open(path).unwrap();
+    #[cfg(unix)]
+    file.lock().unwrap();
+    file
+}
+
 #[test]
 fn what_cannot_be_opened_fails_alone() {
     let dir = tempfile::tempdir().unwrap();
@@ -141,25 +154,37 @@ fn what_cannot_be_opened_fails_alone() {
         .unwrap();
     disk::WriteAt::set_len(&torn, 3 * MIB / 2).unwrap();
     std::fs::write(dir.path().join("empty.vhdx"), b"").unwrap();
-    Image::new(Kind::Raw, MIB, 0).write(&dir.path().join("good.raw"));
-    Image::new(Kind::Raw, MIB, 0).write(&dir.path().join("locked.raw"));
-    let locked = File::open(dir.path().join("locked.raw")).unwrap();
-    locked.lock().unwrap();
+    for name in ["good.raw", "locked.raw", "late.raw"] {
+        Image::new(Kind::Raw, MIB, 0).write(&dir.path().join(name));
+    }
+    let _held = hold(&dir.path().join("locked.raw"));
 
     let mut source = FolderSource::open(dir.path()).unwrap();
-    for vm in list(&mut source) {
-        let frozen = source.freeze(&vm, &request(None));
-        match vm.name.as_str() {
-            "good.raw" => assert!(frozen.is_ok()),
-            name => {
-                let error = frozen.err().unwrap();
-                assert!(
-                    error.object.ends_with(name) && error.hint.is_some(),
-                    "{error}"
-                );
+    let listed = list(&mut source);
+    // It is taken between being listed and being read.
+    let late = hold(&dir.path().join("late.raw"));
+    let mut failed = Vec::new();
+    for vm in &listed {
+        match source.freeze(vm, &request(None)) {
+            Ok(_) => assert_eq!(vm.name, "good.raw"),
+            Err(error) => {
+                assert!(error.object.ends_with(&vm.name), "{error}");
+                assert!(error.hint.is_some(), "{error}");
+                failed.push((vm.name.as_str(), error.message));
             }
         }
     }
+    failed.sort();
+    let names: Vec<&str> = failed.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["empty.vhdx", "late.raw", "locked.raw", "torn.vhdx"]);
+    for (name, message) in &failed[1..3] {
+        assert_eq!(message, "another program has locked it", "{name}");
+    }
+
+    // Given back, it can be backed up.
+    drop(late);
+    let vm = listed.iter().find(|vm| vm.name == "late.raw").unwrap();
+    assert!(source.freeze(vm, &request(None)).is_ok());
 }
 
 #[cfg(unix)]
