@@ -2,8 +2,12 @@
 //!
 //! Made from the point alone, on any system: which file is what is found out from the point's own
 //! files in the same way as from a folder, so that what was backed up from wherever comes out in
-//! the one layout that an import expects. Configurations are copied byte for byte unless a disk's
-//! path in them must change.
+//! the one layout that an import expects.
+//!
+//! Configurations are copied byte for byte unless a disk's path in them must change. On Windows it
+//! must: the configuration still names the places that the disks had, and on the host that the VM
+//! came from an import would find the original's disks there. Elsewhere the restored folder has no
+//! Windows path yet; an import finds the disks by their names.
 
 use std::collections::HashMap;
 use std::fs;
@@ -174,10 +178,18 @@ fn windows_place(to: &Path) -> (String, Option<String>) {
     {
         return (
             name.to_owned(),
-            Some(parent.trim_end_matches('\\').to_owned()),
+            Some(plain(parent).trim_end_matches('\\').to_owned()),
         );
     }
     ("VM".to_owned(), None)
+}
+
+/// A Windows path as people and configurations write it, without the prefix for long paths.
+fn plain(path: &str) -> String {
+    match path.strip_prefix(r"\\?\UNC\") {
+        Some(share) => format!(r"\\{share}"),
+        None => path.strip_prefix(r"\\?\").unwrap_or(path).to_owned(),
+    }
 }
 
 fn graph(point: &Opened) -> DiskGraph {
@@ -374,4 +386,26 @@ fn lost(name: &str) -> Stop<DiskError> {
 
 fn file_name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_name_places_as_people_do() {
+        for (path, shown) in [
+            (r"\\?\D:\VMs", r"D:\VMs"),
+            (r"\\?\UNC\server\share", r"\\server\share"),
+            (r"\\server\share", r"\\server\share"),
+            (r"D:\", r"D:\"),
+        ] {
+            assert_eq!(plain(path), shown);
+        }
+        let (name, root) = windows_place(Path::new("restored"));
+        match cfg!(windows) {
+            true => assert!(name == "restored" && root.is_some_and(|root| root.contains(":\\"))),
+            false => assert_eq!((name.as_str(), root), ("VM", None)),
+        }
+    }
 }
