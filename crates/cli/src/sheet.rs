@@ -50,23 +50,27 @@ O as 0. A mistyped group is noticed and named.
 To restore
 ----------
 
-1. Get hyperkeep for Linux or Windows; one file, nothing to install.
+1. Get Hyperkeep, the open-source backup program for Hyper-V, for Linux or
+   Windows: the program is one file, and nothing has to be installed.
 2. Bring the vault's folder to the machine, or the machine to the vault.
 3. Type the code above into a file, here code.txt.
-4. See what is there:
+4. In a terminal (on Windows: PowerShell), in the folder of that file, see what
+   is there. VAULT is the vault's folder. Each command is typed on one line,
+   however it is printed here.
 
-       hyperkeep --vault VAULT --recovery-code-file code.txt points
+       hyperkeep --vault VAULT --recovery-code-file code.txt
+           points
 
 5. Restore a VM's disks as files, or a folder that Hyper-V can import:
 
-       hyperkeep --vault VAULT --recovery-code-file code.txt \\
+       hyperkeep --vault VAULT --recovery-code-file code.txt
            restore disks POINT --to FOLDER
-       hyperkeep --vault VAULT --recovery-code-file code.txt \\
+       hyperkeep --vault VAULT --recovery-code-file code.txt
            restore folder POINT --to FOLDER
 
 6. Set a new passphrase:
 
-       hyperkeep --vault VAULT --recovery-code-file code.txt \\
+       hyperkeep --vault VAULT --recovery-code-file code.txt
            keys add-passphrase
 
 The vault's format is documented; its files can be read without hyperkeep by
@@ -80,16 +84,21 @@ Kept by ______________________   Checked on ______________________
         ))
     }
 
-    /// Writes the page into a new file that only its owner can read.
+    /// Writes the page into a new file, which on Unix only its owner can read; on Windows the
+    /// folder decides. Its lines end as the system's own editor wants them.
     pub(crate) fn write_to(&self, path: &Path) -> Result<()> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut text = self.text();
+        if cfg!(windows) {
+            text = Zeroizing::new(text.replace('\n', "\r\n"));
+        }
         options
             .open(path)
             .and_then(|mut file| {
-                file.write_all(self.text().as_bytes())?;
+                file.write_all(text.as_bytes())?;
                 file.sync_all()
             })
             .on_path("writing the recovery sheet", path)
@@ -131,6 +140,26 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 80));
         assert!(text.contains("11111-22222-33333-44444\n"));
         assert!(text.contains("55555-66666-77777-88888\n"));
+        // It is read on another system than it was made on: no shell's way to go on in a new line.
+        assert!(!text.lines().any(|line| line.ends_with(['\\', '^', '`'])));
+    }
+
+    #[test]
+    fn an_old_editor_shows_its_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sheet");
+        SHEET.write_to(&path).unwrap();
+        let written = std::fs::read_to_string(&path).unwrap();
+        let ends = written.matches("\r\n").count();
+        assert_eq!(
+            ends,
+            if cfg!(windows) {
+                written.matches('\n').count()
+            } else {
+                0
+            }
+        );
+        assert_eq!(written.replace("\r\n", "\n"), *SHEET.text());
     }
 
     #[test]
