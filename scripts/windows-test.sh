@@ -23,24 +23,8 @@ case " $* " in
 *) set -- --workspace --exclude xtask "$@" ;;
 esac
 
-# Tests that fail under Wine and are not understood yet. Each is a debt: the README says that the
-# Windows build is less proven, and this list is to become empty.
-#   - Wine's locks are advisory, so a locked file opens there.
-known=(what_cannot_be_opened_fails_alone)
-#   - On Windows `restore folder` seems to write the disks' new places into the configurations, which
-#     these tests, made for a target without a Windows path, expect to be byte for byte as they were.
-known+=(older_configurations_with_saved_memory_come_back_in_their_layout
-    a_vm_with_a_checkpoint_comes_back_as_a_folder_that_is_the_same_vm
-    a_vm_of_an_endless_name_restores)
-#   - A damaged table of the local cache is not noticed.
-known+=(damaged_records_of_the_cache_neither_lose_nor_repeat_anything)
 # One Wine server for the whole run: left to itself it ends with the last program, and a program that
 # starts just then fails to connect.
 /usr/lib/wine/wineserver64 -p </dev/null >/dev/null 2>&1 || true
 trap '/usr/lib/wine/wineserver64 -k || true' EXIT
-skip=()
-for name in "${known[@]}"; do
-    skip+=(--skip "$name")
-    say "known to fail under Wine, skipped: $name"
-done
-"$CARGO" test --locked --no-fail-fast --target "$WINDOWS_TARGET" "$@" -- "${skip[@]}"
+"$CARGO" test --locked --no-fail-fast --target "$WINDOWS_TARGET" "$@"
