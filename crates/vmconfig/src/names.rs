@@ -1,8 +1,8 @@
 //! File names that every system can hold.
 //!
-//! What is restored goes to Windows sooner or later, wherever it was backed up and restored: so
-//! names are made such that Windows takes them, and are compared as Windows compares them. They
-//! do not depend on the system that makes them.
+//! What is restored for Hyper-V goes to Windows, wherever it is restored: names are made such that
+//! Windows takes them, and are compared as Windows compares them. They do not depend on the system
+//! that makes them.
 
 use std::collections::BTreeSet;
 
@@ -29,6 +29,14 @@ impl Names {
     pub fn file(&mut self, name: &str) -> String {
         let safe = safe_name(name, NAME_MAX);
         let (stem, ending) = split(&safe);
+        self.unique(stem, ending)
+    }
+
+    /// A file name for a system that takes nearly any: `name` as it is, cut if it is too long, with
+    /// a number before its ending if another file has it.
+    pub fn plain_file(&mut self, name: &str) -> String {
+        let (stem, ending) = split(name);
+        let stem = cut(stem, NAME_MAX.saturating_sub(ending.len()));
         self.unique(stem, ending)
     }
 

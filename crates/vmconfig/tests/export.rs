@@ -241,9 +241,15 @@ proptest! {
         let mut given = Names::default();
         let mut seen = BTreeSet::new();
         for (number, name) in names.iter().enumerate() {
-            let safe = match number % 2 {
+            let safe = match number % 3 {
                 0 => given.folder(name),
-                _ => given.file(name),
+                1 => given.file(name),
+                _ => {
+                    let plain = given.plain_file(name);
+                    prop_assert!(seen.insert(plain.to_lowercase()));
+                    prop_assert!(plain.len() <= NAME_MAX);
+                    continue;
+                }
             };
             prop_assert!(seen.insert(safe.to_lowercase()));
             prop_assert!(!safe.is_empty() && safe.len() <= NAME_MAX);

@@ -4,7 +4,7 @@
 //! its parent where that now lies, so that the chain of checkpoints goes on living. *Flat*: each
 //! attached disk becomes one file that stands alone.
 //!
-//! Names are the layers' own file names, made such that Windows can hold them. Where two would
+//! Names are the layers' own file names; on Windows made such that it can hold them. Where two would
 //! collide (disks of one name from two folders), the later one gets a number; and since parent
 //! links are written for the new names, a chain stays whole whatever its files are called. Names
 //! are compared as Windows does, without regard to case, because that is where the files are going.
@@ -208,7 +208,7 @@ fn kept(
         }
         made[index] = Some(plan.files.len());
         plan.files.push(DiskFile {
-            name: names.file(layer.path.file_name()),
+            name: free_name(names, layer.path.file_name()),
             holds: Holds::Layer {
                 layer: index,
                 parent,
@@ -259,7 +259,7 @@ fn flat(
     // A disk is known by its base; the names of the layers above it come and go.
     let stem = stem(details.layers[base].path.file_name());
     plan.files.push(DiskFile {
-        name: names.file(&format!("{stem}.{}", format.extension())),
+        name: free_name(names, &format!("{stem}.{}", format.extension())),
         holds: Holds::Chain { top },
         format,
     });
@@ -329,6 +329,14 @@ fn lost(details: &Details, wanted: &DisksWanted, plan: &mut DisksPlan) {
                 .hint("`hyperkeep ls POINT` lists its disks"),
             );
         }
+    }
+}
+
+/// `wanted`, as far as this system can have it and nothing else in the plan has.
+fn free_name(names: &mut Names, wanted: &str) -> String {
+    match cfg!(windows) {
+        true => names.file(wanted),
+        false => names.plain_file(wanted),
     }
 }
 
