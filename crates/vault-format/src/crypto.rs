@@ -123,13 +123,25 @@ impl Sealer {
     /// Decrypts a copy of `sealed`.
     pub(crate) fn open(&self, what: &'static str, offset: u64, sealed: &[u8]) -> Result<Vec<u8>> {
         let mut piece = sealed.to_vec();
-        let len = self
-            .key
-            .open_in_place(Self::nonce(offset), Aad::from(&self.aad), &mut piece)
-            .map_err(|_| Error::NotAuthentic { object: what })?
-            .len();
+        let len = self.open_in_place(what, offset, &mut piece)?.len();
         piece.truncate(len);
         Ok(piece)
+    }
+
+    /// Decrypts `sealed` where it is.
+    pub(crate) fn open_in_place<'a>(
+        &self,
+        what: &'static str,
+        offset: u64,
+        sealed: &'a mut [u8],
+    ) -> Result<&'a [u8]> {
+        let plain = self
+            .key
+            .open_in_place(Self::nonce(offset), Aad::from(&self.aad), sealed);
+        match plain {
+            Ok(plain) => Ok(plain),
+            Err(_) => Err(Error::NotAuthentic { object: what }),
+        }
     }
 }
 

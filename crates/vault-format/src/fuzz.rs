@@ -47,7 +47,7 @@ pub fn pack(data: &[u8]) {
         assert!(directory.entries().len() <= data.len() / 40);
     }
     let _ = Directory::decode(data, 80, 80);
-    if let Ok(plain) = decoder.decode("chunk", data.to_vec(), 1 << 16) {
+    if let Ok(plain) = decoder.decode("chunk", data, 1 << 16) {
         assert!(plain.len() <= 1 << 16);
     }
 }

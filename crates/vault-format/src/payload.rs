@@ -124,40 +124,56 @@ impl Decoder {
     ///
     /// # Errors
     /// When the flag is unknown, the frame is damaged, or the plain bytes are more than `max`.
-    pub fn decode(
+    pub fn decode(&mut self, what: &'static str, payload: &[u8], max: usize) -> Result<Vec<u8>> {
+        let len = plain_len(what, payload)?;
+        limit(what, "length", len, max as u64)?;
+        let mut plain = vec![0; len as usize];
+        self.decode_into(what, payload, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// Fills `plain` with the plain bytes of an opened payload.
+    ///
+    /// # Errors
+    /// When the flag is unknown, the frame is damaged, or the plain bytes do not fill `plain`
+    /// exactly. Then its contents are unspecified.
+    pub fn decode_into(
         &mut self,
         what: &'static str,
-        mut payload: Vec<u8>,
-        max: usize,
-    ) -> Result<Vec<u8>> {
+        payload: &[u8],
+        plain: &mut [u8],
+    ) -> Result<()> {
+        let len = plain_len(what, payload)?;
+        if len != plain.len() as u64 {
+            let why = format!("it has {len} plain bytes where {} were listed", plain.len());
+            return Err(Error::damaged(what, why));
+        }
         match payload.split_first() {
-            Some((&RAW, rest)) => {
-                limit(what, "length", rest.len() as u64, max as u64)?;
-                payload.remove(0);
-                Ok(payload)
-            }
             Some((&ZSTD, frame)) => {
-                // The frame's own claim only lowers the bound, never raises it.
-                let claimed = zstd::zstd_safe::get_frame_content_size(frame)
-                    .map_err(|_| Error::damaged(what, "it is not a Zstandard frame"))?
-                    .ok_or_else(|| Error::damaged(what, "its frame does not tell its size"))?;
-                limit(what, "length", claimed, max as u64)?;
-                let claimed = usize::try_from(claimed)
-                    .map_err(|_| Error::damaged(what, "its frame is larger than memory"))?;
-                let plain = self.zstd.decompress(frame, claimed).map_err(|e| {
+                let written = self.zstd.decompress_to_buffer(frame, plain).map_err(|e| {
                     Error::damaged(what, format!("its frame does not decompress: {e}"))
                 })?;
-                if plain.len() != claimed {
-                    return Err(Error::damaged(
-                        what,
-                        "its frame tells another size than it has",
-                    ));
+                if written != plain.len() {
+                    let why = "its frame tells another size than it has";
+                    return Err(Error::damaged(what, why));
                 }
-                Ok(plain)
             }
-            Some((flag, _)) => Err(Error::damaged(what, format!("unknown compression {flag}"))),
-            None => Err(Error::damaged(what, "it is empty")),
+            Some((_, rest)) => plain.copy_from_slice(rest),
+            None => {}
         }
+        Ok(())
+    }
+}
+
+/// How many plain bytes a payload claims to hold.
+fn plain_len(what: &'static str, payload: &[u8]) -> Result<u64> {
+    match payload.split_first() {
+        Some((&RAW, rest)) => Ok(rest.len() as u64),
+        Some((&ZSTD, frame)) => zstd::zstd_safe::get_frame_content_size(frame)
+            .map_err(|_| Error::damaged(what, "it is not a Zstandard frame"))?
+            .ok_or_else(|| Error::damaged(what, "its frame does not tell its size")),
+        Some((flag, _)) => Err(Error::damaged(what, format!("unknown compression {flag}"))),
+        None => Err(Error::damaged(what, "it is empty")),
     }
 }
 
@@ -173,10 +189,10 @@ mod tests {
             let plain = data.repeat(reps);
             for payload in [Encoder::new(level).encode(&plain), Payload::raw(&plain)] {
                 prop_assert_eq!(payload.plain_len(), plain.len());
-                let back = Decoder::new().decode("chunk", payload.bytes.clone(), plain.len()).unwrap();
+                let back = Decoder::new().decode("chunk", &payload.bytes, plain.len()).unwrap();
                 prop_assert_eq!(&back, &plain);
                 if !plain.is_empty() {
-                    prop_assert!(Decoder::new().decode("chunk", payload.bytes, plain.len() - 1).is_err());
+                    prop_assert!(Decoder::new().decode("chunk", &payload.bytes, plain.len() - 1).is_err());
                 }
             }
         }
@@ -187,10 +203,10 @@ mod tests {
             let good = Encoder::new(3).encode(&plain).bytes;
             let mut bad = good.clone();
             bad[at.index(good.len())] ^= 1 << bit;
-            if let Ok(out) = Decoder::new().decode("chunk", bad, 4096) {
+            if let Ok(out) = Decoder::new().decode("chunk", &bad, 4096) {
                 prop_assert!(out.len() <= 4096);
             }
-            prop_assert!(Decoder::new().decode("chunk", good[..cut.index(good.len())].to_vec(), 4096).is_err());
+            prop_assert!(Decoder::new().decode("chunk", &good[..cut.index(good.len())], 4096).is_err());
         }
     }
 
@@ -216,7 +232,7 @@ mod tests {
         let mut payload = vec![1, 0x28, 0xb5, 0x2f, 0xfd, 0xe0];
         payload.extend_from_slice(&(1u64 << 50).to_le_bytes());
         assert!(matches!(
-            Decoder::new().decode("chunk", payload, 1 << 20),
+            Decoder::new().decode("chunk", &payload, 1 << 20),
             Err(Error::TooLarge { .. })
         ));
     }

@@ -144,7 +144,7 @@ pub fn open_record<T: DeserializeOwned>(
     }
     let sealer = sealer(keys, &salt, purpose, &bytes[..HEADER_LEN], name);
     let payload = sealer.open(what, HEADER_LEN as u64, sealed)?;
-    let json = Decoder::new().decode(what, payload, MAX_BODY_LEN)?;
+    let json = Decoder::new().decode(what, &payload, MAX_BODY_LEN)?;
     let body = serde_json::from_slice(&json).map_err(|e| Error::damaged(what, e.to_string()))?;
     Ok((author, body))
 }

@@ -1,10 +1,11 @@
 //! Reading packs: a header once, then directories and chunks by ranged gets.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use vault_format::index::PackRef;
 use vault_format::pack::{
-    DirectoryEntry, MAX_PACK_LEN, PackHeader, PackKind, PackOpener, TRAILER_LEN, Trailer,
+    DirectoryEntry, MAX_CHUNK_LEN, MAX_PACK_LEN, PackHeader, PackKind, PackOpener, TRAILER_LEN,
+    Trailer,
 };
 use vault_format::payload::Decoder;
 use vault_format::{ChunkId, NodeId, ObjectHash, ObjectName, VaultKeys};
@@ -26,12 +27,32 @@ pub(crate) struct Place {
     pub(crate) plain_len: u32,
 }
 
+impl Place {
+    /// Room for the plain chunk at the beginning of `buffer`, which grows to it.
+    pub(crate) fn room<'a>(&self, buffer: &'a mut Vec<u8>) -> Result<&'a mut [u8]> {
+        let len = self.plain_len as usize;
+        if len > MAX_CHUNK_LEN {
+            return Err(Error::map(format!("a chunk of {len} bytes")));
+        }
+        Ok(room(buffer, len))
+    }
+}
+
+/// The first `len` bytes of `buffer`, which grows to them; they hold whatever they held before.
+fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+    &mut buffer[..len]
+}
+
 /// Opens chunks of packs; shared by threads.
 pub(crate) struct Packs {
     objects: Objects,
     keys: Arc<VaultKeys>,
     openers: Lru<ObjectHash, Arc<PackOpener>>,
     decoders: Mutex<Vec<Decoder>>,
+    buffers: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Packs {
@@ -41,6 +62,7 @@ impl Packs {
             keys,
             openers: Lru::new(4096),
             decoders: Mutex::default(),
+            buffers: Mutex::default(),
         }
     }
 
@@ -84,50 +106,61 @@ impl Packs {
         Ok((opener.header().kind(), directory.into_entries()))
     }
 
-    /// Fetches bytes of a pack.
-    pub(crate) fn fetch(&self, pack: &PackRef, offset: u32, len: usize) -> Result<Vec<u8>> {
+    /// Calls `f` with bytes of a pack, in memory that is used again.
+    pub(crate) fn fetch<T>(
+        &self,
+        pack: &PackRef,
+        offset: u32,
+        len: usize,
+        f: impl FnOnce(&mut [u8]) -> T,
+    ) -> Result<T> {
         if u64::from(offset) + len as u64 > u64::from(pack.len).min(MAX_PACK_LEN) {
             return Err(Error::map(format!(
                 "{len} bytes at {offset} lie beyond the end of {}",
                 pack_name(pack.hash)
             )));
         }
-        let mut sealed = vec![0; len];
-        self.objects
-            .get_range(&ObjectName::Pack(pack.hash), offset.into(), &mut sealed)?;
-        Ok(sealed)
+        let mut buffer = lock(&self.buffers).pop().unwrap_or_default();
+        let sealed = room(&mut buffer, len);
+        let name = ObjectName::Pack(pack.hash);
+        let fetched = self.objects.get_range(&name, offset.into(), sealed);
+        let done = fetched.map(|()| f(sealed));
+        lock(&self.buffers).push(buffer);
+        done
     }
 
     /// Opens a chunk or node whose sealed bytes are at hand, and checks that it is the one.
-    pub(crate) fn open(&self, id: &ChunkId, place: &Place, sealed: &[u8]) -> Result<Vec<u8>> {
+    /// `plain` must be as long as `place` tells; `sealed` is used up.
+    pub(crate) fn open(
+        &self,
+        id: &ChunkId,
+        place: &Place,
+        sealed: &mut [u8],
+        plain: &mut [u8],
+    ) -> Result<()> {
         let opener = self.opener(place.pack.hash, place.pack.len.into())?;
         let damaged = |why: String| Error::ChunkDamaged {
             object: pack_name(place.pack.hash),
             id: *id,
             why,
         };
-        let mut decoder = self.lock().pop().unwrap_or_default();
-        let plain = opener.chunk(place.offset, sealed, place.plain_len, &mut decoder);
-        self.lock().push(decoder);
-        let plain = match plain {
+        let mut decoder = lock(&self.decoders).pop().unwrap_or_default();
+        let opened = opener.chunk_into(place.offset, sealed, plain, &mut decoder);
+        lock(&self.decoders).push(decoder);
+        match opened {
             Err(e @ vault_format::Error::NoKey { .. }) => {
                 return Err(Error::object(pack_name(place.pack.hash))(e));
             }
-            plain => plain.map_err(|e| damaged(e.to_string()))?,
-        };
+            opened => opened.map_err(|e| damaged(e.to_string()))?,
+        }
         let found = match opener.header().kind() {
-            PackKind::Data => self.keys.chunk_id(&plain),
-            PackKind::Map => self.keys.node_id(&plain).into(),
+            PackKind::Data => self.keys.chunk_id(plain),
+            PackKind::Map => self.keys.node_id(plain).into(),
         };
         if found != *id {
             return Err(damaged("it holds other bytes than its id tells".to_owned()));
         }
-        Ok(plain)
-    }
-
-    pub(crate) fn chunk(&self, id: &ChunkId, place: &Place) -> Result<Vec<u8>> {
-        let sealed = self.fetch(&place.pack, place.offset, place.stored_len as usize)?;
-        self.open(id, place, &sealed)
+        Ok(())
     }
 
     /// A node of a disk map. A chunk of a disk under a node's id is refused.
@@ -135,10 +168,16 @@ impl Packs {
         if place.pack.kind != PackKind::Map {
             return Err(Error::map(format!("node {id} lies in a data pack")));
         }
-        self.chunk(&(*id).into(), place)
+        let mut node = Vec::new();
+        let plain = place.room(&mut node)?;
+        let len = place.stored_len as usize;
+        self.fetch(&place.pack, place.offset, len, |sealed| {
+            self.open(&(*id).into(), place, sealed, plain)
+        })??;
+        Ok(node)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Decoder>> {
-        self.decoders.lock().unwrap_or_else(|e| e.into_inner())
-    }
+fn lock<T>(pool: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    pool.lock().unwrap_or_else(|e| e.into_inner())
 }

@@ -1,6 +1,5 @@
 //! Reading a disk or file out of a vault.
 
-use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -151,6 +150,7 @@ impl DiskReader {
             let len = ((self.root.segment - within) as usize).min(buf.len() - at);
             let part = &mut buf[at..at + len];
             let leaf = self.leaf(index)?;
+            part.fill(0);
             self.fill(&leaf, within, part, true)?;
             at += len;
         }
@@ -164,12 +164,14 @@ impl DiskReader {
         buf.clear();
         let leaf = self.leaf(index)?;
         for piece in leaf.pieces(0, len) {
-            let content = match piece.target {
-                None => Content::Hole,
-                Some(Target::Zero) => Content::Zero,
-                Some(Target::Chunk { .. }) => Content::Data,
-            };
-            buf.push(content, piece.len as usize);
+            let len = piece.len as usize;
+            match piece.target {
+                None => buf.push(Content::Hole, len),
+                Some(Target::Zero) => buf.push(Content::Zero, len),
+                Some(Target::Chunk { .. }) => {
+                    buf.push_data_mut(len);
+                }
+            }
         }
         self.fill(&leaf, 0, buf.bytes_mut(), false)
     }
@@ -234,79 +236,58 @@ impl DiskReader {
         Ok(None)
     }
 
-    /// Fills `out` with the segment's bytes from `start` on.
+    /// Fills `out` with the segment's bytes from `start` on, where they are chunks; the rest is
+    /// left as it is.
     fn fill(&self, leaf: &Leaf, start: u32, out: &mut [u8], keep: bool) -> Result<()> {
-        out.fill(0);
-        let end = start + out.len() as u32;
-        let mut wanted: HashMap<ChunkId, Vec<(usize, u32, usize)>> = HashMap::new();
-        for piece in leaf.pieces(start, end) {
+        let mut uses: Vec<(ChunkId, Use)> = Vec::new();
+        for piece in leaf.pieces(start, start + out.len() as u32) {
             if let Some(Target::Chunk { id, within }) = piece.target {
                 let to = (piece.offset - start) as usize;
-                wanted
-                    .entry(id)
-                    .or_default()
-                    .push((to, within, piece.len as usize));
+                let len = piece.len as usize;
+                uses.push((id, Use { to, within, len }));
             }
         }
-        let mut copy = |id: &ChunkId, plain: &[u8]| -> Result<()> {
-            for (to, within, len) in wanted.get(id).into_iter().flatten() {
-                let from = plain.get(*within as usize..).and_then(|p| p.get(..*len));
-                let (Some(from), Some(to)) = (from, out.get_mut(*to..*to + *len)) else {
-                    return Err(Error::map(format!(
-                        "{len} bytes at {within} of chunk {id}, which has {}",
-                        plain.len()
-                    )));
-                };
-                to.copy_from_slice(from);
-            }
-            Ok(())
-        };
-        let mut missing: Vec<(Place, ChunkId)> = Vec::new();
-        for id in wanted.keys() {
-            match self.chunks.get(id) {
-                Some(plain) => copy(id, &plain)?,
-                None => missing.push((self.index.find(id)?, *id)),
+        uses.sort_unstable_by_key(|(id, part)| (*id, part.to));
+        let mut missing = Vec::new();
+        for uses in uses.chunk_by(|a, b| a.0 == b.0) {
+            let id = uses[0].0;
+            match self.chunks.get(&id) {
+                Some(plain) => copy(&plain, uses, out)?,
+                None => missing.push(Wanted {
+                    id,
+                    place: self.index.find(&id)?,
+                    uses,
+                }),
             }
         }
         while !missing.is_empty() {
-            missing.sort_unstable_by_key(|(place, _)| (place.pack.hash, place.offset));
+            missing.sort_unstable_by_key(|wanted| (wanted.place.pack.hash, wanted.place.offset));
             let mut again = Vec::new();
             let mut rest = &missing[..];
-            while let Some((first, _)) = rest.first() {
-                let (count, len) = together(first, rest);
+            while let Some(first) = rest.first().map(|wanted| wanted.place) {
+                let (count, len) = together(&first, rest);
                 let (group, after) = rest.split_at(count);
                 rest = after;
-                let sealed = match self.packs.fetch(&first.pack, first.offset, len) {
-                    Ok(sealed) => sealed,
+                let opened = self.packs.fetch(&first.pack, first.offset, len, |sealed| {
+                    group.iter().try_for_each(|wanted| {
+                        let at = (wanted.place.offset - first.offset) as usize;
+                        let sealed = sealed
+                            .get_mut(at..at + wanted.place.stored_len as usize)
+                            .ok_or_else(|| Error::map("a chunk lies beyond what was fetched"))?;
+                        match self.deliver(wanted, sealed, out, keep) {
+                            Err(e) if !self.elsewhere(wanted, &e, &mut again)? => Err(e),
+                            _ => Ok(()),
+                        }
+                    })
+                });
+                match opened {
+                    Ok(opened) => opened?,
                     Err(e) => {
-                        for (place, id) in group {
-                            match self.index.find_after(&e, id, place)? {
-                                Some(other) => again.push((other, *id)),
-                                None => return Err(e),
+                        for wanted in group {
+                            if !self.elsewhere(wanted, &e, &mut again)? {
+                                return Err(e);
                             }
                         }
-                        continue;
-                    }
-                };
-                for (place, id) in group {
-                    let at = (place.offset - first.offset) as usize;
-                    let sealed = sealed
-                        .get(at..at + place.stored_len as usize)
-                        .ok_or_else(|| Error::map("a chunk lies beyond what was fetched"))?;
-                    let plain = match self.packs.open(id, place, sealed) {
-                        Ok(plain) => plain,
-                        Err(e) => match self.index.find_after(&e, id, place)? {
-                            Some(other) => {
-                                again.push((other, *id));
-                                continue;
-                            }
-                            None => return Err(e),
-                        },
-                    };
-                    copy(id, &plain)?;
-                    if keep {
-                        let size = plain.len() + 200;
-                        self.chunks.insert(*id, Arc::new(plain), size);
                     }
                 }
             }
@@ -314,14 +295,84 @@ impl DiskReader {
         }
         Ok(())
     }
+
+    /// What could not be read is wanted again where another copy of it is, if there is one.
+    fn elsewhere<'a>(
+        &self,
+        wanted: &Wanted<'a>,
+        e: &Error,
+        again: &mut Vec<Wanted<'a>>,
+    ) -> Result<bool> {
+        let place = self.index.find_after(e, &wanted.id, &wanted.place)?;
+        again.extend(place.map(|place| Wanted { place, ..*wanted }));
+        Ok(place.is_some())
+    }
+
+    /// Opens one chunk to where it is wanted: at once, if all of it is wanted in one place and
+    /// need not be kept.
+    fn deliver(
+        &self,
+        wanted: &Wanted<'_>,
+        sealed: &mut [u8],
+        out: &mut [u8],
+        keep: bool,
+    ) -> Result<()> {
+        let (id, place) = (wanted.id, &wanted.place);
+        if let ([(_, only)], false) = (wanted.uses, keep)
+            && only.within == 0
+            && only.len == place.plain_len as usize
+            && let Some(plain) = out.get_mut(only.to..only.to + only.len)
+        {
+            return self.packs.open(&id, place, sealed, plain);
+        }
+        let mut plain = Vec::new();
+        self.packs
+            .open(&id, place, sealed, place.room(&mut plain)?)?;
+        copy(&plain, wanted.uses, out)?;
+        if keep {
+            let size = plain.len() + 200;
+            self.chunks.insert(id, Arc::new(plain), size);
+        }
+        Ok(())
+    }
+}
+
+/// A part of a chunk: `len` bytes from `within`, wanted at `to`.
+struct Use {
+    to: usize,
+    within: u32,
+    len: usize,
+}
+
+/// A chunk that must be fetched, and all that it is wanted for.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    id: ChunkId,
+    place: Place,
+    uses: &'a [(ChunkId, Use)],
+}
+
+/// Copies the parts of a chunk to where they are wanted.
+fn copy(plain: &[u8], uses: &[(ChunkId, Use)], out: &mut [u8]) -> Result<()> {
+    for (id, Use { to, within, len }) in uses {
+        let from = plain.get(*within as usize..).and_then(|p| p.get(..*len));
+        let (Some(from), Some(to)) = (from, out.get_mut(*to..*to + *len)) else {
+            return Err(Error::map(format!(
+                "{len} bytes at {within} of chunk {id}, which has {}",
+                plain.len()
+            )));
+        };
+        to.copy_from_slice(from);
+    }
+    Ok(())
 }
 
 /// How many of `places`, which begin with `first`, are near enough to be fetched at once, and
 /// how many bytes that is.
-fn together(first: &Place, places: &[(Place, ChunkId)]) -> (usize, usize) {
+fn together(first: &Place, places: &[Wanted<'_>]) -> (usize, usize) {
     let mut end = u64::from(first.offset) + u64::from(first.stored_len);
     let mut count = 1;
-    for (place, _) in places.iter().skip(1) {
+    for Wanted { place, .. } in places.iter().skip(1) {
         let next = u64::from(place.offset) + u64::from(place.stored_len);
         let near = place.pack == first.pack
             && u64::from(place.offset) <= end + GAP

@@ -17,7 +17,10 @@ pub enum Content {
 /// asked for) to its last. Reuse one for many segments: it keeps its memory.
 #[derive(Debug, Default, Clone)]
 pub struct SegmentBuf {
+    /// What lies beyond `len` are bytes of earlier contents: clearing costs nothing, and room
+    /// that is about to be filled is not zeroed first.
     bytes: Vec<u8>,
+    len: usize,
     runs: Vec<(usize, Content)>,
 }
 
@@ -29,38 +32,48 @@ impl SegmentBuf {
 
     /// Forgets the contents.
     pub fn clear(&mut self) {
-        self.bytes.clear();
+        self.len = 0;
         self.runs.clear();
     }
 
     /// Number of bytes so far, of all kinds.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.len
     }
 
     /// Whether nothing was pushed.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len == 0
     }
 
     /// Appends bytes.
     pub fn push_data(&mut self, data: &[u8]) {
-        self.bytes.extend_from_slice(data);
-        self.end_run(Content::Data);
+        self.push_room(Content::Data, data.len())
+            .copy_from_slice(data);
     }
 
-    /// Appends `len` bytes for the caller to fill; they are zero before that.
+    /// Appends `len` bytes for the caller to fill; what is in them before that is unspecified.
     pub fn push_data_mut(&mut self, len: usize) -> &mut [u8] {
-        let start = self.bytes.len();
-        self.bytes.resize(start + len, 0);
-        self.end_run(Content::Data);
-        &mut self.bytes[start..]
+        self.push_room(Content::Data, len)
     }
 
     /// Appends `len` bytes that were not read because they need not be.
     pub fn push(&mut self, content: Content, len: usize) {
-        self.bytes.resize(self.bytes.len() + len, 0);
-        self.end_run(content);
+        self.push_room(content, len).fill(0);
+    }
+
+    fn push_room(&mut self, content: Content, len: usize) -> &mut [u8] {
+        let start = self.len;
+        self.len += len;
+        if self.bytes.len() < self.len {
+            self.bytes.resize(self.len, 0);
+        }
+        match self.runs.last_mut() {
+            _ if len == 0 => {}
+            Some(last) if last.1 == content => last.0 = self.len,
+            _ => self.runs.push((self.len, content)),
+        }
+        &mut self.bytes[start..self.len]
     }
 
     /// The runs: ascending, contiguous, no two neighbours alike.
@@ -75,16 +88,16 @@ impl SegmentBuf {
 
     /// The bytes of all runs; zero where a run is not data.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.len]
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        &mut self.bytes[..self.len]
     }
 
     /// Forgets everything from `len` on.
     pub(crate) fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(len);
+        self.len = self.len.min(len);
         while self.runs.last().is_some_and(|(end, _)| *end > len) {
             let start = self.runs.iter().rev().nth(1).map_or(0, |run| run.0);
             if start >= len {
@@ -92,16 +105,6 @@ impl SegmentBuf {
             } else if let Some(last) = self.runs.last_mut() {
                 last.0 = len;
             }
-        }
-    }
-
-    fn end_run(&mut self, content: Content) {
-        let end = self.bytes.len();
-        match self.runs.last_mut() {
-            Some(last) if last.1 == content => last.0 = end,
-            Some(last) if last.0 == end => {}
-            None if end == 0 => {}
-            _ => self.runs.push((end, content)),
         }
     }
 }

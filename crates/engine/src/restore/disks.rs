@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use disk::chain::Chain;
 use disk::layer::{Format, ParentPath, PathKind, VhdInfo, VhdKind, VhdxInfo};
 use disk::vhd::Chs;
 use disk::{BlockRead, LayerInfo, rebuild};
@@ -212,48 +213,63 @@ pub(crate) fn write_disk(
     let format = |e| Stop::Failed(DiskError::Format(e));
     let new = NewFile::create(path).map_err(target)?;
     let on_stop = |stop: Stop<WriteError>| stop.map(|error| write_error(path, error));
-    let data;
-    match file.holds {
-        Holds::Layer { layer: index, .. } => {
-            let recorded = &point.details.layers[index];
-            let vault_layer = open_layer(task, point, index)?;
-            data = data_len(&vault_layer).map_err(format)?;
+    let (contents, info, paths) = match file.holds {
+        Holds::Layer { layer, .. } => {
+            let contents = Contents::Layer(Box::new(open_layer(task, point, layer)?));
             let paths = parent.map(|name| parent_paths(path, name));
-            let mut writer = rebuild(new.file(), &recorded.info, paths.as_deref())
-                .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
-            let meter = begin(task, &point.details, &file.name, data);
-            let run = task.run(&meter);
-            let differencing = recorded.info.parent.is_some();
-            layer(run, vault_layer.reader(), differencing, &mut *writer).map_err(on_stop)?;
-            writer
-                .finish()
-                .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
+            (contents, point.details.layers[layer].info.clone(), paths)
         }
         Holds::Chain { top } => {
-            let chain =
-                open_chain(task.vault, &point.details, &point.layer_roots, top).map_err(format)?;
-            data = data_len(&chain).map_err(format)?;
-            let info = alone(
-                &point.details.layers[top].info,
-                &chain,
-                file.format,
-                &point.id,
-                top,
-            );
-            let mut writer = rebuild(new.file(), &info, None)
-                .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
-            let meter = begin(task, &point.details, &file.name, data);
-            flat(task.run(&meter), &chain, &mut *writer).map_err(on_stop)?;
-            writer
-                .finish()
-                .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
+            let recorded = &point.details.layers[top].info;
+            let contents = match *point.details.chain(top) {
+                [only] if recorded.parent.is_none() => {
+                    Contents::Layer(Box::new(open_layer(task, point, only)?))
+                }
+                _ => Contents::Chain(
+                    open_chain(task.vault, &point.details, &point.layer_roots, top)
+                        .map_err(format)?,
+                ),
+            };
+            let info = alone(recorded, contents.disk(), file.format, &point.id, top);
+            (contents, info, None)
         }
+    };
+    let data = data_len(contents.disk()).map_err(format)?;
+    let mut writer = rebuild(new.file(), &info, paths.as_deref())
+        .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
+    let meter = begin(task, &point.details, &file.name, data);
+    let run = task.run(&meter);
+    match &contents {
+        Contents::Layer(whole) => {
+            let differencing = info.parent.is_some();
+            layer(run, whole.reader(), differencing, &mut *writer)
+        }
+        Contents::Chain(chain) => flat(run, chain, &mut *writer),
     }
+    .map_err(on_stop)?;
+    writer
+        .finish()
+        .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
     new.place().map_err(target)?;
     Ok(RestoredFile {
         path: path.display().to_string(),
         data,
     })
+}
+
+/// What a disk file is made of. A layer by itself is read segment by segment, which is cheaper.
+enum Contents {
+    Layer(Box<VaultLayer>),
+    Chain(Chain),
+}
+
+impl Contents {
+    fn disk(&self) -> &dyn BlockRead {
+        match self {
+            Self::Layer(layer) => &**layer,
+            Self::Chain(chain) => chain,
+        }
+    }
 }
 
 pub(crate) fn begin<'a>(task: &Task<'a>, details: &Details, name: &str, bytes: u64) -> Meter<'a> {

@@ -54,7 +54,8 @@ pub(crate) struct Run<'a> {
     pub(crate) meter: &'a Meter<'a>,
 }
 
-/// Writes one layer as it is: data, zeros that hide a parent, and holes that do not.
+/// Writes one layer as it is: data, zeros that hide a parent, and holes that do not. A layer
+/// without a parent is a whole disk.
 pub(crate) fn layer(
     run_: Run<'_>,
     reader: &DiskReader,
@@ -143,7 +144,7 @@ pub(crate) fn data_len(disk: &dyn BlockRead) -> disk::Result<u64> {
     Ok(total)
 }
 
-/// Writes a whole disk, such as a chain, as one that stands alone.
+/// Writes a chain as a disk that stands alone.
 pub(crate) fn flat(
     run_: Run<'_>,
     disk: &dyn BlockRead,
@@ -163,10 +164,13 @@ pub(crate) fn flat(
                     if extent.content != Content::Data {
                         continue;
                     }
-                    for part in windows(extent.range.len(), PART) {
-                        let start = extent.range.start;
-                        let range = ByteRange::new(start + part.start, start + part.end);
+                    // No chunk reaches beyond a segment, so none is fetched for two parts.
+                    let mut at = extent.range.start;
+                    while at < extent.range.end {
+                        let end = extent.range.end.min((at / PART + 1) * PART);
+                        let range = ByteRange::new(at, end);
                         feeder.feed(range, range.len()).map_err(|Over| None)?;
+                        at = end;
                     }
                 }
             }
@@ -199,6 +203,7 @@ pub(crate) fn file(
         .set_len(reader.len())
         .map_err(|e| Stop::Failed(WriteError::WriteFile(e)))?;
     let segment = u64::from(reader.segment_size());
+    let pool: Pool<SegmentBuf> = Mutex::default();
     run(
         run_.limits,
         run_.cancel,
@@ -207,7 +212,7 @@ pub(crate) fn file(
                 .try_for_each(|index| feeder.feed(index, segment).map_err(|Over| None))
         },
         |index: &mut u64| {
-            let mut buf = SegmentBuf::new();
+            let mut buf = take(&pool);
             reader.read_segment(*index, &mut buf)?;
             let bytes = buf.len() as u64;
             Ok(((*index, buf), bytes))
@@ -217,6 +222,7 @@ pub(crate) fn file(
                 .write_all_at(buf.bytes(), *index * segment)
                 .map_err(WriteError::WriteFile)?;
             run_.meter.add(buf.len() as u64);
+            give(&pool, std::mem::take(buf));
             Ok(())
         },
     )

@@ -9,6 +9,8 @@ use crate::secret::Secret;
 use super::directory::Directory;
 use super::{MAX_CHUNK_LEN, PackHeader, PackKind, SIGNATURE_DOMAIN, Trailer};
 
+const CHUNK: &str = "chunk";
+
 /// Opens pieces of one pack. Making one for a data pack unwraps its data key, which takes about
 /// as long as opening a hundred chunks: keep it while chunks of the pack are wanted. It can be
 /// shared between threads.
@@ -77,24 +79,30 @@ impl PackOpener {
         plain_len: u32,
         decoder: &mut Decoder,
     ) -> Result<Vec<u8>> {
-        const WHAT: &str = "chunk";
-        limit(WHAT, "length", plain_len.into(), MAX_CHUNK_LEN as u64)?;
+        limit(CHUNK, "length", plain_len.into(), MAX_CHUNK_LEN as u64)?;
+        let mut plain = vec![0; plain_len as usize];
+        self.chunk_into(offset, &mut sealed.to_vec(), &mut plain, decoder)?;
+        Ok(plain)
+    }
+
+    /// Like [`chunk`](Self::chunk), without memory of its own: fills `plain`, which is as long as
+    /// the chunk, and decrypts `sealed` where it is, which holds nothing of use afterwards.
+    ///
+    /// # Errors
+    /// The same; the contents of `plain` are unspecified then.
+    pub fn chunk_into(
+        &self,
+        offset: u32,
+        sealed: &mut [u8],
+        plain: &mut [u8],
+        decoder: &mut Decoder,
+    ) -> Result<()> {
         let sealer = self.chunks.as_ref().ok_or(Error::NoKey {
             what: "reading data",
             needs: "the private data key",
         })?;
-        let payload = sealer.open(WHAT, offset.into(), sealed)?;
-        let plain = decoder.decode(WHAT, payload, plain_len as usize)?;
-        if plain.len() != plain_len as usize {
-            return Err(Error::damaged(
-                WHAT,
-                format!(
-                    "it has {} plain bytes where {plain_len} were listed",
-                    plain.len()
-                ),
-            ));
-        }
-        Ok(plain)
+        let payload = sealer.open_in_place(CHUNK, offset.into(), sealed)?;
+        decoder.decode_into(CHUNK, payload, plain)
     }
 
     /// Opens the directory, whose sealed bytes the trailer told where to find.

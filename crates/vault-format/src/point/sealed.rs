@@ -186,7 +186,7 @@ impl<'a> PointOpener<'a> {
             )
         })?;
         let payload = Sealer::new(key, &self.header).open(what, range.start as u64, sealed)?;
-        let json = Decoder::new().decode(what, payload, MAX_SECTION_LEN)?;
+        let json = Decoder::new().decode(what, &payload, MAX_SECTION_LEN)?;
         // What is unknown and required must be refused by name, even if it changed the form of
         // everything else.
         #[derive(serde::Deserialize)]

@@ -1,6 +1,7 @@
 //! Reads every object: hashes, and every chunk by its id.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -77,6 +78,7 @@ impl Vault {
         let results = Mutex::new(Vec::new());
         let total = report.pack_bytes;
         let work = || -> Result<()> {
+            let mut plain = Vec::new();
             loop {
                 let Some((name, stat)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) else {
                     return Ok(());
@@ -84,7 +86,7 @@ impl Vault {
                 let ObjectName::Pack(hash) = name else {
                     continue;
                 };
-                let found = self.check_pack(&fresh, *hash, stat.len, writers)?;
+                let found = self.check_pack(&fresh, *hash, stat.len, writers, &mut plain)?;
                 results
                     .lock()
                     .unwrap_or_else(|e| e.into_inner())
@@ -148,29 +150,54 @@ impl Vault {
         hash: ObjectHash,
         len: u64,
         writers: &HashMap<WriterId, Result<Writer>>,
+        plain: &mut Vec<u8>,
+    ) -> Result<PackReport> {
+        // The kind is not known yet, and not asked for.
+        let pack = PackRef {
+            hash,
+            len: u32::try_from(len).unwrap_or(u32::MAX),
+            kind: PackKind::Data,
+        };
+        if len > MAX_PACK_LEN {
+            let mut report = PackReport {
+                damaged: Some(hash),
+                ..PackReport::default()
+            };
+            report.findings.push(Finding::ObjectDamaged {
+                object: ObjectName::Pack(hash).to_string(),
+                why: format!("it has {len} bytes, and a pack at most {MAX_PACK_LEN}"),
+            });
+            return Ok(report);
+        }
+        packs.fetch(&pack, 0, pack.len as usize, |bytes| {
+            self.check_bytes(packs, pack, bytes, writers, plain)
+        })?
+    }
+
+    /// Checks a pack of which all bytes are at hand; they are used up.
+    fn check_bytes(
+        &self,
+        packs: &Packs,
+        pack: PackRef,
+        bytes: &mut [u8],
+        writers: &HashMap<WriterId, Result<Writer>>,
+        plain: &mut Vec<u8>,
     ) -> Result<PackReport> {
         let mut report = PackReport::default();
-        let object = ObjectName::Pack(hash);
+        let object = ObjectName::Pack(pack.hash);
         let mut damaged = |why: String| {
-            report.damaged = Some(hash);
+            report.damaged = Some(pack.hash);
             report.findings.push(Finding::ObjectDamaged {
                 object: object.to_string(),
                 why,
             });
         };
-        let bytes = match self.objects().get(&object, MAX_PACK_LEN) {
-            Err(Error::Store(e @ store::Error::TooLarge { .. })) => {
-                damaged(e.to_string());
-                return Ok(report);
-            }
-            bytes => bytes?,
-        };
-        let whole = ObjectHash::of(&bytes) == hash;
+        let whole = ObjectHash::of(bytes) == pack.hash;
         if !whole {
             damaged("its bytes do not have the hash in its name".to_owned());
         }
-        let read = PackOpener::new(self.keys(), &bytes).and_then(|opener| {
-            let trailer = Trailer::decode(&bytes, bytes.len() as u64)?;
+        let read = PackOpener::new(self.keys(), bytes).and_then(|opener| {
+            let trailer = Trailer::decode(bytes, bytes.len() as u64)?;
             let start = trailer.directory_offset as usize;
             let sealed = &bytes[start..bytes.len() - TRAILER_LEN];
             let directory = opener.directory(&trailer, sealed)?;
@@ -197,17 +224,13 @@ impl Vault {
                     damaged(e.to_string());
                 }
                 // What the index places in it is as good as lost, chunk by chunk.
-                return self.check_by_index(packs, hash, &bytes, report);
+                return self.check_by_index(packs, pack.hash, bytes, plain, report);
             }
         };
         let sealed = kind == PackKind::Data && self.access() != Access::Full;
         for entry in entries {
             let place = Place {
-                pack: PackRef {
-                    hash,
-                    len: len as u32,
-                    kind,
-                },
+                pack: PackRef { kind, ..pack },
                 offset: entry.offset,
                 stored_len: entry.stored_len,
                 plain_len: entry.plain_len,
@@ -215,7 +238,9 @@ impl Vault {
             if sealed {
                 report.places.push(mark(&entry.id, &place));
             } else {
-                self.check_chunk(packs, &entry.id, &place, &bytes, &mut report);
+                // No two chunks of a directory lie in one place, so none is used up before.
+                let sealed = bytes.get_mut(lies(&place));
+                self.check_chunk(packs, &entry.id, &place, sealed, plain, &mut report);
             }
         }
         Ok(report)
@@ -227,10 +252,13 @@ impl Vault {
         packs: &Packs,
         hash: ObjectHash,
         bytes: &[u8],
+        plain: &mut Vec<u8>,
         mut report: PackReport,
     ) -> Result<PackReport> {
         for (id, place) in self.index().entries_of(hash) {
-            self.check_chunk(packs, &id, &place, bytes, &mut report);
+            let mut sealed = bytes.get(lies(&place)).map(<[u8]>::to_vec);
+            let sealed = sealed.as_deref_mut();
+            self.check_chunk(packs, &id, &place, sealed, plain, &mut report);
         }
         Ok(report)
     }
@@ -240,17 +268,17 @@ impl Vault {
         packs: &Packs,
         id: &ChunkId,
         place: &Place,
-        bytes: &[u8],
+        sealed: Option<&mut [u8]>,
+        plain: &mut Vec<u8>,
         report: &mut PackReport,
     ) {
-        let start = place.offset as usize;
-        let sealed = bytes.get(start..start.saturating_add(place.stored_len as usize));
-        let opened = match sealed {
-            Some(sealed) => packs.open(id, place, sealed),
-            None => Err(Error::map("it lies beyond the end of its pack")),
+        let opened = match (sealed, place.room(plain)) {
+            (Some(sealed), Ok(plain)) => packs.open(id, place, sealed, plain),
+            (None, _) => Err(Error::map("it lies beyond the end of its pack")),
+            (_, Err(e)) => Err(e),
         };
         match opened {
-            Ok(_) => {
+            Ok(()) => {
                 report.chunks += 1;
                 report.places.push(mark(id, place));
                 let used = self.index().known(id);
@@ -263,4 +291,10 @@ impl Vault {
             }
         }
     }
+}
+
+/// Where a sealed chunk lies in the bytes of its pack.
+fn lies(place: &Place) -> Range<usize> {
+    let start = place.offset as usize;
+    start..start.saturating_add(place.stored_len as usize)
 }
