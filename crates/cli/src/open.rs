@@ -121,5 +121,6 @@ pub(crate) fn compression(arg: CompressionArg) -> vault::Compression {
     match arg {
         CompressionArg::Fast => vault::Compression::Fast,
         CompressionArg::Default => vault::Compression::Default,
+        CompressionArg::Small => vault::Compression::Small,
     }
 }

@@ -264,7 +264,8 @@ fn split(parts: &[(u64, u64)]) -> Vec<(u64, u64)> {
 fn parse_args() -> Args {
     let usage = "usage: bare_pipeline OUT IDS IMAGE [--ranges FILE] [--threads N] [--level N]";
     let mut plain = Vec::new();
-    let (mut ranges, mut threads, mut level) = (None, 2, 3);
+    // The level is the product's default.
+    let (mut ranges, mut threads, mut level) = (None, 2, 2);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().expect(usage);
