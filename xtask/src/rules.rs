@@ -73,6 +73,7 @@ pub(crate) const PURE_CRATES: &[(&str, &[&str])] = &[
     (
         "crates/disk/src/",
         &[
+            "crates/disk/src/direct.rs",
             "crates/disk/src/file.rs",
             "crates/disk/src/resolve/folders.rs",
         ],

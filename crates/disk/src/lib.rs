@@ -7,8 +7,8 @@
 //!
 //! Invariants of the whole crate:
 //!
-//! - Only [`mod@file`] and [`resolve::Folders`] touch the file system; parsing works on any
-//!   [`ReadAt`].
+//! - Only [`mod@file`], [`direct`] and [`resolve::Folders`] touch the file system; parsing works
+//!   on any [`ReadAt`].
 //! - Every byte of an image is hostile. Parsers answer with [`Error`], never with a panic, and
 //!   never allocate by a number that was not checked first.
 //! - Reading never changes an image, not even one that a crash left dirty.
@@ -17,6 +17,7 @@
 mod bits;
 pub mod block;
 pub mod chain;
+pub mod direct;
 pub mod error;
 pub mod extent;
 pub mod file;
@@ -33,6 +34,7 @@ pub mod write;
 
 pub use block::{BlockRead, Geometry};
 pub use chain::Chain;
+pub use direct::DirectFile;
 pub use error::{Error, Result};
 pub use extent::{Content, Extent};
 pub use io::{MemFile, ReadAt, WriteAt};

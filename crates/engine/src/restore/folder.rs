@@ -335,7 +335,7 @@ fn one_file(
                 file_name(&planned.target),
                 reader.len(),
             );
-            file(task.run(&meter), reader, &*new.file())
+            file(task.run(&meter), reader, &new.file())
                 .map_err(|stop| stop.map(|error| write_error(path, error)))?;
             reader.len()
         }

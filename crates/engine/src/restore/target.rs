@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use disk::DirectFile;
 use store::rename_new;
 
 use crate::finding::Code;
@@ -134,8 +135,8 @@ impl NewFile {
     }
 
     /// The file, for a writer.
-    pub fn file(&self) -> Arc<File> {
-        Arc::clone(&self.file)
+    pub fn file(&self) -> DirectFile {
+        DirectFile::writing(Arc::clone(&self.file))
     }
 
     /// Where it will be.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use disk::raw::RawDisk;
 use disk::vhd::VhdImage;
 use disk::vhdx::VhdxImage;
-use disk::{BlockRead, Format, Layer, LayerInfo, ReadAt};
+use disk::{BlockRead, DirectFile, Format, Layer, LayerInfo, ReadAt};
 
 use crate::finding::{Code, Finding, Severity};
 use crate::source::folder::fingerprint::Fingerprint;
@@ -48,11 +48,13 @@ pub(crate) fn open(path: &Path) -> Result<Opened, Finding> {
     let file = Arc::new(open_file(path)?);
     let before = Fingerprint::of(&file).map_err(|e| unreadable(path, &e))?;
     let bad = |error: disk::Error| damaged(path, &error);
+    // A backup reads a disk once: the host's memory is for others.
+    let contents = || DirectFile::reading(Arc::clone(&file));
     let named = extension(path);
     let named = |names: &[&str]| named.as_deref().is_some_and(|e| names.contains(&e));
 
     if begins_with(&file, b"vhdxfile") || named(&["vhdx", "avhdx"]) {
-        let image = VhdxImage::open(Arc::clone(&file)).map_err(bad)?;
+        let image = VhdxImage::open(contents()).map_err(bad)?;
         return Ok(Opened {
             info: image.info().clone(),
             notes: image.findings().to_vec(),
@@ -62,7 +64,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, Finding> {
         });
     }
     if named(&["vhd", "avhd"]) || ends_like_vhd(&file) {
-        let image = VhdImage::open(Arc::clone(&file)).map_err(bad)?;
+        let image = VhdImage::open(contents()).map_err(bad)?;
         return Ok(Opened {
             info: image.info().clone(),
             notes: image.findings().to_vec(),
@@ -71,7 +73,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, Finding> {
             before,
         });
     }
-    let image = RawDisk::open(Arc::clone(&file)).map_err(bad)?;
+    let image = RawDisk::open(contents()).map_err(bad)?;
     Ok(Opened {
         info: LayerInfo {
             geometry: image.geometry(),

@@ -1,0 +1,227 @@
+//! A file whose large reads and writes go past the system's page cache.
+//!
+//! Gigabytes that pass once gain nothing from the cache: taking them through it costs more than
+//! everything else that a restore does, and pushes out what the host's other programs need. So
+//! large reads, and the middle of large writes, go to the medium directly, in whole pages; the
+//! rest goes the usual way. Which way is taken makes no difference to what a reader sees: the
+//! system keeps both coherent.
+//!
+//! Where the system or the file system has no such thing, everything goes the usual way.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::io::{ReadAt, WriteAt};
+
+/// What offsets, lengths and memory are multiples of: enough for every sector size.
+const PAGE: usize = 4096;
+/// Smallest read or write that is worth it.
+const LARGE: usize = 64 << 10;
+/// Bytes read or written at once.
+const STAGE: usize = 1 << 20;
+
+/// A file; see the [module](self).
+#[derive(Debug)]
+pub struct DirectFile {
+    file: Arc<File>,
+    direct: Option<File>,
+    /// The file system takes direct calls when a file is opened, and not afterwards.
+    refused: AtomicBool,
+    /// Aligned memory; the caller's seldom is.
+    stage: Mutex<Vec<u8>>,
+}
+
+impl DirectFile {
+    /// Reads `file`, which must be open for reading.
+    pub fn reading(file: Arc<File>) -> Self {
+        Self::over(file, false)
+    }
+
+    /// Writes and reads `file`, which must be open for both.
+    pub fn writing(file: Arc<File>) -> Self {
+        Self::over(file, true)
+    }
+
+    fn over(file: Arc<File>, write: bool) -> Self {
+        Self {
+            direct: reopen(&file, write).ok(),
+            file,
+            refused: AtomicBool::new(false),
+            stage: Mutex::default(),
+        }
+    }
+
+    /// Calls `f` with the other handle and aligned memory, if `len` bytes are worth it. `None`
+    /// also when the file system refuses: nothing is certain then, do it the usual way.
+    fn directly<T>(
+        &self,
+        len: usize,
+        f: impl FnOnce(&File, &mut [u8]) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        let direct = match &self.direct {
+            Some(direct) if len >= LARGE && !self.refused.load(Ordering::Relaxed) => direct,
+            _ => return Ok(None),
+        };
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        stage.resize(STAGE + PAGE, 0);
+        let start = stage.as_ptr().align_offset(PAGE);
+        let Some(aligned) = stage.get_mut(start..start.saturating_add(STAGE)) else {
+            return Ok(None);
+        };
+        match f(direct, aligned) {
+            Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+                self.refused.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
+            done => done.map(Some),
+        }
+    }
+}
+
+/// Opens the file that `file` is, whatever its name is by now, for direct reading or writing.
+#[cfg(target_os = "linux")]
+fn reopen(file: &File, write: bool) -> io::Result<File> {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(write)
+        .custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed())
+        .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reopen(_: &File, _: bool) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+impl ReadAt for DirectFile {
+    fn len(&self) -> io::Result<u64> {
+        ReadAt::len(&*self.file)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let done = self.directly(buf.len(), |direct, stage| {
+            let mut done = 0;
+            while done < buf.len() {
+                let at = offset.saturating_add(done as u64);
+                let lead = (at % PAGE as u64) as usize;
+                let len = (lead + buf.len() - done).next_multiple_of(PAGE).min(STAGE);
+                // Less than was asked for is the end of the file, or something is in the way.
+                let got = read_at(direct, &mut stage[..len], at - lead as u64)?;
+                let found = stage[..got].get(lead..).unwrap_or_default();
+                let take = found.len().min(buf.len() - done);
+                if take == 0 {
+                    break;
+                }
+                buf[done..done + take].copy_from_slice(&found[..take]);
+                done += take;
+                if got < len {
+                    break;
+                }
+            }
+            Ok(done)
+        })?;
+        // What could not be read directly, and whether the file ends there, the usual way tells.
+        let done = done.unwrap_or(0);
+        ReadAt::read_exact_at(&*self.file, &mut buf[done..], offset + done as u64)
+    }
+}
+
+impl WriteAt for DirectFile {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        // Less than a page.
+        let lead = (offset.wrapping_neg() % PAGE as u64) as usize;
+        let (head, rest) = buf.split_at(lead.min(buf.len()));
+        let (pages, tail) = rest.split_at(rest.len() / PAGE * PAGE);
+        let start = offset + head.len() as u64;
+        let done = self.directly(pages.len(), |direct, stage| {
+            let mut at = start;
+            for part in pages.chunks(STAGE) {
+                let room = &mut stage[..part.len()];
+                room.copy_from_slice(part);
+                direct.write_all_at(room, at)?;
+                at += part.len() as u64;
+            }
+            Ok(at)
+        })?;
+        match done {
+            Some(end) => {
+                self.file.write_all_at(head, offset)?;
+                self.file.write_all_at(tail, end)
+            }
+            None => self.file.write_all_at(buf, offset),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        WriteAt::set_len(&*self.file, len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buf, offset)
+}
+
+/// Where nothing is opened for direct reading.
+#[cfg(not(unix))]
+fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::io::MemFile;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        /// Small and large, aligned and not, over each other: as in memory.
+        #[test]
+        fn every_way_of_writing_and_reading_gives_the_same_bytes(
+            pieces in prop::collection::vec(
+                (0u64..64, prop_oneof![Just(0u64), 0u64..4096], 0usize..700, prop_oneof![Just(0usize), 0usize..4096], any::<u8>()),
+                1..12,
+            ),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let file = File::options().read(true).write(true).create_new(true).open(dir.path().join("disk")).unwrap();
+            let (file, model) = (DirectFile::writing(Arc::new(file)), MemFile::default());
+            let place = |(page, within, pages, tail, _): &(u64, u64, usize, usize, u8)| {
+                (page * PAGE as u64 + within, pages * PAGE + tail)
+            };
+            for piece in &pieces {
+                let (offset, len) = place(piece);
+                let data: Vec<u8> = (0..len).map(|i| piece.4.wrapping_add((i / 100) as u8)).collect();
+                file.write_all_at(&data, offset).unwrap();
+                model.write_all_at(&data, offset).unwrap();
+            }
+            file.sync().unwrap();
+            let reader = DirectFile::reading(Arc::new(File::open(dir.path().join("disk")).unwrap()));
+            let all = (0, model.bytes().len());
+            // Behind one's own writes, and beyond the end, which both refuse.
+            let places = pieces.iter().map(place).flat_map(|(at, len)| [(at, len), (at + 4000, len)]);
+            for (offset, len) in places.chain([all, (1, all.1)]) {
+                let (mut expected, mut found) = (vec![0; len], vec![1; len]);
+                let fine = model.read_exact_at(&mut expected, offset).is_ok();
+                for file in [&file, &reader] {
+                    let read = file.read_exact_at(&mut found, offset);
+                    prop_assert_eq!(read.is_ok(), fine);
+                    prop_assert!(!fine || found == expected);
+                    if let Err(e) = read {
+                        prop_assert_eq!(e.kind(), io::ErrorKind::UnexpectedEof);
+                    }
+                }
+            }
+        }
+    }
+}
