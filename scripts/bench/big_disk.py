@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Backs up a large sparse disk, changes a little of it everywhere, and backs it up again.
 
-  big_disk.py --dbtool PROGRAM [--work DIR] [--out FILE.json] [--bin DIR]… [SIZE_GIB…]    default: 64 2048
+  big_disk.py --dbtool PROGRAM [--work DIR] [--out FILE.json] [--bin DIR]… [SIZE_GIB…]    default: 64 2048 10240
 
 Each disk holds the same data (3 GiB of database pages, 1 GiB of noise, spread over the whole disk in
 pieces of 64 MiB). Then 25,600 pages of 4 KiB (100 MiB) are rewritten, scattered over the data, and
 given as changed ranges. What must not grow with the size of the disk is the incremental: its time,
-its memory, what it stores. A restore is compared with the changed disk, hole by hole."""
+its memory, what it stores. A restore is compared with the changed disk, hole by hole. Then the
+disk is opened in the vault, and pages all over it are read: opening, too, must not take longer."""
 
 import argparse
 import os
@@ -85,7 +86,7 @@ def main():
     parser.add_argument("--work", default="bench-work")
     parser.add_argument("--out", default="bench-results.json")
     parser.add_argument("--bin", action="append", default=[])
-    parser.add_argument("sizes", nargs="*", type=int, default=[64, 2048])
+    parser.add_argument("sizes", nargs="*", type=int, default=[64, 2048, 10240])
     args = parser.parse_args()
     args.work, args.out = os.path.abspath(args.work), os.path.abspath(args.out)
     env = costs.environment(args)
@@ -112,6 +113,7 @@ def main():
         change(disk, places, ranges)
         step("incremental", f"hyperkeep --quiet --json backup folder:{disk} --changed-ranges {ranges}")
         step("restore", f"hyperkeep --quiet restore disks big.raw@latest --to {dest}")
+        step("reads", f"random_reads {repo} {args.work}/cache/hyperkeep {disk}")
         restored = [os.path.join(d, f) for d, _, files in os.walk(dest) for f in files if f == "big.raw"]
         result["equal"] = bool(restored) and equal(disk, restored[0])
         ok = ok and result["equal"]

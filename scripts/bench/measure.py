@@ -5,7 +5,7 @@
 
 Every tool does, in one fresh repository: full backups of vm-a, vm-b and vm-c (day 1), then days 2
 and 3 of vm-a and vm-c, then list, check (reading all data) and restore of the latest vm-a, whose
-SHA-256 is compared with the image's. For each step: wall seconds, user+system CPU seconds of the
+SHA-256 is compared with the image's; Hyperkeep also answers random reads of 4 KiB. For each step: wall seconds, user+system CPU seconds of the
 whole process tree, peak resident memory of its largest process, bytes of the repository after it,
 and the load of the machine. CPU seconds are the figure to compare; wall times on a machine that
 does other things are noise.
@@ -38,6 +38,8 @@ def hyperkeep(ranges):
         list="hyperkeep points",
         check="hyperkeep --quiet check --read-data",
         restore="hyperkeep --quiet restore disks {base}@latest --to {dest}/out",
+        # Of the newest point, which is vm-c's; compared with the image.
+        reads="random_reads {repo} {work}/cache/hyperkeep {work}/current/vm-c.raw",
     )
 
 
@@ -127,7 +129,7 @@ def measure(name, args, env, results, save):
     def step(key, command):
         cost, out = run(command, env, repo)
         cost["repo"] = size(repo)
-        if name.startswith(("hyperkeep", "bare")) and key in STEPS:
+        if name.startswith(("hyperkeep", "bare")) and key in (*STEPS, "reads"):
             cost["said"] = out.strip()[-20000:]
         result["steps"][key] = cost
         print(f"{name:18}{key:10} wall {cost['wall']:8.1f}  cpu {cost['cpu']:8.1f}  rss {cost['rss_mib']:5} MiB"
@@ -147,8 +149,8 @@ def measure(name, args, env, results, save):
         ranges = f"{args.data}/{vm}.{last[vm]}-{day}.64k.txt" if vm in last else ""
         last[vm] = day
         step(key, fill(tool["backup"], repo=repo, img=image, vm=vm, day=day, base=f"{vm}.raw", dest=dest, ranges=ranges))
-    names = dict(repo=repo, img=f"{current}/vm-a.raw", vm="vm-a", day=last["vm-a"], base="vm-a.raw", dest=dest, ranges="")
-    for key in ("list", "check", "restore"):
+    names = dict(repo=repo, img=f"{current}/vm-a.raw", vm="vm-a", day=last["vm-a"], base="vm-a.raw", dest=dest, ranges="", work=work)
+    for key in ("list", "check", "restore", "reads"):
         if key in tool:
             step(key, fill(tool[key], **names))
     if "restore" in tool:

@@ -16,6 +16,7 @@ scripts/setup-tools.sh base bench
 scripts/bench/make-dataset.sh "$data" >&2
 cargo build --locked --release -p hyperkeep-cli
 cargo build --locked --release -p hyperkeep-testkit --example bare_pipeline
+cargo build --locked --release -p hyperkeep-engine --example random_reads
 mkdir -p "$work"
 bin=(--bin "${CARGO_TARGET_DIR:-target}/release" --bin "${CARGO_TARGET_DIR:-target}/release/examples"
     --bin "$(cargo_tool rustic "$RUSTIC" rustic-rs --no-default-features)")

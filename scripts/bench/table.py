@@ -18,6 +18,11 @@ def head(*cells):
     print("|---|" + "---:|" * (len(cells) - 1))
 
 
+def reads(title, step):
+    said = json.loads(step["said"])
+    row(title, *(f"{said[k]:.1f}" for k in ("open_ms", "map_ms")), *(f"{said[k]:.2f}" for k in ("mean_ms", "median_ms", "p99_ms")))
+
+
 def main():
     with open(sys.argv[1]) as file:
         results = json.load(file)
@@ -70,6 +75,14 @@ def main():
             full, inc = b["full"], b["incremental"]
             row(name, f"{b['data_mib']} MiB", f"{full['cpu']:.1f} / {full['wall']:.1f}", f"{full['repo'] / 2**20:.0f}", f"{b['changed_mib']} MiB in {b['changed_ranges']} ranges",
                 f"{inc['cpu']:.1f} / {inc['wall']:.1f}", f"{(inc['repo'] - full['repo']) / 2**20:.0f}", f"{full['rss_mib']} / {inc['rss_mib']}", "yes" if b["equal"] else "NO")
+
+    answered = {name: steps["reads"] for name, steps in tools.items() if "reads" in steps}
+    answered |= {f"disk of {name}": b["reads"] for name, b in big.items() if "reads" in b}
+    if answered:
+        print("\nA disk in the vault: opened, its whole map read, and 4 KiB at random places; ms\n")
+        head("vault", "open", "map", "read, mean", "median", "99 %")
+        for name, step in answered.items():
+            reads(name, step)
 
 
 main()
