@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use vault_format::map::{Inner, Leaf, LeafDelta, MapKind, Node, Root};
+use vault_format::map::{Inner, Leaf, LeafDelta, MapKind, Node, Root, Target};
 use vault_format::{ChunkId, NodeId};
 
 use crate::error::{Error, Result};
@@ -47,6 +48,8 @@ pub struct DiskWriter {
     base: Option<Root>,
     /// Segments that differ from the base: their new leaf, or nothing.
     leaves: Mutex<BTreeMap<u64, Option<NodeId>>>,
+    /// Bytes of data more than in the base.
+    data: AtomicI64,
 }
 
 impl DiskWriter {
@@ -74,6 +77,7 @@ impl DiskWriter {
             root,
             base,
             leaves: Mutex::default(),
+            data: AtomicI64::new(0),
         })
     }
 
@@ -189,6 +193,11 @@ impl DiskWriter {
         self.put_leaf(index, &leaf)
     }
 
+    /// How many bytes of data more than its base the map leads to so far; zeros are no data.
+    pub fn data_change(&self) -> i64 {
+        self.data.load(Ordering::Relaxed)
+    }
+
     /// Completes the map and returns its root, to be named by a manifest.
     pub fn finish(self) -> Result<NodeId> {
         let leaves = std::mem::take(&mut *self.lock());
@@ -275,6 +284,8 @@ impl DiskWriter {
         if old.as_ref().map_or(leaf.is_empty(), |(_, old)| old == leaf) {
             return Ok(());
         }
+        let grown = data_of(leaf) - old.as_ref().map_or(0, |(_, old)| data_of(old));
+        self.data.fetch_add(grown, Ordering::Relaxed);
         let id = if leaf.is_empty() {
             None
         } else {
@@ -313,4 +324,13 @@ impl DiskWriter {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Option<NodeId>>> {
         self.leaves.lock().unwrap_or_else(|e| e.into_inner())
     }
+}
+
+/// Bytes of chunks that a leaf refers to: at most those of a segment.
+fn data_of(leaf: &Leaf) -> i64 {
+    let entries = leaf.entries().iter();
+    entries
+        .filter(|entry| matches!(entry.target, Target::Chunk { .. }))
+        .map(|entry| i64::from(entry.len))
+        .sum()
 }

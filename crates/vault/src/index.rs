@@ -20,7 +20,7 @@ mod table;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use vault_format::index::{IndexEntry, MAX_TABLE, PackRef};
@@ -60,6 +60,8 @@ pub(crate) struct Index {
     searched: Mutex<bool>,
     /// Whether merging runs has failed.
     unmergeable: AtomicBool,
+    /// Whether there were packs that no run named.
+    uncovered: AtomicBool,
 }
 
 #[derive(Default)]
@@ -139,6 +141,7 @@ impl Index {
             warnings: Mutex::default(),
             searched: Mutex::default(),
             unmergeable: AtomicBool::new(false),
+            uncovered: AtomicBool::new(false),
         };
         index.open_folder();
         index.refresh()?;
@@ -193,6 +196,11 @@ impl Index {
     pub(crate) fn is_full(&self) -> bool {
         let state = self.read();
         state.recent.entries.len() >= RUN_ENTRIES || state.recent.packs.len() >= MAX_TABLE / 2
+    }
+
+    /// Whether packs were taken over that no run named.
+    pub(crate) fn had_uncovered(&self) -> bool {
+        self.uncovered.load(Ordering::Relaxed)
     }
 
     /// Packs that are not in the store although the index names them.

@@ -24,6 +24,7 @@
 //!   segment for each thread, 256 Ki index entries on their way into a run, and less than 2 bytes
 //!   for each chunk of the vault if there is a cache folder.
 
+mod base;
 pub mod check;
 mod claims;
 pub mod cutter;
@@ -46,6 +47,7 @@ mod session;
 mod tree;
 mod vault;
 
+pub use base::{Base, Held, Piece};
 pub use check::{CheckOptions, Finding, Report};
 pub use disk_writer::{DiskWriter, Layout};
 pub use env::{Clock, Env, SystemClock};
@@ -60,6 +62,6 @@ pub use vault_format::description::Cutter as CutterSizes;
 pub use vault_format::map::MapKind;
 pub use vault_format::point;
 pub use vault_format::{
-    Access, Argon2Cost, Lock, NodeId, ObjectName, PointId, RecipientPublic, RecipientSecret,
-    RecoveryCode, Slot, SlotId, Unlock, VaultId, VmKey, WriterId,
+    Access, Argon2Cost, ChunkId, Lock, NodeId, ObjectName, PointId, RecipientPublic,
+    RecipientSecret, RecoveryCode, Slot, SlotId, Unlock, VaultId, VmKey, WriterId,
 };

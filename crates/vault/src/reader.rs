@@ -110,7 +110,7 @@ impl DiskReader {
         let mut at = range.start;
         while at < range.end {
             let (index, within) = self.segment_at(at);
-            match self.blank_until(index)? {
+            match self.nodes.blank_until(&self.root, index)? {
                 Some(next) => {
                     let end = next.saturating_mul(self.root.segment.into()).min(range.end);
                     push(at..end, Content::Hole);
@@ -206,34 +206,6 @@ impl DiskReader {
             Some(id) => self.nodes.leaf(&id),
             None => Ok(Leaf::default()),
         }
-    }
-
-    /// If nothing is stored at segment `index`: the first segment behind it of which that is not
-    /// known by the same node.
-    fn blank_until(&self, index: u64) -> Result<Option<u64>> {
-        let Some(mut id) = self.root.top else {
-            return Ok(Some(self.segments()));
-        };
-        let mut height = self.root.height();
-        for place in self.root.path(index) {
-            let inner = self.nodes.inner(&id, height)?;
-            height -= 1;
-            match inner.child(place) {
-                Some(child) => id = child,
-                None => {
-                    let shift = 8 * u32::from(height);
-                    let next = inner
-                        .children()
-                        .iter()
-                        .map(|(p, _)| *p)
-                        .find(|p| *p > place);
-                    let parent = index >> shift >> 8 << 8;
-                    let next = parent + next.map_or(256, u64::from);
-                    return Ok(Some((next << shift).min(self.segments())));
-                }
-            }
-        }
-        Ok(None)
     }
 
     /// Fills `out` with the segment's bytes from `start` on, where they are chunks; the rest is

@@ -378,10 +378,17 @@ impl Session {
     }
 
     /// Number of packs that the vault's index names and that are lost or damaged, as far as is
-    /// known here. While it is not 0, no earlier map is a safe base, since its chunks may be
-    /// lost: read in full, which stores again what is missing.
+    /// known here.
     pub fn lost_packs(&self) -> usize {
         self.shared.index.shunned().len()
+    }
+
+    /// Whether an earlier map may lead to chunks that are gone: packs are lost or damaged, or there
+    /// are packs that no index run named, so that there may have been others.
+    /// [`Base::survey`](crate::Base::survey) tells of one map. Where one does lead there, read in
+    /// full, which stores again what is missing.
+    pub fn doubts_maps(&self) -> bool {
+        self.lost_packs() > 0 || self.shared.index.had_uncovered()
     }
 
     /// Makes durable all that was put, without making it visible. Every so often, so that a

@@ -121,6 +121,34 @@ impl Nodes {
         }
         Ok(Some(id))
     }
+
+    /// If nothing is stored at segment `index` of the map of `root`: the first segment behind it
+    /// of which that is not known by the same node.
+    pub(crate) fn blank_until(&self, root: &Root, index: u64) -> Result<Option<u64>> {
+        let Some(mut id) = root.top else {
+            return Ok(Some(root.segments()));
+        };
+        let mut height = root.height();
+        for place in root.path(index) {
+            let inner = self.inner(&id, height)?;
+            height -= 1;
+            match inner.child(place) {
+                Some(child) => id = child,
+                None => {
+                    let shift = 8 * u32::from(height);
+                    let next = inner
+                        .children()
+                        .iter()
+                        .map(|(p, _)| *p)
+                        .find(|p| *p > place);
+                    let parent = index >> shift >> 8 << 8;
+                    let next = parent + next.map_or(256, u64::from);
+                    return Ok(Some((next << shift).min(root.segments())));
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn wrong(expected: &str, id: &NodeId, found: &Node) -> Error {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use vault_format::index::{IndexEntry, PackRef};
 use vault_format::pack::{DirectoryEntry, MAX_PACK_LEN};
@@ -55,6 +56,7 @@ impl Index {
             }
         }
         if adopted > 0 {
+            self.uncovered.store(true, Ordering::Relaxed);
             self.warn(Warning::Adopted { packs: adopted });
         }
         Ok(())
