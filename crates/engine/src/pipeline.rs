@@ -11,9 +11,10 @@
 //! that went wrong, not what followed from it.
 
 use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::thread;
+use std::thread::{self, Scope};
 
 use crate::cancel::Cancel;
 use crate::queue::ByteQueue;
@@ -52,6 +53,9 @@ pub enum Stop<E> {
     /// A stage panicked: a defect of this program.
     #[error("internal error: {0}")]
     Panicked(String),
+    /// The system gave no thread to work with.
+    #[error("the system gives this program no more threads: {0}; try again with --threads 1")]
+    NoThread(String),
 }
 
 impl<E> Stop<E> {
@@ -61,6 +65,7 @@ impl<E> Stop<E> {
             Self::Failed(error) => Stop::Failed(f(error)),
             Self::Cancelled => Stop::Cancelled,
             Self::Panicked(message) => Stop::Panicked(message),
+            Self::NoThread(message) => Stop::NoThread(message),
         }
     }
 }
@@ -91,6 +96,33 @@ impl<A> Feeder<'_, A> {
 /// What a feeding stage returns: `Err(None)` after [`Over`], `Err(Some(e))` for an error of its own.
 pub type Fed<E> = Result<(), Option<E>>;
 
+/// A stage on a thread of its own.
+type Stage<'scope> = Box<dyn FnOnce() + Send + 'scope>;
+
+/// Starts threads; what can fail is injected so that its failure can be tested.
+trait Spawn {
+    fn spawn<'scope>(
+        &mut self,
+        scope: &'scope Scope<'scope, '_>,
+        stage: Stage<'scope>,
+    ) -> io::Result<()>;
+}
+
+/// Threads of the system.
+struct SystemThreads;
+
+impl Spawn for SystemThreads {
+    fn spawn<'scope>(
+        &mut self,
+        scope: &'scope Scope<'scope, '_>,
+        stage: Stage<'scope>,
+    ) -> io::Result<()> {
+        thread::Builder::new()
+            .spawn_scoped(scope, stage)
+            .map(|_| ())
+    }
+}
+
 /// Runs the three stages to their end.
 ///
 /// `work` gives a result and its size in bytes. `take` sees results in no particular order, though
@@ -99,6 +131,17 @@ pub type Fed<E> = Result<(), Option<E>>;
 /// # Errors
 /// The first thing that went wrong. Results that `take` has seen by then stay seen.
 pub fn run<A: Send, B: Send, E: Send>(
+    limits: Limits,
+    cancel: &Cancel,
+    feed: impl FnOnce(&Feeder<'_, A>) -> Fed<E> + Send,
+    work: impl Fn(&mut A) -> Result<(B, u64), E> + Sync,
+    take: impl FnMut(&mut B) -> Result<(), E>,
+) -> Result<(), Stop<E>> {
+    run_on(&mut SystemThreads, limits, cancel, feed, work, take)
+}
+
+fn run_on<A: Send, B: Send, E: Send>(
+    threads: &mut dyn Spawn,
     limits: Limits,
     cancel: &Cancel,
     feed: impl FnOnce(&Feeder<'_, A>) -> Fed<E> + Send,
@@ -119,45 +162,51 @@ pub fn run<A: Send, B: Send, E: Send>(
     let workers = limits.workers.max(1);
     let left = Mutex::new(workers);
 
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let feeder = Feeder {
-                queue: &units,
-                cancel,
-            };
-            match guarded(|| feed(&feeder)) {
-                Ok(Ok(())) => {}
-                Ok(Err(Some(error))) => end(Stop::Failed(error)),
-                // Either another stage has ended the run and said why, or somebody asked to stop.
-                Ok(Err(None)) => end(Stop::Cancelled),
-                Err(panic) => end(Stop::Panicked(panic)),
+    let feed = || {
+        let feeder = Feeder {
+            queue: &units,
+            cancel,
+        };
+        match guarded(|| feed(&feeder)) {
+            Ok(Ok(())) => {}
+            Ok(Err(Some(error))) => end(Stop::Failed(error)),
+            // Either another stage has ended the run and said why, or somebody asked to stop.
+            Ok(Err(None)) => end(Stop::Cancelled),
+            Err(panic) => end(Stop::Panicked(panic)),
+        }
+        units.close();
+    };
+    let worker = || {
+        while let Ok(mut unit) = units.pop() {
+            if cancel.is_cancelled() {
+                end(Stop::Cancelled);
+                break;
             }
-            units.close();
-        });
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Ok(mut unit) = units.pop() {
-                    if cancel.is_cancelled() {
-                        end(Stop::Cancelled);
+            match guarded(|| work(&mut unit)) {
+                Ok(Ok((result, bytes))) => {
+                    drop(unit);
+                    if results.push(result, bytes).is_err() {
                         break;
                     }
-                    match guarded(|| work(&mut unit)) {
-                        Ok(Ok((result, bytes))) => {
-                            drop(unit);
-                            if results.push(result, bytes).is_err() {
-                                break;
-                            }
-                        }
-                        Ok(Err(error)) => end(Stop::Failed(error)),
-                        Err(panic) => end(Stop::Panicked(panic)),
-                    }
                 }
-                let mut left = left.lock().unwrap_or_else(|e| e.into_inner());
-                *left -= 1;
-                if *left == 0 {
-                    results.close();
-                }
-            });
+                Ok(Err(error)) => end(Stop::Failed(error)),
+                Err(panic) => end(Stop::Panicked(panic)),
+            }
+        }
+        let mut left = left.lock().unwrap_or_else(|e| e.into_inner());
+        *left -= 1;
+        if *left == 0 {
+            results.close();
+        }
+    };
+
+    thread::scope(|scope| {
+        let started = threads
+            .spawn(scope, Box::new(feed))
+            .and_then(|()| (0..workers).try_for_each(|_| threads.spawn(scope, Box::new(&worker))));
+        if let Err(error) = started {
+            // Those that did start see both queues end, and return.
+            end(Stop::NoThread(error.to_string()));
         }
         while let Ok(mut result) = results.pop() {
             match guarded(|| take(&mut result)) {
@@ -263,6 +312,44 @@ mod tests {
             |_| Ok(()),
         );
         assert_eq!(worked, Err(Stop::Panicked("unit 77 is cursed".to_owned())));
+    }
+
+    /// Gives so many threads and no more.
+    struct Few(usize);
+
+    impl Spawn for Few {
+        fn spawn<'scope>(
+            &mut self,
+            scope: &'scope Scope<'scope, '_>,
+            stage: Stage<'scope>,
+        ) -> io::Result<()> {
+            self.0 = self.0.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+            SystemThreads.spawn(scope, stage)
+        }
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_had_is_an_error_and_the_others_end() {
+        for few in 0..=LIMITS.workers {
+            let stopped = run_on(
+                &mut Few(few),
+                LIMITS,
+                &Cancel::new(),
+                feed_numbers(u64::MAX),
+                |n| Ok((*n, 1)),
+                |_| Ok(()),
+            );
+            assert!(matches!(stopped, Err(Stop::NoThread(_))), "{stopped:?}");
+        }
+        let all = run_on(
+            &mut Few(1 + LIMITS.workers),
+            LIMITS,
+            &Cancel::new(),
+            feed_numbers(10),
+            |n| Ok((*n, 1)),
+            |_| Ok(()),
+        );
+        assert_eq!(all, Ok(()));
     }
 
     #[test]
