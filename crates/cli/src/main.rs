@@ -4,6 +4,7 @@
 //! error. The exit code is the outcome. Secrets never stand on the command line.
 
 mod address;
+mod apart;
 mod args;
 mod commands;
 mod failure;
@@ -19,7 +20,6 @@ mod ui;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::args::{Cli, Command, Global};
@@ -27,7 +27,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::ui::Ui;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(not_understood(&error).code()),
     };

@@ -5,9 +5,11 @@ mod keys;
 mod point;
 mod restore;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use backup::{BackupArgs, LevelArg, ModeArg};
 pub(crate) use keys::{
@@ -42,6 +44,22 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Reads a command line, and from the surroundings what it leaves out.
+    pub(crate) fn read(
+        line: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(line)?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
+        let said = matches
+            .subcommand()
+            .map_or(&matches, |(_, matches)| matches);
+        cli.global.vault_by_env = said.value_source("vault") == Some(ValueSource::EnvVariable);
+        Ok(cli)
+    }
+}
+
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
@@ -55,6 +73,10 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) vault: Option<String>,
+
+    /// Whether the vault was not named on the command line but by HYPERKEEP_VAULT.
+    #[arg(skip)]
+    pub(crate) vault_by_env: bool,
 
     /// Read the passphrase from this file (`-` for standard input); else HYPERKEEP_PASSPHRASE_FILE,
     /// HYPERKEEP_PASSPHRASE, or a question on the terminal
@@ -152,8 +174,9 @@ Examples:
   hyperkeep init /srv/vault --passphrase-file secret.txt --sheet recovery-sheet.txt
   hyperkeep init /srv/vault --chunk-average 32        # less space, a larger index")]
 pub(crate) struct InitArgs {
-    /// Where to create it: a folder that does not exist or is empty
-    #[arg(value_name = "VAULT", conflicts_with = "vault")]
+    /// Where to create it: a folder that does not exist or is empty (default: --vault or
+    /// HYPERKEEP_VAULT)
+    #[arg(value_name = "VAULT")]
     pub(crate) location: Option<String>,
 
     /// Write the one-page recovery sheet, recovery code included, into this file

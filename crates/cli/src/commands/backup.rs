@@ -16,7 +16,7 @@ use crate::commands::source;
 use crate::failure::{Exit, Failure, OnPath, Result};
 use crate::progress::Progress;
 use crate::ui::{Document, Ui};
-use crate::{open, stop, text};
+use crate::{apart, open, stop, text};
 
 /// Backs up.
 pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
@@ -40,6 +40,7 @@ pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         },
         compression: open::compression(global.compression),
     };
+    apart::source(global, &args.source)?;
     let vault = open::vault(global, ui)?;
     let cancel = stop::on_signal(ui);
     let clock = SystemClock::new();

@@ -11,7 +11,7 @@ use crate::args::{ChunkAverage, Global, InitArgs};
 use crate::failure::{Exit, Failure, OnPath, Result};
 use crate::sheet::{Sheet, check_target, groups};
 use crate::ui::{Document, Ui};
-use crate::{open, secret};
+use crate::{apart, open, secret};
 
 #[derive(Serialize)]
 struct InitDocument {
@@ -45,11 +45,11 @@ impl Document for InitDocument {
 
 /// Makes a vault.
 pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
-    let location = match &args.location {
-        Some(location) => location,
-        None => open::location(global)?,
-    };
+    let location = location(global, args)?;
     let folder = open::folder(location)?;
+    if let Some(sheet) = &args.sheet {
+        apart::target(location, sheet)?;
+    }
     check_target(args.sheet.as_deref())?;
     vacant(&folder)?;
     let passphrase = secret::first(global)?;
@@ -67,6 +67,7 @@ pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
     let (vault, code) = Vault::init(Arc::new(store), &options, open::env(global))
         .map_err(|error| open::vault_failure(error, location))?;
     open::warn(&vault, ui);
+    tell_of_env(global, location, ui);
     let code = code.to_text();
     let mut document = InitDocument {
         vault: vault.id().to_string(),
@@ -90,6 +91,33 @@ pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
             document.sheet = None;
             ui.print_beside(&document, &failure)
         }
+    }
+}
+
+/// Where the vault is to be. What the command line says goes before HYPERKEEP_VAULT.
+fn location<'a>(global: &'a Global, args: &'a InitArgs) -> Result<&'a str> {
+    let Some(location) = &args.location else {
+        return open::location(global);
+    };
+    match &global.vault {
+        Some(other) if !global.vault_by_env && other != location => Err(Failure::usage(format!(
+            "two places for one vault: {location} and --vault {other}"
+        ))
+        .hint("name it once: hyperkeep init VAULT")),
+        _ => Ok(location),
+    }
+}
+
+/// Says so when other commands will not use the new vault by themselves.
+fn tell_of_env(global: &Global, location: &str, ui: Ui) {
+    if let Some(other) = &global.vault
+        && global.vault_by_env
+        && other != location
+    {
+        ui.note(&format!(
+            "note: HYPERKEEP_VAULT names another vault, {other}: other commands use that one \
+             unless they are given --vault {location}"
+        ));
     }
 }
 

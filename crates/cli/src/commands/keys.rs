@@ -12,7 +12,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::secret::Secret;
 use crate::sheet::{Sheet, check_target};
 use crate::ui::Ui;
-use crate::{open, secret};
+use crate::{apart, open, secret};
 
 /// Runs one of the commands.
 pub(crate) fn run(global: &Global, command: &KeysCommand, ui: Ui) -> Result<Exit> {
@@ -118,6 +118,9 @@ impl Keys<'_> {
     }
 
     fn add_recovery_code(&self, args: &AddRecoveryCodeArgs) -> Result<Exit> {
+        if let Some(sheet) = &args.sheet {
+            apart::target(self.location, sheet)?;
+        }
         check_target(args.sheet.as_deref())?;
         let vault = self.vault()?;
         let label = Some("recovery code");

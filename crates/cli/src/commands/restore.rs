@@ -15,14 +15,15 @@ use crate::commands::points::find_point;
 use crate::failure::{Exit, Failure, Result};
 use crate::progress::Progress;
 use crate::ui::{Document, Ui};
-use crate::{open, stop, text};
+use crate::{apart, open, stop, text};
 
 /// Restores.
 pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<Exit> {
-    let address = match command {
-        RestoreCommand::Disks(args) => &args.point,
-        RestoreCommand::Folder(args) => &args.point,
+    let (address, to) = match command {
+        RestoreCommand::Disks(args) => (&args.point, &args.to),
+        RestoreCommand::Folder(args) => (&args.point, &args.to),
     };
+    apart::target(open::location(global)?, to)?;
     let vault = open::vault(global, ui)?;
     let (line, point, unreadable) = find_point(global, &vault, address, ui)?;
     let cancel = stop::on_signal(ui);
