@@ -65,6 +65,8 @@ pub enum Code {
     OrderUnknown,
     /// A layer was read in full although less was asked for; the reason is in the message.
     ReadInFull,
+    /// Something changed that was not said to have changed; the disk was read in full.
+    ChangesMissed,
     /// The new change-tracking state could not be kept: the next backup reads in full.
     TokenLost,
     /// Ending the frozen view failed: something may be left on the host.
@@ -105,6 +107,7 @@ impl Code {
             Self::NotCovered => "not-covered",
             Self::OrderUnknown => "order-unknown",
             Self::ReadInFull => "read-in-full",
+            Self::ChangesMissed => "changes-missed",
             Self::TokenLost => "token-lost",
             Self::CleanupFailed => "cleanup-failed",
             Self::TargetExists => "target-exists",

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 use vault::point::Level;
-use vault::{Point, Vault};
+use vault::{Access, Point, Vault};
 
 use crate::cancel::Cancel;
 use crate::find::Named;
@@ -116,7 +116,12 @@ impl PointLine {
 /// When the vault cannot be asked.
 pub fn points(vault: &Vault) -> Result<Points, vault::Error> {
     let mut list = Points::default();
-    for reference in vault.points(None)? {
+    let references = vault.points(None)?;
+    if vault.access() == Access::Write && !references.is_empty() {
+        list.findings.push(unreadable_here(references.len()));
+        return Ok(list);
+    }
+    for reference in references {
         let line = vault
             .point(&reference)
             .map_err(OpenError::from)
@@ -137,6 +142,21 @@ pub fn points(vault: &Vault) -> Result<Points, vault::Error> {
     list.points
         .sort_by(|a, b| (a.rank, &a.id).cmp(&(b.rank, &b.id)));
     Ok(list)
+}
+
+/// With a key that can only write there is one reason for all of them.
+fn unreadable_here(points: usize) -> Finding {
+    let what = match points {
+        1 => "1 restore point".to_owned(),
+        n => format!("{n} restore points"),
+    };
+    Finding::new(
+        Code::VaultNote,
+        Severity::Warning,
+        "vault",
+        format!("there are {what}; the key that opened the vault can write them and not read them"),
+    )
+    .hint("open the vault with a passphrase of full access or the recovery code")
 }
 
 /// The VMs of a source, looked at without backing them up.

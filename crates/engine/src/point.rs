@@ -106,22 +106,29 @@ pub enum Reading {
     Ranges {
         /// The point, in hexadecimal.
         since: String,
+        /// Bytes said to be unchanged that were read again and are.
+        #[serde(default)]
+        compared: u64,
     },
-    /// Nothing was read: it is provably what it was in that point.
+    /// Nothing was read for it: it is what it was in that point, provably or by the source's word.
     Reused {
         /// The point, in hexadecimal.
         since: String,
         /// The proof, in words.
         why: String,
+        /// Bytes that were read again and are what they were.
+        #[serde(default)]
+        compared: u64,
     },
 }
 
-/// What reading and storing something took, in bytes.
+/// What a layer or file has in a point, and what reading and storing it took, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Stats {
-    /// Bytes that the image stores, whether read or not.
+    /// Bytes of data that the point has of it, whether they were read for this point or an earlier
+    /// one. Pages of zeros are no data, and neither is what only its parent has.
     pub data: u64,
-    /// Bytes read from the source.
+    /// Bytes read from the source, those that were read only to compare included.
     pub read: u64,
     /// Bytes of those that the vault did not have yet.
     pub new: u64,

@@ -32,9 +32,15 @@ pub(crate) struct BackupArgs {
     pub(crate) level: LevelArg,
 
     /// For `folder:DISK`: what changed since its last restore point, as lines of `OFFSET LENGTH`
-    /// in bytes. It is believed: a range that is missing is a change that is not saved
+    /// in bytes. A range that is missing is a change that is not saved, unless --audit finds it
     #[arg(long, value_name = "FILE")]
     pub(crate) changed_ranges: Option<PathBuf>,
+
+    /// How much of what is said to be unchanged is read again and compared, in percent of what
+    /// changed (at least 1 MiB of a disk); 0 compares nothing. A difference is a warning, and the
+    /// disk is read in full
+    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) audit: u8,
 }
 
 /// How to reach the data.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine::backup::{Job, JobReport, Options, VmReport, backup};
+use engine::backup::{Audit, Job, JobReport, Options, VmReport, backup};
 use engine::changes::parse_ranges;
 use engine::pipeline::Limits;
 use engine::point::{Level, Reading};
@@ -39,6 +39,7 @@ pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
             LevelArg::Differential => Level::Differential,
         },
         compression: open::compression(global.compression),
+        audit: Audit::percent(args.audit),
     };
     apart::source(global, &args.source)?;
     let vault = open::vault(global, ui)?;
@@ -153,11 +154,27 @@ fn vm_text(vm: &VmReport) -> String {
 /// How a layer was read, and why.
 pub(crate) fn reading(reading: &Reading) -> String {
     let short = |id: &str| id.get(..16).unwrap_or(id).to_owned();
+    let compared = |bytes: u64| match bytes {
+        0 => String::new(),
+        bytes => format!("; {} of the rest compared", text::size(bytes)),
+    };
     match reading {
         Reading::Full { why } => format!("read in full: {why}"),
-        Reading::Ranges { since } => format!("changed ranges since point {}", short(since)),
-        Reading::Reused { since, why } => {
-            format!("not read, as in point {}: {why}", short(since))
+        Reading::Ranges {
+            since,
+            compared: bytes,
+        } => format!(
+            "changed ranges since point {}{}",
+            short(since),
+            compared(*bytes)
+        ),
+        Reading::Reused {
+            since,
+            why,
+            compared: bytes,
+        } => {
+            let since = short(since);
+            format!("not read, as in point {since}: {why}{}", compared(*bytes))
         }
     }
 }

@@ -1,9 +1,9 @@
 //! `ls`.
 
 use engine::finding::outcome_of;
-use engine::list::{FolderVm, folder_vms};
+use engine::list::{FolderVm, FolderVms, folder_vms};
 use engine::point::Details;
-use engine::{Finding, Outcome};
+use engine::{Code, Finding, Outcome, Severity};
 use serde::Serialize;
 
 use crate::address::PointAddress;
@@ -33,6 +33,7 @@ pub(crate) fn run(global: &Global, args: &LsArgs, ui: Ui) -> Result<Exit> {
         None => ui.print(&LsDocument {
             vms: vec![Vm::readable(&opened.details)],
             findings: Vec::new(),
+            outcome: Outcome::Ok,
         }),
     }
 }
@@ -41,6 +42,7 @@ fn folder(what: &str, ui: Ui) -> Result<Exit> {
     let mut source = source::open(what)?;
     let found = folder_vms(&mut source).map_err(source::failure)?;
     ui.print(&LsDocument {
+        outcome: Outcome::worst([looked(&found), outcome_of(&found.findings)]),
         vms: found
             .vms
             .into_iter()
@@ -62,10 +64,36 @@ fn folder(what: &str, ui: Ui) -> Result<Exit> {
     })
 }
 
+/// A look that shows a disk to be missing has shown it: only what is there and could not be looked
+/// at makes it incomplete.
+fn looked(found: &FolderVms) -> Outcome {
+    let closed = |finding: &Finding| {
+        let unreadable = matches!(
+            finding.code,
+            Code::DiskUnreadable
+                | Code::DiskDamaged
+                | Code::ConfigUnreadable
+                | Code::FileUnreadable
+        );
+        unreadable && finding.severity >= Severity::Partial
+    };
+    let incomplete = found.vms.iter().any(|vm| match vm {
+        FolderVm::Read(details) => details.findings.iter().any(closed),
+        FolderVm::Unreadable { .. } => true,
+    });
+    if incomplete {
+        Outcome::Partial
+    } else {
+        Outcome::Ok
+    }
+}
+
 #[derive(Serialize)]
 struct LsDocument {
     vms: Vec<Vm>,
     findings: Vec<Finding>,
+    #[serde(skip)]
+    outcome: Outcome,
 }
 
 #[derive(Serialize)]
@@ -92,16 +120,8 @@ impl Vm {
 impl Document for LsDocument {
     const KIND: &'static str = "ls";
 
-    /// A look that shows a disk to be missing has shown it: only what could not be looked at
-    /// makes it incomplete.
     fn outcome(&self) -> Outcome {
-        let unread = self.vms.iter().any(|vm| vm.holds.is_none());
-        let unread = if unread {
-            Outcome::Partial
-        } else {
-            Outcome::Ok
-        };
-        Outcome::worst([unread, outcome_of(&self.findings)])
+        self.outcome
     }
 
     fn human(&self) -> String {

@@ -255,3 +255,46 @@ fn an_incremental_by_changed_ranges_equals_a_full_read() {
         "{bad:?}"
     );
 }
+
+/// Ranges that leave a change out are found out by the audit: the point is right all the same, and
+/// the disk is named.
+#[test]
+fn a_change_that_the_ranges_leave_out_is_found_and_healed() {
+    let bench = Bench::new();
+    let source = bench.disk("data.raw", &noise(1, 400_000));
+    bench.backup(0);
+    // The sweep of half a mebibyte sees all of it.
+    patch(&source, 300_000, b"nobody told");
+    fs::write(bench.path("ranges"), "0 4096\n").unwrap();
+    let run = |more: &[&str], code: i32| {
+        let args = [
+            "backup",
+            "folder:source/data.raw",
+            "--json",
+            "--changed-ranges",
+            "ranges",
+        ];
+        bench.run(&[&args[..], more].concat()).ends(code).json()
+    };
+    let believed = run(&["--audit", "0"], 0);
+    assert_eq!(
+        vm(&believed, "data.raw")["layers"][0]["reading"]["compared"],
+        0
+    );
+    let healed = run(&[], 3);
+    let healed = vm(&healed, "data.raw");
+    assert_eq!(healed["outcome"], "warning");
+    assert_eq!(healed["findings"][0]["code"], "changes-missed");
+    assert_eq!(
+        healed["findings"][0]["object"],
+        source.canonicalize().unwrap().to_str().unwrap()
+    );
+    assert_eq!(healed["layers"][0]["reading"]["how"], "full");
+    same(
+        &bench.restore("data.raw@latest", &[]).join("data.raw"),
+        &source,
+    );
+    bench
+        .run(&["backup", "folder:source", "--audit", "101"])
+        .ends(2);
+}

@@ -114,15 +114,16 @@ pub(crate) fn full(
             Ok(())
         },
     )?;
-    finish(session, writer, before, read)
+    finish(session, writer, before, read, 0)
 }
 
-/// Reads what changed in a layer since the map `base` was made of it.
+/// Reads what changed in a layer since the map `base` was made of it, which leads to `base_data`
+/// bytes of data.
 pub(crate) fn changed(
     job: &Job<'_>,
     session: &Session,
     layer: &FrozenLayer,
-    base: NodeId,
+    (base, base_data): (NodeId, u64),
     ranges: &ByteRanges,
     meter: &Meter<'_>,
 ) -> Result<(NodeId, Stats), Stop<LayerError>> {
@@ -169,7 +170,7 @@ pub(crate) fn changed(
             Ok(())
         },
     )?;
-    finish(session, writer, before, read)
+    finish(session, writer, before, read, base_data)
 }
 
 fn finish(
@@ -177,11 +178,13 @@ fn finish(
     writer: DiskWriter,
     before: vault::Progress,
     read: u64,
+    base_data: u64,
 ) -> Result<(NodeId, Stats), Stop<LayerError>> {
+    let data = base_data.saturating_add_signed(writer.data_change());
     let root = writer.finish().map_err(|e| Stop::Failed(e.into()))?;
     let after = session.progress();
     let stats = Stats {
-        data: read,
+        data,
         read,
         new: after.new_data.saturating_sub(before.new_data),
     };
@@ -189,7 +192,7 @@ fn finish(
 }
 
 /// Appends the contents of `range`, of which `extents` are the extents.
-fn append_extents(
+pub(crate) fn append_extents(
     disk: &dyn BlockRead,
     range: ByteRange,
     extents: &[disk::Extent],
@@ -258,6 +261,6 @@ pub(crate) fn file(
             Ok(())
         },
     )?;
-    let (root, stats) = finish(session, writer, before, len)?;
+    let (root, stats) = finish(session, writer, before, len, 0)?;
     Ok((root, len, stats))
 }

@@ -32,12 +32,13 @@
 //! VHD has no such GUID (its unique id stays the same for life), and raw has none at all: those are
 //! always read.
 
+mod audit;
 mod layer;
 mod plan;
 mod prior;
 mod reading;
 mod report;
-
+mod taken;
 mod vm;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,6 +56,7 @@ use crate::progress::{Event, Sink};
 use crate::select::Selection;
 use crate::source::{Source, SourceError, VmRef};
 
+pub use audit::Audit;
 pub use report::{JobReport, LayerReport, VmReport};
 
 #[cfg(doc)]
@@ -83,6 +85,8 @@ pub struct Options {
     pub level: Level,
     /// How hard to compress.
     pub compression: Compression,
+    /// How much of what is said to be unchanged is read again and compared.
+    pub audit: Audit,
 }
 
 /// Backs up the selected VMs of `source`. What went wrong with one of them is in its report.

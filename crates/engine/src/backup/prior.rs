@@ -1,7 +1,8 @@
 //! The newest point of a VM, and what of it still holds.
 
 use disk::layer::Format;
-use vault::point::Level;
+use serde_json::{Map, Value};
+use vault::point::{LayerRef, Level};
 use vault::{MapKind, NodeId, Point, PointId, PointRef, Vault};
 
 use crate::finding::{Code, Finding, Severity};
@@ -15,19 +16,44 @@ pub(crate) struct Prior {
     pub(crate) written: u64,
     /// What the source left with it.
     pub(crate) token: Option<Vec<u8>>,
-    layers: Vec<PriorLayer>,
+    layers: Vec<Kept>,
 }
 
-struct PriorLayer {
-    root: NodeId,
+/// A layer as the newest point has it.
+pub(crate) struct Kept {
+    pub(crate) root: NodeId,
+    /// Bytes of data that its map leads to, if the point tells.
+    pub(crate) data: Option<u64>,
+    /// Where the next audit's sweep begins.
+    pub(crate) audited_to: u64,
     len: u64,
     identity: Identity,
 }
 
-/// A layer that need not be read.
-pub(crate) struct Unchanged {
-    pub(crate) root: NodeId,
-    pub(crate) why: &'static str,
+/// Names in a manifest of what is kept with a layer beside its identity.
+const DATA: &str = "data";
+const AUDITED_TO: &str = "audited_to";
+
+impl Kept {
+    /// What a manifest keeps with a layer for the next backup.
+    pub(crate) fn to_members(data: u64, audited_to: u64) -> Map<String, Value> {
+        let members = [(DATA, data), (AUDITED_TO, audited_to)];
+        members
+            .map(|(name, n)| (name.to_owned(), n.into()))
+            .into_iter()
+            .collect()
+    }
+
+    fn read(layer: &LayerRef) -> Option<Self> {
+        let member = |name: &str| layer.other.get(name).and_then(Value::as_u64);
+        Some(Self {
+            root: layer.root,
+            data: member(DATA),
+            audited_to: member(AUDITED_TO).unwrap_or(0),
+            len: layer.len,
+            identity: Identity::from_value(&layer.identity)?,
+        })
+    }
 }
 
 /// All points of a VM, newest first, in the order in which they were written, which holds even
@@ -86,18 +112,7 @@ pub(crate) fn newest(
         ));
         None
     });
-    let layers = point
-        .outline
-        .layers
-        .iter()
-        .filter_map(|layer| {
-            Some(PriorLayer {
-                root: layer.root,
-                len: layer.len,
-                identity: Identity::from_value(&layer.identity)?,
-            })
-        })
-        .collect();
+    let layers = point.outline.layers.iter().filter_map(Kept::read).collect();
     Ok(Some(Prior {
         written: point.outline.written,
         reference,
@@ -122,7 +137,7 @@ impl Prior {
         view: &FrozenView,
         index: usize,
         identity: &Identity,
-    ) -> Option<Unchanged> {
+    ) -> Option<(&Kept, &'static str)> {
         let layer = &view.layers[index];
         let Format::Vhdx(vhdx) = &layer.info.format else {
             return None;
@@ -147,22 +162,20 @@ impl Prior {
                 && !before.identity.moved
                 && before.len == layer.info.geometry.len
         })?;
-        Some(Unchanged {
-            root: same.root,
-            why: "another disk stands on it, as then, and its identity is the same",
-        })
+        let why = "another disk stands on it, as then, and its identity is the same";
+        Some((same, why))
     }
 
     /// The map of the layer that was in this place, which a source's changes are relative to.
     /// None if it has another length, or did not hold still.
-    pub(crate) fn same_place(&self, identity: &Identity, layer: &FrozenLayer) -> Option<NodeId> {
+    pub(crate) fn same_place(&self, identity: &Identity, layer: &FrozenLayer) -> Option<&Kept> {
         let mut hits = self.layers.iter().filter(|before| {
             before.identity.place == identity.place
                 && before.len == layer.info.geometry.len
                 && !before.identity.moved
         });
         match (hits.next(), hits.next()) {
-            (Some(one), None) => Some(one.root),
+            (Some(one), None) => Some(one),
             _ => None,
         }
     }

@@ -1,98 +1,255 @@
 //! How one layer or file is stored: in the cheapest way that is safe.
 
-use vault::{NodeId, Session};
+use std::borrow::Cow;
 
+use disk::ByteRanges;
+use vault::{Base, NodeId, Session};
+use vault_format::Entropy;
+
+use crate::backup::audit::{Audit, audit};
 use crate::backup::layer::{LayerError, changed, file, full};
-use crate::backup::prior::Prior;
+use crate::backup::prior::{Kept, Prior, kind};
 use crate::backup::{Job, plan};
 use crate::changes::Changed;
+use crate::finding::{Code, Finding, Severity};
 use crate::pipeline::Stop;
 use crate::point::format::Identity;
 use crate::point::{Reading, Stats};
 use crate::progress::{Event, Meter};
-use crate::source::{FrozenFile, FrozenView};
+use crate::source::{FrozenFile, FrozenLayer, FrozenView};
 
-/// Stores one layer in the cheapest way that is safe.
-pub(super) fn store_layer(
-    job: &Job<'_>,
-    session: &Session,
-    view: &FrozenView,
-    index: usize,
-    identity: &Identity,
-    prior: Option<&Prior>,
-    vm: &str,
-) -> Result<(NodeId, Reading, Stats), Stop<LayerError>> {
-    let layer = &view.layers[index];
-    // While packs are lost, an earlier map may lead to chunks that are gone.
-    let prior = prior.filter(|_| session.lost_packs() == 0);
-    let read_error = |e| Stop::Failed(LayerError::Read(e));
-    if let Some(prior) = prior
-        && let Some(same) = prior.unchanged(view, index, identity)
-    {
-        return Ok((
-            same.root,
-            Reading::Reused {
-                since: prior.reference.point.to_string(),
-                why: same.why.to_owned(),
-            },
-            Stats::default(),
-        ));
+/// What the layers of one VM are stored with.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) job: &'a Job<'a>,
+    pub(super) session: &'a Session,
+    /// The VM's newest point, if it may be leaned on.
+    pub(super) prior: Option<&'a Prior>,
+    pub(super) audit: Audit,
+    pub(super) vm: &'a str,
+}
+
+/// A layer that is in the vault.
+pub(super) struct Stored {
+    pub(super) root: NodeId,
+    pub(super) reading: Reading,
+    pub(super) stats: Stats,
+    /// Where the next audit's sweep begins.
+    pub(super) audited_to: u64,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Why a layer's earlier map can be continued.
+enum Lean<'a> {
+    /// The layer is provably what it was.
+    Proof(&'static str),
+    /// The source says that only this has changed.
+    Word(Cow<'a, ByteRanges>),
+}
+
+/// An earlier map that could have been leaned on, and what speaks against it.
+struct Doubt(Finding);
+
+impl Doubt {
+    fn map(layer: &FrozenLayer, error: &vault::Error) -> Self {
+        Self(
+            Finding::new(
+                Code::ReadInFull,
+                Severity::Warning,
+                layer.origin.clone(),
+                format!("the map of the last restore point cannot be continued: {error}"),
+            )
+            .hint("it was read in full, which makes this point whole; `hyperkeep check --read-data` shows which earlier points are affected"),
+        )
     }
-    let base = prior.and_then(|prior| Some((prior, prior.same_place(identity, layer)?)));
-    let (base, ranges) = match (&layer.changed, base) {
-        (Changed::Unchanged, Some((prior, root))) => {
-            return Ok((
-                root,
-                Reading::Reused {
-                    since: prior.reference.point.to_string(),
-                    why: "the source knows that nothing changed".to_owned(),
-                },
-                Stats::default(),
-            ));
-        }
-        (Changed::Ranges(ranges), Some((prior, root))) => (Some((prior, root)), Some(ranges)),
-        _ => (None, None),
-    };
-    let total = plan::to_read(&*layer.data, ranges).map_err(read_error)?;
-    job.sink.event(&Event::DiskStarted {
-        vm: vm.to_owned(),
-        disk: layer.path.file_name().to_owned(),
-        bytes: total,
-    });
-    let meter = Meter::new(job.sink, job.clock, total);
-    match (base, ranges) {
-        (Some((prior, root)), Some(ranges)) => {
-            let (root, stats) = changed(job, session, layer, root, ranges, &meter)?;
-            let since = prior.reference.point.to_string();
-            Ok((root, Reading::Ranges { since }, stats))
-        }
-        _ => {
-            let (root, stats) = full(job, session, layer, &meter)?;
-            let why = match &layer.changed {
-                Changed::Unknown { why } => why.clone(),
-                _ => "there is no earlier point of this disk to start from".to_owned(),
-            };
-            Ok((root, Reading::Full { why }, stats))
-        }
+
+    fn difference(layer: &FrozenLayer, at: u64) -> Self {
+        Self(
+            Finding::new(
+                Code::ChangesMissed,
+                Severity::Warning,
+                layer.origin.clone(),
+                format!(
+                    "something changed near byte {at} that is not among the changed ranges; the disk \
+                     was read in full instead"
+                ),
+            )
+            .hint("this point is right; points made with changed ranges before it may hold old data: find out why the ranges were incomplete"),
+        )
+    }
+
+    fn why(&self) -> String {
+        self.0.message.clone()
     }
 }
 
-/// Stores one file.
-pub(super) fn store_file(
-    job: &Job<'_>,
-    session: &Session,
-    frozen: &FrozenFile,
-    vm: &str,
-) -> Result<(NodeId, u64, Stats), Stop<LayerError>> {
-    let len = frozen
-        .data
-        .len()
-        .map_err(|e| Stop::Failed(LayerError::ReadFile(e)))?;
-    job.sink.event(&Event::DiskStarted {
-        vm: vm.to_owned(),
-        disk: frozen.path.file_name().to_owned(),
-        bytes: len,
-    });
-    let meter = Meter::new(job.sink, job.clock, len);
-    file(job, session, &*frozen.data, &meter)
+impl Reader<'_> {
+    /// Stores one layer.
+    pub(super) fn layer(
+        &self,
+        view: &FrozenView,
+        index: usize,
+        identity: &Identity,
+        rng: &mut dyn Entropy,
+    ) -> Result<Stored, Stop<LayerError>> {
+        let layer = &view.layers[index];
+        let doubt = match self.lean(view, index, identity) {
+            None => None,
+            Some((prior, kept, lean)) => match self.lean_on(layer, prior, kept, &lean, rng) {
+                Ok(Ok(stored)) => return Ok(stored),
+                Ok(Err(doubt)) => Some(doubt),
+                Err(Stop::Failed(LayerError::Vault(error))) if error.is_of_map() => {
+                    Some(Doubt::map(layer, &error))
+                }
+                Err(stop) => return Err(stop),
+            },
+        };
+        let meter = self.begin(layer, None)?;
+        let (root, stats) = full(self.job, self.session, layer, &meter)?;
+        let why = match (&doubt, &layer.changed) {
+            (Some(doubt), _) => doubt.why(),
+            (None, Changed::Unknown { why }) => why.clone(),
+            _ => "there is no earlier point of this disk to start from".to_owned(),
+        };
+        Ok(Stored {
+            root,
+            reading: Reading::Full { why },
+            stats,
+            audited_to: 0,
+            findings: doubt.into_iter().map(|doubt| doubt.0).collect(),
+        })
+    }
+
+    /// What of the last point could be continued, and why.
+    fn lean<'v>(
+        &self,
+        view: &'v FrozenView,
+        index: usize,
+        identity: &Identity,
+    ) -> Option<(&Prior, &Kept, Lean<'v>)> {
+        let prior = self.prior?;
+        if let Some((kept, why)) = prior.unchanged(view, index, identity) {
+            return Some((prior, kept, Lean::Proof(why)));
+        }
+        let layer = &view.layers[index];
+        let ranges = match &layer.changed {
+            Changed::Unknown { .. } => return None,
+            Changed::Unchanged => Cow::Owned(ByteRanges::new()),
+            Changed::Ranges(ranges) => Cow::Borrowed(ranges),
+        };
+        Some((
+            prior,
+            prior.same_place(identity, layer)?,
+            Lean::Word(ranges),
+        ))
+    }
+
+    fn lean_on(
+        &self,
+        layer: &FrozenLayer,
+        prior: &Prior,
+        kept: &Kept,
+        lean: &Lean<'_>,
+        rng: &mut dyn Entropy,
+    ) -> Result<Result<Stored, Doubt>, Stop<LayerError>> {
+        let failed = |error| Stop::Failed(LayerError::Vault(error));
+        let base = self.session.base(&kept.root).map_err(failed)?;
+        let data = self.data_of(&base, kept).map_err(failed)?;
+        let since = prior.reference.point.to_string();
+        let as_it_was = |why: &str, compared, audited_to| Stored {
+            root: kept.root,
+            reading: Reading::Reused {
+                since: since.clone(),
+                why: why.to_owned(),
+                compared,
+            },
+            stats: Stats {
+                data,
+                read: compared,
+                new: 0,
+            },
+            audited_to,
+            findings: Vec::new(),
+        };
+        let ranges = match lean {
+            Lean::Proof(why) => return Ok(Ok(as_it_was(why, 0, kept.audited_to))),
+            Lean::Word(ranges) => ranges,
+        };
+        let audited = audit(
+            self.audit,
+            &base,
+            &*layer.data,
+            kind(layer),
+            ranges,
+            kept.audited_to,
+            rng,
+        )
+        .map_err(Stop::Failed)?;
+        if let Some(at) = audited.differs {
+            return Ok(Err(Doubt::difference(layer, at)));
+        }
+        if layer.changed == Changed::Unchanged && audited.again.is_empty() {
+            let why = "the source knows that nothing changed";
+            return Ok(Ok(as_it_was(why, audited.compared, audited.next)));
+        }
+        let ranges = ranges.union(&audited.again);
+        let meter = self.begin(layer, Some(&ranges))?;
+        let base = (kept.root, data);
+        let (root, stats) = changed(self.job, self.session, layer, base, &ranges, &meter)?;
+        Ok(Ok(Stored {
+            root,
+            reading: Reading::Ranges {
+                since,
+                compared: audited.compared,
+            },
+            stats: Stats {
+                read: stats.read.saturating_add(audited.compared),
+                ..stats
+            },
+            audited_to: audited.next,
+            findings: Vec::new(),
+        }))
+    }
+
+    /// How much data an earlier map leads to. When packs may be lost, all of it is followed: where
+    /// it does not lead to one of them it is as good as ever.
+    fn data_of(&self, base: &Base, kept: &Kept) -> Result<u64, vault::Error> {
+        match kept.data {
+            Some(data) if !self.session.doubts_maps() => Ok(data),
+            _ => base.survey(),
+        }
+    }
+
+    /// Says how much there is to read.
+    fn begin(
+        &self,
+        layer: &FrozenLayer,
+        ranges: Option<&ByteRanges>,
+    ) -> Result<Meter<'_>, Stop<LayerError>> {
+        let total = plan::to_read(&*layer.data, ranges)
+            .map_err(|error| Stop::Failed(LayerError::Read(error)))?;
+        Ok(self.meter(layer.path.file_name(), total))
+    }
+
+    fn meter(&self, disk: &str, bytes: u64) -> Meter<'_> {
+        self.job.sink.event(&Event::DiskStarted {
+            vm: self.vm.to_owned(),
+            disk: disk.to_owned(),
+            bytes,
+        });
+        Meter::new(self.job.sink, self.job.clock, bytes)
+    }
+
+    /// Stores one file.
+    pub(super) fn file(
+        &self,
+        frozen: &FrozenFile,
+    ) -> Result<(NodeId, u64, Stats), Stop<LayerError>> {
+        let len = frozen
+            .data
+            .len()
+            .map_err(|e| Stop::Failed(LayerError::ReadFile(e)))?;
+        let meter = self.meter(frozen.path.file_name(), len);
+        file(self.job, self.session, &*frozen.data, &meter)
+    }
 }

@@ -21,6 +21,8 @@ use crate::source::{
     RelPath, Request,
 };
 
+mod audit;
+mod base;
 mod property;
 mod trouble;
 
@@ -140,6 +142,8 @@ struct ModelSource {
     changed: Option<ByteRanges>,
     /// This layer moves while it is read.
     moves: Option<usize>,
+    /// The VM's id.
+    id: u128,
     ends: Arc<Mutex<Vec<End>>>,
 }
 
@@ -157,7 +161,7 @@ impl Source for ModelSource {
         Ok(Listing {
             vms: vec![VmRef {
                 key: "vm".to_owned(),
-                id: Uuid::from_u128(42),
+                id: Uuid::from_u128(self.id),
                 name: "vm".to_owned(),
             }],
             findings: vec![],
@@ -243,11 +247,16 @@ fn source(chain: Vec<Model>) -> ModelSource {
         chain,
         changed: None,
         moves: None,
+        id: 42,
         ends: Arc::default(),
     }
 }
 
 fn vault() -> Vault {
+    vault_in(&Arc::new(MemoryStore::default())).0
+}
+
+fn vault_in(store: &Arc<MemoryStore>) -> (Vault, vault::RecoveryCode) {
     let options = InitOptions {
         passphrase: None,
         cost: Argon2Cost::default(),
@@ -260,12 +269,15 @@ fn vault() -> Vault {
         },
         writer: "test",
     };
-    let (vault, _) =
-        Vault::init(Arc::new(MemoryStore::default()), &options, Env::system()).unwrap();
-    vault
+    Vault::init(store.clone(), &options, Env::system()).unwrap()
 }
 
+/// Without an audit, so that what is read can be told.
 fn run_backup(vault: &Vault, source: &mut ModelSource, level: Level) -> VmReport {
+    run_audited(vault, source, level, Audit::OFF)
+}
+
+fn run_audited(vault: &Vault, source: &mut ModelSource, level: Level, audit: Audit) -> VmReport {
     let job = Job {
         vault,
         clock: &Still,
@@ -279,9 +291,10 @@ fn run_backup(vault: &Vault, source: &mut ModelSource, level: Level) -> VmReport
     };
     let options = Options {
         level,
+        audit,
         ..Options::default()
     };
-    let mut next = noise(vault.points(None).unwrap().len() as u64 + 1, 1 << 12).into_iter();
+    let mut next = noise(vault.points(None).unwrap().len() as u64 + 1, 1 << 14).into_iter();
     let mut rng = |out: &mut [u8]| out.iter_mut().for_each(|b| *b = next.next().unwrap());
     let mut report = backup(&job, source, &options, &mut rng).unwrap();
     report.vms.remove(0)

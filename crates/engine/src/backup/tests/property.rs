@@ -33,9 +33,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// However a chain grew and was written to between backups of whatever level, with changed
-    /// ranges or without, every point restores to what the chain was then.
+    /// ranges or without, audited or not, every point restores to what the chain was then.
     #[test]
-    fn every_point_restores_to_what_was(steps in steps(), ranges in any::<bool>()) {
+    fn every_point_restores_to_what_was(steps in steps(), ranges in any::<bool>(), audit in any::<bool>()) {
         let vault = vault();
         let mut source = source(vec![Model::new(None, 100)]);
         let mut changed: Option<Vec<ByteRange>> = None;
@@ -69,7 +69,8 @@ proptest! {
                 }
                 Step::Backup(level) => {
                     source.changed = changed.take().filter(|_| ranges).map(|c| c.into_iter().collect());
-                    let report = run_backup(&vault, &mut source, level);
+                    let audit = if audit { Audit::percent(100) } else { Audit::OFF };
+                    let report = run_audited(&vault, &mut source, level, audit);
                     prop_assert_eq!(report.outcome, Outcome::Ok, "{:?}", report.findings);
                     points.push((report, source.chain.clone()));
                     changed = Some(Vec::new());

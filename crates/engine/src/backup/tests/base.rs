@@ -1,0 +1,133 @@
+//! Earlier maps that can no longer be leaned on.
+
+use store::Store;
+use vault::{RecoveryCode, Unlock};
+
+use super::*;
+
+/// As the next run finds it: nothing is remembered.
+fn reopen(store: &Arc<MemoryStore>, code: &RecoveryCode) -> Vault {
+    Vault::open(store.clone(), Unlock::Recovery(code), Env::system()).unwrap()
+}
+
+fn by_ranges(vault: &Vault, source: &mut ModelSource, sector: u64) -> VmReport {
+    source.chain[0].sectors[sector as usize] = Sector::Data(sector);
+    let range = ByteRange::new(sector * SECTOR, (sector + 1) * SECTOR);
+    source.changed = Some([range].into_iter().collect());
+    run_backup(vault, source, Level::Auto)
+}
+
+/// A run in full instead of by ranges that says why and is whole.
+#[track_caller]
+fn healed(vault: &Vault, report: &VmReport, chain: &[Model]) {
+    assert_eq!(report.outcome, Outcome::Warning, "{:?}", report.findings);
+    let told = |f: &Finding| f.code == Code::ReadInFull && f.severity == Severity::Warning;
+    assert!(report.findings.iter().any(told), "{:?}", report.findings);
+    let Reading::Full { why } = &report.layers[0].reading else {
+        panic!("{:?}", report.layers[0].reading);
+    };
+    assert!(why.contains("map of the last restore point"), "{why}");
+    let stored = opened(vault, report);
+    assert!(
+        stored.details.findings.iter().any(told),
+        "in the point, too"
+    );
+    check(vault, report, chain);
+}
+
+fn packs_of(store: &MemoryStore, make: impl FnOnce()) -> Vec<String> {
+    let packs = || {
+        let mut names = store.names();
+        names.retain(|name| name.starts_with("packs/"));
+        names
+    };
+    let before = packs();
+    make();
+    let mut new = packs();
+    new.retain(|name| !before.contains(name));
+    new
+}
+
+#[test]
+fn a_map_that_cannot_be_read_is_replaced_by_a_full_read_and_told() {
+    type Harm = fn(&MemoryStore, &str);
+    let harms: [(&str, Harm); 2] = [
+        ("gone", |store, pack| store.delete(pack).unwrap()),
+        ("flipped", |store, pack| {
+            let mut bytes = store.get(pack, u64::MAX).unwrap();
+            // Behind the header, in the sealed nodes.
+            for byte in &mut bytes[200..] {
+                *byte ^= 1;
+            }
+            store.overwrite(pack, bytes);
+        }),
+    ];
+    for (what, harm) in harms {
+        let store = Arc::new(MemoryStore::default());
+        let (vault, code) = vault_in(&store);
+        let mut source = source(vec![written(None, 1, 1000)]);
+        let packs = packs_of(&store, || {
+            run_backup(&vault, &mut source, Level::Auto);
+        });
+        let smallest = packs
+            .iter()
+            .min_by_key(|name| store.stat(name).unwrap().len);
+        harm(&store, smallest.unwrap());
+
+        let vault = reopen(&store, &code);
+        let report = by_ranges(&vault, &mut source, 40);
+        healed(&vault, &report, &source.chain);
+        eprintln!("{what}: healed");
+
+        // And that is that: the next one is incremental again.
+        let vault = reopen(&store, &code);
+        let report = by_ranges(&vault, &mut source, 41);
+        assert!(
+            matches!(report.layers[0].reading, Reading::Ranges { .. }),
+            "{what}: {:?}",
+            report.layers[0].reading
+        );
+        check(&vault, &report, &source.chain);
+    }
+}
+
+#[test]
+fn a_lost_pack_concerns_those_maps_that_lead_to_it() {
+    for runs_too in [false, true] {
+        let store = Arc::new(MemoryStore::default());
+        let (vault, code) = vault_in(&store);
+        let mut harmed = source(vec![written(None, 1, 1000)]);
+        let mut other = source(vec![written(None, 2, 50_000)]);
+        other.id = 43;
+        let packs = packs_of(&store, || {
+            run_backup(&vault, &mut harmed, Level::Auto);
+        });
+        run_backup(&vault, &mut other, Level::Auto);
+        let largest = packs
+            .iter()
+            .max_by_key(|name| store.stat(name).unwrap().len);
+        store.delete(largest.unwrap()).unwrap();
+        if runs_too {
+            // Then nothing names the pack any more.
+            let runs = store
+                .names()
+                .into_iter()
+                .filter(|n| n.starts_with("index/"));
+            runs.for_each(|name| store.delete(&name).unwrap());
+        }
+
+        let vault = reopen(&store, &code);
+        let report = by_ranges(&vault, &mut other, 40);
+        assert!(matches!(report.layers[0].reading, Reading::Ranges { .. }));
+        assert_eq!(report.outcome, Outcome::Ok, "{:?}", report.findings);
+        check(&vault, &report, &other.chain);
+        let report = by_ranges(&vault, &mut harmed, 40);
+        healed(&vault, &report, &harmed.chain);
+
+        // The loss is still on record, and no reason to read in full for ever.
+        let vault = reopen(&store, &code);
+        let report = by_ranges(&vault, &mut harmed, 41);
+        assert!(matches!(report.layers[0].reading, Reading::Ranges { .. }));
+        check(&vault, &report, &harmed.chain);
+    }
+}
