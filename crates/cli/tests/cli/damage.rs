@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use testkit::image::{Image, Kind, noise};
+use testkit::vm::Layout;
 
 use crate::bench::{Answer, Bench, files_below, patch, vm};
 
@@ -97,23 +98,102 @@ fn a_point_that_cannot_be_read_is_not_passed_over_in_silence() {
     restore("healed", 0);
 }
 
-/// Only where the system can keep somebody from reading: not for the superuser of Unix.
-#[cfg(unix)]
+/// As a running VM's host holds it: for nobody else, not even the superuser.
+fn held(path: &Path) -> fs::File {
+    let mut options = fs::File::options();
+    options.read(true).write(true);
+    #[cfg(windows)]
+    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 0);
+    let file = options.open(path).unwrap();
+    #[cfg(unix)]
+    file.try_lock().unwrap();
+    file
+}
+
 #[test]
-fn a_locked_disk_is_told_and_the_good_one_is_safe() {
-    use std::os::unix::fs::PermissionsExt;
+fn a_locked_disk_is_told_and_the_good_ones_are_safe() {
     let bench = Bench::new();
     bench.disk("good.raw", &noise(1, 100_000));
     let locked = bench.disk("locked.raw", &noise(2, 100_000));
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
-    if fs::File::open(&locked).is_ok() {
-        eprintln!("skipped: a_locked_disk_is_told (the superuser reads everything)");
-        return;
-    }
+    let lock = held(&locked);
     let report = bench.backup(1);
     assert_eq!(vm(&report, "good.raw")["outcome"], "ok");
-    let findings = vm(&report, "locked.raw")["findings"].to_string();
-    assert!(findings.contains("locked.raw"), "{findings}");
+    let failed = vm(&report, "locked.raw");
+    assert_eq!(failed["outcome"], "failed");
+    assert!(failed["point"].is_null());
+    let finding = &failed["findings"][0];
+    assert_eq!(finding["code"], "disk-unreadable");
+    assert!(finding["hint"].is_string(), "{finding}");
+    drop(lock);
+    bench.backup(0);
+    bench.restore("locked.raw@latest", &[]);
+}
+
+/// One VM has a disk that is locked, one that is gone, one that is cut short, and a good one: what
+/// is good is in its point, what is not is named, and the other VM is whole.
+#[test]
+fn a_vm_with_every_kind_of_bad_disk_is_partial_and_the_other_is_safe() {
+    let bench = Bench::new();
+    let names = ["good.vhdx", "gone.vhdx", "locked.vhdx", "short.vhdx"];
+    let mut lock = None;
+    for (number, (name, disks)) in [("web", &names[..]), ("other", &names[..1])]
+        .iter()
+        .enumerate()
+    {
+        let number = number as u64;
+        let mut machine = testkit::vm::Vm::generation2(name, number + 1);
+        for disk in *disks {
+            machine = machine.disk(disk);
+        }
+        let root = bench.path("source").join(name);
+        machine.write_to(&root, Layout::Export).unwrap();
+        let folder = root.join(machine.disk_folder(Layout::Export));
+        for disk in *disks {
+            let path = folder.join(disk);
+            match *disk {
+                "gone.vhdx" => continue,
+                disk => Image::new(Kind::Vhdx, 16 << 20, number * 10 + disk.len() as u64)
+                    .data(0, &noise(number, 1 << 20))
+                    .write(&path),
+            };
+            match *disk {
+                "locked.vhdx" => lock = Some(held(&path)),
+                "short.vhdx" => {
+                    let file = fs::File::options().write(true).open(&path).unwrap();
+                    file.set_len(300_000).unwrap();
+                }
+                _ => {}
+            }
+        }
+    }
+    let report = bench.backup(4);
+    assert_eq!(vm(&report, "other")["outcome"], "ok");
+    let web = vm(&report, "web");
+    assert_eq!(web["outcome"], "partial");
+    assert_eq!(web["layers"].as_array().unwrap().len(), 1);
+    let findings = web["findings"].as_array().unwrap();
+    for (disk, code) in [
+        ("gone.vhdx", "disk-missing"),
+        ("locked.vhdx", "disk-unreadable"),
+        ("short.vhdx", "disk-damaged"),
+    ] {
+        let told = findings.iter().any(|finding| {
+            let object = finding["object"].as_str().unwrap();
+            finding["code"] == code && object.contains(disk) && finding["severity"] == "partial"
+        });
+        assert!(told, "{disk}: {web:#}");
+    }
+    // Looking tells the same: what is there and cannot be opened makes the look incomplete.
+    let look = bench.run(&["ls", "folder:source", "--json"]).ends(4).json();
+    assert_eq!(look["outcome"], "partial");
+    let point = web["point"].as_str().unwrap();
+    let to = bench.path("to");
+    let args = ["restore", "disks", point, "--to", "to", "--json"];
+    bench.run(&args).ends(4);
+    assert_eq!(files_below(&to), [to.join("good.vhdx")]);
+    let to = bench.restore("other@latest", &["--flatten", "--format", "raw"]);
+    assert!(fs::read(to.join("good.raw")).unwrap()[..1 << 20] == noise(1, 1 << 20));
+    drop(lock);
 }
 
 /// The program with files limited to some KiB, as on a full disk.
@@ -138,10 +218,8 @@ fn a_target_that_is_full_is_told_and_what_fits_is_restored() {
     let machine = testkit::vm::Vm::generation2("web", 1)
         .disk("big.vhdx")
         .disk("small.vhdx");
-    machine
-        .write_to(&disks, testkit::vm::Layout::Export)
-        .unwrap();
-    let disks = disks.join(machine.disk_folder(testkit::vm::Layout::Export));
+    machine.write_to(&disks, Layout::Export).unwrap();
+    let disks = disks.join(machine.disk_folder(Layout::Export));
     Image::new(Kind::Vhdx, 32 << 20, 1)
         .data(0, &noise(1, 12 << 20))
         .write(&disks.join("big.vhdx"));
@@ -163,6 +241,8 @@ fn a_target_that_is_full_is_told_and_what_fits_is_restored() {
     let answer = run_limited(&bench, 8 << 10, &args).ends(4).json();
     assert_eq!(answer["files"].as_array().unwrap().len(), 1);
     assert_eq!(answer["findings"][0]["severity"], "partial");
+    // The system says that the file is too large, which is not the same as a full disk.
+    assert_eq!(answer["findings"][0]["code"], "target-failed");
     let left: Vec<_> = files_below(&to);
     assert_eq!(
         left,
@@ -171,17 +251,66 @@ fn a_target_that_is_full_is_told_and_what_fits_is_restored() {
     );
 }
 
+/// A file system of 8 MiB, where the system lets its users have one of their own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_file_system_is_told_and_what_fits_is_restored() {
+    let script = "mount -t tmpfs -o size=8m none \"$0\" && { \"$@\"; code=$?; \
+                  find \"$0\" -type f >left; exit $code; }";
+    let mounted = |bench: &Bench, args: &[&str]| {
+        fs::create_dir_all(bench.path("small")).unwrap();
+        let mut command = std::process::Command::new("unshare");
+        bench.surround(&mut command);
+        command
+            .args(["-Urm", "sh", "-c", script, "small"])
+            .args(args);
+        command.output().map(|output| Answer::of(&output))
+    };
+    let bench = Bench::new();
+    if !mounted(&bench, &["true"]).is_ok_and(|answer| answer.code == 0) {
+        eprintln!("skipped: a_full_file_system_is_told (no mounts of one's own here)");
+        return;
+    }
+    let mut points = Vec::new();
+    for (number, len) in [(1, 12 << 20), (2, 1 << 20)] {
+        bench.disk(&format!("{number}.raw"), &noise(number, len));
+    }
+    let report = bench.backup(0);
+    for number in [1, 2] {
+        points.push(vm(&report, &format!("{number}.raw"))["point"].clone());
+    }
+    let program = env!("CARGO_BIN_EXE_hyperkeep");
+    let restore = |point: &str| {
+        let args = [
+            program, "restore", "disks", point, "--to", "small", "--json",
+        ];
+        mounted(&bench, &args).unwrap()
+    };
+    let full = restore(points[0].as_str().unwrap()).ends(1).json();
+    assert_eq!(full["findings"][0]["code"], "target-full", "{full}");
+    assert!(full["findings"][0]["hint"].is_string(), "{full}");
+    assert_eq!(fs::read_to_string(bench.path("left")).unwrap(), "");
+    restore(points[1].as_str().unwrap()).ends(0);
+    let left = fs::read_to_string(bench.path("left")).unwrap();
+    assert_eq!(left.trim(), "small/2.raw");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_vault_that_is_full_fails_and_continues_when_there_is_room() {
     let bench = Bench::new();
     bench.disk("big.raw", &noise(1, 12 << 20));
+    bench.disk("small.raw", &noise(2, 1 << 20));
     let full = run_limited(&bench, 4 << 10, &["backup", "folder:source", "--json"]).ends(1);
     let report = full.json();
     let findings = vm(&report, "big.raw")["findings"].to_string();
     assert!(findings.contains("no space left"), "{findings}");
+    assert_eq!(vm(&report, "big.raw")["outcome"], "failed");
     assert!(vm(&report, "big.raw")["point"].is_null());
-    bench.run(&["points"]).ends(0);
+    // For this one there is room.
+    assert_eq!(vm(&report, "small.raw")["outcome"], "ok");
+    let to = bench.restore("small.raw@latest", &[]);
+    assert!(fs::read(to.join("small.raw")).unwrap() == noise(2, 1 << 20));
     bench.backup(0);
     let to = bench.restore("big.raw@latest", &[]);
     assert!(fs::read(to.join("big.raw")).unwrap() == noise(1, 12 << 20));

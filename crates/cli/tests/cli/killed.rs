@@ -1,8 +1,7 @@
 //! A backup killed at any moment, and run again.
 
 use std::fs;
-use std::process::Stdio;
-use std::time::Duration;
+use std::process::{Child, Stdio};
 
 use testkit::crash::Random;
 use testkit::image::noise;
@@ -27,6 +26,63 @@ fn written(bench: &Bench) -> u64 {
     bytes_below(&bench.path("vault"))
 }
 
+/// Looks until it is so, or the program has ended.
+fn until(child: &mut Child, so: impl Fn() -> bool) {
+    while !so() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+}
+
+/// Killed each time that one more pack of it is in the vault: what was there before stays as it was
+/// to the byte, each run goes on where the last one was, and the end is whole.
+#[test]
+fn a_backup_killed_after_each_pack_harms_nothing_and_stores_nothing_twice() {
+    let bench = Bench::new();
+    let before = noise(100, 3 << 20);
+    let disk = bench.disk("disk 0.raw", &before);
+    bench.backup(0);
+    let old_files: Vec<_> = files_below(&bench.path("vault"))
+        .into_iter()
+        .map(|path| (fs::read(&path).unwrap(), path))
+        .collect();
+    let packs = || files_below(&bench.path("vault/packs")).len();
+    let old_packs = packs();
+
+    let after = noise(101, 100 << 20);
+    fs::write(&disk, &after).unwrap();
+    let mut kills = 0;
+    for more in 1..=4 {
+        let mut child = bench
+            .command(&["backup", "folder:source"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        until(&mut child, || packs() >= old_packs + more);
+        child.kill().unwrap();
+        kills += usize::from(!child.wait().unwrap().success());
+        for (bytes, path) in &old_files {
+            assert!(fs::read(path).unwrap() == *bytes, "{}", path.display());
+        }
+        let to = bench.path(&format!("before {more}"));
+        let oldest = &bench.run(&["points", "--json"]).ends(0).json()["points"][0];
+        let args = ["restore", "disks", oldest["id"].as_str().unwrap(), "--to"];
+        bench
+            .run(&[&args[..], &[to.to_str().unwrap()]].concat())
+            .ends(0);
+        assert!(fs::read(to.join("disk 0.raw")).unwrap() == before);
+    }
+    assert!(kills > 0, "every run was faster than a look at a folder");
+    bench.backup(0);
+    bench.run(&["check", "--read-data"]).ends(0);
+    let to = bench.restore("disk 0.raw@latest", &[]);
+    assert!(fs::read(to.join("disk 0.raw")).unwrap() == after);
+    // Noise neither shrinks nor repeats: what is beyond it is maps, and data that was stored twice.
+    let stored = bytes_below(&bench.path("vault/packs"));
+    let plain = (before.len() + after.len()) as u64;
+    assert!(stored < plain + (2 << 20), "{stored} bytes of {plain}");
+}
+
 #[test]
 fn a_killed_backup_is_completed_and_stores_nothing_twice() {
     let whole = prepared();
@@ -46,9 +102,7 @@ fn a_killed_backup_is_completed_and_stores_nothing_twice() {
             .spawn()
             .unwrap();
         // Until it has written that much, or has ended: whichever comes first is fine.
-        while written(&bench) < limit && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        until(&mut child, || written(&bench) >= limit);
         child.kill().unwrap();
         child.wait().unwrap();
         bench.run(&["points"]).ends(0);
@@ -90,9 +144,7 @@ fn a_killed_restore_leaves_no_half_disk() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    while bytes_below(&to) < 1 << 20 && child.try_wait().unwrap().is_none() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until(&mut child, || bytes_below(&to) >= 1 << 20);
     child.kill().unwrap();
     child.wait().unwrap();
     let disk = to.join("disk 1.raw");
@@ -113,16 +165,14 @@ fn a_killed_restore_leaves_no_half_disk() {
 #[test]
 fn an_interrupted_backup_is_cancelled_and_completed_later() {
     let bench = prepared();
-    let child = bench
+    let mut child = bench
         .command(&["backup", "folder:source", "--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     // It listens before it reads: from the first bytes on there is time for a signal.
-    while written(&bench) < 4 << 20 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until(&mut child, || written(&bench) >= 4 << 20);
     let interrupt = std::process::Command::new("kill")
         .args(["-INT", &child.id().to_string()])
         .status();

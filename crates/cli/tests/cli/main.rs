@@ -2,6 +2,7 @@
 
 mod bench;
 mod damage;
+mod documented;
 mod killed;
 mod names;
 mod roundtrip;

@@ -115,3 +115,55 @@ fn patterns_choose_and_the_last_one_decides() {
         .run(&["backup", "folder:source", "--vm", "a["])
         .ends(2);
 }
+
+/// VMs as a host has them, in exports whose folders have their names (so not on Windows): each with a name that is hard on shells, XML and file systems, two of
+/// them with the same.
+#[cfg(unix)]
+#[test]
+fn machines_of_any_name_and_of_the_same_name_come_back_each_as_itself() {
+    use testkit::vm::{Layout, Vm};
+    let bench = Bench::new();
+    let long = "long name ".repeat(20);
+    let names = [
+        "with space",
+        "\"q\" 'q' & <x>",
+        "数据 💾",
+        long.trim_end(),
+        "twin",
+        "twin",
+    ];
+    for (number, name) in names.iter().enumerate() {
+        let machine = Vm::generation2(name, number as u64 + 1).disk("disk.vhdx");
+        let root = bench.path("source").join(number.to_string());
+        machine.write_to(&root, Layout::Export).unwrap();
+        let disks = root.join(machine.disk_folder(Layout::Export));
+        testkit::image::Image::new(testkit::image::Kind::Vhdx, 16 << 20, number as u64 + 1)
+            .data(0, &noise(number as u64, 70_000))
+            .write(&disks.join("disk.vhdx"));
+    }
+    let report = bench.backup(0);
+    let vms = report["vms"].as_array().unwrap();
+    assert_eq!(vms.len(), names.len());
+    bench.run(&["show", "twin@latest"]).ends(1);
+    for (number, name) in names.iter().enumerate() {
+        let mut same = vms.iter().filter(|vm| vm["name"] == *name);
+        // Which of the twins is which, their disks tell.
+        let found = same.any(|vm| {
+            assert_eq!(vm["outcome"], "ok");
+            let point = vm["point"].as_str().unwrap();
+            let to = bench.restore(point, &["--flatten", "--format", "raw"]);
+            fs::read(to.join("disk.raw")).unwrap()[..70_000] == noise(number as u64, 70_000)
+        });
+        assert!(found, "{name}");
+        if *name != "twin" {
+            let to = bench.path(&format!("export {number}"));
+            let point = format!("{name}@latest");
+            bench
+                .run(&["restore", "folder", &point, "--to", to.to_str().unwrap()])
+                .ends(0);
+            let source = format!("folder:{}", to.display());
+            let look = bench.run(&["ls", &source, "--json"]).ends(0).json();
+            assert_eq!(look["vms"][0]["vm_name"], *name);
+        }
+    }
+}

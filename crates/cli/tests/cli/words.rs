@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use testkit::image::noise;
 
-use crate::bench::{Answer, Bench, PASSPHRASE};
+use crate::bench::{Answer, Bench, PASSPHRASE, files_below};
 
 /// The shape of a document: names and types, without values.
 fn shape(value: &Value) -> String {
@@ -189,6 +189,13 @@ fn the_recovery_code_opens_and_keys_change() {
     .ends(0);
     bench.disk("a.raw", &noise(1, 10_000));
     run(&["backup", "folder:source"], &host).ends(0);
+    bench.disk("b.raw", &noise(2, 10_000));
+    run(&["backup", "folder:source"], &host).ends(0);
+    // Three points that it cannot read are one thing to say.
+    let points = run(&["points", "--json"], &host).ends(3).json();
+    assert_eq!(points["findings"].as_array().unwrap().len(), 1, "{points}");
+    let told = run(&["points"], &host).ends(3);
+    assert!(told.out.contains("3 restore points"), "{told:?}");
     let to = ["restore", "disks", "a.raw@latest", "--to", "host-restored"];
     assert_ne!(run(&to, &host).code, 0);
     run(
@@ -283,4 +290,57 @@ fn a_vault_is_made_in_an_empty_folder_and_its_sheet_says_where() {
     // Windows' canonical paths begin with a prefix that no person writes.
     let vault = vault.to_str().unwrap().trim_start_matches(r"\\?\");
     assert!(sheet.contains(vault), "{sheet}");
+}
+
+/// What the command line says goes before the environment, and whoever would be surprised later is
+/// told now.
+#[test]
+fn a_vault_named_on_the_command_line_goes_before_the_environment() {
+    let bench = Bench::bare();
+    let made = bench.run(&["init", "other", "--json"]).ends(0);
+    assert_eq!(made.json()["location"], "other");
+    assert!(
+        made.err.contains("HYPERKEEP_VAULT names another vault"),
+        "{made:?}"
+    );
+    assert!(bench.path("other/vault.json").exists() && !bench.path("vault").exists());
+    bench.run(&["--vault", "other", "points"]).ends(0);
+    let quiet = bench.run(&["init"]).ends(0);
+    assert!(!quiet.err.contains("HYPERKEEP_VAULT"), "{quiet:?}");
+    let twice = bench.run(&["init", "third", "--vault", "fourth"]).ends(2);
+    assert!(
+        twice.err.contains("third") && twice.err.contains("fourth") && twice.err.contains("hint: "),
+        "{twice:?}"
+    );
+    assert!(!bench.path("third").exists() && !bench.path("fourth").exists());
+}
+
+#[test]
+fn the_vault_is_kept_apart_from_sources_targets_and_sheets() {
+    let bench = Bench::new();
+    bench.disk("a.raw", &noise(1, 10_000));
+    bench.backup(0);
+    let files = files_below(&bench.path("vault"));
+    let refused = |args: &[&str]| {
+        let answer = bench.run(args).ends(2);
+        assert!(answer.err.contains("hint: "), "{answer:?}");
+    };
+    refused(&["restore", "disks", "a.raw@latest", "--to", "vault/restored"]);
+    refused(&[
+        "restore",
+        "folder",
+        "a.raw@latest",
+        "--to",
+        "source/../vault",
+    ]);
+    refused(&["backup", "folder:."]);
+    refused(&["backup", "folder:vault/packs"]);
+    refused(&["keys", "add-recovery-code", "--sheet", "vault/sheet.txt"]);
+    refused(&["init", "new", "--sheet", "new/sheet.txt"]);
+    assert_eq!(
+        files_below(&bench.path("vault")),
+        files,
+        "nothing was written"
+    );
+    bench.restore("a.raw@latest", &[]);
 }

@@ -1,0 +1,190 @@
+//! `docs/json.md` and the program tell the same: each documented member is there, and no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use serde_json::Value;
+use testkit::image::{Image, Kind, noise};
+use testkit::vm::{Layout, Vm};
+
+use crate::bench::Bench;
+
+type Words = BTreeSet<String>;
+
+/// Words in backticks or in quotes within them, by section. The first section, of what all
+/// documents share, has the name "".
+fn documented() -> BTreeMap<String, Words> {
+    let text = include_str!("../../../../docs/json.md");
+    let mut sections: BTreeMap<String, Words> = BTreeMap::new();
+    let mut kinds = vec![String::new()];
+    for line in text.lines() {
+        let code: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+        if line.starts_with("## ") {
+            kinds = code.iter().map(|kind| (*kind).to_owned()).collect();
+            if kinds.is_empty() {
+                kinds.push(String::new());
+            }
+            continue;
+        }
+        let words = code.iter().flat_map(|code| {
+            let word = |c: char| !(c.is_ascii_lowercase() || c == '_' || c == '-');
+            code.split(word).filter(|word| !word.is_empty())
+        });
+        let words: Vec<String> = words.map(str::to_owned).collect();
+        for kind in &kinds {
+            let section = sections.entry(kind.clone()).or_default();
+            section.extend(words.iter().cloned());
+        }
+    }
+    sections
+}
+
+/// Names of members and, apart, texts that occur as values.
+fn told(value: &Value, names: &mut Words, values: &mut Words) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                names.insert(name.clone());
+                // A VM's configuration is described by its own model.
+                if name != "config" {
+                    told(value, names, values);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| told(item, names, values)),
+        Value::String(text) => {
+            values.insert(text.clone());
+        }
+        _ => {}
+    }
+}
+
+/// Of every kind of document some that have as much in them as can be.
+fn documents() -> Vec<Value> {
+    let bench = Bench::bare();
+    let mut all = Vec::new();
+    let mut run = |args: &[&str]| {
+        let answer = bench.run(&[args, &["--json"]].concat());
+        let document = answer.json();
+        all.push(document.clone());
+        document
+    };
+    run(&["init", "--sheet", "sheet"]);
+    let source = bench.path("source/web");
+    let machine = Vm::generation2("web", 1)
+        .disk("web_1.avhdx")
+        .disk("gone.vhdx")
+        .checkpoint("before", &["web.vhdx", "gone.vhdx"]);
+    machine.write_to(&source, Layout::Export).unwrap();
+    let disks = source.join(machine.disk_folder(Layout::Export));
+    let base = Image::new(Kind::Vhdx, 16 << 20, 1)
+        .data(0, &noise(1, 100_000))
+        .write(&disks.join("web.vhdx"));
+    Image::child(&base, "web.vhdx", 2)
+        .data(512 << 10, &noise(2, 10_240))
+        .write(&disks.join("web_1.avhdx"));
+    bench.disk("a.raw", &noise(3, 100_000));
+    fs::write(bench.path("none"), "").unwrap();
+    fs::write(bench.path("second"), "another").unwrap();
+    fs::create_dir(bench.path("man")).unwrap();
+
+    run(&["ls", "folder:source"]);
+    run(&["backup", "folder:source"]);
+    run(&["backup", "folder:source"]);
+    run(&["backup", "folder:source/a.raw", "--changed-ranges", "none"]);
+    run(&["points"]);
+    run(&["show", "a.raw@latest"]);
+    run(&["show", "web@latest"]);
+    run(&["ls", "web@latest"]);
+    run(&["ls", "web@latest:web"]);
+    run(&["restore", "disks", "web@latest", "--to", "disks"]);
+    run(&["restore", "folder", "web@latest", "--to", "folder"]);
+    run(&["check", "--read-data"]);
+    run(&["keys", "list"]);
+    let new = ["--new-passphrase-file", "second"];
+    let added = run(&[&["keys", "add-passphrase", "--label", "x"][..], &new].concat());
+    run(&["keys", "remove", added["added"].as_str().unwrap()]);
+    run(&["keys", "add-recovery-code", "--sheet", "sheet 2"]);
+    run(&["man", "man"]);
+    run(&["completions", "fish"]);
+    run(&["show", "nobody@latest"]);
+    run(&["nonsense"]);
+    // What is damaged is told, too.
+    let packs = crate::bench::files_below(&bench.path("vault/packs"));
+    packs.iter().for_each(|pack| fs::remove_file(pack).unwrap());
+    run(&["check"]);
+    all
+}
+
+/// Words of the document that are neither members nor values of what is made above: values that
+/// something else would have, and commands.
+const OTHER: [&str; 20] = [
+    "add-recovery-code",
+    "after",
+    "application",
+    "differential",
+    "disks",
+    "file-system",
+    "keys",
+    "length-differs",
+    "list",
+    "object-damaged",
+    "other",
+    "point-unreadable",
+    "recipient",
+    "root",
+    "saved-memory",
+    "torn",
+    "unknown",
+    "unknown-writer",
+    "usage",
+    "write-only",
+];
+
+#[test]
+fn the_documents_are_as_documented() {
+    let sections = documented();
+    let mut kinds: BTreeMap<String, Words> = BTreeMap::new();
+    let mut values = Words::new();
+    for document in documents() {
+        let kind = document["kind"].as_str().unwrap().to_owned();
+        told(&document, kinds.entry(kind).or_default(), &mut values);
+    }
+    let is = |kind: &&String| !kind.is_empty();
+    assert_eq!(
+        kinds.keys().collect::<Vec<_>>(),
+        sections.keys().filter(is).collect::<Vec<_>>(),
+        "kinds that are printed, and kinds that are documented"
+    );
+    let mut wrong = Vec::new();
+    for (kind, names) in &kinds {
+        let words = &sections[kind];
+        // What a section says is as in another one is documented there; and some share a section.
+        let with =
+            |other: &&String| words.contains(other.as_str()) || sections[other.as_str()] == *words;
+        let others: Vec<&String> = kinds.keys().filter(with).collect();
+        let known = |name: &str| {
+            let mut sections = others.iter().map(|other| &sections[*other]);
+            sections.any(|words| words.contains(name))
+        };
+        let undocumented: Vec<_> = names
+            .iter()
+            .filter(|name| !known(name) && !sections[""].contains(*name))
+            .collect();
+        if !undocumented.is_empty() {
+            wrong.push(format!("`{kind}` has, undocumented: {undocumented:?}"));
+        }
+        let is_there = |word: &str| others.iter().any(|other| kinds[*other].contains(word));
+        let missing: Vec<_> = words
+            .iter()
+            .filter(|word| !is_there(word) && !kinds.contains_key(*word))
+            .filter(|word| !values.contains(*word) && !OTHER.contains(&word.as_str()))
+            .collect();
+        if !missing.is_empty() {
+            wrong.push(format!(
+                "documented of `{kind}`, and not there: {missing:?}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
