@@ -113,7 +113,6 @@ want[web.2]=$(sha raw/web.raw) want[old.2]=$(sha raw/old.raw) want[share.2]=$(sh
 say "second backup"
 timed hyperkeep --quiet backup "folder:$work/vms"
 vault_2=$(mib vault) took_2=$took
-hyperkeep points
 
 # The oldest and the newest point of a VM, by name.
 point() { # VM first|last
@@ -152,9 +151,19 @@ restore share.cp2 "File server" last --flatten --format raw --checkpoint "After 
 equal "File server, checkpoint 'After the move'" "$(sha "$(one share.cp2 '*.raw')")" "${want[share.cp2]}"
 restore web.vhdx "Web server" last
 restore old.vhd "Legacy" last
+folder=$work/restored/folder
+hyperkeep --quiet restore folder "$(point "File server" last)" --to "$folder" >>restore.log
 took_restore=$(since "$began")
 
 say "asking other tools"
+top=$("$python" "$ROOT/scripts/demo/vm_disks.py" "$folder") ||
+    die "dissect does not read the restored configuration as naming restored disks"
+equal "the restored export's configuration, read by dissect, names the disk that was restored" \
+    "$top" "$(one folder share_2.avhdx)"
+equal "and that disk, with its parents as it names them, is the guest's" \
+    "$("$python" "$oracle" "$top" | cut -d' ' -f1)" "${want[share.2]}"
+equal "hyperkeep ls finds the restored VM with its disk of three layers and two checkpoints" \
+    "$(hyperkeep ls "folder:$folder" --json | "$python" "$ROOT/scripts/demo/ls_counts.py")" "1 VM, 3 layers, 2 checkpoints"
 holds "qemu-img compares the restored VHDX with the one that was backed up: identical" \
     qemu-img compare "$web/web.vhdx" "$(one web.vhdx '*.vhdx')"
 holds "qemu-img finds no fault in the restored VHDX" qemu-img check "$(one web.vhdx '*.vhdx')"
@@ -179,14 +188,27 @@ done < <(find vault/packs -type f)
 equal "sha256sum of every pack is its name (no key needed)" $bad 0
 holds "hyperkeep check --read-data finds the vault whole" hyperkeep --quiet check --read-data
 
+hyperkeep ls "folder:$folder" >ls.txt
+hyperkeep show "$(point "File server" last)" >show.txt
+hyperkeep points >points.txt
 guest=$(($(mib raw/web.raw) + $(mib raw/old.raw) + $(mib raw/share.0.raw)))
+excerpt() { head -n "$2" "$1" | sed 's/^/    /'; }
 cat <<REPORT
+
+What the vault has (hyperkeep points):
+$(excerpt points.txt 20)
+
+The newest point of "File server" (hyperkeep show, beginning):
+$(excerpt show.txt 8)
+
+The same VM, restored as a folder for Hyper-V's import (hyperkeep ls folder:…, beginning):
+$(excerpt ls.txt 12)
 
 Hyperkeep demonstration: $checks checks, all passed
   three VMs, five disk files       $disks_1 MiB of files, $guest MiB allocated by their guests
-  first backup                     vault $vault_1 MiB, $took_1 s
+  first backup                     vault $vault_1 MiB ($((vault_1 * 100 / disks_1)) % of the files), $took_1 s
   second backup, files changed     vault $vault_2 MiB (+$((vault_2 - vault_1))), $took_2 s
-  twelve restores with checks      $took_restore s
+  thirteen restores with checks    $took_restore s
   what was compared                SHA-256 of whole disks as mkfs made them, and file systems by
                                    e2fsck, debugfs, ntfsfix, ntfscat, qemu-img and dissect
   recovery sheet                   $work/recovery-sheet.txt
