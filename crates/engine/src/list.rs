@@ -207,7 +207,7 @@ pub fn folder_vms(source: &mut dyn Source) -> Result<FolderVms, SourceError> {
                 vm_id: vm.id,
                 vm_name: vm.name.clone(),
                 finding: Finding {
-                    code: Code::DiskUnreadable,
+                    code: error.code,
                     severity: Severity::Error,
                     object: error.object,
                     message: error.message,

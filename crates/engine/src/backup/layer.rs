@@ -75,6 +75,50 @@ fn layout(layer: &FrozenLayer) -> Layout {
     }
 }
 
+/// A map in the making.
+struct Map<'a> {
+    session: &'a Session,
+    writer: DiskWriter,
+    /// Bytes of data that the map leads to which it continues.
+    base_data: u64,
+    before: vault::Progress,
+}
+
+impl<'a> Map<'a> {
+    /// With a base, its root and the bytes of data that it leads to.
+    fn begin(
+        session: &'a Session,
+        layout: Layout,
+        base: Option<(NodeId, u64)>,
+    ) -> Result<Self, Stop<LayerError>> {
+        let before = session.progress();
+        let writer = session
+            .disk(layout, base.map(|(root, _)| root))
+            .map_err(|e| Stop::Failed(e.into()))?;
+        Ok(Self {
+            session,
+            writer,
+            base_data: base.map_or(0, |(_, data)| data),
+            before,
+        })
+    }
+
+    /// Completes it; `read` bytes were read for it.
+    fn finish(self, read: u64) -> Result<(NodeId, Stats), Stop<LayerError>> {
+        let data = self
+            .base_data
+            .saturating_add_signed(self.writer.data_change());
+        let root = self.writer.finish().map_err(|e| Stop::Failed(e.into()))?;
+        let after = self.session.progress();
+        let stats = Stats {
+            data,
+            read,
+            new: after.new_data.saturating_sub(self.before.new_data),
+        };
+        Ok((root, stats))
+    }
+}
+
 /// Reads everything that a layer stores.
 pub(crate) fn full(
     job: &Job<'_>,
@@ -83,10 +127,8 @@ pub(crate) fn full(
     meter: &Meter<'_>,
 ) -> Result<(NodeId, Stats), Stop<LayerError>> {
     let disk = &*layer.data;
-    let before = session.progress();
-    let writer = session
-        .disk(layout(layer), None)
-        .map_err(|e| Stop::Failed(e.into()))?;
+    let map = Map::begin(session, layout(layer), None)?;
+    let writer = &map.writer;
     let pool = Pool::new();
     let mut read = 0;
     run(
@@ -108,13 +150,9 @@ pub(crate) fn full(
             pool.give(std::mem::take(buf));
             Ok((data, 0))
         },
-        |data| {
-            meter.add(*data);
-            read += *data;
-            Ok(())
-        },
+        |bytes| count(meter, &mut read, *bytes),
     )?;
-    finish(session, writer, before, read, 0)
+    map.finish(read)
 }
 
 /// Reads what changed in a layer since the map `base` was made of it, which leads to `base_data`
@@ -123,15 +161,13 @@ pub(crate) fn changed(
     job: &Job<'_>,
     session: &Session,
     layer: &FrozenLayer,
-    (base, base_data): (NodeId, u64),
+    base: (NodeId, u64),
     ranges: &ByteRanges,
     meter: &Meter<'_>,
 ) -> Result<(NodeId, Stats), Stop<LayerError>> {
     let disk = &*layer.data;
-    let before = session.progress();
-    let writer = session
-        .disk(layout(layer), Some(base))
-        .map_err(|e| Stop::Failed(e.into()))?;
+    let map = Map::begin(session, layout(layer), Some(base))?;
+    let writer = &map.writer;
     let segment = u64::from(writer.segment_size());
     let pool = Pool::new();
     let mut read = 0;
@@ -164,31 +200,15 @@ pub(crate) fn changed(
             pool.give(buf);
             Ok((bytes, 0))
         },
-        |bytes| {
-            meter.add(*bytes);
-            read += *bytes;
-            Ok(())
-        },
+        |bytes| count(meter, &mut read, *bytes),
     )?;
-    finish(session, writer, before, read, base_data)
+    map.finish(read)
 }
 
-fn finish(
-    session: &Session,
-    writer: DiskWriter,
-    before: vault::Progress,
-    read: u64,
-    base_data: u64,
-) -> Result<(NodeId, Stats), Stop<LayerError>> {
-    let data = base_data.saturating_add_signed(writer.data_change());
-    let root = writer.finish().map_err(|e| Stop::Failed(e.into()))?;
-    let after = session.progress();
-    let stats = Stats {
-        data,
-        read,
-        new: after.new_data.saturating_sub(before.new_data),
-    };
-    Ok((root, stats))
+fn count(meter: &Meter<'_>, read: &mut u64, bytes: u64) -> Result<(), LayerError> {
+    meter.add(bytes);
+    *read += bytes;
+    Ok(())
 }
 
 /// Appends the contents of `range`, of which `extents` are the extents.
@@ -227,12 +247,10 @@ pub(crate) fn file(
     data: &dyn ReadAt,
     meter: &Meter<'_>,
 ) -> Result<(NodeId, u64, Stats), Stop<LayerError>> {
-    let before = session.progress();
     let read_error = |e| Stop::Failed(LayerError::ReadFile(e));
     let len = data.len().map_err(read_error)?;
-    let writer = session
-        .disk(Layout::file(len), None)
-        .map_err(|e| Stop::Failed(e.into()))?;
+    let map = Map::begin(session, Layout::file(len), None)?;
+    let writer = &map.writer;
     let pool = Pool::new();
     run(
         job.limits,
@@ -261,6 +279,6 @@ pub(crate) fn file(
             Ok(())
         },
     )?;
-    let (root, stats) = finish(session, writer, before, len, 0)?;
+    let (root, stats) = map.finish(len)?;
     Ok((root, len, stats))
 }

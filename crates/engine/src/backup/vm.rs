@@ -75,7 +75,7 @@ fn attempt(
             return Failure::Cancelled;
         }
         Failure::Found(Finding {
-            code: Code::Failed,
+            code: error.code,
             severity: Severity::Error,
             object: error.object,
             message: error.message,

@@ -35,7 +35,7 @@ mod held;
 mod view;
 
 use crate::cancel::Cancel;
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 
 pub use held::Held;
 pub use view::{
@@ -137,6 +137,8 @@ pub struct Finished {
 #[derive(Debug, thiserror::Error)]
 #[error("{object}: {message}")]
 pub struct SourceError {
+    /// Which kind of thing.
+    pub code: Code,
     /// The object: a path, a VM, a host.
     pub object: String,
     /// What happened.
@@ -151,6 +153,7 @@ impl SourceError {
     /// An error about `object`.
     pub fn new(object: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
+            code: Code::Failed,
             object: object.into(),
             message: message.into(),
             hint: None,

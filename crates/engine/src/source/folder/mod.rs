@@ -11,6 +11,7 @@
 mod catalog;
 mod fingerprint;
 mod frozen;
+mod machine;
 mod machines;
 mod open;
 mod walk;
@@ -27,9 +28,8 @@ use vmconfig::layout::Finding as LayoutFinding;
 use crate::finding::{Code, Finding, Severity};
 use crate::source::folder::catalog::Catalog;
 use crate::source::folder::frozen::freeze_loose;
-use crate::source::folder::machines::{
-    Machines, freeze_machine, freeze_unreadable, identity, name_or_file,
-};
+use crate::source::folder::machine::{freeze_machine, freeze_unreadable};
+use crate::source::folder::machines::{Machines, identity, name_or_file};
 use crate::source::folder::walk::{FoundFile, safe_names, walk};
 use crate::source::{FrozenVm, Listing, RelPath, Request, Source, SourceError, VmRef};
 
@@ -358,6 +358,7 @@ fn derived_id(kind: &str, path: &Path) -> Uuid {
 
 fn as_error(finding: &Finding) -> SourceError {
     SourceError {
+        code: finding.code,
         object: finding.object.clone(),
         message: finding.message.clone(),
         hint: finding.hint.clone(),

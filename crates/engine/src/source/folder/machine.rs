@@ -1,0 +1,301 @@
+//! The frozen view of a VM with a configuration: its disks, files and checkpoints.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+use vmconfig::layout::{
+    AttachedDisk, Finding as LayoutFinding, Machine, OwnedFile, ParentCheckpoint, Resolution, Role,
+};
+use vmconfig::model::Finding as ConfigFinding;
+
+use crate::finding::{Code, Finding, Severity};
+use crate::source::folder::catalog::Catalog;
+use crate::source::folder::fingerprint::Fingerprint;
+use crate::source::folder::frozen::{FolderVm, Watched, add_layers, blank, consistency};
+use crate::source::folder::machines::Machines;
+use crate::source::folder::open::open_file;
+use crate::source::folder::walk::FoundFile;
+use crate::source::{
+    Checkpoint, CheckpointParent, DiskUse, FileRole, FrozenFile, FrozenView, FrozenVm,
+    MissingLayer, Owner, SourceError, VmRef,
+};
+
+/// The frozen view of a machine.
+///
+/// # Errors
+/// When nothing of it can be opened.
+pub(crate) fn freeze_machine(
+    machines: &Machines,
+    index: usize,
+    files: &[FoundFile],
+    catalog: &Catalog,
+    vm: &VmRef,
+) -> Result<Box<dyn FrozenVm>, SourceError> {
+    let machine = &machines.inventory.machines[index];
+    let mut view = blank(vm);
+    let mut watched = Vec::new();
+    // That no layer can be opened is told by findings: the files are still worth saving.
+    let places =
+        add_layers(catalog, &machines.images[index], &mut view, &mut watched).unwrap_or_default();
+    view.config = serde_json::to_value(&machine.config).ok();
+    add_disks(
+        machines,
+        catalog,
+        &Owner::Vm,
+        &machine.disks,
+        &places,
+        &mut view,
+    );
+    add_files(&Owner::Vm, &machine.files, files, &mut view, &mut watched);
+    let ids: Vec<Uuid> = machine.checkpoints.iter().map(checkpoint_id).collect();
+    let parent = |parent: &ParentCheckpoint| match parent {
+        ParentCheckpoint::None => CheckpointParent::Root,
+        ParentCheckpoint::Of { checkpoint, .. } => ids
+            .get(*checkpoint)
+            .map_or(CheckpointParent::Unknown, |id| CheckpointParent::After(*id)),
+        ParentCheckpoint::Unknown { .. } => CheckpointParent::Unknown,
+    };
+    for (checkpoint, id) in machine.checkpoints.iter().zip(&ids) {
+        let owner = Owner::Checkpoint(*id);
+        add_disks(
+            machines,
+            catalog,
+            &owner,
+            &checkpoint.disks,
+            &places,
+            &mut view,
+        );
+        add_files(&owner, &checkpoint.files, files, &mut view, &mut watched);
+        let created = checkpoint.config.created;
+        view.checkpoints.push(Checkpoint {
+            id: *id,
+            name: checkpoint.config.name.clone(),
+            time: created.and_then(|time| u64::try_from(time.as_second()).ok()),
+            parent: parent(&checkpoint.parent),
+            config: serde_json::to_value(&checkpoint.config).ok(),
+        });
+    }
+    if let CheckpointParent::After(id) = parent(&machine.parent) {
+        view.current = Some(id);
+    }
+    if view
+        .checkpoints
+        .iter()
+        .any(|c| c.parent == CheckpointParent::Unknown)
+    {
+        view.findings.push(Finding::new(
+            Code::OrderUnknown,
+            Severity::Info,
+            vm.name.clone(),
+            "neither the configuration nor the disks tell the order of some checkpoints",
+        ));
+    }
+    tell(machine, &mut view);
+    view.consistency = consistency(&view);
+    Ok(Box::new(FolderVm::new(view, watched)))
+}
+
+/// A checkpoint's id; of one whose file name is none, an id of its place.
+fn checkpoint_id(checkpoint: &vmconfig::layout::Checkpoint) -> Uuid {
+    checkpoint
+        .config
+        .id
+        .unwrap_or_else(|| super::derived_id("checkpoint", Path::new(&checkpoint.path)))
+}
+
+fn add_disks(
+    machines: &Machines,
+    catalog: &Catalog,
+    owner: &Owner,
+    disks: &[AttachedDisk],
+    places: &HashMap<usize, usize>,
+    view: &mut FrozenView,
+) {
+    for disk in disks {
+        let image = disk.file.path().and_then(|path| machines.by_rel.get(path));
+        if let Some(layer) = image.and_then(|image| places.get(image)) {
+            view.uses.push(DiskUse {
+                owner: owner.clone(),
+                slot: disk.location.to_string(),
+                layer: *layer,
+            });
+            continue;
+        }
+        let bad = disk.file.path().and_then(|path| {
+            let mut bad = catalog.bad.iter();
+            bad.find(|(file, _)| file.rel.as_str() == path)
+        });
+        let (code, why, object) = match (&disk.file, bad) {
+            (_, Some((_, finding))) => (
+                finding.code,
+                finding.message.clone(),
+                finding.object.clone(),
+            ),
+            (Resolution::Missing, _) => (
+                Code::DiskMissing,
+                "it is not in the folder".to_owned(),
+                disk.configured.clone(),
+            ),
+            (Resolution::Ambiguous { candidates }, _) => (
+                Code::DiskMissing,
+                format!("several files could be it: {}", candidates.join(", ")),
+                disk.configured.clone(),
+            ),
+            // It was there and could not be opened just now: told by whoever tried.
+            (Resolution::Found { path, .. }, None) => (
+                Code::DiskUnreadable,
+                "it could not be opened".to_owned(),
+                path.clone(),
+            ),
+        };
+        let known = view.missing.iter_mut().find(|m| m.name == object);
+        if let Some(missing) = known {
+            missing.needed_by.push(owner.clone());
+            continue;
+        }
+        view.missing.push(MissingLayer {
+            name: object.clone(),
+            why: why.clone(),
+            needed_by: vec![owner.clone()],
+        });
+        view.findings.push(
+            Finding::new(
+                code,
+                Severity::Partial,
+                object,
+                format!("the disk at {} is not backed up: {why}", disk.location),
+            )
+            .hint("put the disk into the folder, or free it, and back up again"),
+        );
+    }
+}
+
+fn add_files(
+    owner: &Owner,
+    owned: &[OwnedFile],
+    files: &[FoundFile],
+    view: &mut FrozenView,
+    watched: &mut Vec<Watched>,
+) {
+    for owned in owned {
+        let role = match owned.role {
+            Role::Configuration => FileRole::Configuration,
+            Role::RuntimeState | Role::DeviceState => FileRole::RuntimeState,
+            Role::GuestState => FileRole::GuestState,
+            Role::Memory => FileRole::SavedMemory,
+            // Only the host that made it can use it.
+            Role::ChangeTracking => continue,
+        };
+        let Some(found) = files.iter().find(|file| file.rel.as_str() == owned.path) else {
+            continue;
+        };
+        let opened = open_file(&found.path).and_then(|file| {
+            let before = Fingerprint::of(&file).map_err(|e| lost(found, &e.to_string()))?;
+            Ok((Arc::new(file), before))
+        });
+        match opened {
+            Ok((file, before)) => {
+                view.files.push(FrozenFile {
+                    path: found.rel.clone(),
+                    role,
+                    owner: owner.clone(),
+                    data: Arc::clone(&file) as Arc<dyn disk::ReadAt>,
+                });
+                watched.push(Watched {
+                    layer: None,
+                    path: found.path.clone(),
+                    file,
+                    before,
+                });
+            }
+            Err(finding) => view.findings.push(lost(found, &finding.message)),
+        }
+    }
+}
+
+fn lost(found: &FoundFile, why: &str) -> Finding {
+    Finding::new(
+        Code::FileUnreadable,
+        Severity::Partial,
+        found.path.display().to_string(),
+        format!("is not backed up: {why}"),
+    )
+}
+
+/// What the configuration and the look through the folder say about a machine.
+fn tell(machine: &Machine, view: &mut FrozenView) {
+    let name = machine.config.name.clone();
+    for finding in &machine.config.findings {
+        let text = finding.to_string();
+        let (code, severity) = match finding {
+            // Of a medium whose type is not known nobody can say that it is no disk.
+            ConfigFinding::PassThroughDisk { .. }
+            | ConfigFinding::UnknownDrive { .. }
+            | ConfigFinding::FibreChannel { .. } => {
+                view.not_covered.push(text.clone());
+                (Code::NotCovered, Severity::Partial)
+            }
+            ConfigFinding::SharedDisk { .. } | ConfigFinding::MergePending => {
+                (Code::NotCovered, Severity::Warning)
+            }
+            ConfigFinding::ConfigurationDamaged { .. } | ConfigFinding::Incomplete { .. } => {
+                (Code::ConfigUnreadable, Severity::Warning)
+            }
+            _ => (Code::ConfigNote, Severity::Info),
+        };
+        view.findings
+            .push(Finding::new(code, severity, name.clone(), text));
+    }
+    for finding in &machine.findings {
+        // Missing disks and broken chains were told with the disks.
+        if let LayoutFinding::UnreferencedDifference { .. } = finding {
+            view.findings.push(Finding::new(
+                Code::UnreferencedDisk,
+                Severity::Warning,
+                name.clone(),
+                finding.to_string(),
+            ));
+        }
+    }
+}
+
+/// The frozen view of a VM whose configuration cannot be understood: its files as they are.
+pub(crate) fn freeze_unreadable(
+    machines: &Machines,
+    index: usize,
+    files: &[FoundFile],
+    vm: &VmRef,
+) -> Result<Box<dyn FrozenVm>, SourceError> {
+    let unreadable = &machines.inventory.unreadable[index];
+    let mut view = blank(vm);
+    let mut watched = Vec::new();
+    add_files(
+        &Owner::Vm,
+        &unreadable.files,
+        files,
+        &mut view,
+        &mut watched,
+    );
+    view.findings.push(
+        Finding::new(
+            Code::ConfigUnreadable,
+            Severity::Partial,
+            unreadable.path.clone(),
+            format!(
+                "the configuration cannot be understood ({}); its bytes are saved as they are, and \
+                 its disks, if they are here, each as a VM of its own",
+                unreadable.error
+            ),
+        )
+        .hint("export the VM again, or restore the configuration from an earlier point"),
+    );
+    if view.files.is_empty() {
+        return Err(SourceError::new(
+            unreadable.path.clone(),
+            unreadable.error.clone(),
+        ));
+    }
+    Ok(Box::new(FolderVm::new(view, watched)))
+}
