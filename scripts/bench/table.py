@@ -23,6 +23,14 @@ def reads(title, step):
     row(title, *(f"{said[k]:.1f}" for k in ("open_ms", "map_ms")), *(f"{said[k]:.2f}" for k in ("mean_ms", "median_ms", "p99_ms")))
 
 
+def incrementals(steps):
+    """What the four later backups cost, with how much was read for a byte that had changed."""
+    later = [steps[k] for k in STEPS[3:] if k in steps]
+    said = [json.loads(step["said"])["vms"][0]["layers"][0] for step in later]
+    compared = sum(layer["reading"].get("compared", 0) for layer in said)
+    return sum(step["cpu"] for step in later), sum(layer["stats"]["read"] for layer in said), compared
+
+
 def main():
     with open(sys.argv[1]) as file:
         results = json.load(file)
@@ -62,6 +70,16 @@ def main():
                 row(f"repository after the 7 backups, {ours} to {other}", f"{tools[ours]['vm-c.d3']['repo'] / tools[other]['vm-c.d3']['repo']:.3f}")
                 if "restore" in tools[ours] and "restore" in tools[other]:
                     row(f"CPU of the restore, {ours} to {other}", f"{tools[ours]['restore']['cpu'] / tools[other]['restore']['cpu']:.2f}")
+
+    if "bare-ranges" in tools and "hyperkeep-ranges" in tools:
+        ours, bare = tools["hyperkeep-ranges"], tools["bare-ranges"]
+        cost, read, compared = incrementals(ours)
+        given = sum(int(bare[k]["said"].split()[1]) for k in STEPS[3:])
+        stored = ours["vm-c.d3"]["repo"] - ours["vm-c.d1"]["repo"]
+        row("bytes read by the four incrementals to bytes given as changed", f"{read / given:.2f}")
+        row("of which to compare what should be unchanged", f"{compared / given:.2f}")
+        row("CPU of the four incrementals, hyperkeep-ranges to bare-ranges", f"{cost / sum(bare[k]['cpu'] for k in STEPS[3:]):.2f}")
+        row("bytes stored by the four incrementals, metadata included", f"{stored / 2**20:.0f} MiB")
 
     if baselines:
         print("\nPlain programs on vm-a of day 1\n")

@@ -50,6 +50,8 @@ struct Shared {
     pack_size: u64,
     data: Mutex<Option<PackBuilder>>,
     map: Mutex<Option<PackBuilder>>,
+    /// Memory of packs that are stored, for the next ones.
+    spare: Mutex<Vec<Vec<u8>>>,
     progress: Mutex<Progress>,
     idle: Condvar,
     failed: OnceLock<Arc<Error>>,
@@ -79,6 +81,7 @@ impl Packer {
             pack_size,
             data: Mutex::default(),
             map: Mutex::default(),
+            spare: Mutex::default(),
             progress: Mutex::default(),
             idle: Condvar::new(),
             failed: OnceLock::new(),
@@ -138,8 +141,7 @@ impl Packer {
         let shared = &*self.shared;
         let mut pack = match slot.take() {
             Some(pack) => pack,
-            None => PackBuilder::new(&shared.keys, kind, &mut shared.env.entropy())
-                .map_err(Error::object("new pack"))?,
+            None => shared.begin(kind)?,
         };
         pack.add(id, payload).map_err(Error::object("new pack"))?;
         let target = match kind {
@@ -209,6 +211,15 @@ impl Shared {
         }
     }
 
+    fn begin(&self, kind: PackKind) -> Result<PackBuilder> {
+        let spare = match kind {
+            PackKind::Data => lock(&self.spare).pop().unwrap_or_default(),
+            PackKind::Map => Vec::new(),
+        };
+        PackBuilder::with_buffer(&self.keys, kind, &mut self.env.entropy(), spare)
+            .map_err(Error::object("new pack"))
+    }
+
     fn fail(&self, e: Error) -> Arc<Error> {
         let e = match e {
             Error::Session(first) => first,
@@ -235,7 +246,9 @@ impl Shared {
             bytes: len.into(),
             chunks: pack.entries.len() as u64,
         };
-        drop(pack);
+        if pack.kind == PackKind::Data {
+            lock(&self.spare).push(pack.bytes);
+        }
         if self.index.is_full() {
             self.index.write_run()?;
         }

@@ -41,6 +41,20 @@ impl PackBuilder {
     /// # Errors
     /// [`Error::NoKey`](crate::Error::NoKey) when the keys hold no writer key.
     pub fn new(keys: &VaultKeys, kind: PackKind, rng: &mut dyn Entropy) -> Result<Self> {
+        Self::with_buffer(keys, kind, rng, Vec::new())
+    }
+
+    /// The same in memory that an earlier pack had, [`SealedPack::bytes`]: the system gives out tens
+    /// of megabytes page by page, and that costs more than to fill them. What is in it is dropped.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn with_buffer(
+        keys: &VaultKeys,
+        kind: PackKind,
+        rng: &mut dyn Entropy,
+        mut buffer: Vec<u8>,
+    ) -> Result<Self> {
         let writer = keys.need_writer("writing a pack")?.clone();
         let salt: [u8; 32] = random(rng);
         let mut header = PackHeader::new(keys.vault(), kind, salt, writer.id(), &[]);
@@ -60,12 +74,14 @@ impl PackBuilder {
             }
             PackKind::Map => keys.map_subkey(&salt, "map chunks"),
         };
+        buffer.clear();
+        buffer.extend_from_slice(&header.bytes);
         Ok(Self {
             chunks: Sealer::new(&chunk_key, &header.bytes),
             directory_key: Sealer::new(&keys.map_subkey(&salt, "pack directory"), &header.bytes),
             writer,
             directory: Directory::default(),
-            bytes: header.bytes.clone(),
+            bytes: buffer,
             header,
         })
     }
