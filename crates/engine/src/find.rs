@@ -59,6 +59,26 @@ pub enum FindError {
     /// Nothing matches.
     #[error("there is no such restore point: {0}")]
     None(String),
+    /// The one that is meant is there and cannot be read.
+    #[error("restore point {id} is there, but cannot be read: {why}")]
+    Unreadable {
+        /// Its id.
+        id: String,
+        /// Why not.
+        why: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// Nothing that can be read matches, and there is more.
+    #[error(
+        "no restore point that can be read is of {vm}; the vault has {unreadable} that cannot be read"
+    )]
+    NoneReadable {
+        /// What was given.
+        vm: String,
+        /// How many cannot be read.
+        unreadable: usize,
+    },
     /// The VM has points, but none that old.
     #[error("{0} has no restore point from that time or before")]
     TooEarly(String),
@@ -85,6 +105,8 @@ impl FindError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::None(_) | Self::TooEarly(_) => "`hyperkeep points` lists what there is",
+            Self::Unreadable { hint, .. } => hint,
+            Self::NoneReadable { .. } => "`hyperkeep points` tells which ones, and why",
             Self::AmbiguousId { .. } => "give more of the id",
             Self::AmbiguousVm { .. } => "give the VM's id in place of its name, as in ID@latest",
         }

@@ -6,7 +6,7 @@ use vault::point::Level;
 use vault::{Access, Point, Vault};
 
 use crate::cancel::Cancel;
-use crate::find::Named;
+use crate::find::{self, FindError, Named, PointRef};
 use crate::finding::{Code, Finding, Severity, outcome_of};
 use crate::outcome::Outcome;
 use crate::point::{Details, PointFile, PointLayer, Reading, Stats};
@@ -46,8 +46,84 @@ pub struct PointLine {
 pub struct Points {
     /// Oldest first.
     pub points: Vec<PointLine>,
-    /// Those that could not be read.
+    /// Those that are there and cannot be read, in no particular order.
+    pub unreadable: Vec<Unreadable>,
+    /// What was noticed: why a point cannot be read.
     pub findings: Vec<Finding>,
+}
+
+/// A restore point that is there and cannot be read here.
+#[derive(Debug, Clone, Serialize)]
+pub struct Unreadable {
+    /// Its id.
+    pub id: String,
+    /// Why not.
+    pub why: String,
+    /// What to do about it.
+    pub hint: &'static str,
+}
+
+impl Unreadable {
+    fn new(id: String, error: &OpenError) -> Self {
+        use vault_format::Error::{UnknownFeature, UnknownVersion};
+        let unknown = match error {
+            OpenError::Misunderstood(_) => true,
+            OpenError::Vault(vault::Error::Object { source, .. }) => {
+                matches!(source, UnknownFeature { .. } | UnknownVersion { .. })
+            }
+            OpenError::Vault(_) => false,
+        };
+        Self {
+            id,
+            why: error.to_string(),
+            hint: match unknown {
+                true => "a newer hyperkeep may understand it, or the one that wrote it",
+                false => "`hyperkeep check` shows what is wrong with the vault",
+            },
+        }
+    }
+
+    fn finding(&self) -> Finding {
+        let object = format!("restore point {}", self.id);
+        Finding::new(Code::VaultNote, Severity::Warning, object, self.why.clone()).hint(self.hint)
+    }
+}
+
+impl Points {
+    /// Finds the one point that is meant, see [`find::find`].
+    ///
+    /// # Errors
+    /// As there; and a point that is there and cannot be read is never said to be missing.
+    pub fn find(&self, wanted: &PointRef) -> Result<&PointLine, FindError> {
+        let found = find::find(&self.points, wanted);
+        let PointRef::Id(prefix) = wanted else {
+            return found.map_err(|error| match error {
+                FindError::None(vm) if !self.unreadable.is_empty() => FindError::NoneReadable {
+                    vm,
+                    unreadable: self.unreadable.len(),
+                },
+                other => other,
+            });
+        };
+        let begins = |id: &str| id.starts_with(prefix.as_str());
+        let hidden: Vec<&Unreadable> = self.unreadable.iter().filter(|u| begins(&u.id)).collect();
+        match (found, hidden.as_slice()) {
+            (found, []) => found,
+            (Err(FindError::None(_)), [one]) => Err(FindError::Unreadable {
+                id: one.id.clone(),
+                why: one.why.clone(),
+                hint: one.hint,
+            }),
+            _ => {
+                let readable = self.points.iter().map(|point| &point.id);
+                let ids = readable.chain(hidden.iter().map(|u| &u.id));
+                Err(FindError::AmbiguousId {
+                    prefix: prefix.clone(),
+                    ids: ids.filter(|id| begins(id)).cloned().collect(),
+                })
+            }
+        }
+    }
 }
 
 impl Named for PointLine {
@@ -119,6 +195,12 @@ pub fn points(vault: &Vault) -> Result<Points, vault::Error> {
     let references = vault.points(None)?;
     if vault.access() == Access::Write && !references.is_empty() {
         list.findings.push(unreadable_here(references.len()));
+        list.unreadable
+            .extend(references.iter().map(|r| Unreadable {
+                id: r.point.to_string(),
+                why: WRITES_ONLY.to_owned(),
+                hint: OPEN_TO_READ,
+            }));
         return Ok(list);
     }
     for reference in references {
@@ -128,21 +210,21 @@ pub fn points(vault: &Vault) -> Result<Points, vault::Error> {
             .and_then(|point| PointLine::new(&point));
         match line {
             Ok(line) => list.points.push(line),
-            Err(error) => list.findings.push(
-                Finding::new(
-                    Code::VaultNote,
-                    Severity::Warning,
-                    format!("restore point {}", reference.point),
-                    error.to_string(),
-                )
-                .hint("`hyperkeep check` shows what is wrong with the vault"),
-            ),
+            Err(error) => {
+                let unreadable = Unreadable::new(reference.point.to_string(), &error);
+                list.findings.push(unreadable.finding());
+                list.unreadable.push(unreadable);
+            }
         }
     }
     list.points
         .sort_by(|a, b| (a.rank, &a.id).cmp(&(b.rank, &b.id)));
     Ok(list)
 }
+
+const WRITES_ONLY: &str =
+    "the key that opened the vault can write restore points and not read them";
+const OPEN_TO_READ: &str = "open the vault with a passphrase of full access or the recovery code";
 
 /// With a key that can only write there is one reason for all of them.
 fn unreadable_here(points: usize) -> Finding {
@@ -156,7 +238,7 @@ fn unreadable_here(points: usize) -> Finding {
         "vault",
         format!("there are {what}; the key that opened the vault can write them and not read them"),
     )
-    .hint("open the vault with a passphrase of full access or the recovery code")
+    .hint(OPEN_TO_READ)
 }
 
 /// The VMs of a source, looked at without backing them up.

@@ -1,6 +1,5 @@
 //! `points`, and finding the one that a person means.
 
-use engine::find;
 use engine::list::{self, PointLine};
 use engine::restore::Opened;
 use engine::select::Rule;
@@ -32,6 +31,8 @@ pub(crate) fn run(global: &Global, args: &PointsArgs, ui: Ui) -> Result<Exit> {
         .collect();
     ui.print(&PointsDocument {
         points,
+        readable: listed.points.len(),
+        unreadable: listed.unreadable.into_iter().map(|u| u.id).collect(),
         findings: listed.findings,
     })
 }
@@ -50,7 +51,8 @@ pub(crate) fn find_point(
     ui: Ui,
 ) -> Result<(PointLine, Opened, Vec<Finding>)> {
     let listed = points(global, vault)?;
-    let line = find::find(&listed.points, &address.wanted())
+    let line = listed
+        .find(&address.wanted())
         .map_err(|error| {
             // A point that cannot be read may be the one that was meant.
             if !listed.findings.is_empty() {
@@ -104,7 +106,29 @@ impl Line {
 #[derive(Serialize)]
 struct PointsDocument {
     points: Vec<Line>,
+    /// How many could be read, whether they were asked for or not.
+    #[serde(skip)]
+    readable: usize,
+    unreadable: Vec<String>,
     findings: Vec<Finding>,
+}
+
+impl PointsDocument {
+    /// What the list leaves out. A point that is there is never told as missing.
+    fn rest(&self) -> String {
+        let hidden = text::count(self.unreadable.len(), "restore point");
+        match (self.readable, self.unreadable.len()) {
+            (0, 0) => "no restore points\n".to_owned(),
+            (0, 1) => format!("{hidden}, not readable\n"),
+            (0, _) => format!("{hidden}, none readable\n"),
+            (_, 0) if self.points.is_empty() => "no restore points\n".to_owned(),
+            (_, 0) => String::new(),
+            _ if self.points.is_empty() => {
+                format!("no restore points among those that can be read; {hidden}, not readable\n")
+            }
+            _ => format!("and {hidden}, not readable\n"),
+        }
+    }
 }
 
 impl Document for PointsDocument {
@@ -137,11 +161,11 @@ impl Document for PointsDocument {
                 &point.vm_name,
             ]);
         }
-        let mut out = if self.points.is_empty() {
-            "no restore points\n".to_owned()
-        } else {
-            table.render()
+        let mut out = match self.points.is_empty() {
+            true => String::new(),
+            false => table.render(),
         };
+        out.push_str(&self.rest());
         out.push_str(&findings_text(&self.findings, 0));
         out
     }

@@ -53,7 +53,7 @@ fn json_keeps_its_shape() {
         (backup, "backup", format!(
             "findings:[],finished:string,outcome:string,source:string,started:string,vms:[{{consistency:string,findings:[],id:string,layers:[{{path:string,reading:{reading},stats:{stats}}}],level:string,milliseconds:number,name:string,outcome:string,point:string,stats:{stats},stored:number}}]"
         )),
-        (run(&["points"]), "points", format!("findings:[],outcome:string,points:[{point}]")),
+        (run(&["points"]), "points", format!("findings:[],outcome:string,points:[{point}],unreadable:[]")),
         (run(&["show", "a.raw@latest"]), "show", format!(
             "config:null,findings:[],holds:{holds},layers:[{{disk_bytes:number,format:string,moved:bool,origin:string,parent:null,path:string,reading:{reading},stats:{stats}}}],mode:string,mode_reason:null,not_covered:[],outcome:string,point:{point},source:string"
         )),

@@ -60,7 +60,7 @@ fn hash(what: &str, bytes: &[u8]) -> String {
 
 /// Why a manifest could not be understood.
 #[derive(Debug, thiserror::Error)]
-#[error("the restore point says something that this program does not understand: {0}")]
+#[error("the restore point says something that this version of hyperkeep does not understand: {0}")]
 pub struct Misunderstood(String);
 
 /// The details of a manifest.
@@ -210,6 +210,9 @@ pub fn consistency_to_format(consistency: Consistency) -> format::Consistency {
 
 /// Reads a manifest.
 ///
+/// A checkpoint whose id is no GUID, which another program may have written, gets a GUID made of
+/// its id, the same each time.
+///
 /// # Errors
 /// When something that a restore depends on cannot be understood. What only informs is taken as
 /// far as it goes.
@@ -218,8 +221,7 @@ pub fn from_format(details: &format::Details) -> Result<Details, Misunderstood> 
     let member = |name: &str| details.other.get(name).cloned().unwrap_or_default();
     let mut layers = Vec::new();
     for (index, layer) in details.layers.iter().enumerate() {
-        // Written so by this program; what else is allowed by the format can be added when it
-        // is met.
+        // The format's rule: a list that begins at 0, parents before their children.
         if layer.id != number(index) || layer.parent.is_some_and(|parent| parent >= layer.id) {
             return bad(format!("its layers are not in order at layer {}", layer.id));
         }
@@ -240,7 +242,10 @@ pub fn from_format(details: &format::Details) -> Result<Details, Misunderstood> 
     let mut uses: Vec<DiskUse> = details.disks.iter().map(|d| disk(&Owner::Vm, d)).collect();
     let mut checkpoints = Vec::new();
     for checkpoint in &details.checkpoints {
-        let id = uuid(&checkpoint.id)?;
+        let id = checkpoint_id(&checkpoint.id);
+        if checkpoints.iter().any(|other: &Checkpoint| other.id == id) {
+            return bad(format!("two checkpoints have the id {:?}", checkpoint.id));
+        }
         let owner = Owner::Checkpoint(id);
         uses.extend(checkpoint.disks.iter().map(|d| disk(&owner, d)));
         for file in &checkpoint.files {
@@ -253,7 +258,7 @@ pub fn from_format(details: &format::Details) -> Result<Details, Misunderstood> 
             name: checkpoint.name.clone(),
             time: checkpoint.created.map(|ms| ms / 1000),
             parent: match &checkpoint.parent {
-                Some(parent) => CheckpointParent::After(uuid(parent)?),
+                Some(parent) => CheckpointParent::After(checkpoint_id(parent)),
                 None if checkpoint.other.contains_key("order") => CheckpointParent::Unknown,
                 None => CheckpointParent::Root,
             },
@@ -274,7 +279,7 @@ pub fn from_format(details: &format::Details) -> Result<Details, Misunderstood> 
         files,
         uses,
         checkpoints,
-        current: details.current.as_deref().map(uuid).transpose()?,
+        current: details.current.as_deref().map(checkpoint_id),
         missing: Vec::<MissingLayer>::deserialize(member("missing")).unwrap_or_default(),
         findings: details.findings.iter().map(read_finding).collect(),
         not_covered: details.not_covered.iter().map(|n| n.what.clone()).collect(),
@@ -333,6 +338,18 @@ fn path(text: &str) -> Result<RelPath, Misunderstood> {
 
 fn uuid(text: &str) -> Result<Uuid, Misunderstood> {
     Uuid::try_parse(text).map_err(|e| Misunderstood(format!("the id {text:?}: {e}")))
+}
+
+/// Under what the engine knows a checkpoint. Hyper-V's ids are GUIDs, the format's are any text.
+fn checkpoint_id(text: &str) -> Uuid {
+    Uuid::try_parse(text).unwrap_or_else(|_| {
+        let mut bytes = [0; 16];
+        blake3::Hasher::new_derive_key("hyperkeep engine, id of a checkpoint")
+            .update(text.as_bytes())
+            .finalize_xof()
+            .fill(&mut bytes);
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    })
 }
 
 fn some(value: &Value) -> Option<Value> {

@@ -96,6 +96,25 @@ fn a_manifest_says_all_that_was_put_into_it() {
 }
 
 #[test]
+fn checkpoints_may_have_any_ids() {
+    let mut format = to_format(&details());
+    let mut rename = |id: &mut String| *id = format!("c {id}");
+    for checkpoint in &mut format.checkpoints {
+        rename(&mut checkpoint.id);
+        checkpoint.parent.as_mut().map(&mut rename);
+    }
+    format.current.as_mut().map(&mut rename);
+    let read = from_format(&format).unwrap();
+    let ids: Vec<Uuid> = read.checkpoints.iter().map(|c| c.id).collect();
+    assert_eq!(from_format(&format).unwrap(), read);
+    assert_eq!(read.checkpoints[1].parent, CheckpointParent::After(ids[0]));
+    assert_eq!(read.current, Some(ids[1]));
+    assert_eq!(read.files[0].owner, Owner::Checkpoint(ids[0]));
+    assert_eq!(read.uses[0].owner, Owner::Checkpoint(ids[0]));
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
+}
+
+#[test]
 fn a_manifest_that_would_lead_astray_is_refused() {
     for edit in [
         |d: &mut vault_format::point::Details| d.layers[1].parent = Some(1),
@@ -105,6 +124,9 @@ fn a_manifest_that_would_lead_astray_is_refused() {
         |d: &mut vault_format::point::Details| d.files[0].path = "C:\\x".into(),
         |d: &mut vault_format::point::Details| d.layers[0].info = serde_json::json!({}),
         |d: &mut vault_format::point::Details| d.vm.id = "web".into(),
+        |d: &mut vault_format::point::Details| {
+            d.checkpoints[1].id = d.checkpoints[0].id.to_uppercase()
+        },
     ] {
         let mut bad = to_format(&details());
         edit(&mut bad);
