@@ -9,9 +9,10 @@ a last resort: it needs Python and three packages (cryptography, argon2-cffi, zs
     reader.py VAULT disk POINT NAME OUT                  a disk, its layers put together
     reader.py VAULT layer POINT NUMBER OUT               one layer by itself
     reader.py VAULT file POINT NUMBER OUT                a file
-    reader.py VAULT check                                hashes, signatures, every chunk
+    reader.py VAULT check                                hashes, signatures, every chunk, none missing
 
-with one of --passphrase TEXT, --recovery CODE, --recipient KEY. Add --json to `list` for programs.
+with one of --passphrase TEXT, --recovery CODE, --recipient KEY after VAULT. Add --json to `list` for
+programs.
 """
 
 import argparse
@@ -191,10 +192,10 @@ def open_slot(document, args):
     salt = base64.b64decode(document.get("salt", ""))
     if holder == "passphrase" and args.passphrase:
         cost = document["argon2id"]
-        need(cost["memory_kib"] <= 1 << 20 and cost["passes"] <= 64, "an excessive slot")
-        secret = hash_secret_raw(
-            args.passphrase.encode(), salt, cost["passes"], cost["memory_kib"], cost["lanes"], 32, Type.ID, 0x13
-        )
+        memory, passes, lanes = cost["memory_kib"], cost["passes"], cost["lanes"]
+        fair = memory <= 1 << 20 and passes <= 64 and lanes <= 16 and memory * passes <= 1 << 22
+        need(fair, f"{memory} KiB, {passes} passes, {lanes} lanes are more than a slot may cost")
+        secret = hash_secret_raw(args.passphrase.encode(), salt, passes, memory, lanes, 32, Type.ID, 0x13)
     elif holder == "recovery" and args.recovery:
         secret = recovery_bytes(args.recovery)
     else:
@@ -208,6 +209,7 @@ def open_slot(document, args):
 
 class Pack:
     def __init__(self, keys, path):
+        self.path = path
         self.data = data = path.read_bytes()
         need(hashlib.sha256(data).hexdigest() == path.name, f"{path} is not what its name says")
         self.kind = prefix(data, b"PACK", keys.vault)
@@ -281,27 +283,39 @@ class Vault:
         text = canonical(self.description, "proof")
         need(hmac.compare_digest(hmac.digest(key, text, "sha256"), proof), "vault.json was changed")
         self.packs = [Pack(self.keys, path) for path in sorted(self.path.glob("packs/*/*"))]
-        self.places = {chunk: pack for pack in self.packs for chunk in pack.chunks}
+        # Two writers may have stored one chunk: then either copy serves.
+        self.places = {}
+        for pack in self.packs:
+            for chunk in pack.chunks:
+                self.places.setdefault(chunk, []).append(pack)
 
     def unlock(self, args):
+        refused = []
         for path in sorted((self.path / "keys").iterdir()):
             if path.name.startswith("writer-"):
                 continue
             slot = read_document(path, "key-slot")
             try:
                 plain = open_slot(slot, args)
-            except Bad:
+            except Bad as why:
+                refused.append(f"{path.name}: {why}")
                 continue
             if plain:
                 keys = Keys(plain)
                 named = self.description["vault"]
                 need(keys.vault.hex() == slot["vault"] == named, "keys of another vault")
                 return keys
-        raise Bad("no key slot opens with this secret")
+        raise Bad("; ".join(["no key slot opens with this secret", *refused]))
 
     def chunk(self, chunk):
         need(chunk in self.places, f"chunk {chunk.hex()} is in no pack")
-        return self.places[chunk].read(chunk)
+        *others, last = self.places[chunk]
+        for pack in others:
+            try:
+                return pack.read(chunk)
+            except Bad:
+                continue
+        return last.read(chunk)
 
     def node(self, node, kinds):
         data = self.chunk(node)
@@ -339,25 +353,28 @@ class Vault:
             at = 8 + count + 32 * i
             yield from self.leaves(data[at : at + 32], height - 1, first * 256 + data[8 + i])
 
+    def map(self, root):
+        """The length of a disk or file, and its entries by address."""
+        data = self.node(root, (4,))
+        height, segment, length, top = data[3], *struct.unpack_from("<IQ8xI", data, 4)
+        need(segment == self.segment and len(data) == 28 + 32 * top, "a root of another length")
+        leaves = self.leaves(data[28:60], height) if top else ()
+        return length, ((n * segment + entry[0], *entry[1:]) for n, leaf in leaves for entry in leaf)
+
     def extract(self, roots, out):
         """Writes the layers `roots`, the base first, over each other."""
         with open(out, "w+b") as file:
             for root in roots:
-                data = self.node(root, (4,))
-                height, segment, length, top = data[3], *struct.unpack_from("<IQ8xI", data, 4)
-                need(segment == self.segment and len(data) == 28 + 32 * top, "a root of another length")
+                length, entries = self.map(root)
                 file.truncate(length)
-                if not top:
-                    continue
-                for number, entries in self.leaves(data[28:60], height):
-                    for offset, size, chunk, within in entries:
-                        file.seek(number * segment + offset)
-                        if chunk == "zero":
-                            file.write(bytes(size))
-                            continue
-                        part = self.chunk(chunk)[within : within + size]
-                        need(len(part) == size, "an entry beyond its chunk")
-                        file.write(part)
+                for address, size, chunk, within in entries:
+                    file.seek(address)
+                    if chunk == "zero":
+                        file.write(bytes(size))
+                        continue
+                    part = self.chunk(chunk)[within : within + size]
+                    need(len(part) == size, "an entry beyond its chunk")
+                    file.write(part)
 
     # ------------------------------------------------------------ point.md
 
@@ -382,51 +399,71 @@ class Vault:
                 sealed = data[168 + a : 168 + a + b]
                 details = json.loads(payload(unseal(key, 168 + a, header, sealed), MAX_SECTION))
                 need(details["required"] == [], f"a point requires {details['required']}")
-            yield outline, details, data
+            yield path, outline, details, data
 
     def find(self, start):
-        found = [(o, d) for o, d, _ in self.points() if o["point"].startswith(start)]
+        found = [(o, d) for _, o, d, _ in self.points() if o["point"].startswith(start)]
         need(len(found) == 1, f"{len(found)} points begin with {start}")
         return found[0]
 
     # ------------------------------------------------------------ verification, not needed to read
 
     def check(self):
-        writers = {}
+        """Verifies everything; gives what was signed by writers without certificate."""
+        self.uncertified, self.writers = [], {}
         for path in (self.path / "keys").glob("writer-*"):
             document = read_document(path, "writer")
             signature = base64.b64decode(document["signature"])
             text = canonical(document, "signature")
             verify(self.keys.authority, "hyperkeep/v1 writer", [text], signature)
             public = bytes.fromhex(document["public"])
-            writers[hashlib.sha256(public).digest()[:16]] = public
+            self.writers[hashlib.sha256(public).digest()[:16]] = public
         for pack in self.packs:
             parts = [pack.header, pack.sealed, pack.position]
-            verify(writers[pack.header[64:80]], "hyperkeep/v1 pack", parts, pack.signature)
+            self.signed(pack.path, pack.header[64:80], "hyperkeep/v1 pack", parts, pack.signature)
             if pack.key:
                 for chunk in pack.chunks:
                     pack.read(chunk)
-        for _, _, data in self.points():
-            verify(writers[data[64:80]], "hyperkeep/v1 point", [data[:-64]], data[-64:])
+        for path, outline, _, data in self.points():
+            self.signed(path, data[64:80], "hyperkeep/v1 point", [data[:-64]], data[-64:])
+            for item in outline["layers"] + outline["files"]:
+                self.complete(bytes.fromhex(item["root"]), item["len"])
         records = {"tokens": b"TOKN", "sessions": b"SESS", "retire": b"RETR"}
         for folder, kind in records.items():
             for path in filter(Path.is_file, (self.path / folder).rglob("*")):
-                self.record(path, kind, writers)
+                self.record(path, kind)
+        packs = {hashlib.sha256(pack.data).digest(): pack for pack in self.packs}
         for path in (self.path / "index").glob("*"):
-            self.index(path)
+            self.index(path, packs)
+        return self.uncertified
 
-    def record(self, path, kind, writers):
+    def complete(self, root, said):
+        length, entries = self.map(root)
+        need(length == said, "a map of another length than its point says")
+        for _, size, chunk, within in entries:
+            if chunk != "zero":
+                need(chunk in self.places, f"chunk {chunk.hex()} is in no pack")
+                plain = self.places[chunk][0].chunks[chunk][2]
+                need(within + size <= plain, "an entry beyond its chunk")
+
+    def signed(self, path, writer, domain, parts, signature):
+        if writer in self.writers:
+            verify(self.writers[writer], domain, parts, signature)
+        else:
+            self.uncertified.append(f"{path.relative_to(self.path).as_posix()}: writer {writer.hex()}")
+
+    def record(self, path, kind):
         data, name = path.read_bytes(), path.relative_to(self.path).as_posix().encode()
         prefix(data, kind, self.keys.vault)
         (length,) = struct.unpack_from("<I", data, 80)
         need(len(data) == 88 + length + 64, f"{path} has another length")
         parts = [hashlib.sha256(name).digest(), data[:-64]]
-        verify(writers[data[64:80]], "hyperkeep/v1 record", parts, data[-64:])
+        self.signed(path, data[64:80], "hyperkeep/v1 record", parts, data[-64:])
         purpose = {b"TOKN": b"token", b"SESS": b"session", b"RETR": b"retire"}[kind]
         body = unseal(self.keys.sub(data[32:64], purpose), 88, data[:88] + name, data[88:-64])
         return json.loads(payload(body, MAX_SECTION))
 
-    def index(self, path):
+    def index(self, path, packs):
         data = path.read_bytes()
         need(hashlib.sha256(data).hexdigest() == path.name, f"{path} is not what its name says")
         prefix(data, b"INDX", self.keys.vault)
@@ -434,18 +471,22 @@ class Vault:
         offset, length = struct.unpack_from("<QI", data, len(data) - 24)
         key, header = self.keys.sub(data[32:64], b"index run"), data[:64]
         root = unseal(key, offset, header, data[offset : offset + length])
-        packs, blocks = struct.unpack_from("<II", root)
-        names = [root[8 + 40 * i : 40 + 40 * i] for i in range(packs)]
+        count, blocks = struct.unpack_from("<II", root)
+        table = [struct.unpack_from("<32sIB", root, 8 + 40 * i) for i in range(count)]
         for i in range(blocks):
-            at = 8 + 40 * packs + 48 * i
-            first, start, size, count = struct.unpack_from("<32sQII", root, at)
+            at = 8 + 40 * count + 48 * i
+            first, start, size, entries = struct.unpack_from("<32sQII", root, at)
             block = unseal(key, start, header, data[start : start + size])
-            need(len(block) == 48 * count and block[:32] == first, "a block out of place")
-            for n in range(count):
-                chunk, pack, *place = struct.unpack_from("<32sIIII", block, 48 * n)
-                found = self.places[chunk]
-                need(found.chunks[chunk] == tuple(place), "the index and a pack disagree")
-                need(hashlib.sha256(found.data).digest() == names[pack], "the index names another pack")
+            need(len(block) == 48 * entries and block[:32] == first, "a block out of place")
+            for n in range(entries):
+                chunk, number, *place = struct.unpack_from("<32sIIII", block, 48 * n)
+                need(number < count, "an entry of no pack")
+                name, length, kind = table[number]
+                pack = packs.get(name)
+                if pack is None:
+                    continue  # The pack is gone: its entries are passed over.
+                need((len(pack.data), pack.kind) == (length, kind), "the index means another pack")
+                need(pack.chunks.get(chunk) == tuple(place), "the index and a pack disagree")
 
 
 def layers_of(details, head):
@@ -465,9 +506,8 @@ def main():
     parser.add_argument("--passphrase")
     parser.add_argument("--recovery")
     parser.add_argument("--recipient")
-    parser.add_argument("--json", action="store_true")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list")
+    commands.add_parser("list").add_argument("--json", action="store_true")
     commands.add_parser("check")
     for name, what in (("disk", "name"), ("layer", "number"), ("file", "number")):
         command = commands.add_parser(name)
@@ -477,7 +517,7 @@ def main():
     args = parser.parse_args()
     vault = Vault(args)
     if args.command == "list":
-        found = [{"outline": o, "details": d} for o, d, _ in vault.points()]
+        found = [{"outline": o, "details": d} for _, o, d, _ in vault.points()]
         if args.json:
             json.dump(found, sys.stdout)
             return
@@ -489,7 +529,11 @@ def main():
             for file in details["files"] if details else []:
                 print("   file", file["id"], file["path"])
     elif args.command == "check":
-        vault.check()
+        uncertified = vault.check()
+        for what in uncertified:
+            print("signed by a writer without certificate:", what)
+        # Readable all the same; whether it is to be trusted, a person has to say.
+        need(not uncertified, f"{len(uncertified)} objects that nobody vouches for; the rest is as it was written")
         print("everything is as it was written")
     else:
         outline, details = vault.find(args.point)
@@ -500,7 +544,9 @@ def main():
         elif args.command == "layer":
             roots = [layers[int(args.number)]]
         else:
+            need(details, "disks need the private data key; this slot can only write")
             heads = {disk["name"]: disk["head"] for disk in details["disks"]}
+            need(args.name in heads, f"the point has no disk {args.name}, but {sorted(heads)}")
             roots = [layers[number] for number in layers_of(details, heads[args.name])]
         vault.extract(roots, args.out)
 

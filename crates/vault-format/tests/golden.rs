@@ -136,12 +136,10 @@ struct Independent {
 
 impl Independent {
     fn run(&self, secret: [&str; 2], args: &[&str]) -> Result<String, String> {
-        const RUN: &str = "import sys, runpy; sys.argv = sys.argv[1:]; \
-                           runpy.run_path(sys.argv[0], run_name='__main__')";
         let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/format/reader.py");
-        let mut all = vec![reader.as_path(), self.vault.as_path()];
-        all.extend(secret.iter().chain(args).map(Path::new));
-        self.python.run(RUN, &all)
+        let vault = self.vault.to_str().unwrap();
+        let all = [&[vault][..], &secret, args].concat();
+        self.python.run_program(&reader, &all)
     }
 }
 

@@ -3,6 +3,7 @@
 mod bench;
 mod damage;
 mod documented;
+mod golden;
 mod killed;
 mod names;
 mod roundtrip;

@@ -86,6 +86,11 @@ impl Python {
         run(Command::new(&self.0).arg("-c").arg(script).args(args))
     }
 
+    /// Runs a program with arguments and gives its output.
+    pub fn run_program(&self, program: &Path, args: &[&str]) -> Result<String, String> {
+        run(Command::new(&self.0).arg(program).args(args))
+    }
+
     /// The bytes of a VHD, with its parents, as FATtools reads them.
     pub fn fattools_vhd(&self, image: &Path) -> Result<Vec<u8>, String> {
         self.read(
