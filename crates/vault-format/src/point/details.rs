@@ -49,9 +49,10 @@ pub struct LayerDetails {
     /// The layer below it, for a layer that holds differences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<u32>,
-    /// Its file on the host.
+    /// Where its file lay, relative to the VM's folder, with `/` between components.
     pub path: String,
-    /// What the `disk` crate knows of the file, so that it can be made again; opaque here.
+    /// What the `disk` crate knows of the file, so that it can be made again; opaque here, and
+    /// specified in `docs/format/layer-info.md`.
     pub info: Value,
     /// Members of later versions.
     #[serde(flatten)]
