@@ -251,6 +251,53 @@ mod tests {
         assert_ne!(a, b);
     }
 
+    /// The rules of `docs/format/vault.md`, one after the other.
+    fn by_the_book(seed: u64, run: &[u8], lead: usize) -> Vec<Piece> {
+        let [page, min, average, max] = [4096, 32 * KIB, 64 * KIB, 256 * KIB];
+        let threshold = u64::MAX / ((average - min) / page) as u64;
+        let (first, rest) = run.split_at(lead.min(run.len()));
+        let first = (!first.is_empty()).then_some(first);
+        let pages: Vec<&[u8]> = first.into_iter().chain(rest.chunks(page)).collect();
+        let zero = |page: &&&[u8]| page.iter().all(|byte| *byte == 0);
+        let zeros = |from: usize| pages[from..].iter().take_while(zero);
+        let (mut pieces, mut at) = (Vec::new(), 0);
+        while at < pages.len() {
+            let count = zeros(at).count();
+            if count > 0 {
+                pieces.push(Piece::Zero(zeros(at).map(|page| page.len()).sum()));
+                at += count;
+                continue;
+            }
+            let mut len = 0;
+            while let Some(page) = pages.get(at) {
+                let end = len + page.len();
+                if end > max {
+                    break;
+                }
+                let (mut z, mut taken) = (0, 0);
+                for page in zeros(at) {
+                    if z < min {
+                        z += page.len();
+                        taken += 1;
+                    }
+                }
+                if z > 0 {
+                    if z >= min || at + taken == pages.len() || len + z > max {
+                        break;
+                    }
+                    (len, at) = (len + z, at + taken);
+                    continue;
+                }
+                (len, at) = (end, at + 1);
+                if end == max || end >= min && xxh3_64_with_seed(page, seed) <= threshold {
+                    break;
+                }
+            }
+            pieces.push(Piece::Chunk(len));
+        }
+        pieces
+    }
+
     #[test]
     fn moved_data_is_cut_alike() {
         let file = noise(3, 2 << 20);
@@ -321,6 +368,13 @@ mod tests {
                 (Some(Piece::Zero(a)), Some(Piece::Zero(b))) => prop_assert!(a <= b),
                 (some, full) => prop_assert_eq!(some, full),
             }
+        }
+
+        /// Another writer that follows the document cuts alike.
+        #[test]
+        fn cuts_are_as_documented(data in segments(), lead in prop_oneof![Just(0), 0usize..PAGE]) {
+            let pieces: Vec<_> = cutter().cut(&data, lead).collect();
+            prop_assert_eq!(pieces, by_the_book(7, &data, lead));
         }
 
         /// Where data begins off a page, later cuts lie on pages all the same.
