@@ -72,7 +72,7 @@ pub enum Finding {
         /// Bytes by the map.
         found: u64,
     },
-    /// An object's bytes are not those that were stored.
+    /// An object's bytes are not those that were stored, or its writer stored what cannot be used.
     ObjectDamaged {
         /// The object.
         object: String,
@@ -219,7 +219,7 @@ impl Vault {
                 &mut broken,
                 progress,
             )?;
-            self.index().judge(read.damaged.clone());
+            self.index().judge(&read.well, &read.damaged)?;
             self.index().search()?;
             // What one pack has lost, another one may hold.
             let whole = |id: &ChunkId| {

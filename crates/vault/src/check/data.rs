@@ -11,7 +11,7 @@ use vault_format::{Access, ChunkId, ObjectHash, ObjectName, Writer, WriterId};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, pack_name};
 use crate::index::MAX_RUN_LEN;
 use crate::packs::{Packs, Place};
 use crate::vault::Vault;
@@ -27,14 +27,29 @@ struct PackReport {
     broken: Broken,
     places: Vec<u64>,
     damaged: Option<ObjectHash>,
+    /// The pack, if all of it was read and is what it should be.
+    well: Option<ObjectHash>,
+}
+
+impl PackReport {
+    /// Nothing new may lean on the pack.
+    fn condemn(&mut self, pack: ObjectHash, why: String) {
+        self.damaged = Some(pack);
+        self.findings.push(Finding::ObjectDamaged {
+            object: pack_name(pack),
+            why,
+        });
+    }
 }
 
 /// Where chunks really lie, as the packs themselves tell, in eight bytes for each.
 pub(super) struct Places {
     marks: Vec<u64>,
     packs: HashSet<ObjectHash>,
-    /// Packs that are not as they were stored.
+    /// Packs in which something is not what it should be.
     pub(super) damaged: BTreeSet<ObjectHash>,
+    /// Packs in which everything was read and is right.
+    pub(super) well: HashSet<ObjectHash>,
 }
 
 impl Places {
@@ -108,9 +123,10 @@ impl Vault {
         })?;
         let mut results = results.into_inner().unwrap_or_else(|e| e.into_inner());
         results.sort_by(|a, b| format!("{:?}", a.findings).cmp(&format!("{:?}", b.findings)));
-        let (mut places, mut damaged) = (Vec::new(), BTreeSet::new());
+        let (mut places, mut damaged, mut well) = (Vec::new(), BTreeSet::new(), HashSet::new());
         for found in results {
             damaged.extend(found.damaged);
+            well.extend(found.well);
             places.extend(found.places);
             report.chunks_read += found.chunks;
             report.duplicate_chunks += found.duplicates;
@@ -123,6 +139,7 @@ impl Vault {
             marks: places,
             packs: packs.collect(),
             damaged,
+            well,
         })
     }
 
@@ -159,19 +176,14 @@ impl Vault {
             kind: PackKind::Data,
         };
         if len > MAX_PACK_LEN {
-            let mut report = PackReport {
-                damaged: Some(hash),
-                ..PackReport::default()
-            };
-            report.findings.push(Finding::ObjectDamaged {
-                object: ObjectName::Pack(hash).to_string(),
-                why: format!("it has {len} bytes, and a pack at most {MAX_PACK_LEN}"),
-            });
+            let mut report = PackReport::default();
+            let why = format!("it has {len} bytes, and a pack at most {MAX_PACK_LEN}");
+            report.condemn(hash, why);
             return Ok(report);
         }
         packs.fetch(&pack, 0, pack.len as usize, |bytes| {
             self.check_bytes(packs, pack, bytes, writers, plain)
-        })?
+        })
     }
 
     /// Checks a pack of which all bytes are at hand; they are used up.
@@ -182,19 +194,12 @@ impl Vault {
         bytes: &mut [u8],
         writers: &HashMap<WriterId, Result<Writer>>,
         plain: &mut Vec<u8>,
-    ) -> Result<PackReport> {
+    ) -> PackReport {
         let mut report = PackReport::default();
-        let object = ObjectName::Pack(pack.hash);
-        let mut damaged = |why: String| {
-            report.damaged = Some(pack.hash);
-            report.findings.push(Finding::ObjectDamaged {
-                object: object.to_string(),
-                why,
-            });
-        };
         let whole = ObjectHash::of(bytes) == pack.hash;
         if !whole {
-            damaged("its bytes do not have the hash in its name".to_owned());
+            let why = "its bytes do not have the hash in its name";
+            report.condemn(pack.hash, why.to_owned());
         }
         let read = PackOpener::new(self.keys(), bytes).and_then(|opener| {
             let trailer = Trailer::decode(bytes, bytes.len() as u64)?;
@@ -214,17 +219,18 @@ impl Vault {
                 report
                     .findings
                     .extend(unknown.map(|writer| Finding::UnknownWriter {
-                        object: object.to_string(),
+                        object: pack_name(pack.hash),
                         writer,
                     }));
                 (kind, directory.into_entries())
             }
             Err(e) => {
                 if whole {
-                    damaged(e.to_string());
+                    report.condemn(pack.hash, e.to_string());
                 }
                 // What the index places in it is as good as lost, chunk by chunk.
-                return self.check_by_index(packs, pack.hash, bytes, plain, report);
+                self.check_by_index(packs, pack.hash, bytes, plain, &mut report);
+                return report;
             }
         };
         let sealed = kind == PackKind::Data && self.access() != Access::Full;
@@ -243,7 +249,15 @@ impl Vault {
                 self.check_chunk(packs, &entry.id, &place, sealed, plain, &mut report);
             }
         }
-        Ok(report)
+        // Its writer stored what it did not mean to: memory that failed, or malice.
+        if whole && !report.broken.is_empty() {
+            let count = report.broken.len();
+            let why = format!("{count} of its chunks do not open or are not what their ids tell");
+            report.condemn(pack.hash, why);
+        }
+        // Of chunks that this key does not open, nothing is known.
+        report.well = (report.damaged.is_none() && !sealed).then_some(pack.hash);
+        report
     }
 
     /// For a pack whose own directory is gone: what the index knows of it.
@@ -253,14 +267,13 @@ impl Vault {
         hash: ObjectHash,
         bytes: &[u8],
         plain: &mut Vec<u8>,
-        mut report: PackReport,
-    ) -> Result<PackReport> {
+        report: &mut PackReport,
+    ) {
         for (id, place) in self.index().entries_of(hash) {
             let mut sealed = bytes.get(lies(&place)).map(<[u8]>::to_vec);
             let sealed = sealed.as_deref_mut();
-            self.check_chunk(packs, &id, &place, sealed, plain, &mut report);
+            self.check_chunk(packs, &id, &place, sealed, plain, report);
         }
-        Ok(report)
     }
 
     fn check_chunk(

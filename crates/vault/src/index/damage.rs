@@ -4,12 +4,12 @@
 //! nothing in such a pack, so what they read is stored again. Which packs these are is noted in
 //! the cache folder, until a check of all data finds them well, or gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use vault_format::ObjectHash;
+use vault_format::{ObjectHash, ObjectName};
 
 use super::Index;
-use crate::error::{Error, Warning, pack_name};
+use crate::error::{Error, Result, Warning, pack_name};
 
 impl Index {
     /// Takes over what earlier processes have noted.
@@ -43,17 +43,36 @@ impl Index {
         self.note(&all);
     }
 
-    /// All packs were read, and these are damaged: no more and no fewer.
-    pub(crate) fn judge(&self, damaged: BTreeSet<ObjectHash>) {
-        {
-            let mut state = self.write();
-            if state.damaged == damaged {
-                return;
+    /// All that can be read was read: `well` are the packs in which everything is right, `damaged`
+    /// those in which something is not. A doubt about another pack, of which less is known, stays
+    /// as long as the pack does.
+    ///
+    /// # Errors
+    /// When the store cannot be asked whether a pack is gone.
+    pub(crate) fn judge(
+        &self,
+        well: &HashSet<ObjectHash>,
+        damaged: &BTreeSet<ObjectHash>,
+    ) -> Result<()> {
+        let mut settled = well.clone();
+        let doubts = self.read().damaged.clone();
+        for pack in doubts.difference(damaged) {
+            if !well.contains(pack) && self.objects.stat(&ObjectName::Pack(*pack))?.is_none() {
+                settled.insert(*pack);
             }
-            state.damaged.clone_from(&damaged);
-            state.unreadable.clear();
         }
-        self.note(&damaged);
+        let (before, all) = {
+            let mut state = self.write();
+            let before = state.damaged.clone();
+            state.damaged.retain(|pack| !settled.contains(pack));
+            state.damaged.extend(damaged);
+            state.unreadable.retain(|(_, pack)| !settled.contains(pack));
+            (before, state.damaged.clone())
+        };
+        if before != all {
+            self.note(&all);
+        }
+        Ok(())
     }
 
     fn note(&self, damaged: &BTreeSet<ObjectHash>) {
