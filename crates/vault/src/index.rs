@@ -53,11 +53,17 @@ pub(crate) struct Index {
     state: RwLock<State>,
     /// Held while a run is written, so that there is one at a time.
     writing: Mutex<()>,
-    /// Whether all packs have been compared with since something new was expected.
-    complete: Mutex<bool>,
+    /// Whether all packs have been compared with since something new was expected, or are being.
+    complete: AtomicBool,
+    /// Held while they are, so that others wait for it and do not do it again. What it runs into
+    /// may ask for news, as may others, so this is not the lock of `complete`.
+    completing: Mutex<()>,
     warnings: Mutex<Vec<Warning>>,
-    /// Whether all packs have been looked through for copies that the runs do not tell of.
-    searched: Mutex<bool>,
+    /// Whether all packs have been looked through for copies that the runs do not tell of, or are
+    /// being.
+    searched: AtomicBool,
+    /// Held while they are; see `completing`.
+    searching: Mutex<()>,
     /// Whether merging runs has failed.
     unmergeable: AtomicBool,
     /// Whether there were packs that no run named.
@@ -137,9 +143,11 @@ impl Index {
             folder: None,
             state: RwLock::default(),
             writing: Mutex::default(),
-            complete: Mutex::default(),
+            complete: AtomicBool::new(false),
+            completing: Mutex::default(),
             warnings: Mutex::default(),
-            searched: Mutex::default(),
+            searched: AtomicBool::new(false),
+            searching: Mutex::default(),
             unmergeable: AtomicBool::new(false),
             uncovered: AtomicBool::new(false),
         };
@@ -170,7 +178,7 @@ impl Index {
 
     /// Something new may be in the store: the next chunk that is not found is looked for there.
     pub(crate) fn expect_news(&self) {
-        *self.complete.lock().unwrap_or_else(|e| e.into_inner()) = false;
+        self.complete.store(false, Ordering::Release);
     }
 
     /// Number of entries in all tables.

@@ -289,3 +289,46 @@ fn an_index_that_leads_astray_is_not_called_well() {
         |f: &&Finding| matches!(f, Finding::ChunkLost { affected, .. } if !affected.is_empty());
     assert_eq!(report.findings.iter().filter(lost).count(), 2);
 }
+
+/// A cache of one merged table in which a record is damaged that only a search for copies reads.
+#[test]
+fn a_search_for_copies_may_run_into_a_damaged_cache() {
+    let store = Arc::new(MemoryStore::new());
+    init(store.clone());
+    let data = noise(1, SEGMENT);
+    let root = back_up(&store, 1, &data);
+    let first = packs(&store);
+    // So many chunks that there are several groups of records, and so many runs that their tables
+    // are merged.
+    for n in 2..14 {
+        back_up(&store, n, &noise(1000 + n, 6 * SEGMENT));
+    }
+    let cache = tempfile::tempdir().unwrap();
+    let cached = |seed| {
+        let env = env(seed).with_cache(cache.path());
+        Vault::open(store.clone(), Unlock::Passphrase(b"open sesame"), env).unwrap()
+    };
+    drop(cached(20));
+    let folder = std::fs::read_dir(cache.path()).unwrap().next().unwrap();
+    let files = std::fs::read_dir(folder.unwrap().path()).unwrap();
+    let tables: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    let [table] = &tables[..] else {
+        panic!("the tables were merged: {tables:?}");
+    };
+    let good = std::fs::read(table).unwrap();
+    let records = u64::from_le_bytes(good[8..16].try_into().unwrap()) as usize;
+    let groups = records.div_ceil(128);
+    assert!(groups > 3, "{groups}");
+    for pack in &first {
+        store.delete(pack).unwrap();
+    }
+    // What is wanted is nowhere; whichever group is damaged, that is what comes of it.
+    for group in 0..groups {
+        let mut bad = good.clone();
+        bad[64 + group * 128 * 48 + 40] ^= 1;
+        std::fs::write(table, bad).unwrap();
+        let vault = cached(21 + group as u64);
+        let e = read_full(&vault, &root).unwrap_err();
+        assert!(e.is_of_map(), "{e}");
+    }
+}

@@ -66,10 +66,22 @@ impl Index {
     /// have stored a chunk, and a merge keeps one place of it. Reads the directories of all packs,
     /// once, and nothing while no pack is lost or damaged.
     pub(crate) fn search(&self) -> Result<()> {
-        let mut searched = self.searched.lock().unwrap_or_else(|e| e.into_inner());
-        if *searched || self.shunned().is_empty() {
+        let _one = self.searching.lock().unwrap_or_else(|e| e.into_inner());
+        if self.shunned().is_empty() {
             return Ok(());
         }
+        // True from here on: a merge that comes meanwhile makes it false again, and that stays.
+        if self.searched.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let found = self.look_through();
+        if found.is_err() {
+            self.searched.store(false, Ordering::Release);
+        }
+        found
+    }
+
+    fn look_through(&self) -> Result<()> {
         let lost = self.lost();
         let mut copies = Vec::new();
         for (hash, size) in self.packs_in_store()? {
@@ -87,9 +99,7 @@ impl Index {
                 self.add_copies(std::mem::take(&mut copies))?;
             }
         }
-        self.add_copies(copies)?;
-        *searched = true;
-        Ok(())
+        self.add_copies(copies)
     }
 
     /// Keeps the places in tables of their own, each of which has one place for a chunk.

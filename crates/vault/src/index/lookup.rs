@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use vault_format::{ChunkId, ObjectHash};
 
@@ -116,20 +117,27 @@ impl Index {
         if let Some(place) = self.known(id) {
             return Ok(place);
         }
-        {
-            let mut complete = self.complete.lock().unwrap_or_else(|e| e.into_inner());
-            if !*complete {
-                self.refresh()?;
-                self.adopt(false)?;
-                *complete = true;
-            }
-        }
+        self.complete()?;
         if self.known(id).is_none() {
             self.search()?;
         }
         // A pack that was cut short may still hold it.
         let found = self.known(id).or_else(|| self.look_up(id, Trust::Any));
         found.ok_or(Error::ChunkMissing { id: *id })
+    }
+
+    /// Compares with all packs unless that was done since something new was expected.
+    fn complete(&self) -> Result<()> {
+        let _one = self.completing.lock().unwrap_or_else(|e| e.into_inner());
+        // True from here on: news that come meanwhile make it false again, and that stays.
+        if self.complete.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let compared = self.refresh().and_then(|()| self.adopt(false));
+        if compared.is_err() {
+            self.expect_news();
+        }
+        compared
     }
 
     /// After reading a chunk at `place` has failed with `e`: where else the chunk lies, if the

@@ -97,7 +97,7 @@ impl Index {
         state.tables.push(Arc::new(merged));
         drop(state);
         // Of several places of a chunk one is left: those of copies are looked for again.
-        *self.searched.lock().unwrap_or_else(|e| e.into_inner()) = false;
+        self.searched.store(false, Ordering::Release);
         if let Some(folder) = &self.folder {
             for run in &covered {
                 let _ = std::fs::remove_file(folder.table(&run.to_string()));
