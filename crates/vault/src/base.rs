@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use vault_format::map::{Root, Target};
-use vault_format::{ChunkId, NodeId};
+use vault_format::{ChunkId, NodeId, ObjectName};
 
 use crate::error::{Error, Result};
 use crate::session::{Session, Shared};
@@ -152,17 +152,20 @@ impl Base {
 }
 
 impl Error {
-    /// Whether this tells that a map or what it leads to is missing or damaged, so that doing
-    /// without that map helps.
+    /// Whether this tells that a map or what it leads to is missing, damaged or cannot be read, so
+    /// that doing without that map helps.
     pub fn is_of_map(&self) -> bool {
-        use store::Error::{NotFound, TooShort};
+        use store::Error::{Io, NotFound, TooShort};
+        let is_pack = |name: &str| matches!(name.parse(), Ok(ObjectName::Pack(_)));
         match self {
             Self::ChunkMissing { .. }
             | Self::ChunkDamaged { .. }
             | Self::Map { .. }
             | Self::Object { .. }
             | Self::WrongHash { .. } => true,
-            Self::Store(e) => matches!(e, NotFound { .. } | TooShort { .. }),
+            Self::Store(NotFound { .. } | TooShort { .. }) => true,
+            // What a session cannot write ends it, and comes as another error.
+            Self::Store(Io { name, .. }) => is_pack(name),
             _ => false,
         }
     }

@@ -234,7 +234,8 @@ impl Vault {
         let fresh = Arc::new(Packs::new(self.objects().clone(), self.keys().clone()));
         let segment = self.description().segment;
         let nodes = Nodes::new(self.index().clone(), fresh, segment);
-        let mut walk = walk::Walk::new(&nodes, self.index(), &damaged, places.as_ref());
+        let index = self.index();
+        let mut walk = walk::Walk::new(self.objects(), &nodes, index, &damaged, places.as_ref());
         for point in &points {
             let outline = &point.outline;
             for (root, told, map) in affected::maps(point) {
@@ -303,10 +304,9 @@ impl Vault {
                     report.points += 1;
                     points.push(read);
                 }
-                Err(crate::Error::Store(e)) => return Err(e.into()),
                 Err(e) => report.findings.push(Finding::PointUnreadable {
                     object: point.name().to_string(),
-                    why: e.to_string(),
+                    why: self.objects().of_one(e)?.to_string(),
                 }),
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::Store;
-use vault_format::{ObjectHash, ObjectName};
+use vault_format::{MAX_DOCUMENT_LEN, ObjectHash, ObjectName};
 
 use crate::env::Clock;
 use crate::error::{Error, Result};
@@ -70,6 +70,28 @@ impl Objects {
             Ok(stat) => Ok(Some(stat)),
             Err(Error::Store(e)) if e.is_not_found() => Ok(None),
             Err(e) => Err(e),
+        }
+    }
+
+    /// Whether the store answers at all. What failed with one object is that object's fault then: a
+    /// bad sector, say, and not a share that went away.
+    pub(crate) fn answers(&self) -> bool {
+        let description = ObjectName::Description;
+        self.get(&description, MAX_DOCUMENT_LEN as u64).is_ok()
+    }
+
+    /// What is wrong with one object.
+    ///
+    /// # Errors
+    /// The same error, when it says nothing of that object: the store does not answer, or refuses.
+    pub(crate) fn of_one(&self, e: Error) -> Result<Error> {
+        use store::Error::{Io, NotFound, TooLarge, TooShort};
+        match &e {
+            Error::Store(NotFound { .. } | TooShort { .. } | TooLarge { .. } | Io { .. }) => {
+                if self.answers() { Ok(e) } else { Err(e) }
+            }
+            Error::Store(_) => Err(e),
+            _ => Ok(e),
         }
     }
 

@@ -232,12 +232,16 @@ impl DiskReader {
                 }),
             }
         }
+        // What could not be fetched together is fetched one by one: a bad sector is not in all.
+        let mut alone = false;
         while !missing.is_empty() {
             missing.sort_unstable_by_key(|wanted| (wanted.place.pack.hash, wanted.place.offset));
             let mut again = Vec::new();
+            let mut apart = false;
             let mut rest = &missing[..];
             while let Some(first) = rest.first().map(|wanted| wanted.place) {
-                let (count, len) = together(&first, rest);
+                let near = if alone { &rest[..1] } else { rest };
+                let (count, len) = together(&first, near);
                 let (group, after) = rest.split_at(count);
                 rest = after;
                 let opened = self.packs.fetch(&first.pack, first.offset, len, |sealed| {
@@ -254,6 +258,10 @@ impl DiskReader {
                 });
                 match opened {
                     Ok(opened) => opened?,
+                    Err(Error::Store(store::Error::Io { .. })) if group.len() > 1 => {
+                        again.extend_from_slice(group);
+                        apart = true;
+                    }
                     Err(e) => {
                         for wanted in group {
                             if !self.elsewhere(wanted, &e, &mut again)? {
@@ -264,6 +272,7 @@ impl DiskReader {
                 }
             }
             missing = again;
+            alone = apart;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::*;
 use hyperkeep_vault::*;
@@ -152,4 +153,207 @@ fn a_check_that_cannot_open_data_clears_no_data_pack() {
     let vault = cached(store, 6, cache.path());
     let remembered = |w: &Warning| matches!(w, Warning::DamagedPacks { .. });
     assert!(!vault.take_warnings().iter().any(remembered));
+}
+
+/// A store on a disk that has bad sectors.
+struct BadSectors {
+    store: Arc<MemoryStore>,
+    /// Objects, and where they cannot be read.
+    bad: Vec<(String, std::ops::Range<u64>)>,
+    /// Nothing is answered any more.
+    gone: AtomicBool,
+}
+
+impl BadSectors {
+    fn new(store: &Arc<MemoryStore>, bad: Vec<(String, std::ops::Range<u64>)>) -> Arc<Self> {
+        Arc::new(Self {
+            store: Arc::new(MemoryStore::clone(store)),
+            bad,
+            gone: AtomicBool::new(false),
+        })
+    }
+
+    /// Whole objects that cannot be read.
+    fn all_of(store: &Arc<MemoryStore>, objects: &[String]) -> Arc<Self> {
+        let all = objects.iter().map(|name| (name.clone(), 0..u64::MAX));
+        Self::new(store, all.collect())
+    }
+
+    fn read(&self, name: &str, range: std::ops::Range<u64>) -> store::Result<()> {
+        let hit = |(n, bad): &(String, std::ops::Range<u64>)| {
+            n == name && bad.start < range.end && range.start < bad.end
+        };
+        match self.gone.load(Ordering::Relaxed) || self.bad.iter().any(hit) {
+            true => Err(store::Error::io(
+                name,
+                "read",
+                std::io::Error::other("bad sector"),
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Store for BadSectors {
+    fn put(&self, name: &str, bytes: &[u8]) -> store::Result<()> {
+        self.store.put(name, bytes)
+    }
+    fn put_new(&self, name: &str, bytes: &[u8]) -> store::Result<()> {
+        self.store.put_new(name, bytes)
+    }
+    fn get(&self, name: &str, limit: u64) -> store::Result<Vec<u8>> {
+        self.read(name, 0..u64::MAX)?;
+        self.store.get(name, limit)
+    }
+    fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> store::Result<()> {
+        self.read(name, offset..offset + buf.len() as u64)?;
+        self.store.get_range(name, offset, buf)
+    }
+    fn stat(&self, name: &str) -> store::Result<store::Stat> {
+        self.store.stat(name)
+    }
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(store::Entry)) -> store::Result<()> {
+        self.store.list(prefix, each)
+    }
+    fn delete(&self, name: &str) -> store::Result<()> {
+        self.store.delete(name)
+    }
+}
+
+/// A vault in which two writers that did not see each other stored the same disk, and the packs
+/// of either, the one with data first.
+fn two_copies(data: &[u8]) -> (Arc<MemoryStore>, NodeId, [Vec<String>; 2]) {
+    let store = Arc::new(MemoryStore::new());
+    init(store.clone());
+    let vaults = [2, 3].map(|seed| open(store.clone(), seed));
+    let sessions = vaults
+        .each_ref()
+        .map(|vault| vault.session(Compression::Fast).unwrap());
+    let [root, _] = sessions
+        .each_ref()
+        .map(|session| write_full(session, data, 1).unwrap());
+    let mut before = Vec::new();
+    let packs = sessions.each_ref().map(|session| {
+        session.checkpoint().unwrap();
+        let mut new = names(&store, "packs/");
+        new.retain(|pack| !before.contains(pack));
+        before.extend(new.clone());
+        new.sort_by_key(|pack| std::cmp::Reverse(store.stat(pack).unwrap().len));
+        new
+    });
+    commit(&sessions[0], "vm", 1, &[root]).unwrap();
+    (store, root, packs)
+}
+
+#[test]
+fn a_pack_that_cannot_be_read_is_passed_over_and_told() {
+    let data = noise(1, SEGMENT);
+    let (store, root, copies) = two_copies(&data);
+    let mut met = 0;
+    for copy in &copies {
+        for read_data in [false, true] {
+            let bad = BadSectors::all_of(&store, copy);
+            let vault = open(bad.clone(), 4);
+            assert!(read_full(&vault, &root).unwrap() == data);
+            let told = |warnings: &[Warning]| {
+                let this = |w: &Warning| matches!(w, Warning::PackUnreadable { object, .. } if copy.contains(object));
+                warnings.iter().any(this)
+            };
+            met += usize::from(told(&vault.take_warnings()));
+            let cache = tempfile::tempdir().unwrap();
+            let report = check(&cached(bad.clone(), 5, cache.path()), read_data);
+            let named = |f: &Finding| matches!(f, Finding::ObjectDamaged { object, .. } if copy.contains(object));
+            assert!(report.findings.iter().all(named), "{:?}", report.findings);
+            match read_data {
+                true => assert_eq!(report.findings.len(), copy.len()),
+                false => met += usize::from(told(&report.warnings)),
+            }
+            let marked = if read_data { copy.len() } else { 0 };
+            assert_eq!(shunned(bad, cache.path()), marked);
+        }
+    }
+    assert!(
+        met >= 3,
+        "{met}: one of the copies is the one that is read first"
+    );
+}
+
+#[test]
+fn a_check_goes_on_behind_what_cannot_be_read_and_tells_what_is_lost() {
+    let data = noise(1, SEGMENT);
+    let (store, root, [one, other]) = two_copies(&data);
+    let (root_2, well) = back_up(&store, 9, &noise(2, SEGMENT));
+    for read_data in [false, true] {
+        for packs in [[&one[0], &other[0]], [&one[1], &other[1]]] {
+            let bad = BadSectors::all_of(&store, &packs.map(String::clone));
+            let vault = open(bad.clone(), 4);
+            read_full(&vault, &root).unwrap_err();
+            read_full(&vault, &root_2).unwrap();
+            let report = check(&open(bad.clone(), 5), read_data);
+            let data_alone = packs[0] == &one[0] && !read_data;
+            assert_eq!(report.findings.iter().any(is_lost), !data_alone);
+            assert_eq!(report.affected_points().is_empty(), data_alone);
+            assert!(
+                !report
+                    .findings
+                    .iter()
+                    .any(|f| f.to_string().contains(&well[0]))
+            );
+        }
+    }
+}
+
+#[test]
+fn a_store_that_goes_away_is_no_damage() {
+    let data = noise(1, SEGMENT);
+    let (store, root, _) = two_copies(&data);
+    let bad = BadSectors::new(&store, vec![]);
+    let cache = tempfile::tempdir().unwrap();
+    let vault = cached(bad.clone(), 4, cache.path());
+    bad.gone.store(true, Ordering::Relaxed);
+    for read_data in [false, true] {
+        let options = CheckOptions {
+            read_data,
+            threads: 2,
+        };
+        let e = vault.check(options, &|_, _| {}).unwrap_err();
+        assert!(matches!(e, Error::Store(_)), "{e}");
+    }
+    read_full(&vault, &root).unwrap_err();
+    assert_eq!(vault.take_warnings(), []);
+    bad.gone.store(false, Ordering::Relaxed);
+    assert!(read_full(&vault, &root).unwrap() == data);
+    assert_eq!(shunned(bad, cache.path()), 0);
+}
+
+#[test]
+fn each_copy_may_have_a_bad_sector_elsewhere() {
+    let data = noise(1, SEGMENT);
+    let (store, root, [one, other]) = two_copies(&data);
+    let len = store.stat(&other[0]).unwrap().len;
+    // The first chunk of one data pack, and one near the end of the other.
+    let bad = vec![
+        (one[0].clone(), 200..201),
+        (other[0].clone(), len - 20_000..len - 19_999),
+    ];
+    let vault = open(BadSectors::new(&store, bad), 4);
+    assert!(read_full(&vault, &root).unwrap() == data);
+}
+
+#[test]
+fn an_index_run_that_cannot_be_read_is_done_without() {
+    let data = noise(1, SEGMENT);
+    let store = Arc::new(MemoryStore::new());
+    init(store.clone());
+    let (root, _) = back_up(&store, 1, &data);
+    let runs = names(&store, "index/");
+    let vault = open(BadSectors::all_of(&store, &runs), 4);
+    let told = |w: &Warning| matches!(w, Warning::IndexRun { object, .. } if runs.contains(object));
+    assert!(vault.take_warnings().iter().any(told));
+    assert!(read_full(&vault, &root).unwrap() == data);
+    let report = check(&vault, true);
+    let [Finding::ObjectDamaged { object, .. }] = &report.findings[..] else {
+        panic!("{:?}", report.findings);
+    };
+    assert_eq!(*object, runs[0]);
 }

@@ -147,15 +147,13 @@ impl Vault {
     fn check_index_runs(&self, report: &mut Report) -> Result<()> {
         for (name, _) in self.objects().list("index/")? {
             match self.objects().get_verified(&name, MAX_RUN_LEN) {
-                Err(
-                    e @ (Error::WrongHash { .. } | Error::Store(store::Error::TooLarge { .. })),
-                ) => report.findings.push(Finding::ObjectDamaged {
-                    object: name.to_string(),
-                    why: e.to_string(),
-                }),
+                Ok(_) => {}
                 // Merged into another one, or removed, since the listing.
-                Err(Error::Store(store::Error::NotFound { .. })) => {}
-                other => drop(other?),
+                Err(Error::Store(e)) if e.is_not_found() => {}
+                Err(e) => report.findings.push(Finding::ObjectDamaged {
+                    object: name.to_string(),
+                    why: self.objects().of_one(e)?.to_string(),
+                }),
             }
         }
         Ok(())
@@ -181,8 +179,14 @@ impl Vault {
             report.condemn(hash, why);
             return Ok(report);
         }
-        packs.fetch(&pack, 0, pack.len as usize, |bytes| {
+        let checked = packs.fetch(&pack, 0, pack.len as usize, |bytes| {
             self.check_bytes(packs, pack, bytes, writers, plain)
+        });
+        checked.or_else(|e| {
+            let mut report = PackReport::default();
+            let e = self.objects().of_one(e)?;
+            report.condemn(hash, format!("it cannot be read: {e}"));
+            Ok(report)
         })
     }
 

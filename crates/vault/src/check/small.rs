@@ -28,8 +28,7 @@ impl Vault {
                     why: format!("it belongs to vault {}", slot.vault),
                     object,
                 }),
-                Err(Error::Store(e)) if is_unanswered(&e) => return Err(e.into()),
-                Err(e) => bad_key(report, object, &e),
+                Err(e) => bad_key(report, object, &self.objects().of_one(e)?),
             }
         }
         for (id, writer) in writers {
@@ -41,9 +40,8 @@ impl Vault {
             for (name, _) in self.objects().list(folder)? {
                 let why = match self.objects().get(&name, MAX_RECORD_LEN) {
                     Ok(bytes) => self.check_record(&name, &bytes, writers).err(),
-                    Err(Error::Store(e)) if is_unanswered(&e) => return Err(e.into()),
                     Err(Error::Store(e)) if e.is_not_found() => None,
-                    Err(e) => Some(e.to_string()),
+                    Err(e) => Some(self.objects().of_one(e)?.to_string()),
                 };
                 report.warnings.extend(why.map(|why| Warning::Unusable {
                     object: name.to_string(),
@@ -71,12 +69,6 @@ impl Vault {
             )),
         }
     }
-}
-
-/// Whether the store said nothing about the object itself.
-fn is_unanswered(e: &store::Error) -> bool {
-    use store::Error::{NotFound, TooLarge};
-    !matches!(e, NotFound { .. } | TooLarge { .. })
 }
 
 /// Keys of another vault, which an `init` that did not finish leaves, and keys of a later version

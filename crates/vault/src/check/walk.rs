@@ -7,6 +7,7 @@ use vault_format::{ChunkId, NodeId, ObjectHash};
 
 use crate::error::{Error, Result, pack_name};
 use crate::index::Index;
+use crate::objects::Objects;
 use crate::packs::Place;
 use crate::tree::Nodes;
 
@@ -14,6 +15,7 @@ use super::data::Places;
 use super::{Broken, as_chunk};
 
 pub(super) struct Walk<'a> {
+    objects: &'a Objects,
     nodes: &'a Nodes,
     index: &'a Index,
     damaged: &'a HashSet<ChunkId>,
@@ -34,12 +36,14 @@ impl<'a> Walk<'a> {
     /// `damaged` are chunks and nodes that are known not to open, `places` those where the packs
     /// hold chunks, as far as they were read.
     pub(super) fn new(
+        objects: &'a Objects,
         nodes: &'a Nodes,
         index: &'a Index,
         damaged: &'a HashSet<ChunkId>,
         places: Option<&'a Places>,
     ) -> Self {
         Self {
+            objects,
             nodes,
             index,
             damaged,
@@ -148,10 +152,14 @@ impl<'a> Walk<'a> {
                     )
                 }
                 Some(place) if self.is_denied(&chunk, &place) => {
-                    format!(
-                        "the index leads to {}, which does not hold it there",
-                        pack_name(place.pack.hash)
-                    )
+                    let pack = pack_name(place.pack.hash);
+                    let damaged = |all: &Places| all.damaged.contains(&place.pack.hash);
+                    match self.places.is_some_and(damaged) {
+                        true => format!("it lies in {pack}, which is damaged"),
+                        false => {
+                            format!("the index leads to {pack}, which does not hold it there")
+                        }
+                    }
                 }
                 Some(_) => continue,
             };
@@ -170,15 +178,7 @@ impl<'a> Walk<'a> {
 
     /// Keeps what is wrong with a node; only a store that cannot be asked ends the check.
     fn note(&mut self, id: ChunkId, e: Error) -> Result<()> {
-        match e {
-            Error::Store(
-                store::Error::NotFound { .. }
-                | store::Error::TooShort { .. }
-                | store::Error::TooLarge { .. },
-            ) => {}
-            Error::Store(e) => return Err(e.into()),
-            _ => {}
-        }
+        let e = self.objects.of_one(e)?;
         self.broken.insert(id, e.to_string());
         Ok(())
     }

@@ -166,15 +166,7 @@ impl Index {
         };
         match self.packs.directory(hash, size) {
             Ok((kind, entries)) => Ok(Ok((PackRef { hash, len, kind }, entries))),
-            Err(Error::Store(e))
-                if !matches!(
-                    e,
-                    store::Error::TooShort { .. } | store::Error::NotFound { .. }
-                ) =>
-            {
-                Err(e.into())
-            }
-            Err(e) => Ok(Err(e)),
+            Err(e) => self.objects.of_one(e).map(Err),
         }
     }
 }

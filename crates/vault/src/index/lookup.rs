@@ -9,7 +9,7 @@ use vault_format::{ChunkId, ObjectHash};
 
 use super::table::Table;
 use super::{Index, MANY_TABLES, State, place};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Warning, pack_name};
 use crate::packs::Place;
 
 /// A table that cannot be read, and why.
@@ -149,11 +149,29 @@ impl Index {
         id: &ChunkId,
         place: &Place,
     ) -> Result<Option<Place>> {
-        use store::Error::{NotFound, TooShort};
+        use store::Error::{Io, NotFound, TooShort};
         match e {
             Error::Store(NotFound { .. } | TooShort { .. }) => {
                 if self.write().lost.insert(place.pack.hash) {
                     self.expect_news();
+                    self.warn(Warning::PackLost {
+                        object: pack_name(place.pack.hash),
+                    });
+                }
+            }
+            // A bad sector, perhaps, or a disk that dies. This process leans on nothing in the pack; a
+            // check of all data is what tells others.
+            Error::Store(Io { .. }) if self.objects.answers() => {
+                let new = {
+                    let mut state = self.write();
+                    state.unreadable.insert((*id, place.pack.hash));
+                    state.damaged.insert(place.pack.hash)
+                };
+                if new {
+                    self.warn(Warning::PackUnreadable {
+                        object: pack_name(place.pack.hash),
+                        why: e.to_string(),
+                    });
                 }
             }
             // Who may not read data learns nothing about the pack.

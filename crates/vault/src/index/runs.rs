@@ -108,14 +108,13 @@ impl Index {
                     complete = false;
                     continue;
                 }
-                Err(e @ (Error::WrongHash { .. } | Error::Object { .. })) => {
+                Err(e) => {
                     self.warn(Warning::IndexRun {
                         object: name.to_string(),
-                        why: e.to_string(),
+                        why: self.objects.of_one(e)?.to_string(),
                     });
                     continue;
                 }
-                Err(e) => return Err(e),
             };
             let table = self.build(&entries, vec![*run], root.packs().to_vec())?;
             let mut state = self.write();

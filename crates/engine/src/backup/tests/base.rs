@@ -1,6 +1,6 @@
 //! Earlier maps that can no longer be leaned on.
 
-use store::Store;
+use store::{Fault, FaultyStore, Request, Store};
 use vault::{RecoveryCode, Unlock};
 
 use super::*;
@@ -130,4 +130,49 @@ fn a_lost_pack_concerns_those_maps_that_lead_to_it() {
         assert!(matches!(report.layers[0].reading, Reading::Ranges { .. }));
         check(&vault, &report, &harmed.chain);
     }
+}
+
+/// The last point's map lies where nothing can be read, as on a disk with bad sectors.
+#[test]
+fn a_map_on_bad_sectors_is_replaced_by_a_full_read_and_told() {
+    let store = Arc::new(MemoryStore::default());
+    let (vault, code) = vault_in(&store);
+    let mut source = source(vec![written(None, 1, 1000)]);
+    let packs = packs_of(&store, || {
+        run_backup(&vault, &mut source, Level::Auto);
+    });
+    let len = |name: &&String| store.stat(name).unwrap().len;
+    let bad = packs.iter().min_by_key(len).unwrap().clone();
+    let fails = move |request: Request<'_>| {
+        matches!(request, Request::Get(name) if name == bad).then_some(Fault::Before)
+    };
+    let store: Arc<dyn Store> = Arc::new(FaultyStore::new(store, fails));
+    let open = || {
+        let mut rng = noise(9, 1 << 16).into_iter();
+        let random = move |out: &mut [u8]| out.iter_mut().for_each(|b| *b = rng.next().unwrap());
+        let env = Env::new(Arc::new(Restless), random);
+        Vault::open(store.clone(), Unlock::Recovery(&code), env).unwrap()
+    };
+    let vault = open();
+    let report = by_ranges(&vault, &mut source, 40);
+    healed(&vault, &report, &source.chain);
+    // Nothing of the new point lies there either.
+    let vault = open();
+    check(&vault, &report, &source.chain);
+    let report = by_ranges(&vault, &mut source, 41);
+    assert!(matches!(report.layers[0].reading, Reading::Ranges { .. }));
+    check(&vault, &report, &source.chain);
+}
+
+/// A clock on which waiting takes no time.
+struct Restless;
+
+impl vault::Clock for Restless {
+    fn now(&self) -> std::time::SystemTime {
+        std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn sleep(&self, _: Duration) {}
 }
