@@ -357,3 +357,26 @@ fn an_index_run_that_cannot_be_read_is_done_without() {
     };
     assert_eq!(*object, runs[0]);
 }
+
+#[test]
+fn no_process_undoes_what_another_one_found_damaged() {
+    let store = Arc::new(MemoryStore::new());
+    init(store.clone());
+    let (_, one) = back_up(&store, 1, &noise(1, SEGMENT));
+    let (root, two) = back_up(&store, 2, &noise(2, SEGMENT));
+    let cache = tempfile::tempdir().unwrap();
+    // A long restore begins; then a check finds one pack, and then the restore meets another one.
+    let restore = cached(store.clone(), 3, cache.path());
+    spoil(&store, &one[0]);
+    check(&cached(store.clone(), 4, cache.path()), true);
+    spoil(&store, &two[0]);
+    read_full(&restore, &root).unwrap_err();
+    assert_eq!(shunned(store.clone(), cache.path()), 2);
+    // Nor does a check that began before.
+    let (root, three) = back_up(&store, 5, &noise(3, SEGMENT));
+    let checking = cached(store.clone(), 6, cache.path());
+    spoil(&store, &three[0]);
+    read_full(&cached(store.clone(), 7, cache.path()), &root).unwrap_err();
+    check(&checking, true);
+    assert_eq!(shunned(store, cache.path()), 3);
+}

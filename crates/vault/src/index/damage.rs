@@ -1,8 +1,9 @@
 //! Packs that are there and are not what they were.
 //!
 //! A reader that meets one takes another copy of the chunk if there is one. New backups lean on
-//! nothing in such a pack, so what they read is stored again. Which packs these are is noted in
-//! the cache folder, until a check of all data finds them well, or gone.
+//! nothing in such a pack, so what they read is stored again. Which packs these are is marked in
+//! the cache folder, until a check of all data finds them well, or gone: nothing else takes a mark
+//! away, and no process those of packs that another one met meanwhile.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -29,18 +30,14 @@ impl Index {
 
     /// A chunk of the pack could not be opened.
     pub(super) fn doubt(&self, pack: ObjectHash, e: &Error) {
-        let all = {
-            let mut state = self.write();
-            if !state.damaged.insert(pack) {
-                return;
-            }
-            state.damaged.clone()
-        };
+        if !self.write().damaged.insert(pack) {
+            return;
+        }
         self.warn(Warning::PackDamaged {
             object: pack_name(pack),
             why: e.to_string(),
         });
-        self.note(&all);
+        self.mark([&pack]);
     }
 
     /// All that can be read was read: `well` are the packs in which everything is right, `damaged`
@@ -54,38 +51,44 @@ impl Index {
         well: &HashSet<ObjectHash>,
         damaged: &BTreeSet<ObjectHash>,
     ) -> Result<()> {
+        let mut doubts = self.read().damaged.clone();
+        if let Some(folder) = &self.folder {
+            // What cannot be read stays as it is.
+            doubts.extend(folder.damaged_packs().unwrap_or_default());
+        }
         let mut settled = well.clone();
-        let doubts = self.read().damaged.clone();
         for pack in doubts.difference(damaged) {
             if !well.contains(pack) && self.objects.stat(&ObjectName::Pack(*pack))?.is_none() {
                 settled.insert(*pack);
             }
         }
-        let (before, all) = {
+        {
             let mut state = self.write();
-            let before = state.damaged.clone();
-            state.damaged.retain(|pack| !settled.contains(pack));
             state.damaged.extend(damaged);
+            state.damaged.retain(|pack| !settled.contains(pack));
             state.unreadable.retain(|(_, pack)| !settled.contains(pack));
-            (before, state.damaged.clone())
-        };
-        if before != all {
-            self.note(&all);
         }
+        if let Some(folder) = &self.folder {
+            for pack in doubts.iter().filter(|pack| settled.contains(pack)) {
+                // With its mark the pack goes on being shunned, which costs space and no bytes.
+                let _ = folder.clear_damaged(pack);
+            }
+        }
+        self.mark(damaged);
         Ok(())
     }
 
-    fn note(&self, damaged: &BTreeSet<ObjectHash>) {
-        let noted = match &self.folder {
-            Some(folder) if !folder.has_given_up() => {
-                let noted = folder.note_damaged(damaged, &mut self.env.entropy());
-                noted.map_err(|e| e.to_string())
-            }
+    /// Marks packs as damaged, or tells that they are not.
+    fn mark<'a>(&self, packs: impl IntoIterator<Item = &'a ObjectHash>) {
+        let mut packs = packs.into_iter();
+        let marked = match &self.folder {
+            Some(folder) if !folder.has_given_up() => packs
+                .try_for_each(|pack| folder.mark_damaged(pack))
+                .map_err(|e| e.to_string()),
+            _ if packs.next().is_none() => Ok(()),
             _ => Err("there is no local cache".to_owned()),
         };
-        if let Err(why) = noted
-            && !damaged.is_empty()
-        {
+        if let Err(why) = marked {
             self.warn(Warning::DamageForgotten { why });
         }
     }

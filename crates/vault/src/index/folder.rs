@@ -1,26 +1,25 @@
-//! The cache folder of a vault on the local disk: tables, what is being written, and a note.
+//! The cache folder of a vault on the local disk: tables, what is being written, and marks.
 //!
 //! | file | what |
 //! |---|---|
 //! | `<name>.table` | a table of the index |
 //! | `tmp-<random>` | a table that is being written; its writer holds a lock on it |
-//! | `damaged-packs` | names of packs that were found damaged, one in each line |
+//! | `damaged-<hash>` | empty: the pack with this hash was found damaged |
 //!
-//! Everything in it may vanish or be damaged at any time, and several processes may use it. Once
-//! something could not be written to it, this process writes nothing more there.
+//! Everything in it may vanish or be damaged at any time, and several processes may use it. A file
+//! for each damaged pack lets them mark and clear packs at once and undo nothing of each other's.
+//! Once something could not be written to it, this process writes nothing more there.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use vault_format::{Entropy, ObjectHash, ObjectName};
+use vault_format::{Entropy, ObjectHash};
 
 const TEMP: &str = "tmp-";
-const NOTE: &str = "damaged-packs";
-/// A line of the note has 75 bytes: this is room for more packs than anyone repairs by hand.
-const MAX_NOTE: u64 = 16 << 20;
+const MARK: &str = "damaged-";
 
 pub(super) struct Folder {
     path: PathBuf,
@@ -94,41 +93,34 @@ impl Folder {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// The packs that were found damaged. Lines that name no pack are passed over.
+    /// The packs that are marked as damaged.
     pub(super) fn damaged_packs(&self) -> io::Result<BTreeSet<ObjectHash>> {
-        let file = match File::open(self.path.join(NOTE)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-            file => file?,
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_NOTE).read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let names = text.lines().filter_map(|line| match line.trim().parse() {
-            Ok(ObjectName::Pack(hash)) => Some(hash),
-            _ => None,
-        });
-        Ok(names.collect())
+        let marked = |name: std::ffi::OsString| name.to_str()?.strip_prefix(MARK)?.parse().ok();
+        let names = fs::read_dir(&self.path)?.map(|item| Ok(item?.file_name()));
+        names
+            .filter_map(|name: io::Result<_>| name.map(marked).transpose())
+            .collect()
     }
 
-    /// Notes which packs are damaged, all of them.
-    pub(super) fn note_damaged(
-        &self,
-        packs: &BTreeSet<ObjectHash>,
-        rng: &mut dyn Entropy,
-    ) -> io::Result<()> {
-        let path = self.path.join(NOTE);
-        if packs.is_empty() {
-            return match fs::remove_file(path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-                removed => removed,
-            };
+    /// Marks a pack as damaged, durably.
+    pub(super) fn mark_damaged(&self, pack: &ObjectHash) -> io::Result<()> {
+        File::create(self.mark(pack))?.sync_all()?;
+        // The file is empty: all of it is its name. Windows keeps that with the file.
+        #[cfg(unix)]
+        File::open(&self.path)?.sync_all()?;
+        Ok(())
+    }
+
+    /// Takes the mark away, if there is one.
+    pub(super) fn clear_damaged(&self, pack: &ObjectHash) -> io::Result<()> {
+        match fs::remove_file(self.mark(pack)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
         }
-        let lines = packs
-            .iter()
-            .map(|hash| format!("{}\n", ObjectName::Pack(*hash)));
-        let temp = self.temp(rng)?;
-        io::Write::write_all(&mut &temp.file, lines.collect::<String>().as_bytes())?;
-        temp.rename(&path)
+    }
+
+    fn mark(&self, pack: &ObjectHash) -> PathBuf {
+        self.path.join(format!("{MARK}{pack}"))
     }
 }
 
@@ -210,21 +202,25 @@ mod tests {
     }
 
     #[test]
-    fn the_note_of_damaged_packs_is_kept_and_removed() {
+    fn marks_of_damaged_packs_are_kept_and_cleared_one_by_one() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::open(dir.path().to_owned()).unwrap();
-        assert!(folder.damaged_packs().unwrap().is_empty());
-        let packs = BTreeSet::from([ObjectHash([1; 32]), ObjectHash([2; 32])]);
-        folder.note_damaged(&packs, &mut counter()).unwrap();
-        assert_eq!(folder.damaged_packs().unwrap(), packs);
-        let note = dir.path().join(NOTE);
-        let mut bytes = fs::read(&note).unwrap();
-        bytes.extend_from_slice(b"\xff nonsense\npacks/00/11\n");
-        fs::write(&note, bytes).unwrap();
-        assert_eq!(folder.damaged_packs().unwrap(), packs);
-        folder
-            .note_damaged(&BTreeSet::new(), &mut counter())
-            .unwrap();
-        assert!(files(&folder).is_empty());
+        let [one, other] = [(); 2].map(|()| Folder::open(dir.path().to_owned()).unwrap());
+        assert!(one.damaged_packs().unwrap().is_empty());
+        let packs = [1, 2, 3].map(|n| ObjectHash([n; 32]));
+        one.mark_damaged(&packs[0]).unwrap();
+        other.mark_damaged(&packs[1]).unwrap();
+        one.mark_damaged(&packs[1]).unwrap();
+        fs::write(dir.path().join("damaged-packs"), b"no hash").unwrap();
+        for folder in [&one, &other] {
+            assert_eq!(
+                folder.damaged_packs().unwrap(),
+                BTreeSet::from([packs[0], packs[1]])
+            );
+        }
+        packs
+            .iter()
+            .for_each(|pack| one.clear_damaged(pack).unwrap());
+        assert!(other.damaged_packs().unwrap().is_empty());
+        assert_eq!(files(&one), ["damaged-packs"]);
     }
 }
