@@ -155,6 +155,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether a finding is about this object.
+    fn names(&self, name: &str) -> bool {
+        self.findings.iter().any(|finding| match finding {
+            Finding::PackMissing { object } | Finding::ObjectDamaged { object, .. } => {
+                object == name
+            }
+            _ => false,
+        })
+    }
+
     /// Points of which something is lost, and points that cannot be read at all are not among
     /// them.
     pub fn affected_points(&self) -> Vec<(VmKey, PointId)> {
@@ -269,11 +279,16 @@ impl Vault {
         report
             .findings
             .extend(affected::affected(&nodes, &points, needed)?);
-        // A lost or damaged pack is a finding already.
-        let told =
-            |w: &Warning| matches!(w, Warning::PackLost { .. } | Warning::PackDamaged { .. });
-        let warnings = self.take_warnings().into_iter();
-        report.warnings.extend(warnings.filter(|w| !told(w)));
+        // What is a finding already is not told again. One that was met on the way, and whose place
+        // another copy took, is none.
+        let mut warnings = self.take_warnings();
+        warnings.retain(|warning| match warning {
+            Warning::PackLost { object } | Warning::PackDamaged { object, .. } => {
+                !report.names(object)
+            }
+            _ => true,
+        });
+        report.warnings.extend(warnings);
         Ok(report)
     }
 

@@ -380,3 +380,19 @@ fn no_process_undoes_what_another_one_found_damaged() {
     check(&checking, true);
     assert_eq!(shunned(store, cache.path()), 3);
 }
+
+#[test]
+fn a_check_of_the_structure_tells_the_damage_that_it_gets_around() {
+    let (good, _, copies) = two_copies(&noise(1, SEGMENT));
+    let mut met = 0;
+    for copy in &copies {
+        let store = Arc::new(MemoryStore::clone(&good));
+        copy.iter().for_each(|pack| spoil(&store, pack));
+        let report = check(&open(store, 9), false);
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+        let told =
+            |w: &Warning| matches!(w, Warning::PackDamaged { object, .. } if copy.contains(object));
+        met += usize::from(report.warnings.iter().any(told));
+    }
+    assert!(met > 0, "one of the maps is the one that is read first");
+}
