@@ -92,15 +92,53 @@ impl Base {
                 sum = sum.saturating_add(self.sum(child, height - 1, known)?);
             }
         } else {
-            for entry in self.shared.nodes.leaf(id)?.entries() {
-                if let Target::Chunk { id, .. } = entry.target {
-                    self.plain_len(&id)?;
-                    sum = sum.saturating_add(entry.len.into());
-                }
-            }
+            sum = self.leaf(id)?;
         }
         known.insert(*id, sum);
         Ok(sum)
+    }
+
+    /// Data of a leaf.
+    fn leaf(&self, id: &NodeId) -> Result<u64> {
+        let mut sum = 0u64;
+        for entry in self.shared.nodes.leaf(id)?.entries() {
+            if let Target::Chunk { id, .. } = entry.target {
+                self.plain_len(&id)?;
+                sum = sum.saturating_add(entry.len.into());
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Follows a part of the map, for whoever cannot afford all of it each time: from segment
+    /// `first` on, until `count` segments with anything in them were seen or the disk ends. Returns
+    /// the segment to go on with, 0 after the last one.
+    ///
+    /// # Errors
+    /// As [`survey`](Self::survey).
+    pub fn survey_part(&self, first: u64, count: u64) -> Result<u64> {
+        let nodes = &self.shared.nodes;
+        self.plain_len(&self.id.into())?;
+        let (mut index, mut left) = (first, count);
+        while left > 0 && index < self.segments() {
+            match nodes.blank_until(&self.root, index)? {
+                // At least one further, and mostly by many nodes.
+                Some(next) => index = next,
+                None => {
+                    for height in 0..=self.root.height() {
+                        if let Some(id) = nodes.descend(&self.root, index, height)? {
+                            self.plain_len(&id.into())?;
+                            if height == 0 {
+                                self.leaf(&id)?;
+                            }
+                        }
+                    }
+                    index += 1;
+                    left -= 1;
+                }
+            }
+        }
+        Ok(if index < self.segments() { index } else { 0 })
     }
 
     fn plain_len(&self, id: &ChunkId) -> Result<u32> {

@@ -206,7 +206,7 @@ impl Index {
         state.recent.entries.len() >= RUN_ENTRIES || state.recent.packs.len() >= MAX_TABLE / 2
     }
 
-    /// Whether packs were taken over that no run named.
+    /// Whether there were packs that no run named.
     pub(crate) fn had_uncovered(&self) -> bool {
         self.uncovered.load(Ordering::Relaxed)
     }

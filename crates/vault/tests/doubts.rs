@@ -396,3 +396,19 @@ fn a_check_of_the_structure_tells_the_damage_that_it_gets_around() {
     }
     assert!(met > 0, "one of the maps is the one that is read first");
 }
+
+#[test]
+fn a_pack_that_nobody_can_read_or_name_makes_maps_doubtful() {
+    let store = Arc::new(MemoryStore::new());
+    init(store.clone());
+    back_up(&store, 1, &noise(1, SEGMENT));
+    let doubts = || {
+        let session = open(store.clone(), 2).session(Compression::Fast).unwrap();
+        session.doubts_maps()
+    };
+    assert!(!doubts());
+    store
+        .put(&format!("packs/00/{:064}", 0), b"no pack")
+        .unwrap();
+    assert!(doubts());
+}

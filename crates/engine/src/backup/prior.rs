@@ -26,6 +26,8 @@ pub(crate) struct Kept {
     pub(crate) data: Option<u64>,
     /// Where the next audit's sweep begins.
     pub(crate) audited_to: u64,
+    /// Where the next look at the map begins.
+    pub(crate) surveyed_to: u64,
     len: u64,
     identity: Identity,
 }
@@ -33,11 +35,16 @@ pub(crate) struct Kept {
 /// Names in a manifest of what is kept with a layer beside its identity.
 const DATA: &str = "data";
 const AUDITED_TO: &str = "audited_to";
+const SURVEYED_TO: &str = "surveyed_to";
 
 impl Kept {
     /// What a manifest keeps with a layer for the next backup.
-    pub(crate) fn to_members(data: u64, audited_to: u64) -> Map<String, Value> {
-        let members = [(DATA, data), (AUDITED_TO, audited_to)];
+    pub(crate) fn to_members(data: u64, audited_to: u64, surveyed_to: u64) -> Map<String, Value> {
+        let members = [
+            (DATA, data),
+            (AUDITED_TO, audited_to),
+            (SURVEYED_TO, surveyed_to),
+        ];
         members
             .map(|(name, n)| (name.to_owned(), n.into()))
             .into_iter()
@@ -50,6 +57,7 @@ impl Kept {
             root: layer.root,
             data: member(DATA),
             audited_to: member(AUDITED_TO).unwrap_or(0),
+            surveyed_to: member(SURVEYED_TO).unwrap_or(0),
             len: layer.len,
             identity: Identity::from_value(&layer.identity)?,
         })

@@ -18,6 +18,11 @@ use crate::point::{Reading, Stats};
 use crate::progress::{Event, Meter};
 use crate::source::{FrozenFile, FrozenLayer, FrozenView};
 
+/// A map that is continued is followed whole in this many runs...
+const SURVEY_RUNS: u64 = 16;
+/// ...or in one, if it has no more segments than this: 16 GiB of data, some 10 MiB of map.
+const SURVEY_LEAST: u64 = 4096;
+
 /// What the layers of one VM are stored with.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
@@ -36,6 +41,8 @@ pub(super) struct Stored {
     pub(super) stats: Stats,
     /// Where the next audit's sweep begins.
     pub(super) audited_to: u64,
+    /// Where the next look at the map begins.
+    pub(super) surveyed_to: u64,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -116,6 +123,7 @@ impl Reader<'_> {
             reading: Reading::Full { why },
             stats,
             audited_to: 0,
+            surveyed_to: 0,
             findings: doubt.into_iter().map(|doubt| doubt.0).collect(),
         })
     }
@@ -154,7 +162,7 @@ impl Reader<'_> {
     ) -> Result<Result<Stored, Doubt>, Stop<LayerError>> {
         let failed = |error| Stop::Failed(LayerError::Vault(error));
         let base = self.session.base(&kept.root).map_err(failed)?;
-        let data = self.data_of(&base, kept).map_err(failed)?;
+        let (data, surveyed_to) = self.survey(&base, kept).map_err(failed)?;
         let since = prior.reference.point.to_string();
         let as_it_was = |why: &str, compared, audited_to| Stored {
             root: kept.root,
@@ -169,6 +177,7 @@ impl Reader<'_> {
                 new: 0,
             },
             audited_to,
+            surveyed_to,
             findings: Vec::new(),
         };
         let ranges = match lean {
@@ -207,16 +216,24 @@ impl Reader<'_> {
                 ..stats
             },
             audited_to: audited.next,
+            surveyed_to,
             findings: Vec::new(),
         }))
     }
 
-    /// How much data an earlier map leads to. When packs may be lost, all of it is followed: where
-    /// it does not lead to one of them it is as good as ever.
-    fn data_of(&self, base: &Base, kept: &Kept) -> Result<u64, vault::Error> {
+    /// How much data an earlier map leads to, and where the next look at it begins. When packs may
+    /// be lost, all of it is followed: where it does not lead to one of them it is as good as ever.
+    /// Packs may also be gone together with all that told of them, so a part of the map is
+    /// followed each time.
+    fn survey(&self, base: &Base, kept: &Kept) -> Result<(u64, u64), vault::Error> {
         match kept.data {
-            Some(data) if !self.session.doubts_maps() => Ok(data),
-            _ => base.survey(),
+            Some(data) if !self.session.doubts_maps() => {
+                let size = u64::from(base.segment_size());
+                let count = base.segments().div_ceil(SURVEY_RUNS).max(SURVEY_LEAST);
+                let next = base.survey_part(kept.surveyed_to / size, count)?;
+                Ok((data, next.saturating_mul(size)))
+            }
+            _ => Ok((base.survey()?, 0)),
         }
     }
 

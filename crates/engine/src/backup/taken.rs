@@ -119,7 +119,7 @@ impl Taken {
             identity: serde_json::json!(identity),
             root: stored.root,
             len: layer.info.geometry.len,
-            other: Kept::to_members(stored.stats.data, stored.audited_to),
+            other: Kept::to_members(stored.stats.data, stored.audited_to, stored.surveyed_to),
         });
         self.details.layers.push(PointLayer {
             path: layer.path.clone(),

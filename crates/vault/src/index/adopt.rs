@@ -49,10 +49,13 @@ impl Index {
                     adopted += 1;
                     self.make_room(write)?;
                 }
-                Err(e) => self.warn(Warning::PackUnreadable {
-                    object: pack_name(hash),
-                    why: e.to_string(),
-                }),
+                Err(e) => {
+                    self.uncovered.store(true, Ordering::Relaxed);
+                    self.warn(Warning::PackUnreadable {
+                        object: pack_name(hash),
+                        why: e.to_string(),
+                    });
+                }
             }
         }
         if adopted > 0 {

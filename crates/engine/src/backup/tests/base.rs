@@ -176,3 +176,37 @@ impl vault::Clock for Restless {
     }
     fn sleep(&self, _: Duration) {}
 }
+
+/// A run of the index and a pack that it named are lost; what is left of its packs is taken over by
+/// another host, so that nothing tells of the loss any more.
+#[test]
+fn a_loss_that_nothing_tells_of_is_found_in_the_map() {
+    for proof in [false, true] {
+        let store = Arc::new(MemoryStore::default());
+        let (vault, code) = vault_in(&store);
+        let base = written(None, 1, 1000);
+        let leaf = written(Some(&base), 2, 2000);
+        let chain = if proof { vec![base, leaf] } else { vec![base] };
+        let mut harmed = source(chain);
+        let packs = packs_of(&store, || {
+            run_backup(&vault, &mut harmed, Level::Auto);
+        });
+        let len = |name: &&String| store.stat(name).unwrap().len;
+        store.delete(packs.iter().max_by_key(len).unwrap()).unwrap();
+        for name in store.names() {
+            if name.starts_with("index/") {
+                store.delete(&name).unwrap();
+            }
+        }
+        let mut other = source(vec![written(None, 3, 50_000)]);
+        other.id = 43;
+        run_backup(&reopen(&store, &code), &mut other, Level::Auto);
+
+        let vault = reopen(&store, &code);
+        let report = match proof {
+            true => run_backup(&vault, &mut harmed, Level::Auto),
+            false => by_ranges(&vault, &mut harmed, 40),
+        };
+        healed(&vault, &report, &harmed.chain);
+    }
+}
