@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use vault_format::map::{Root, Target};
+use vault_format::map::{Node, Root, Target};
 use vault_format::{ChunkId, NodeId, ObjectName};
 
 use crate::error::{Error, Result};
@@ -100,6 +100,9 @@ impl Base {
 
     /// Data of a leaf.
     fn leaf(&self, id: &NodeId) -> Result<u64> {
+        if let Node::Delta(delta) = &*self.shared.nodes.get(id)? {
+            self.plain_len(&delta.base().into())?;
+        }
         let mut sum = 0u64;
         for entry in self.shared.nodes.leaf(id)?.entries() {
             if let Target::Chunk { id, .. } = entry.target {

@@ -412,3 +412,32 @@ fn a_pack_that_nobody_can_read_or_name_makes_maps_doubtful() {
         .unwrap();
     assert!(doubts());
 }
+
+#[test]
+fn a_survey_looks_at_the_leaf_that_a_delta_stands_on() {
+    let store = Arc::new(MemoryStore::new());
+    init(store.clone());
+    let mut data = noise(1, SEGMENT);
+    let (older, packs) = back_up(&store, 1, &data);
+    let session = open(store.clone(), 2).session(Compression::Fast).unwrap();
+    data[5000..9000].fill(7);
+    let change = std::slice::from_ref(&(5000..9000));
+    let (newer, _) = write_changed(&session, &data, older, change).unwrap();
+    commit(&session, "vm", 2, &[newer]).unwrap();
+    session.finish().unwrap();
+    let survey = |vault: &Vault| {
+        let session = vault.session(Compression::Fast).unwrap();
+        let base = session.base(&newer).unwrap();
+        (base.survey(), base.survey_part(0, 9))
+    };
+    let (all, part) = survey(&open(store.clone(), 3));
+    assert_eq!((all.unwrap(), part.unwrap()), (SEGMENT as u64, 0));
+    // The pack with the older map is in doubt, though its bytes can be read again.
+    let cache = tempfile::tempdir().unwrap();
+    let good = store.get(&packs[1], 1 << 30).unwrap();
+    spoil(&store, &packs[1]);
+    read_full(&cached(store.clone(), 4, cache.path()), &older).unwrap_err();
+    store.overwrite(&packs[1], good);
+    let (all, part) = survey(&cached(store, 5, cache.path()));
+    assert!(all.unwrap_err().is_of_map() && part.unwrap_err().is_of_map());
+}
