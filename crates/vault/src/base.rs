@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use vault_format::map::{Node, Root, Target};
+use vault_format::map::{MapKind, Node, Root, Target};
 use vault_format::{ChunkId, NodeId, ObjectName};
 
 use crate::error::{Error, Result};
@@ -57,6 +57,11 @@ impl Session {
 }
 
 impl Base {
+    /// What the map maps.
+    pub fn kind(&self) -> MapKind {
+        self.root.kind
+    }
+
     /// Bytes of a segment; the last one may have less.
     pub fn segment_size(&self) -> u32 {
         self.root.segment

@@ -85,6 +85,16 @@ impl Doubt {
         )
     }
 
+    fn kind(layer: &FrozenLayer) -> Self {
+        Self(Finding::new(
+            Code::ReadInFull,
+            Severity::Info,
+            layer.origin.clone(),
+            "the disk was read in full: since the last restore point it has become a difference to a \
+             parent, or has ceased to be one",
+        ))
+    }
+
     fn why(&self) -> String {
         self.0.message.clone()
     }
@@ -162,6 +172,9 @@ impl Reader<'_> {
     ) -> Result<Result<Stored, Doubt>, Stop<LayerError>> {
         let failed = |error| Stop::Failed(LayerError::Vault(error));
         let base = self.session.base(&kept.root).map_err(failed)?;
+        if base.kind() != kind(layer) {
+            return Ok(Err(Doubt::kind(layer)));
+        }
         let (data, surveyed_to) = self.survey(&base, kept).map_err(failed)?;
         let since = prior.reference.point.to_string();
         let as_it_was = |why: &str, compared, audited_to| Stored {

@@ -210,3 +210,21 @@ fn a_loss_that_nothing_tells_of_is_found_in_the_map() {
         healed(&vault, &report, &harmed.chain);
     }
 }
+
+#[test]
+fn a_disk_that_became_a_difference_is_read_in_full() {
+    let vault = vault();
+    let alone = written(None, 1, 1000);
+    let mut source = source(vec![alone.clone()]);
+    run_backup(&vault, &mut source, Level::Auto);
+    // The same name, length and identity, and now with a parent.
+    let base = written(None, 5, 5000);
+    let mut leaf = Model::new(Some(&base), 1);
+    leaf.sectors = alone.sectors;
+    source.chain = vec![base, leaf];
+    source.changed = Some(ByteRanges::new());
+    let report = run_backup(&vault, &mut source, Level::Auto);
+    assert_eq!(report.outcome, Outcome::Ok, "{:?}", report.findings);
+    assert!(matches!(report.layers[1].reading, Reading::Full { .. }));
+    check(&vault, &report, &source.chain);
+}
