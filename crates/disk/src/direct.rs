@@ -71,13 +71,19 @@ impl DirectFile {
             return Ok(None);
         };
         match f(direct, aligned) {
-            Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+            Err(e) if is_refusal(&e) => {
                 self.refused.store(true, Ordering::Relaxed);
                 Ok(None)
             }
             done => done.map(Some),
         }
     }
+}
+
+/// Whether the file system says that it does not do this, and not that something failed.
+fn is_refusal(e: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, Unsupported};
+    matches!(e.kind(), InvalidInput | Unsupported)
 }
 
 /// Opens the file that `file` is, whatever its name is by now, for direct reading or writing.
@@ -110,7 +116,8 @@ impl ReadAt for DirectFile {
                 let lead = (at % PAGE as u64) as usize;
                 let len = (lead + buf.len() - done).next_multiple_of(PAGE).min(STAGE);
                 // Less than was asked for is the end of the file, or something is in the way.
-                let got = read_at(direct, &mut stage[..len], at - lead as u64)?;
+                let page = at - lead as u64;
+                let got = uninterrupted(|| read_at(direct, &mut stage[..len], page))?;
                 let found = stage[..got].get(lead..).unwrap_or_default();
                 let take = found.len().min(buf.len() - done);
                 if take == 0 {
@@ -165,6 +172,16 @@ impl WriteAt for DirectFile {
     }
 }
 
+/// Does it again when a signal came in between.
+fn uninterrupted<T>(mut f: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match f() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 #[cfg(unix)]
 fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buf, offset)
@@ -182,6 +199,28 @@ mod tests {
 
     use super::*;
     use crate::io::MemFile;
+
+    #[test]
+    fn a_file_system_that_refuses_is_asked_once_and_a_failure_is_told() {
+        use io::ErrorKind::{InvalidInput, Other, Unsupported};
+        for (kind, refusal) in [(InvalidInput, true), (Unsupported, true), (Other, false)] {
+            let file = DirectFile {
+                direct: Some(tempfile::tempfile().unwrap()),
+                ..DirectFile::writing(Arc::new(tempfile::tempfile().unwrap()))
+            };
+            let failed = file.directly(LARGE, |_, _| io::Result::<()>::Err(kind.into()));
+            assert_eq!(failed.is_ok(), refusal, "{kind:?}");
+            let again = file.directly(LARGE, |_, _| Ok(())).unwrap();
+            assert_eq!(again.is_none(), refusal, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_read_that_a_signal_interrupts_is_done_again() {
+        let mut answers = [Err(io::ErrorKind::Interrupted.into()), Ok(5)].into_iter();
+        assert_eq!(uninterrupted(|| answers.next().unwrap()).unwrap(), 5);
+        uninterrupted(|| io::Result::<()>::Err(io::ErrorKind::Other.into())).unwrap_err();
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
