@@ -81,6 +81,26 @@ fn damaged_records_of_the_cache_neither_lose_nor_repeat_anything() {
     );
 }
 
+/// What cannot be opened may be whole: another process may read it.
+#[cfg(unix)]
+#[test]
+fn a_table_that_cannot_be_opened_is_not_removed() {
+    let (store, root, data) = with_point();
+    let dir = tempfile::tempdir().unwrap();
+    drop(cached(&store, 2, dir.path()));
+    let table = &tables(dir.path())[0];
+    // A name that leads to itself fails whoever opens it, root as well.
+    let looped = table.with_file_name("other.table");
+    std::os::unix::fs::symlink(&looped, &looped).unwrap();
+    let bad = table.with_file_name("bad.table");
+    std::fs::write(&bad, b"short").unwrap();
+    // Tables are looked at when there is a run that is not known.
+    let vault = cached(&store, 3, dir.path());
+    assert!(read_full(&vault, &root).unwrap() == data);
+    assert!(std::fs::symlink_metadata(&looped).is_ok());
+    assert!(!bad.exists() && table.exists());
+}
+
 /// A vault with a point, and how to open it with a cache folder.
 fn with_point() -> (Arc<MemoryStore>, NodeId, Vec<u8>) {
     let store = Arc::new(MemoryStore::new());

@@ -127,7 +127,11 @@ impl Index {
                         path: path.display().to_string(),
                         why: e.to_string(),
                     });
-                    let _ = std::fs::remove_file(&path);
+                    // Too many open files, say, is not the table's fault.
+                    use io::ErrorKind::{InvalidData, UnexpectedEof};
+                    if matches!(e.kind(), InvalidData | UnexpectedEof) {
+                        let _ = std::fs::remove_file(&path);
+                    }
                 }
             }
         }
