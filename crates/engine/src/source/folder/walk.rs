@@ -1,10 +1,9 @@
 //! Finding files below a folder.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::iter;
 use std::path::{Path, PathBuf};
 
 use crate::finding::{Code, Finding, Severity};
@@ -107,17 +106,25 @@ pub(crate) fn safe_names(names: &[OsString]) -> Vec<String> {
         (0..names.len()).partition(|i| names[*i].to_str() == Some(&safe[*i]));
     let mut taken: HashSet<String> = fine.into_iter().map(|i| safe[i].clone()).collect();
     changed.sort_by_key(|i| &names[*i]);
+    // Where to go on counting: a folder may hold a million names that are tamed alike.
+    let mut counted: HashMap<String, u64> = HashMap::new();
     for i in changed {
         let (stem, ending) = match safe[i].rfind('.') {
             Some(at) if at > 0 => safe[i].split_at(at),
             _ => (safe[i].as_str(), ""),
         };
-        let numbered = (2u64..).map(|number| format!("{stem} ({number}){ending}"));
-        let mut free = iter::once(safe[i].clone()).chain(numbered);
-        if let Some(name) = free.find(|name| !taken.contains(name)) {
-            taken.insert(name.clone());
-            safe[i] = name;
-        }
+        let next = counted.entry(safe[i].clone()).or_insert(1);
+        let name = loop {
+            let name = match *next {
+                1 => safe[i].clone(),
+                number => format!("{stem} ({number}){ending}"),
+            };
+            *next += 1;
+            if taken.insert(name.clone()) {
+                break name;
+            }
+        };
+        safe[i] = name;
     }
     safe
 }
@@ -265,6 +272,20 @@ mod tests {
             let names = listed.map(|(name, _)| OsString::from(name));
             assert_eq!(safe_names(&names), listed.map(|(_, safe)| safe));
         }
+    }
+
+    /// Counting each of them from the start would take minutes.
+    #[test]
+    fn very_many_names_that_are_tamed_alike_are_numbered() {
+        let name = |n: u32| -> String {
+            let mark = |bit: u32| if n >> bit & 1 == 0 { ':' } else { '\\' };
+            (0..16).map(mark).collect()
+        };
+        let names: Vec<OsString> = (0..1 << 16).map(|n| name(n).into()).collect();
+        let safe = safe_names(&names);
+        assert_eq!(safe.iter().collect::<HashSet<_>>().len(), names.len());
+        assert_eq!(safe[0], "_".repeat(16));
+        assert_eq!(safe[names.len() - 1], format!("{} (65536)", "_".repeat(16)));
     }
 
     #[cfg(unix)]
