@@ -4,8 +4,7 @@
   vm_disks.py FOLDER
 
 The configuration is read by dissect.hypervisor. An export's configuration tells each disk's path on
-the host that it came from, and an import looks for the same file name in the export's own folder of
-disks. Fails when one is not there."""
+the host that it came from; the restored disks have the same names. Fails when one is not there."""
 
 import ntpath
 import sys

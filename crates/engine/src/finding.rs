@@ -53,6 +53,8 @@ pub enum Code {
     ConfigUnreadable,
     /// Something worth knowing about the configuration.
     ConfigNote,
+    /// A restored configuration names disks where they were when it was backed up.
+    OriginalPaths,
     /// A disk that no configuration names stands on one of the VM's disks.
     UnreferencedDisk,
     /// Several configurations have one id.
@@ -101,6 +103,7 @@ impl Code {
             Self::ChangedDuringBackup => "changed-during-backup",
             Self::ConfigUnreadable => "config-unreadable",
             Self::ConfigNote => "config-note",
+            Self::OriginalPaths => "original-paths",
             Self::UnreferencedDisk => "unreferenced-disk",
             Self::DuplicateId => "duplicate-id",
             Self::FileUnreadable => "file-unreadable",

@@ -9,11 +9,15 @@
 //! Only names are computed here; nothing is written. State files keep their names, which are
 //! ids; folders and disks get names that Windows can hold, and a name only once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::layout::{AttachedDisk, Machine, OwnedFile, Role};
 use crate::names::{NAME_MAX, Names, safe_name};
 use crate::rewrite::Rewrite;
+use crate::windows_folder::WindowsFolder;
+
+/// The folder of an export in which all disks lie.
+pub const DISKS: &str = "Virtual Hard Disks";
 
 /// An export of one VM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +27,10 @@ pub struct Plan {
     /// Configurations whose paths must change, by their paths in the listing. Those that are not
     /// here are copied byte for byte.
     pub rewrites: BTreeMap<String, Rewrite>,
+    /// Paths by which configurations go on naming disks in other places than the export's. On the
+    /// host that the VM came from the original's disks lie there, and nobody's public source tells
+    /// whether an import takes those. Empty when it was said where the export will be.
+    pub elsewhere: BTreeSet<String>,
 }
 
 /// A file of an export.
@@ -40,12 +48,12 @@ pub struct PlannedFile {
 
 /// Plans an export.
 ///
-/// `folder` is the VM's folder, from [`Names::folder`]. `windows_root` is the Windows folder that
-/// the export's parent will be, if that is known: configurations then name their disks by the
-/// paths to be, so that an import on the host that the VM came from cannot take the original's
-/// disks for the restored ones. Otherwise only the names of renamed disks change, since an import finds disks in
-/// `Virtual Hard Disks` by name.
-pub fn plan(machine: &Machine, folder: &str, windows_root: Option<&str>) -> Plan {
+/// `folder` is the VM's folder, from [`Names::folder`], and `windows` the place on a Windows host
+/// where that folder will be, if it is known. Configurations then name all their disks there, so
+/// that an import cannot take the original's disks for the restored ones; a disk that the export
+/// lacks gets a name there that no file has. Otherwise only the names of renamed disks change, and
+/// [`Plan::elsewhere`] tells what that leaves.
+pub fn plan(machine: &Machine, folder: &str, windows: Option<&WindowsFolder>) -> Plan {
     let mut plan = Plan::default();
     let mut disks = DiskNames::default();
     let mut states = BTreeMap::<String, Names>::new();
@@ -57,7 +65,8 @@ pub fn plan(machine: &Machine, folder: &str, windows_root: Option<&str>) -> Plan
     );
     let checkpoints = machine.checkpoints.iter();
     let checkpoints = checkpoints.map(|c| ("Snapshots", &c.path, &c.files, &c.disks));
-    for (place, config, files, attached) in std::iter::once(own).chain(checkpoints) {
+    let configs: Vec<_> = std::iter::once(own).chain(checkpoints).collect();
+    for &(place, config, files, attached) in &configs {
         let state = files
             .iter()
             .filter(|file| file.role != Role::ChangeTracking);
@@ -77,7 +86,13 @@ pub fn plan(machine: &Machine, folder: &str, windows_root: Option<&str>) -> Plan
         for chain in attached.iter().filter_map(|disk| disk.chain.as_ref()) {
             chain.layers.iter().for_each(|layer| disks.add(layer));
         }
-        let rewrite = rewrite(attached, &disks, folder, windows_root);
+    }
+    // Only now, when every disk that is there has its name.
+    for (_, config, _, attached) in configs {
+        let rewrite = match windows {
+            Some(windows) => moved(attached, &mut disks, windows),
+            None => renamed(attached, &disks, &mut plan.elsewhere),
+        };
         if rewrite != Rewrite::default() {
             plan.rewrites.insert(config.clone(), rewrite);
         }
@@ -86,7 +101,7 @@ pub fn plan(machine: &Machine, folder: &str, windows_root: Option<&str>) -> Plan
         let Some(name) = disks.names.get(&source) else {
             continue;
         };
-        let target = format!("{folder}/Virtual Hard Disks/{name}");
+        let target = format!("{folder}/{DISKS}/{name}");
         let renamed = name != file_name(&source);
         plan.files.push(PlannedFile {
             source,
@@ -116,6 +131,8 @@ struct DiskNames {
     used: Names,
     names: BTreeMap<String, String>,
     order: Vec<String>,
+    /// Names of disks that are not there, by their configured paths.
+    absent: BTreeMap<String, String>,
 }
 
 impl DiskNames {
@@ -126,41 +143,70 @@ impl DiskNames {
             self.order.push(source.to_owned());
         }
     }
+
+    fn of(&self, disk: &AttachedDisk) -> Option<&String> {
+        self.names.get(disk.file.path()?)
+    }
+
+    fn absent(&mut self, configured: &str) -> String {
+        let (_, name) = split(configured);
+        let new = || self.used.file(name);
+        let known = self.absent.entry(configured.to_lowercase());
+        known.or_insert_with(new).clone()
+    }
 }
 
-fn rewrite(
+/// Every disk in the new place, and the folders with it.
+fn moved(attached: &[AttachedDisk], disks: &mut DiskNames, windows: &WindowsFolder) -> Rewrite {
+    let mut rewrite = Rewrite {
+        media: Vec::new(),
+        data_root: Some(windows.to_string()),
+        checkpoint_root: Some(windows.to_string()),
+    };
+    for disk in attached {
+        let name = match disks.of(disk) {
+            Some(name) => name.clone(),
+            None => disks.absent(&disk.configured),
+        };
+        let new = windows.join(&format!(r"{DISKS}\{name}"));
+        change(&mut rewrite, &disk.configured, new);
+    }
+    rewrite
+}
+
+/// Disks with another name under it, where they were; `elsewhere` gets the places of all.
+fn renamed(
     attached: &[AttachedDisk],
     disks: &DiskNames,
-    folder: &str,
-    windows_root: Option<&str>,
+    elsewhere: &mut BTreeSet<String>,
 ) -> Rewrite {
-    let root = windows_root.map(|root| format!(r"{}\{folder}", root.trim_end_matches(['\\', '/'])));
-    let mut media = Vec::new();
+    let mut rewrite = Rewrite::default();
     for disk in attached {
-        let Some(name) = disk.file.path().and_then(|path| disks.names.get(path)) else {
-            continue;
-        };
-        let new = match &root {
-            Some(root) => format!(r"{root}\Virtual Hard Disks\{name}"),
-            None => {
-                let end = disk.configured.rfind(['\\', '/']).map_or(0, |at| at + 1);
-                let (way, old) = disk.configured.split_at(end);
-                // The file may be spelled differently from the configuration.
-                if old.to_lowercase() == name.to_lowercase() {
-                    continue;
-                }
-                format!("{way}{name}")
-            }
-        };
-        if new != disk.configured && !media.iter().any(|(old, _)| *old == disk.configured) {
-            media.push((disk.configured.clone(), new));
+        let (way, old) = split(&disk.configured);
+        let mut now = disk.configured.clone();
+        // The file may be spelled differently from the configuration.
+        if let Some(name) = disks.of(disk)
+            && old.to_lowercase() != name.to_lowercase()
+        {
+            now = format!("{way}{name}");
+            change(&mut rewrite, &disk.configured, now.clone());
+        }
+        if !way.is_empty() {
+            elsewhere.insert(now);
         }
     }
-    Rewrite {
-        media,
-        data_root: root.clone(),
-        checkpoint_root: root,
+    rewrite
+}
+
+fn change(rewrite: &mut Rewrite, old: &str, new: String) {
+    if new != old && !rewrite.media.iter().any(|(known, _)| known == old) {
+        rewrite.media.push((old.to_owned(), new));
     }
+}
+
+/// The folder of a Windows path, with its separator, and the name.
+fn split(path: &str) -> (&str, &str) {
+    path.split_at(path.rfind(['\\', '/']).map_or(0, |at| at + 1))
 }
 
 fn file_name(path: &str) -> &str {

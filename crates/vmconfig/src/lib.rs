@@ -29,9 +29,11 @@ pub mod names;
 pub mod rewrite;
 pub mod tree;
 pub mod vmgs;
+mod windows_folder;
 pub mod xml;
 
 pub use io::ReadAt;
 pub use model::VmConfig;
 
 pub use tree::{Entry, Tree, Value};
+pub use windows_folder::{NotAFolder, WindowsFolder};

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use hyperkeep_vmconfig::export::plan;
 use hyperkeep_vmconfig::layout::{
-    DiskGraph, Evidence, Found, Layer, MemFolder, Options, ParentCheckpoint, Resolution, Role,
-    inventory,
+    DiskGraph, Evidence, Found, Layer, Machine, MemFolder, Options, ParentCheckpoint, Resolution,
+    Role, inventory,
 };
 use hyperkeep_vmconfig::model::DriveKind;
 use hyperkeep_vmconfig::names::{NAME_MAX, Names, safe_name};
@@ -23,8 +23,9 @@ fn an_export_reads_back_as_the_same_vm() {
     let found = look(files.clone(), &graph);
     let folder = Names::default().folder("Web: \"new\"");
     assert_eq!(folder, "Web_ _new_");
-    for root in [None, Some(r"E:\Restored\")] {
-        let plan = plan(&found.machines[0], &folder, root);
+    for windows in [None, Some(r"E:\Restored\Web")] {
+        let place = windows.map(|path| path.parse().unwrap());
+        let plan = plan(&found.machines[0], &folder, place.as_ref());
         assert_eq!(
             plan.files.len(),
             files.len() - 2,
@@ -75,12 +76,23 @@ fn an_export_reads_back_as_the_same_vm() {
         let by = Found::DiskFolder;
         let path = format!("{folder}/Virtual Hard Disks/web_2.avhdx");
         assert_eq!(disk.file, Resolution::Found { path, by });
-        match root {
-            None => assert_eq!(vm.config, old.config, "copied byte for byte"),
-            Some(_) => {
-                let path = r"E:\Restored\Web_ _new_\Virtual Hard Disks\web_2.avhdx";
-                assert_eq!(disk.configured, path);
-                let root = Some(r"E:\Restored\Web_ _new_".to_owned());
+        let named = |machine: &Machine| -> BTreeSet<String> {
+            let frozen = machine.checkpoints.iter().flat_map(|c| &c.disks);
+            let disks = machine.disks.iter().chain(frozen);
+            disks.map(|disk| disk.configured.clone()).collect()
+        };
+        match windows {
+            None => {
+                assert_eq!(vm.config, old.config, "copied byte for byte");
+                assert_eq!(plan.elsewhere, named(old));
+                assert_eq!(plan.elsewhere.len(), 3);
+            }
+            Some(root) => {
+                assert_eq!(plan.elsewhere, BTreeSet::new());
+                let disks = format!(r"{root}\Virtual Hard Disks\");
+                assert!(named(vm).iter().all(|path| path.starts_with(&disks)));
+                assert_eq!(disk.configured, format!("{disks}web_2.avhdx"));
+                let root = Some(root.to_owned());
                 assert_eq!(vm.config.data_roots.configuration, root);
                 assert_eq!(vm.config.data_roots.checkpoints, root);
                 let same = VmConfig {
@@ -132,6 +144,37 @@ fn disks_of_one_name_and_old_state_files() {
         (&rewrites[0].media[..], &rewrites[0].data_root),
         (&[expected][..], &None)
     );
+}
+
+/// An import must not find the original's disk for one that is not here, nor another one's.
+#[test]
+fn a_disk_that_is_not_here_gets_a_place_that_no_file_has() {
+    let path = |folder: &str| Some(format!(r"{folder}\Data.vhdx"));
+    let vm = Vm::generation2("New", 4)
+        .medium(DriveKind::VirtualDisk, path(r"D:\a"))
+        .medium(DriveKind::VirtualDisk, path(r"D:\b"))
+        .medium(DriveKind::VirtualDisk, path(r"D:\gone"))
+        .medium(DriveKind::Iso, Some(r"D:\setup.iso".to_owned()));
+    let mut files = vm.files(Layout::Shared);
+    files.extend([disk("a/Data.vhdx"), disk("b/data.vhdx")]);
+    let folder = MemFolder::new(files.clone());
+    let found = inventory(&folder, &DiskGraph::default(), &Options::default());
+    let windows = r"E:\".parse().unwrap();
+    let plan = plan(&found.machines[0], "New", Some(&windows));
+    let [(config, rewrite)] = &plan.rewrites.iter().collect::<Vec<_>>()[..] else {
+        panic!("{plan:?}");
+    };
+    let (_, bytes) = files.iter().find(|(path, _)| path == *config).unwrap();
+    let mut tree = hvs::read_tree(bytes).unwrap().0;
+    rewrite_paths(&mut tree, rewrite);
+    let config = VmConfig::from_tree(&tree).unwrap();
+    let named: Vec<&str> = config.virtual_disks().map(|(_, path)| path).collect();
+    let disks = ["Data.vhdx", "data (2).vhdx", "Data (3).vhdx"];
+    let disks = disks.map(|name| format!(r"E:\Virtual Hard Disks\{name}"));
+    assert_eq!(named, disks);
+    assert_eq!(config.data_roots.configuration.as_deref(), Some(r"E:\"));
+    let there = plan.files.iter().filter(|file| file.role.is_none());
+    assert_eq!(there.count(), 2);
 }
 
 /// A second copy of a state file must not overwrite the first, nor a name lead out of the folder.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use engine::restore::WindowsFolder;
 
 use crate::address::PointAddress;
 
@@ -71,8 +72,16 @@ DIR, which must be empty or not there, gets the folders Virtual Machines, Snapsh
 Hard Disks as Hyper-V exports them: import it with Import-VM or the Hyper-V Manager. No host is
 needed to restore it.
 
+A VM's configuration names its disks by their full paths. With --windows-path those are the paths
+that the restored disks will have. Without it (but on Windows) they are the ones that the disks had
+when they were backed up; the restore says so in a note. Whether an import then prefers the disks
+at those paths is not known: on a host that still has the original, import only what was restored
+with --windows-path, or the restored VM may get the original's disks.
+
 Examples:
-  hyperkeep --vault /srv/vault restore folder 'web server@latest' --to /srv/restored")]
+  hyperkeep --vault /srv/vault restore folder 'web server@latest' --to /srv/restored
+  hyperkeep --vault /srv/vault restore folder 'web server@latest' --to /mnt/hv01-e/Restored/web \\
+      --windows-path 'E:\\Restored\\web'")]
 pub(crate) struct FolderArgs {
     /// The restore point: the beginning of its id, VM@latest, or VM@TIME
     #[arg(value_name = "POINT")]
@@ -81,4 +90,10 @@ pub(crate) struct FolderArgs {
     /// The folder to restore into; it is made if it is missing
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
+
+    /// Where DIR will lie when Hyper-V imports it, as a full path of that host: `E:\Restored\VM` or
+    /// `\\server\share\VM`, in quotes so that the shell keeps its backslashes. Configurations then
+    /// name the disks there (default: on Windows DIR; elsewhere they keep the paths that they had)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) windows_path: Option<WindowsFolder>,
 }

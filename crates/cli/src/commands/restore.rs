@@ -40,7 +40,9 @@ pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<E
         RestoreCommand::Disks(args) => {
             restore_disks(&task, &point, &disks_wanted(&point, args)?, &args.to)
         }
-        RestoreCommand::Folder(args) => restore_folder(&task, &point, &args.to),
+        RestoreCommand::Folder(args) => {
+            restore_folder(&task, &point, &args.to, args.windows_path.as_ref())
+        }
     };
     drop(progress);
     let notes = vault_notes(&vault);

@@ -118,17 +118,19 @@ fn documents() -> Vec<Value> {
 
 /// Words of the document that are neither members nor values of what is made above: values that
 /// something else would have, and commands.
-const OTHER: [&str; 20] = [
+const OTHER: [&str; 22] = [
     "add-recovery-code",
     "after",
     "application",
     "differential",
     "disks",
     "file-system",
+    "info",
     "keys",
     "length-differs",
     "list",
     "object-damaged",
+    "original-paths",
     "other",
     "point-unreadable",
     "recipient",

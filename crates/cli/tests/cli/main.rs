@@ -4,6 +4,7 @@ mod bench;
 mod damage;
 mod documented;
 mod golden;
+mod import;
 mod killed;
 mod names;
 mod roundtrip;

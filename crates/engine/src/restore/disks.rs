@@ -198,16 +198,23 @@ fn one(
         } => plan.files.get(parent).map(|file| file.name.as_str()),
         _ => None,
     };
-    write_disk(task, point, file, &to.join(&file.name), parent)
+    let paths = parent.map(|name| parent_paths(name, here(&to.join(name))));
+    write_disk(task, point, file, &to.join(&file.name), paths)
 }
 
-/// Makes one disk file at `path`. `parent` is the file name of its parent, in the same folder.
+/// A file's full path, where this is Windows and it means something to Hyper-V.
+fn here(path: &Path) -> Option<String> {
+    let absolute = cfg!(windows).then(|| std::path::absolute(path).ok())?;
+    absolute.map(|path| path.display().to_string())
+}
+
+/// Makes one disk file at `path`. `parent` is where its parent is, by [`parent_paths`].
 pub(crate) fn write_disk(
     task: &Task<'_>,
     point: &Opened,
     file: &DiskFile,
     path: &Path,
-    parent: Option<&str>,
+    parent: Option<Vec<ParentPath>>,
 ) -> Result<RestoredFile, Stop<DiskError>> {
     let target = |e| Stop::Failed(DiskError::Target(e));
     let format = |e| Stop::Failed(DiskError::Format(e));
@@ -216,8 +223,7 @@ pub(crate) fn write_disk(
     let (contents, info, paths) = match file.holds {
         Holds::Layer { layer, .. } => {
             let contents = Contents::Layer(Box::new(open_layer(task, point, layer)?));
-            let paths = parent.map(|name| parent_paths(path, name));
-            (contents, point.details.layers[layer].info.clone(), paths)
+            (contents, point.details.layers[layer].info.clone(), parent)
         }
         Holds::Chain { top } => {
             let recorded = &point.details.layers[top].info;
@@ -311,21 +317,13 @@ fn into_disk_error(path: &Path, error: disk::Error) -> DiskError {
     }
 }
 
-/// Where the parent is, as the child shall say it. Only a Windows host can name it absolutely.
-fn parent_paths(child: &Path, parent: &str) -> Vec<ParentPath> {
-    let mut paths = vec![ParentPath {
-        kind: PathKind::Relative,
-        path: format!(".\\{parent}"),
-    }];
-    if cfg!(windows)
-        && let Ok(absolute) = std::path::absolute(child.with_file_name(parent))
-    {
-        paths.push(ParentPath {
-            kind: PathKind::Absolute,
-            path: absolute.display().to_string(),
-        });
-    }
-    paths
+/// Where the parent is, as the child shall say it: beside the child, and on a Windows host where
+/// that is known.
+pub(crate) fn parent_paths(name: &str, on_windows: Option<String>) -> Vec<ParentPath> {
+    let path = |kind, path| ParentPath { kind, path };
+    let beside = path(PathKind::Relative, format!(".\\{name}"));
+    let absolute = on_windows.map(|full| path(PathKind::Absolute, full));
+    std::iter::once(beside).chain(absolute).collect()
 }
 
 /// Block size of new dynamic VHDX files, as Windows chooses it.

@@ -4,28 +4,33 @@
 //! files in the same way as from a folder, so that what was backed up from wherever comes out in
 //! the one layout that an import expects.
 //!
-//! Configurations are copied byte for byte unless a disk's path in them must change. On Windows it
-//! must: the configuration still names the places that the disks had, and on the host that the VM
-//! came from an import would find the original's disks there. Elsewhere the restored folder has no
-//! Windows path yet; an import finds the disks by their names.
+//! # Where disks are said to be
+//!
+//! A configuration names its disks by the full paths that they had. Nobody's public source tells
+//! whether an import prefers a disk at that path or the one of that name in `Virtual Hard Disks`:
+//! on the host that the VM came from, it may attach the original's. So where it is known in which
+//! Windows folder the VM will lie, because it was said or because this is Windows, configurations
+//! are written with the new paths. Where it is not known they come back byte for byte, unless a
+//! disk had to be renamed, and a finding tells what that means.
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use disk::WriteAt;
 use vault::DiskReader;
-use vmconfig::export::{PlannedFile, plan};
-use vmconfig::layout::{DiskGraph, FileItem, Folder, Layer, Options, inventory};
+use vmconfig::WindowsFolder;
+use vmconfig::export::{DISKS, Plan, PlannedFile, plan};
+use vmconfig::layout::{Options, inventory};
 use vmconfig::rewrite::{Rewrite, rewrite_file};
 
 use crate::finding::{Code, Finding, Severity};
 use crate::pipeline::Stop;
 use crate::point::Details;
+use crate::restore::as_folder::{PointFolder, graph};
 use crate::restore::disks::{
-    DiskError, RestoreReport, RestoredFile, begin, cancelled, disk_finding, settle, target_finding,
-    write_disk, write_error,
+    DiskError, RestoreReport, RestoredFile, begin, cancelled, disk_finding, parent_paths, settle,
+    target_finding, write_disk, write_error,
 };
 use crate::restore::plan::{DiskFile, DiskFormat, Holds};
 use crate::restore::target::{NewFile, TargetError};
@@ -36,13 +41,23 @@ use crate::restore::{Opened, Task};
 const MAX_CONFIG: u64 = 64 << 20;
 
 /// Restores a VM into the folder `to`, which must be empty or not there.
-pub fn restore_folder(task: &Task<'_>, point: &Opened, to: &Path) -> RestoreReport {
+///
+/// `windows` is where that folder will lie when Hyper-V imports it. On Windows it need not be said
+/// if that is where `to` is.
+pub fn restore_folder(
+    task: &Task<'_>,
+    point: &Opened,
+    to: &Path,
+    windows: Option<&WindowsFolder>,
+) -> RestoreReport {
+    let here = windows.is_none().then(|| here(to)).flatten();
+    let windows = windows.or(here.as_ref());
     let mut report = RestoreReport {
         outcome: Default::default(),
         files: Vec::new(),
         findings: Vec::new(),
     };
-    if let Err(finding) = attempt(task, point, to, &mut report) {
+    if let Err(finding) = attempt(task, point, to, windows, &mut report) {
         report.findings.push(finding);
     }
     report.outcome = settle(&report);
@@ -53,6 +68,7 @@ fn attempt(
     task: &Task<'_>,
     point: &Opened,
     to: &Path,
+    windows: Option<&WindowsFolder>,
     report: &mut RestoreReport,
 ) -> Result<(), Finding> {
     let details = &point.details;
@@ -83,8 +99,8 @@ fn attempt(
             .hint("`hyperkeep restore disks` restores its disks; `hyperkeep show` tells what else there is"));
         }
     };
-    let (name, windows_root) = windows_place(to);
-    let planned = plan(machine, &name, windows_root.as_deref());
+    // The name of the VM's folder is that of `to`, whatever the plan calls it.
+    let planned = plan(machine, "VM", windows);
     for missing in details.missing.iter() {
         report.findings.push(Finding::new(
             Code::DiskMissing,
@@ -94,6 +110,7 @@ fn attempt(
         ));
     }
     report.findings.extend(as_backed_up(details));
+    report.findings.extend(elsewhere(&planned, details));
     let names: HashMap<&str, &str> = planned
         .files
         .iter()
@@ -109,7 +126,7 @@ fn attempt(
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
         made.map_err(|e| target("making the folder", e))?;
         let done = match file.role {
-            None => one_disk(task, point, file, &names, &path),
+            None => one_disk(task, point, file, &names, windows, &path),
             Some(_) => one_file(
                 task,
                 point,
@@ -168,112 +185,35 @@ fn as_backed_up(details: &Details) -> impl Iterator<Item = Finding> + '_ {
     })
 }
 
-/// The name of the VM's folder, and on Windows the folder above it, by which configurations can
-/// name their disks.
-fn windows_place(to: &Path) -> (String, Option<String>) {
-    if cfg!(windows)
-        && let Ok(absolute) = std::path::absolute(to)
-        && let (Some(name), Some(parent)) = (absolute.file_name(), absolute.parent())
-        && let (Some(name), Some(parent)) = (name.to_str(), parent.to_str())
-    {
-        return (
-            name.to_owned(),
-            Some(plain(parent).trim_end_matches('\\').to_owned()),
-        );
-    }
-    ("VM".to_owned(), None)
+/// What it means that nobody said where the folder will lie.
+fn elsewhere(planned: &Plan, details: &Details) -> Option<Finding> {
+    let first = planned.elsewhere.first()?;
+    let others = match planned.elsewhere.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    Some(
+        Finding::new(
+            Code::OriginalPaths,
+            Severity::Info,
+            details.vm_name.clone(),
+            format!(
+                "the configurations name the disks where they were ({first}{others}); on the host \
+                 they came from an import may take the originals: whether it prefers those to the \
+                 restored ones is not known"
+            ),
+        )
+        .hint(
+            "on a host that still has the original, import only what was restored with \
+             --windows-path, which says where the folder will lie",
+        ),
+    )
 }
 
-/// A Windows path as people and configurations write it, without the prefix for long paths.
-fn plain(path: &str) -> String {
-    match path.strip_prefix(r"\\?\UNC\") {
-        Some(share) => format!(r"\\{share}"),
-        None => path.strip_prefix(r"\\?\").unwrap_or(path).to_owned(),
-    }
-}
-
-fn graph(point: &Opened) -> DiskGraph {
-    let layers = &point.details.layers;
-    let mut graph = DiskGraph::default();
-    for layer in layers {
-        let told = match (layer.parent, &layer.info.parent) {
-            (Some(parent), _) => Layer::ChildOf(layers[parent].path.to_string()),
-            (None, Some(link)) => Layer::ParentMissing {
-                expected: link
-                    .paths
-                    .first()
-                    .map_or_else(String::new, |p| p.path.clone()),
-            },
-            (None, None) => Layer::Base,
-        };
-        graph.layers.insert(layer.path.to_string(), told);
-    }
-    graph
-}
-
-/// A point as a folder.
-struct PointFolder {
-    items: Vec<FileItem>,
-    readers: HashMap<String, DiskReader>,
-}
-
-impl PointFolder {
-    fn open(task: &Task<'_>, point: &Opened) -> Result<Self, Finding> {
-        let mut items = Vec::new();
-        let mut readers = HashMap::new();
-        for (file, root) in point.details.files.iter().zip(&point.file_roots) {
-            let reader = task.vault.disk(root).map_err(|error| {
-                Finding::new(
-                    Code::Failed,
-                    Severity::Error,
-                    file.path.as_str(),
-                    format!("cannot be read from the vault: {error}"),
-                )
-                .hint("`hyperkeep check` shows what is wrong with the vault")
-            })?;
-            items.push(FileItem {
-                path: file.path.to_string(),
-                len: reader.len(),
-            });
-            readers.insert(file.path.to_string(), reader);
-        }
-        for layer in &point.details.layers {
-            items.push(FileItem {
-                path: layer.path.to_string(),
-                len: layer.info.geometry.len,
-            });
-        }
-        items.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Self { items, readers })
-    }
-}
-
-impl Folder for PointFolder {
-    fn files(&self) -> &[FileItem] {
-        &self.items
-    }
-
-    fn open(&self, path: &str) -> io::Result<Box<dyn vmconfig::ReadAt + '_>> {
-        let reader = self.readers.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(VaultFile(reader)))
-    }
-}
-
-struct VaultFile<'a>(&'a DiskReader);
-
-impl vmconfig::ReadAt for VaultFile<'_> {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.len())
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        match offset.checked_add(buf.len() as u64) {
-            Some(end) if end <= self.0.len() => {
-                self.0.read_at(offset, buf).map_err(io::Error::other)
-            }
-            _ => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
+/// Where `to` lies for Hyper-V, if this is Windows.
+fn here(to: &Path) -> Option<WindowsFolder> {
+    let absolute = cfg!(windows).then(|| std::path::absolute(to).ok())??;
+    absolute.to_str()?.parse().ok()
 }
 
 fn one_disk(
@@ -281,6 +221,7 @@ fn one_disk(
     point: &Opened,
     planned: &PlannedFile,
     names: &HashMap<&str, &str>,
+    windows: Option<&WindowsFolder>,
     path: &Path,
 ) -> Result<RestoredFile, Stop<DiskError>> {
     let layers = &point.details.layers;
@@ -299,8 +240,11 @@ fn one_disk(
         },
         format: DiskFormat::of(&layers[index].info.format),
     };
-    let parent_name = parent.and_then(|parent| names.get(parent).copied());
-    write_disk(task, point, &file, path, parent_name)
+    let parent = parent.and_then(|parent| names.get(parent)).map(|name| {
+        let full = windows.map(|windows| windows.join(&format!(r"{DISKS}\{name}")));
+        parent_paths(name, full)
+    });
+    write_disk(task, point, &file, path, parent)
 }
 
 fn one_file(
@@ -393,19 +337,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn configurations_name_places_as_people_do() {
-        for (path, shown) in [
-            (r"\\?\D:\VMs", r"D:\VMs"),
-            (r"\\?\UNC\server\share", r"\\server\share"),
-            (r"\\server\share", r"\\server\share"),
-            (r"D:\", r"D:\"),
-        ] {
-            assert_eq!(plain(path), shown);
-        }
-        let (name, root) = windows_place(Path::new("restored"));
+    fn only_windows_knows_where_a_folder_lies_for_hyper_v() {
+        let here = here(Path::new("restored"));
         match cfg!(windows) {
-            true => assert!(name == "restored" && root.is_some_and(|root| root.contains(":\\"))),
-            false => assert_eq!((name.as_str(), root), ("VM", None)),
+            true => assert!(here.is_some_and(|here| here.to_string().ends_with(r"\restored"))),
+            false => assert_eq!(here, None),
         }
     }
 }

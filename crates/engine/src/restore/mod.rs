@@ -1,10 +1,11 @@
 //! Out of a vault again.
 //!
 //! [`Opened`] is a restore point ready to be read; [`disks`] makes disk files of it,
-//! [`folder`] a folder that Hyper-V can import, and [`layer`] makes its disks readable without restoring them. Everything is written through
-//! [`target`]: a file appears whole or not at all, and never over another one. One disk that cannot
-//! be restored does not keep the others from it.
+//! [`folder`] a folder that Hyper-V can import, and [`layer`] makes its disks readable without
+//! restoring them. Everything is written through [`target`]: a file appears whole or not at all, and
+//! never over another one. One disk that cannot be restored does not keep the others from it.
 
+mod as_folder;
 pub mod disks;
 pub mod folder;
 pub mod layer;
@@ -24,6 +25,7 @@ use crate::restore::write::Run;
 
 pub use disks::{RestoreReport, RestoredFile, restore_disks};
 pub use folder::restore_folder;
+pub use vmconfig::{NotAFolder, WindowsFolder};
 
 /// What a restore works with.
 pub struct Task<'a> {

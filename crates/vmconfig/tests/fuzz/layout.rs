@@ -82,7 +82,8 @@ pub(crate) fn check(data: &[u8]) {
             }
         }
         let folder = names.folder(&machine.config.name);
-        let plan = export::plan(machine, &folder, Some(r"D:\"));
+        let drive = r"D:\".parse().unwrap();
+        let plan = export::plan(machine, &folder, Some(&drive));
         let disks = plan.files.iter().filter(|file| file.role.is_none());
         let mut seen = BTreeSet::new();
         for file in disks {

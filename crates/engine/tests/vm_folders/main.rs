@@ -1,198 +1,24 @@
 //! Whole VMs: from a folder into a vault, and out again as a folder that an import accepts.
 
+mod places;
+mod world;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use disk::BlockRead;
 use hyperkeep_engine as engine;
 
-use engine::backup::{Job, JobReport, Options, VmReport, backup};
-use engine::pipeline::Limits;
-use engine::progress::Quiet;
-use engine::restore::layer::open_chain;
+use engine::backup::{JobReport, Options, VmReport};
 use engine::restore::plan::DisksWanted;
-use engine::restore::{Opened, RestoreReport, Task, restore_disks, restore_folder};
-use engine::source::folder::FolderSource;
+use engine::restore::restore_disks;
 use engine::source::{CheckpointParent, Owner};
-use engine::{Cancel, Code, Outcome, SystemClock};
-use store::MemoryStore;
-use tempfile::TempDir;
+use engine::{Code, Outcome};
 use testkit::image::{Image, Kind, noise};
 use testkit::vm::{Layout, Vm};
-use vault::{Env, InitOptions, Vault};
 use vmconfig::model::DriveKind;
-use vmconfig::rewrite::{Rewrite, rewrite_file};
-use vmconfig::{VmConfig, hvs, xml};
 
-const MIB: u64 = 1 << 20;
-const LIMITS: Limits = Limits {
-    workers: 2,
-    in_flight: 16 << 20,
-    results: 16 << 20,
-};
-
-struct World {
-    dir: TempDir,
-    vault: Vault,
-}
-
-impl World {
-    fn new() -> Self {
-        let options = InitOptions {
-            writer: "test",
-            ..InitOptions::default()
-        };
-        let store = Arc::new(MemoryStore::default());
-        let (vault, _) = Vault::init(store, &options, Env::system()).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("vms")).unwrap();
-        Self { dir, vault }
-    }
-
-    fn vms(&self) -> PathBuf {
-        self.dir.path().join("vms")
-    }
-
-    fn backup(&self, folder: &Path) -> JobReport {
-        self.backup_of(folder, Options::default())
-    }
-
-    fn backup_of(&self, folder: &Path, options: Options) -> JobReport {
-        let clock = SystemClock::new();
-        let job = Job {
-            vault: &self.vault,
-            clock: &clock,
-            sink: &Quiet,
-            cancel: &Cancel::new(),
-            limits: LIMITS,
-        };
-        let mut source = FolderSource::open(folder).unwrap();
-        let mut seed = self.vault.points(None).unwrap().len() as u64;
-        let mut rng = |out: &mut [u8]| {
-            seed += 1000;
-            out.copy_from_slice(&noise(seed, out.len()));
-        };
-        backup(&job, &mut source, &options, &mut rng).unwrap()
-    }
-
-    fn open(&self, vm: &VmReport) -> Opened {
-        let id = vm.point.as_ref().unwrap();
-        let all = self.vault.points(None).unwrap();
-        let reference = all.iter().find(|p| p.point.to_string() == *id).unwrap();
-        Opened::open(&self.vault.point(reference).unwrap()).unwrap()
-    }
-
-    fn with_task(&self, f: impl FnOnce(&Task<'_>) -> RestoreReport) -> RestoreReport {
-        let clock = SystemClock::new();
-        f(&Task {
-            vault: &self.vault,
-            clock: &clock,
-            sink: &Quiet,
-            cancel: &Cancel::new(),
-            limits: LIMITS,
-        })
-    }
-
-    fn restore_folder(&self, point: &Opened, to: &Path) -> RestoreReport {
-        self.with_task(|task| restore_folder(task, point, to))
-    }
-
-    /// What a guest sees of each of the owner's disks, by where it is attached.
-    fn disks(&self, point: &Opened, owner: &Owner) -> Vec<(String, Vec<u8>)> {
-        let uses = point.details.uses.iter().filter(|u| u.owner == *owner);
-        uses.map(|u| {
-            let chain =
-                open_chain(&self.vault, &point.details, &point.layer_roots, u.layer).unwrap();
-            let mut bytes = vec![0; chain.len() as usize];
-            chain.read_at(0, &mut bytes).unwrap();
-            (u.slot.clone(), bytes)
-        })
-        .collect()
-    }
-}
-
-/// A VM with a disk that has one checkpoint, and a second disk.
-fn web(number: u64, folder: &Path) -> Vm {
-    let vm = Vm::generation2("Web & “数” 💾", number)
-        .disk("web_1.avhdx")
-        .checkpoint("before <the> update", &["web.vhdx"])
-        .disk("data.vhdx");
-    vm.write_to(folder, Layout::Export).unwrap();
-    let disks = folder.join(vm.disk_folder(Layout::Export));
-    let base = Image::new(Kind::Vhdx, 8 * MIB, 10 * number)
-        .data(0, &noise(number, 300_000))
-        .write(&disks.join("web.vhdx"));
-    Image::child(&base, "web.vhdx", 10 * number + 1)
-        .data(4096, &noise(number + 1, 8192))
-        .write(&disks.join("web_1.avhdx"));
-    Image::new(Kind::VhdxFixed, 4 * MIB, 10 * number + 2)
-        .data(MIB, &noise(number + 2, 5000))
-        .write(&disks.join("data.vhdx"));
-    vm
-}
-
-fn only(report: &JobReport) -> &VmReport {
-    assert_eq!(report.vms.len(), 1, "{report:?}");
-    &report.vms[0]
-}
-
-/// What was backed up as `bytes` lies at `path` in the restored folder `to`: byte for byte, but for
-/// configurations on Windows, where the place of the disks is known and is said.
-fn assert_came_back(bytes: &[u8], path: &Path, to: &Path) {
-    let shown = path.display();
-    let restored = fs::read(path).unwrap();
-    let configuration = path.extension().is_some_and(|e| e == "vmcx" || e == "xml");
-    if cfg!(unix) || !configuration {
-        assert!(restored == bytes, "{shown}");
-        return;
-    }
-    let (then, now) = (parse(bytes), parse(&restored));
-    // Each drive names the restored file of its disk by its full path, ...
-    assert_eq!(media(&now).len(), media(&then).len(), "{shown}");
-    for (old, new) in std::iter::zip(media(&then), media(&now)) {
-        let name = old.rsplit('\\').next().unwrap();
-        let disk = to.join("Virtual Hard Disks").join(name);
-        assert!(Path::new(&new) == disk && disk.is_file(), "{shown}: {new}");
-    }
-    // ... the folders are those of the restored VM, where the configuration has them, ...
-    let root = to.to_str().unwrap().to_owned();
-    let moved = |old: &Option<String>| old.as_ref().map(|_| root.clone());
-    assert_eq!(
-        now.data_roots.configuration,
-        moved(&then.data_roots.configuration)
-    );
-    assert_eq!(
-        now.data_roots.checkpoints,
-        moved(&then.data_roots.checkpoints)
-    );
-    // ... and nothing else changed: with the old paths put back it is the old one.
-    let back = Rewrite {
-        media: std::iter::zip(media(&now), media(&then)).collect(),
-        data_root: then.data_roots.configuration.clone(),
-        checkpoint_root: then.data_roots.checkpoints.clone(),
-    };
-    let (back, done) = rewrite_file(&restored, &back).unwrap();
-    assert_eq!(done.unused, Vec::<String>::new(), "{shown}");
-    let (afresh, _) = rewrite_file(bytes, &Rewrite::default()).unwrap();
-    assert!(back == afresh, "{shown}");
-}
-
-fn parse(bytes: &[u8]) -> VmConfig {
-    let tree = match hvs::is_hvs(bytes) {
-        true => hvs::read_tree(bytes).unwrap().0,
-        false => xml::read_tree(bytes).unwrap().0,
-    };
-    VmConfig::from_tree(&tree).unwrap()
-}
-
-/// The paths of a configuration's disks.
-fn media(config: &VmConfig) -> Vec<String> {
-    config
-        .virtual_disks()
-        .map(|(_, path)| path.to_owned())
-        .collect()
-}
+use places::assert_came_back;
+use world::{MIB, World, only, web};
 
 fn entries(folder: &Path) -> usize {
     fs::read_dir(folder).unwrap().count()
@@ -229,7 +55,7 @@ fn a_vm_with_a_checkpoint_comes_back_as_a_folder_that_is_the_same_vm() {
     assert_eq!(entries(&to.join("Snapshots")), 3);
     for (path, bytes) in vm.files(Layout::Export) {
         let below: PathBuf = path.split('/').skip(1).collect();
-        assert_came_back(&bytes, &to.join(&below), &to);
+        assert_came_back(&bytes, &to.join(&below), &to, None);
     }
 
     // The restored folder is the same VM with the same disks.
@@ -268,7 +94,7 @@ fn older_configurations_with_saved_memory_come_back_in_their_layout() {
     let restored = world.restore_folder(&point, &to);
     assert_eq!(restored.outcome, Outcome::Ok, "{restored:?}");
     for (path, bytes) in vm.files(Layout::Shared) {
-        assert_came_back(&bytes, &to.join(&path), &to);
+        assert_came_back(&bytes, &to.join(&path), &to, None);
     }
 }
 
