@@ -117,10 +117,20 @@ impl<'a> Meter<'a> {
 
     /// Counts `bytes` more.
     pub fn add(&self, bytes: u64) {
+        self.count(|done| done.saturating_add(bytes));
+    }
+
+    /// Counts up to `done` in all, of work that says how far it is; a word that comes late from
+    /// another thread takes nothing back.
+    pub fn reach(&self, done: u64) {
+        self.count(|before| before.max(done));
+    }
+
+    fn count(&self, done: impl FnOnce(u64) -> u64) {
         let now = self.clock.monotonic();
         let step = {
             let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-            state.done = state.done.saturating_add(bytes);
+            state.done = done(state.done);
             if now.saturating_sub(state.windows[1].0) >= WINDOW {
                 state.windows = [state.windows[1], (now, state.done)];
             }
@@ -206,6 +216,23 @@ mod tests {
         }
         let slower = sink.0.lock().unwrap().last().unwrap().rate.unwrap();
         assert!((90.0..=110.0).contains(&slower), "{slower}");
+    }
+
+    #[test]
+    fn work_that_says_how_far_it_is_has_a_rate_and_a_time_left() {
+        let (clock, sink) = (Manual::default(), Collect::default());
+        let meter = Meter::new(&sink, &clock, 1000);
+        for (second, done) in [(1, 100), (2, 300), (3, 200), (4, 400)] {
+            clock.0.store(second * 1000, Ordering::Relaxed);
+            meter.reach(done);
+        }
+        let steps = sink.0.lock().unwrap();
+        assert_eq!(
+            steps.iter().map(|s| s.done).collect::<Vec<_>>(),
+            [100, 300, 300, 400]
+        );
+        assert_eq!(steps[3].rate, Some(100.0));
+        assert_eq!(steps[3].left, Some(Duration::from_secs(6)));
     }
 
     #[test]

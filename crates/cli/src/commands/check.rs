@@ -1,8 +1,8 @@
 //! `check`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
-use engine::progress::{Event, Sink, Step};
+use engine::progress::{Event, Meter, Sink};
 use engine::{Clock, Outcome, SystemClock};
 use serde::Serialize;
 use vault::{CheckOptions, Finding, Report, Warning};
@@ -23,28 +23,40 @@ pub(crate) fn run(global: &Global, args: &CheckArgs, ui: Ui) -> Result<Exit> {
     };
     let sink = Progress::new(ui);
     let clock = SystemClock::new();
-    let begun = AtomicBool::new(false);
-    let told = |done: u64, total: u64| {
-        if !begun.swap(true, Ordering::Relaxed) {
-            sink.event(&Event::DiskStarted {
+    let pace = Pace::new(&sink, &clock);
+    let report = vault
+        .check(options, &|done, total| pace.told(done, total))
+        .map_err(|error| open::vault_failure(error, location))?;
+    drop(sink);
+    ui.print(&CheckDocument::new(&report, args.read_data))
+}
+
+/// How far the reading is, how fast it goes, and how long it will take.
+struct Pace<'a> {
+    sink: &'a dyn Sink,
+    clock: &'a dyn Clock,
+    /// From the first word on, which tells how much there is to read.
+    meter: OnceLock<Meter<'a>>,
+}
+
+impl<'a> Pace<'a> {
+    fn new(sink: &'a dyn Sink, clock: &'a dyn Clock) -> Self {
+        let meter = OnceLock::new();
+        Self { sink, clock, meter }
+    }
+
+    /// `done` of `total` bytes are read: said from any thread.
+    fn told(&self, done: u64, total: u64) {
+        let begin = || {
+            self.sink.event(&Event::DiskStarted {
                 vm: String::new(),
                 disk: "reading all packs".to_owned(),
                 bytes: total,
             });
-        }
-        let seconds = clock.monotonic().as_secs_f64();
-        sink.event(&Event::Step(Step {
-            done,
-            total,
-            rate: (seconds > 0.0).then_some(done as f64 / seconds),
-            left: None,
-        }));
-    };
-    let report = vault
-        .check(options, &told)
-        .map_err(|error| open::vault_failure(error, location))?;
-    drop(sink);
-    ui.print(&CheckDocument::new(&report, args.read_data))
+            Meter::new(self.sink, self.clock, total)
+        };
+        self.meter.get_or_init(begin).reach(done);
+    }
 }
 
 #[derive(Serialize)]
@@ -182,5 +194,55 @@ impl Document for CheckDocument {
             );
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    use engine::progress::Step;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Manual(AtomicU64);
+
+    impl Clock for Manual {
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+        fn unix_seconds(&self) -> u64 {
+            0
+        }
+    }
+
+    #[derive(Default)]
+    struct Collect(Mutex<Vec<Event>>);
+
+    impl Sink for Collect {
+        fn event(&self, event: &Event) {
+            self.0.lock().unwrap().push(event.clone());
+        }
+    }
+
+    #[test]
+    fn a_check_tells_how_long_it_will_take() {
+        let (sink, clock) = (Collect::default(), Manual::default());
+        let pace = Pace::new(&sink, &clock);
+        for second in 0..=3 {
+            clock.0.store(second, Ordering::Relaxed);
+            pace.told(100 * (second + 1), 1000);
+        }
+        let events = sink.0.lock().unwrap();
+        let begun = |event: &&Event| matches!(event, Event::DiskStarted { bytes: 1000, .. });
+        assert_eq!(events.iter().filter(begun).count(), 1);
+        let Some(Event::Step(Step { done, left, .. })) = events.last() else {
+            panic!("{events:?}");
+        };
+        // 400 bytes in 3 seconds, of which the first 100 were at once.
+        assert_eq!((*done, *left), (400, Some(Duration::from_millis(4500))));
     }
 }
