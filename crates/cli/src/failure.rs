@@ -101,16 +101,15 @@ impl From<anyhow::Error> for Failure {
 
 /// Says on what an error of the operating system happened.
 pub(crate) trait OnPath<T> {
-    /// The error with what was being done and the path.
-    fn on_path(self, doing: &str, path: &std::path::Path) -> Result<T>;
+    /// The error with what was being done, the path, and what to do about it.
+    fn on_path(self, doing: &str, path: &std::path::Path, hint: &str) -> Result<T>;
 }
 
 impl<T> OnPath<T> for std::io::Result<T> {
-    fn on_path(self, doing: &str, path: &std::path::Path) -> Result<T> {
+    fn on_path(self, doing: &str, path: &std::path::Path, hint: &str) -> Result<T> {
         self.map_err(|error| {
-            anyhow::Error::new(error)
-                .context(format!("{}: {doing}", path.display()))
-                .into()
+            let error = anyhow::Error::new(error).context(format!("{}: {doing}", path.display()));
+            Failure::from(error).hint(hint)
         })
     }
 }
@@ -126,6 +125,15 @@ mod tests {
         let (message, causes) = failure.causes();
         assert_eq!(message, "outer");
         assert_eq!(causes, ["writing: no space left"]);
+    }
+
+    #[test]
+    fn what_the_system_says_of_a_path_comes_with_advice() {
+        let path = std::path::Path::new("a file");
+        let error = std::fs::read(path).on_path("reading it", path, "look for it");
+        let failure = error.unwrap_err();
+        assert_eq!(failure.causes().0, "a file: reading it");
+        assert_eq!(failure.hint.as_deref(), Some("look for it"));
     }
 
     #[test]

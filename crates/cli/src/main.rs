@@ -68,12 +68,16 @@ fn not_understood(error: &clap::Error) -> Exit {
         .skip(1)
         .take_while(|arg| arg != "--")
         .any(|arg| arg == "--json");
-    if json {
-        let text = error.to_string();
-        let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-        Ui::new(true, false).error(&Failure::usage(message));
-    } else {
+    let text = error.to_string();
+    let Some(message) = text.strip_prefix("error: ").or(json.then_some(&*text)) else {
+        // To a line that says nothing, the help itself is the answer.
         let _ = error.print();
-    }
+        return Exit::Usage;
+    };
+    // The parser ends with advice of its own, which the hint replaces.
+    let message = message.split("\n\nFor more information").next();
+    let failure = Failure::usage(message.unwrap_or_default().trim_end());
+    let hint = "`--help` after the command tells what it takes, with examples";
+    Ui::new(json, false).error(&failure.hint(hint));
     Exit::Usage
 }

@@ -78,7 +78,7 @@ fn store(global: &Global) -> Result<Arc<dyn Store>> {
     })?;
     let exists = store
         .exists("vault.json")
-        .map_err(|error| anyhow::Error::new(error).context(location.to_owned()))?;
+        .map_err(|error| vault_failure(error.into(), location))?;
     if !exists {
         return Err(vault_failure(vault::Error::NoVault, location));
     }
@@ -103,17 +103,22 @@ pub(crate) fn warn(vault: &Vault, ui: Ui) {
 /// An error of the vault, with the vault's location and advice.
 pub(crate) fn vault_failure(error: vault::Error, location: &str) -> Failure {
     let hint = match &error {
-        vault::Error::NoVault => Some("check --vault, or create one: hyperkeep init VAULT"),
-        vault::Error::WrongSecret { .. } => Some(
-            "check the passphrase; if it is lost, the recovery code opens the vault: --recovery-code-file FILE",
-        ),
-        _ => None,
+        vault::Error::NoVault => "check --vault, or create one: hyperkeep init VAULT",
+        vault::Error::WrongSecret { .. } => {
+            "check the passphrase; if it is lost, the recovery code opens the vault: \
+             --recovery-code-file FILE"
+        }
+        vault::Error::Store(_) => {
+            "check that the vault's folder is there, can be read and written, and has room"
+        }
+        vault::Error::Object { .. } | vault::Error::Retiring { .. } => {
+            "if this program is too old for the vault, get a newer one; `hyperkeep check` tells what \
+             is damaged"
+        }
+        vault::Error::Invalid(_) => "`--help` after the command tells what can be asked for",
+        _ => "`hyperkeep check` tells what is wrong with the vault",
     };
-    let failure = Failure::from(anyhow::Error::new(error).context(location.to_owned()));
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::from(anyhow::Error::new(error).context(location.to_owned())).hint(hint)
 }
 
 /// As the vault wants it.

@@ -52,7 +52,11 @@ fn page(
         .render(&mut bytes)
         .map_err(|error| Failure::new(format!("the manual page of {name}: {error}")))?;
     let path = folder.join(format!("{name}.1"));
-    std::fs::write(&path, bytes).on_path("writing a manual page", &path)?;
+    std::fs::write(&path, bytes).on_path(
+        "writing a manual page",
+        &path,
+        "name a folder that is there and that you may write to",
+    )?;
     files.push(path.display().to_string());
     for sub in command.get_subcommands() {
         page(sub, &name, folder, files)?;

@@ -37,8 +37,10 @@ impl Secret {
 pub(crate) fn existing(global: &Global) -> Result<Secret> {
     if let Some(path) = &global.recovery_code_file {
         let text = read(path, "recovery code")?;
-        let code = RecoveryCode::parse(&text)
-            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+        let code = RecoveryCode::parse(&text).map_err(|error| {
+            Failure::new(format!("{}: {error}", path.display()))
+                .hint("type the recovery code again as the recovery sheet has it")
+        })?;
         return Ok(Secret::Recovery(code));
     }
     let text = match given(global)? {
@@ -57,7 +59,8 @@ pub(crate) fn first(global: &Global) -> Result<Zeroizing<String>> {
     if global.recovery_code_file.is_some() {
         return Err(Failure::usage(
             "--recovery-code-file opens a vault; a new one makes its own recovery code",
-        ));
+        )
+        .hint("choose a passphrase: give --passphrase-file, or be asked for one"));
     }
     match given(global)? {
         Some(text) => chosen(text),
@@ -99,9 +102,10 @@ fn given(global: &Global) -> Result<Option<Zeroizing<String>>> {
     }
     env("HYPERKEEP_PASSPHRASE")
         .map(|text| {
-            text.into_string()
-                .map(Zeroizing::new)
-                .map_err(|_| Failure::new("HYPERKEEP_PASSPHRASE: not UTF-8"))
+            text.into_string().map(Zeroizing::new).map_err(|_| {
+                Failure::new("HYPERKEEP_PASSPHRASE: not UTF-8")
+                    .hint("set it again, or give --passphrase-file")
+            })
         })
         .transpose()
 }
@@ -120,8 +124,15 @@ fn read(path: &Path, what: &str) -> Result<Zeroizing<String>> {
     } else {
         File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
     }
-    .on_path(&format!("reading the {what}"), path)?;
-    let fail = |why: &str| Err(Failure::new(format!("{}: {why}", path.display())));
+    .on_path(
+        &format!("reading the {what}"),
+        path,
+        "name a file that is there and that you may read, or `-` for standard input",
+    )?;
+    let fail = |why: &str| {
+        Err(Failure::new(format!("{}: {why}", path.display()))
+            .hint(format!("the file must hold the {what} alone, as UTF-8")))
+    };
     if bytes.len() as u64 > MAX_LEN {
         return fail(&format!("too long for a {what}"));
     }
@@ -150,9 +161,12 @@ fn ask(question: &str) -> Result<Zeroizing<String>> {
     }
     let text = rpassword::prompt_password(question)
         .map(Zeroizing::new)
-        .map_err(|error| Failure::new(format!("reading from the terminal: {error}")))?;
+        .map_err(|error| {
+            Failure::new(format!("reading from the terminal: {error}"))
+                .hint("give --passphrase-file, HYPERKEEP_PASSPHRASE_FILE or HYPERKEEP_PASSPHRASE")
+        })?;
     if text.is_empty() {
-        return Err(Failure::new("the passphrase is empty"));
+        return Err(Failure::new("the passphrase is empty").hint("type one"));
     }
     Ok(text)
 }
@@ -198,5 +212,6 @@ mod tests {
         }
         let missing = read(&dir.path().join("none"), "passphrase").unwrap_err();
         assert!(missing.causes().0.contains("none"), "{missing:?}");
+        assert!(missing.hint.is_some(), "{missing:?}");
     }
 }

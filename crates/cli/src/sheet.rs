@@ -101,7 +101,12 @@ Kept by ______________________   Checked on ______________________
                 file.write_all(text.as_bytes())?;
                 file.sync_all()
             })
-            .on_path("writing the recovery sheet", path)
+            .on_path(
+                "writing the recovery sheet",
+                path,
+                "the recovery code was printed all the same: keep that one, or make another with \
+                 `hyperkeep keys add-recovery-code --sheet FILE`",
+            )
     }
 }
 

@@ -113,9 +113,8 @@ impl Ui {
             // Whoever reads has seen enough: `hyperkeep points | head`.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other.map_err(|error| {
-                anyhow::Error::new(error)
-                    .context("writing to standard output")
-                    .into()
+                Failure::from(anyhow::Error::new(error).context("writing to standard output"))
+                    .hint("the command has done its work; only what it found out was not printed")
             }),
         }
     }

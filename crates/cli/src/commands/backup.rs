@@ -73,7 +73,11 @@ fn random(out: &mut [u8]) {
 }
 
 fn with_ranges(source: FolderSource, file: &Path) -> Result<FolderSource> {
-    let text = std::fs::read_to_string(file).on_path("reading the changed ranges", file)?;
+    let text = std::fs::read_to_string(file).on_path(
+        "reading the changed ranges",
+        file,
+        "name a text file with a range a line; without --changed-ranges everything is read",
+    )?;
     let ranges = parse_ranges(&text).map_err(|error| {
         Failure::new(format!("{}: {error}", file.display()))
             .hint("write a range a line: OFFSET LENGTH, in bytes, decimal or 0x hexadecimal")

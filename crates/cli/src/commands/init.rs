@@ -53,8 +53,10 @@ pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
     check_target(args.sheet.as_deref())?;
     vacant(&folder)?;
     let passphrase = secret::first(global)?;
-    let store = LocalStore::create(&folder)
-        .map_err(|error| Failure::from(anyhow::Error::new(error).context(location.to_owned())))?;
+    let store = LocalStore::create(&folder).map_err(|error| {
+        Failure::from(anyhow::Error::new(error).context(location.to_owned()))
+            .hint("name a folder that can be made, or an empty one that you may write to")
+    })?;
     let options = InitOptions {
         passphrase: Some(passphrase.as_bytes()),
         cutter: match args.chunk_average {
@@ -64,8 +66,14 @@ pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
         writer: &host_name(),
         ..InitOptions::default()
     };
-    let (vault, code) = Vault::init(Arc::new(store), &options, open::env(global))
-        .map_err(|error| open::vault_failure(error, location))?;
+    let (vault, code) =
+        Vault::init(Arc::new(store), &options, open::env(global)).map_err(|error| match error {
+            // There is one already.
+            vault::Error::Invalid(_) => {
+                Failure::from(anyhow::Error::new(error).context(location.to_owned())).hint(VACANT)
+            }
+            error => open::vault_failure(error, location),
+        })?;
     open::warn(&vault, ui);
     tell_of_env(global, location, ui);
     let code = code.to_text();
@@ -143,21 +151,24 @@ fn vacant(folder: &Path) -> Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).on_path("looking into it", folder),
+        Err(error) => return Err(error).on_path(LOOKING, folder, VACANT),
     };
     for entry in entries {
-        let name = entry.on_path("looking into it", folder)?.file_name();
+        let name = entry.on_path(LOOKING, folder, VACANT)?.file_name();
         if !USUAL.iter().any(|usual| name == *usual) {
             return Err(Failure::new(format!(
                 "{}: the folder is not empty: it has “{}”",
                 folder.display(),
                 name.to_string_lossy()
             ))
-            .hint("name a folder that is empty or not there"));
+            .hint(VACANT));
         }
     }
     Ok(())
 }
+
+const LOOKING: &str = "looking into it";
+const VACANT: &str = "name a folder that is empty or not there";
 
 /// What this machine is called, for the vault's list of writers.
 fn host_name() -> String {

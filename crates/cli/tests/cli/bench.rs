@@ -30,10 +30,13 @@ impl Answer {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// With this exit code.
+    /// With this exit code. Whatever the error, it comes with advice.
     #[track_caller]
     pub(crate) fn ends(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:#?}");
+        let error = self.err.lines().any(|line| line.starts_with("error: "));
+        let hint = self.err.lines().any(|line| line.starts_with("hint: "));
+        assert!(hint || !error, "an error without a hint: {self:#?}");
         self
     }
 }

@@ -107,6 +107,7 @@ fn bad_usage_is_2_and_says_what_to_do() {
             (&error["kind"], &error["outcome"]),
             (&"error".into(), &"usage".into())
         );
+        assert!(error["error"]["hint"].is_string(), "{error}");
     }
     for args in [
         &["--help"][..],
@@ -254,7 +255,45 @@ fn manual_pages_and_completions_cover_every_command() {
         let script = bench.run(&["completions", shell]).ends(0).out;
         assert!(script.contains("change-passphrase"), "{shell}");
     }
-    bench.run(&["man", "no such folder"]).ends(1);
+}
+
+/// Whatever goes wrong: `Answer::ends` wants a hint with every error.
+#[test]
+fn errors_of_files_and_folders_come_with_advice() {
+    let bench = Bench::new();
+    bench.disk("a.raw", &noise(1, 10_000));
+    bench.backup(0);
+    fs::write(bench.path("file"), "").unwrap();
+    let error = |args: &[&str], named: &str| {
+        let answer = bench.run(args).ends(1);
+        assert!(answer.err.contains(named), "{answer:?}");
+        let document = bench.run(&[args, &["--json"]].concat()).ends(1).json();
+        assert!(document["error"]["hint"].is_string(), "{document}");
+    };
+    let ranges = ["backup", "folder:source/a.raw", "--changed-ranges", "none"];
+    error(&ranges, "none");
+    error(&["backup", "folder:none"], "none");
+    error(&["man", "no such folder"], "no such folder");
+    error(&["points", "--passphrase-file", "none"], "none");
+    error(&["points", "--passphrase-file", "file"], "empty");
+    error(&["points", "--recovery-code-file", "none"], "none");
+    error(
+        &["points", "--recovery-code-file", "passphrase"],
+        "passphrase",
+    );
+    error(&["init", "file"], "file");
+    error(&["init", "file/below"], "file/below");
+    error(&["--vault", "file", "points"], "file");
+    error(&["ls", "a.raw@latest:none"], "none");
+    error(&["keys", "remove", "0000"], "0000");
+    // A sheet that cannot be written comes after the code, which must be shown.
+    let sheet = ["keys", "add-recovery-code", "--sheet", "none/sheet"];
+    let answer = bench.run(&sheet).ends(1);
+    assert!(
+        answer.err.contains("was printed all the same"),
+        "{answer:?}"
+    );
+    assert!(answer.out.contains("ecovery code"), "{answer:?}");
 }
 
 /// `hyperkeep points | head -0` is not an error.
