@@ -4,7 +4,8 @@ use std::fs;
 use std::process::Stdio;
 
 use serde_json::Value;
-use testkit::image::noise;
+use testkit::image::{Image, Kind, noise};
+use testkit::vm::{Layout, Vm};
 
 use crate::bench::{Answer, Bench, PASSPHRASE, files_below};
 
@@ -234,23 +235,19 @@ fn a_vault_of_the_future_is_refused_by_name() {
     assert!(answer.err.contains("newer hyperkeep"), "{answer:?}");
 }
 
+/// What is in them, `pages.rs` tests against the definitions that parse the line.
 #[test]
-fn manual_pages_and_completions_cover_every_command() {
+fn manual_pages_and_completions_are_written() {
     let bench = Bench::bare();
     fs::create_dir(bench.path("man")).unwrap();
-    bench.run(&["man", "man"]).ends(0);
-    for page in [
-        "hyperkeep",
-        "hyperkeep-backup",
-        "hyperkeep-restore-disks",
-        "hyperkeep-keys-list",
-    ] {
-        let text = fs::read_to_string(bench.path("man").join(format!("{page}.1"))).unwrap();
-        assert!(
-            text.contains(".SH NAME") && text.contains("hyperkeep"),
-            "{page}"
-        );
-    }
+    let told = bench.run(&["man", "man", "--json"]).ends(0).json();
+    let told = told["files"].as_array().unwrap().iter();
+    let mut told: Vec<_> = told
+        .map(|file| bench.path(file.as_str().unwrap()))
+        .collect();
+    told.sort();
+    assert_eq!(told, files_below(&bench.path("man")));
+    assert!(told.contains(&bench.path("man").join("hyperkeep-restore-folder.1")));
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = bench.run(&["completions", shell]).ends(0).out;
         assert!(script.contains("change-passphrase"), "{shell}");
@@ -294,6 +291,53 @@ fn errors_of_files_and_folders_come_with_advice() {
         "{answer:?}"
     );
     assert!(answer.out.contains("ecovery code"), "{answer:?}");
+}
+
+/// Two checkpoints that froze one file: nothing tells which came first, and that is what is said.
+#[test]
+fn an_order_that_nothing_tells_is_said_to_be_unknown() {
+    let bench = Bench::new();
+    let machine = Vm::generation2("web", 1)
+        .disk("web_1.avhdx")
+        .checkpoint("one", &["web.vhdx"])
+        .checkpoint("other", &["web.vhdx"]);
+    let source = bench.path("source");
+    machine.write_to(&source, Layout::Export).unwrap();
+    let disks = source.join(machine.disk_folder(Layout::Export));
+    let base = Image::new(Kind::Vhdx, 16 << 20, 1)
+        .data(0, &noise(1, 10_000))
+        .write(&disks.join("web.vhdx"));
+    Image::child(&base, "web.vhdx", 2).write(&disks.join("web_1.avhdx"));
+    let unknown = |findings: &Value| {
+        let mut findings = findings.as_array().unwrap().iter();
+        findings.any(|f| f["code"] == "order-unknown" && f["severity"] == "info")
+    };
+    let said = |document: &Value| {
+        let vm = &document["vms"][0];
+        let checkpoints = vm["holds"]["checkpoints"].as_array().unwrap();
+        assert_eq!(checkpoints.len(), 2);
+        let all = checkpoints.iter().all(|c| c["parent"]["is"] == "unknown");
+        assert!(all && unknown(&vm["findings"]), "{document:#}");
+        assert_eq!(vm["holds"]["current"], Value::Null);
+    };
+    let shown = |args: &[&str]| {
+        let text = bench.run(args).ends(0).out;
+        let tree = text.split_once("  order unknown:\n").expect(&text).1;
+        assert!(
+            tree.contains("    one ") && tree.contains("    other "),
+            "{text}"
+        );
+        assert!(text.contains("note: web: neither the configuration nor the disks"));
+    };
+    shown(&["ls", "folder:source"]);
+    said(&bench.run(&["ls", "folder:source", "--json"]).ends(0).json());
+    let report = bench.backup(0);
+    assert!(unknown(&report["vms"][0]["findings"]), "{report:#}");
+    shown(&["ls", "web@latest"]);
+    shown(&["show", "web@latest"]);
+    said(&bench.run(&["ls", "web@latest", "--json"]).ends(0).json());
+    let show = bench.run(&["show", "web@latest", "--json"]).ends(0).json();
+    assert!(unknown(&show["findings"]), "{show:#}");
 }
 
 /// `hyperkeep points | head -0` is not an error.
