@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hyperkeep_disk::raw::{AllocationProbe, RawDisk, RawWriter};
 use hyperkeep_disk::{BlockRead, ByteRange, ByteRanges, Content, DiskWrite, Error, MemFile};
 use proptest::prelude::*;
+use testkit::vhd::oracle;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
@@ -47,7 +48,7 @@ fn sparse(test: &str) -> Option<(tempfile::TempDir, Arc<File>)> {
     let file = Arc::new(File::open(&path).unwrap());
     let whole = ByteRange::new(0, 8 << 20);
     if file.allocated(whole).unwrap().total() == whole.len() {
-        eprintln!("skipped: {test} (this file system or system does not tell holes)");
+        oracle::skip(test, "this file system or system does not tell holes");
         return None;
     }
     Some((dir, file))

@@ -194,6 +194,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_system_says_is_classified() {
+        use io::ErrorKind::{
+            AlreadyExists, FileTooLarge, PermissionDenied, QuotaExceeded, StorageFull,
+        };
+        for (kind, code) in [
+            (StorageFull, Code::TargetFull),
+            (QuotaExceeded, Code::TargetFull),
+            (AlreadyExists, Code::TargetExists),
+            (FileTooLarge, Code::TargetFailed),
+            (PermissionDenied, Code::TargetFailed),
+        ] {
+            let error = TargetError::io(Path::new("disk"), "writing", kind.into());
+            assert_eq!(error.code(), code, "{kind}");
+            let advice = error.hint().is_some();
+            assert!(advice || code == Code::TargetFailed, "{kind}");
+        }
+    }
+
+    #[test]
     fn a_file_appears_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk ü 💾.vhdx");

@@ -6,6 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// Announces a check that this system's kernel does not let this user make. No program that could
+/// be installed would change that, so it is no failure, whatever `HYPERKEEP_REQUIRE_TOOLS` says;
+/// `docs/oracles.md` lists these checks, and what holds in their place.
+pub fn forbidden(name: &str, why: &str) {
+    eprintln!("skipped: {name} (this system does not allow it: {why})");
+}
+
 /// Announces a skipped check.
 ///
 /// # Panics
