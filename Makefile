@@ -29,5 +29,5 @@ fuzz-short: ## every fuzz target for 30 seconds
 	scripts/setup-tools.sh fuzz
 	scripts/fuzz.sh 30
 
-nightly: ## long fuzzing and many seeds: some hours
+nightly: ## many cases with other seeds, and long fuzzing: some hours
 	scripts/nightly.sh

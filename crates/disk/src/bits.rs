@@ -26,6 +26,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(testkit::vary::config(256))]
         #[test]
         fn a_run_ends_at_the_first_bit_that_differs(
             bits in prop::collection::vec(prop_oneof![Just(0u8), Just(0xFF), any::<u8>()], 1..12),

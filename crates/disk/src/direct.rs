@@ -223,7 +223,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(testkit::vary::config(32))]
         /// Small and large, aligned and not, over each other: as in memory.
         #[test]
         fn every_way_of_writing_and_reading_gives_the_same_bytes(

@@ -53,6 +53,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(testkit::vary::config(256))]
         #[test]
         fn a_claim_succeeds_exactly_when_all_of_it_was_free(
             claims in prop::collection::vec((0..300u64, 1..80u64), 1..20)

@@ -192,6 +192,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(testkit::vary::config(256))]
         #[test]
         fn sets_behave_like_bits(a in sets(), b in sets(), w in (0..SPACE, 0..SPACE)) {
             let (x, y) = (bits(&a), bits(&b));

@@ -28,7 +28,7 @@ fn disk_vhdx_inplace() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+    #![proptest_config(testkit::vary::config(200))]
 
     /// A little fuzzing on every run, whose damage lands where the structures are.
     #[test]
@@ -77,7 +77,7 @@ fn disk_vhdx_log() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+    #![proptest_config(testkit::vary::config(200))]
 
     /// A little fuzzing of the reader on every run: bytes of good inputs replaced.
     #[test]

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use testkit::vhd::oracle;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(testkit::vary::config(32))]
 
     #[test]
     fn any_order_of_writes_reads_back(

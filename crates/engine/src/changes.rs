@@ -113,6 +113,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(testkit::vary::config(256))]
         #[test]
         fn what_is_written_is_read(list in prop::collection::vec((any::<u32>(), any::<u32>(), any::<bool>()), 0..20)) {
             let text: String = list.iter().map(|(offset, len, hex)| if *hex {

@@ -204,7 +204,7 @@ fn a_record_replays_to_the_same_store() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(testkit::vary::config(40))]
     /// Any sequence of acts leaves a folder and the memory in the same state.
     #[test]
     fn a_folder_behaves_like_memory(acts in prop::collection::vec((0u8..3, "[ab]{1,2}(/[ab]{1,2}){0,1}", 0u8..3), 1..30)) {

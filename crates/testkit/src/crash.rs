@@ -16,15 +16,17 @@ use std::sync::{Arc, Mutex};
 use disk::{DiskWrite, MemFile, ReadAt, WriteAt};
 
 use crate::ops::{self, Op};
+use crate::vary;
 
 /// Writes a disk of 3 MiB and cuts the power at every moment: what `open` reads then must be the
-/// whole disk, or be refused, and never refused once the writer has finished.
+/// whole disk, or be refused, and never refused once the writer has finished. `samples` are those of
+/// an ordinary run (see [`vary`]).
 ///
 /// # Panics
 /// When it is not, or too few of both kinds were met to tell.
 pub fn assert_whole_or_refused<W: DiskWrite>(
     create: impl FnOnce(CrashFile, u64) -> W,
-    samples: usize,
+    samples: u32,
     open: impl Fn(&[u8]) -> disk::Result<Vec<u8>>,
 ) {
     let len = 3 << 20;
@@ -41,7 +43,8 @@ pub fn assert_whole_or_refused<W: DiskWrite>(
     file.promise(1);
 
     let (mut refused, mut complete) = (0, 0);
-    file.crashes(42, samples, |crash| match open(&crash.bytes) {
+    let samples = vary::cases(samples) as usize;
+    file.crashes(vary::seed(42), samples, |crash| match open(&crash.bytes) {
         Ok(bytes) => {
             assert!(bytes == model, "{}", crash.story);
             complete += 1;

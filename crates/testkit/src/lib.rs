@@ -4,6 +4,7 @@ pub mod corpus;
 pub mod crash;
 pub mod image;
 pub mod ops;
+pub mod vary;
 pub mod vhd;
 pub mod vhdx;
 pub mod vm;

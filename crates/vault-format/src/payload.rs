@@ -184,6 +184,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(testkit::vary::config(256))]
         #[test]
         fn payloads_come_back(data in prop::collection::vec(any::<u8>(), 0..300), reps in 1usize..200, level in -3i32..30) {
             let plain = data.repeat(reps);

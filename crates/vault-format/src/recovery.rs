@@ -182,6 +182,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(testkit::vary::config(256))]
         #[test]
         fn codes_survive_people(bytes in any::<[u8; 20]>(), lower in any::<bool>()) {
             let code = RecoveryCode(bytes);

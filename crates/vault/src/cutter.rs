@@ -357,7 +357,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(testkit::vary::config(64))]
         /// Knowing less never leads to another piece, only to none or, for zeros, a part of it.
         #[test]
         fn a_piece_does_not_depend_on_how_much_is_known(data in segments(), known in 0usize..400) {

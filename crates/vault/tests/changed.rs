@@ -90,7 +90,7 @@ fn expect(vault: &Vault, root: &NodeId, disk: &Sectors) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(testkit::vary::config(40))]
     #[test]
     fn changes_lead_to_what_reading_all_of_it_leads_to(
         (old, new) in (20usize..1200).prop_flat_map(|n| (runs(n), runs(n))),

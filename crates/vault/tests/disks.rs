@@ -49,7 +49,7 @@ fn segments_as_seen(vault: &Vault, root: &NodeId, data: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(testkit::vary::config(24))]
     #[test]
     fn disks_come_back(
         data in disk(),

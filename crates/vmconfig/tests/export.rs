@@ -279,6 +279,7 @@ fn names_that_windows_refuses() {
 }
 
 proptest! {
+    #![proptest_config(testkit::vary::config(256))]
     #[test]
     fn every_name_is_safe_and_unique(names in proptest::collection::vec(name(), 0..20)) {
         let mut given = Names::default();

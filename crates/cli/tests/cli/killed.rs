@@ -91,7 +91,7 @@ fn a_killed_backup_is_completed_and_stores_nothing_twice() {
     let uninterrupted = packs(&whole);
 
     let bench = prepared();
-    let mut random = Random(7);
+    let mut random = Random(testkit::vary::seed(7));
     let step = LENS.iter().sum::<usize>() as u64 / 4;
     for round in 0..4 {
         let limit = round * step + random.below(step);

@@ -292,6 +292,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(testkit::vary::config(256))]
         /// Every block has an entry of its own within the table, and `slot` finds back from it.
         #[test]
         fn entries_and_blocks_correspond(

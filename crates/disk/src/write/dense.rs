@@ -157,7 +157,7 @@ mod tests {
     use crate::io::{MemFile, ReadAt};
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(testkit::vary::config(32))]
         #[test]
         fn writes_in_any_order_give_what_a_flat_array_holds(
             ops in prop::collection::vec((0u64..5 << 20, 1usize..3 << 20, any::<bool>(), 1u8..), 0..12),

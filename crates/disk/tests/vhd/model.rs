@@ -45,7 +45,7 @@ pub(crate) fn image(params: &VhdParams, ops: &[Op], model: &mut [u8]) -> (Vec<u8
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(testkit::vary::config(48))]
 
     #[test]
     fn base_images_read_back_what_was_written(

@@ -6,19 +6,12 @@ use hyperkeep_disk::layer::{Layer, PathKind};
 use hyperkeep_disk::vhd::{VhdImage, VhdLayout};
 use hyperkeep_disk::{BlockRead, ByteRange, Content};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use testkit::vary;
 use testkit::vhd::oracle;
 
 use crate::model::{CHILD, PARENT, child_of_base, image, ops, params, read};
 
 const SECTORS: u64 = 20_000;
-
-fn config(cases: u32) -> Config {
-    Config {
-        failure_persistence: None,
-        ..Config::with_cases(cases)
-    }
-}
 
 #[test]
 fn qemu_reads_our_fixed_and_dynamic_images() {
@@ -28,7 +21,7 @@ fn qemu_reads_our_fixed_and_dynamic_images() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk.vhd");
     let strategy = (ops(SECTORS, 200), 19u32..22, any::<bool>());
-    TestRunner::new(config(12))
+    vary::runner(12)
         .run(&strategy, |(ops, block_shift, fixed)| {
             let len = SECTORS as usize * 512;
             let layout = match fixed {
@@ -56,7 +49,7 @@ fn fattools_reads_our_chains() {
     let base = dir.path().join("base.vhd");
     let child = dir.path().join("child.vhd");
     let strategy = (ops(2000, 200), ops(2000, 200), 19u32..22);
-    TestRunner::new(config(6))
+    vary::runner(6)
         .run(&strategy, |(below, above, block_shift)| {
             let len = 2000 * 512;
             let mut model = vec![0; len];

@@ -186,7 +186,7 @@ fn check(disk: &impl BlockRead, model: &[Sector], logical: u64, at: u64, len: u6
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(testkit::vary::config(40))]
 
     #[test]
     fn a_chain_reads_like_a_flat_disk(
@@ -216,7 +216,7 @@ proptest! {
 
 #[test]
 fn many_threads_read_one_chain() {
-    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut runner = testkit::vary::runner(1);
     let shapes = shapes(false)
         .new_tree(&mut runner)
         .expect("a chain")
@@ -227,7 +227,7 @@ fn many_threads_read_one_chain() {
         for thread in 0..4 {
             let (chain, model) = (&chain, &model);
             scope.spawn(move || {
-                let mut random = testkit::crash::Random(thread);
+                let mut random = testkit::crash::Random(testkit::vary::seed(thread));
                 for _ in 0..100 {
                     let at = random.below(chain.len());
                     let len = random.below(100_000).min(chain.len() - at);

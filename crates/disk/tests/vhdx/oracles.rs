@@ -9,8 +9,8 @@ use hyperkeep_disk::resolve::{Folders, open_chain};
 use hyperkeep_disk::vhdx::VhdxImage;
 use hyperkeep_disk::{BlockRead, Format, Layer};
 use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::TestRunner;
 use testkit::crash::Random;
+use testkit::vary;
 use testkit::vhd::oracle;
 use testkit::vhdx::{Block, Dirty, Image, dirty};
 
@@ -210,21 +210,21 @@ fn full() -> Option<Block> {
     Some(Block::Full(noise(9, 70_000)))
 }
 
-/// A few chains of disks of one size, always the same ones, after `adapt` was applied to each
+/// A few chains of disks of one size, in an ordinary run always the same ones, after `adapt` was applied to each
 /// layer, counted from the base, and `take` chose among them.
 fn some_chains(
     folder: &Path,
     take: impl Fn(&[Shape]) -> bool,
     adapt: impl Fn(Shape, bool) -> Shape,
 ) -> Vec<(Vec<Shape>, Vec<PathBuf>)> {
-    let mut runner = TestRunner::deterministic();
+    let mut runner = vary::runner(1);
     let strategy = shapes(true);
     let trees = std::iter::repeat_with(|| strategy.new_tree(&mut runner).expect("a chain"));
     let chains = trees
         .map(|tree| tree.current())
         .filter(|shapes| take(shapes));
     chains
-        .take(8)
+        .take(vary::cases(8) as usize)
         .enumerate()
         .map(|(i, shapes)| {
             let leaf = shapes.len() - 1;

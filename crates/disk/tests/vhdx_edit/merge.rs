@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 use testkit::crash::CrashFile;
 use testkit::ops::{Op, ops};
+use testkit::vary;
 
 use crate::images::{BASE, CHILD, image, over, params};
 use crate::model::{Shown, ids};
@@ -62,7 +63,7 @@ fn layouts() -> [VhdxLayout; 3] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(testkit::vary::config(32))]
 
     #[test]
     fn a_merged_parent_shows_what_the_chain_showed(
@@ -110,7 +111,7 @@ fn a_power_cut_leaves_the_old_chain_or_the_merged_parent_and_merging_again_ends_
         let child_after = files[1].bytes();
 
         // The child is closed before the parent is touched.
-        files[1].crashes(5, 6, |crash| {
+        files[1].crashes(vary::seed(5), vary::cases(6) as usize, |crash| {
             let shown = chain(&parent, &crash.bytes).unwrap();
             assert!(
                 shown.bytes == before.bytes && shown.own == before.own,
@@ -120,7 +121,7 @@ fn a_power_cut_leaves_the_old_chain_or_the_merged_parent_and_merging_again_ends_
             again(&parent, &crash.bytes, &before, &crash.story);
         });
         let mut merged = 0;
-        files[0].crashes(6, 3, |crash| {
+        files[0].crashes(vary::seed(6), vary::cases(3) as usize, |crash| {
             if identity(&crash.bytes).unwrap() == CHILD {
                 merged += 1;
                 let shown = Shown::of(&VhdxImage::open(&crash.bytes[..]).unwrap());

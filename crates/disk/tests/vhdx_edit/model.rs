@@ -191,7 +191,7 @@ fn check(file: &[u8], model: &Shown, case: &Case) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(testkit::vary::config(48))]
 
     #[test]
     fn a_changed_file_shows_what_was_written(case in cases()) {
@@ -213,12 +213,7 @@ fn other_tools_agree_about_changed_files() {
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk.vhdx");
-    let config = proptest::test_runner::Config {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(24)
-    };
-    let mut runner = proptest::test_runner::TestRunner::new(config);
-    runner
+    testkit::vary::runner(24)
         .run(&cases(), |case| {
             let (file, model) = run(&case);
             if case.kind > 1 {

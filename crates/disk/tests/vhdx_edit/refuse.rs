@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::crash::CrashFile;
+use testkit::vary;
 use uuid::Uuid;
 
 use crate::images::{image, over, params};
@@ -225,7 +226,7 @@ fn the_other_copy_of_the_region_table_is_mended_with_the_first_change() {
         assert!(disk.findings().is_empty(), "{:?}", disk.findings());
 
         // No power cut leaves a file that reads otherwise than before or after.
-        file.crashes(7, 5, |crash| {
+        file.crashes(vary::seed(7), vary::cases(5) as usize, |crash| {
             let disk = VhdxImage::open(&crash.bytes[..])
                 .unwrap_or_else(|e| panic!("{e}: {}", crash.story));
             let mut sector = [0; 512];

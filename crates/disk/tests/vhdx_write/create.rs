@@ -5,19 +5,12 @@ use std::fs;
 use hyperkeep_disk::vhdx::{EditIds, VhdxEditor, VhdxImage, VhdxLayout, VhdxWriter};
 use hyperkeep_disk::{BlockRead, ByteRange, Content, DiskWrite, Error, MemFile};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use testkit::ops::{Op, ops};
+use testkit::vary;
 use testkit::vhd::oracle;
 use uuid::Uuid;
 
 use crate::images::{image, over, params};
-
-fn config(cases: u32) -> Config {
-    Config {
-        failure_persistence: None,
-        ..Config::with_cases(cases)
-    }
-}
 
 /// A disk's length, its block size, and changes. At most 4.5 MB in units of `unit` bytes.
 fn shape(sector: u64, unit: u64) -> impl Strategy<Value = (u64, u32, Vec<Op>)> {
@@ -36,7 +29,7 @@ fn qemu_finds_nothing_wrong_and_reads_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk.vhdx");
     // QEMU knows no logical sectors of 4096 bytes.
-    TestRunner::new(config(24))
+    vary::runner(24)
         .run(
             &(shape(512, 512), any::<bool>()),
             |((len, block, ops), fixed)| {
@@ -74,7 +67,7 @@ fn dissect_reads_our_chains() {
             (Just((sector as u32, len, block, below)), child_block, above)
         })
     });
-    TestRunner::new(config(16))
+    vary::runner(16)
         .run(
             &strategy,
             |((sector, len, block, below), child_block, above)| {

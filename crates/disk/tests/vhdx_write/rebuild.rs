@@ -39,7 +39,7 @@ fn extents(disk: &dyn BlockRead) -> Vec<(ByteRange, Content)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(testkit::vary::config(40))]
 
     #[test]
     fn a_new_vhdx_shows_what_was_written_and_so_does_its_rebuilt_equal(

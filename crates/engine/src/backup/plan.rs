@@ -99,6 +99,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(testkit::vary::config(256))]
         #[test]
         fn touched_segments_are_those_with_a_changed_byte(
             len in 0u64..200,

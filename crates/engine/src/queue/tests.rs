@@ -29,6 +29,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    #![proptest_config(testkit::vary::config(256))]
     /// One thread drives the queue and a plain model side by side. Steps at which the real queue
     /// would wait are found by the model and left out, so that nothing blocks.
     #[test]

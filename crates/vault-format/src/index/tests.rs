@@ -103,6 +103,7 @@ fn what_breaks_a_rule_is_not_written() {
 }
 
 proptest! {
+    #![proptest_config(testkit::vary::config(256))]
     #[test]
     fn any_bytes_are_a_root_or_block_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..400), at in 0u64..1000) {
         let _ = decode_root(&bytes, at);

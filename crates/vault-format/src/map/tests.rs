@@ -70,6 +70,7 @@ fn node(i: u8) -> NodeId {
 }
 
 proptest! {
+    #![proptest_config(testkit::vary::config(256))]
     #[test]
     fn leaves_behave_like_arrays_of_units(units in models()) {
         let leaf = leaf(&units);

@@ -46,7 +46,7 @@ fn small() -> Vec<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(testkit::vary::config(64))]
     #[test]
     fn chunks_come_back(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2000), 0..20),

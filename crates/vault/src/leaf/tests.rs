@@ -132,7 +132,7 @@ fn runs() -> impl Strategy<Value = Pages> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(testkit::vary::config(96))]
     #[test]
     fn changed_equals_read_again(
         old in runs(),

@@ -88,6 +88,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(testkit::vary::config(256))]
         #[test]
         fn the_last_change_of_a_byte_counts(
             changes in prop::collection::vec((0..200usize, 0..60usize, 0..190usize), 0..40),

@@ -241,7 +241,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(testkit::vary::config(2000))]
 
         /// What was gathered says the same as all wishes, and is looked at in a few steps.
         #[test]

@@ -74,6 +74,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(testkit::vary::config(256))]
         #[test]
         fn bits_are_where_a_loop_would_put_them(first in 0u64..200, count in 0u64..200, hole in 0u64..400) {
             let mut bits = vec![0; 64];

@@ -179,6 +179,7 @@ mod tests {
     const SECTORS: u64 = 12;
 
     proptest! {
+        #![proptest_config(testkit::vary::config(256))]
         /// Patches laid over each other read like writes done one after the other.
         #[test]
         fn an_overlay_reads_like_the_writes_done(

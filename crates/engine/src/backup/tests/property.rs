@@ -30,7 +30,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(testkit::vary::config(32))]
 
     /// However a chain grew and was written to between backups of whatever level, with changed
     /// ranges or without, audited or not, every point restores to what the chain was then.
