@@ -55,6 +55,8 @@ pub enum Code {
     ConfigNote,
     /// A restored configuration names disks where they were when it was backed up.
     OriginalPaths,
+    /// What the guest state file holds, or that this cannot be told; its bytes are saved as they are.
+    GuestState,
     /// A disk that no configuration names stands on one of the VM's disks.
     UnreferencedDisk,
     /// Several configurations have one id.
@@ -104,6 +106,7 @@ impl Code {
             Self::ConfigUnreadable => "config-unreadable",
             Self::ConfigNote => "config-note",
             Self::OriginalPaths => "original-paths",
+            Self::GuestState => "guest-state",
             Self::UnreferencedDisk => "unreferenced-disk",
             Self::DuplicateId => "duplicate-id",
             Self::FileUnreadable => "file-unreadable",

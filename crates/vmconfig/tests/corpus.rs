@@ -6,6 +6,8 @@ use testkit::corpus;
 mod hvs;
 #[path = "fuzz/layout.rs"]
 mod layout;
+#[path = "fuzz/vmgs.rs"]
+mod vmgs;
 #[path = "fuzz/xml.rs"]
 mod xml;
 
@@ -17,6 +19,11 @@ fn vmconfig_hvs() {
 #[test]
 fn vmconfig_xml() {
     corpus::replay("vmconfig_xml", xml::check);
+}
+
+#[test]
+fn vmconfig_vmgs() {
+    corpus::replay("vmconfig_vmgs", vmgs::check);
 }
 
 #[test]

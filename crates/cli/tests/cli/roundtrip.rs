@@ -298,3 +298,37 @@ fn a_change_that_the_ranges_leave_out_is_found_and_healed() {
         .run(&["backup", "folder:source", "--audit", "101"])
         .ends(2);
 }
+
+/// What a guest state file holds is told when it is looked at, saved, and looked up later.
+#[test]
+fn guest_state_with_a_virtual_tpm_is_told_everywhere() {
+    let bench = Bench::new();
+    let source = bench.path("source");
+    for (name, number) in [("with a TPM", 1), ("without", 2)] {
+        let mut machine = Vm::generation2(name, number).disk("disk.vhdx");
+        if number == 1 {
+            machine = machine.virtual_tpm();
+        }
+        machine.write_to(&source, Layout::Export).unwrap();
+        let disks = source.join(machine.disk_folder(Layout::Export));
+        Image::new(Kind::Vhdx, 16 * MIB, number)
+            .data(0, &noise(number, 10_000))
+            .write(&disks.join("disk.vhdx"));
+    }
+    let holds = "the guest state holds virtual TPM state and its key protector";
+    let told = |out: String| out.matches(holds).count();
+    assert_eq!(told(bench.run(&["ls", "folder:source"]).ends(0).out), 1);
+    let report = bench.backup(0);
+    let vms = report["vms"].as_array().unwrap();
+    for vm in vms {
+        let findings = vm["findings"].as_array().unwrap();
+        let state = findings.iter().find(|f| f["code"] == "guest-state");
+        assert_eq!(state.is_some(), vm["name"] == "with a TPM", "{findings:?}");
+        if let Some(state) = state {
+            assert_eq!(state["severity"], "info");
+            assert!(state["object"].as_str().unwrap().ends_with(".vmgs"));
+        }
+    }
+    let show = |point: &str| told(bench.run(&["show", point]).ends(0).out);
+    assert_eq!((show("with a TPM@latest"), show("without@latest")), (1, 0));
+}

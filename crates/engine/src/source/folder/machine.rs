@@ -14,6 +14,7 @@ use crate::finding::{Code, Finding, Severity};
 use crate::source::folder::catalog::Catalog;
 use crate::source::folder::fingerprint::Fingerprint;
 use crate::source::folder::frozen::{FolderVm, Watched, add_layers, blank, consistency};
+use crate::source::folder::guest_state;
 use crate::source::folder::machines::Machines;
 use crate::source::folder::open::open_file;
 use crate::source::folder::walk::FoundFile;
@@ -197,6 +198,10 @@ fn add_files(
         });
         match opened {
             Ok((file, before)) => {
+                if role == FileRole::GuestState {
+                    view.findings
+                        .extend(guest_state::describe(found.rel.as_str(), &file));
+                }
                 view.files.push(FrozenFile {
                     path: found.rel.clone(),
                     role,

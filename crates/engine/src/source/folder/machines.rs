@@ -49,9 +49,10 @@ impl Folder for Listed<'_> {
     }
 }
 
-struct ConfigFile(std::fs::File);
+/// A file as `vmconfig` reads it.
+pub(super) struct ConfigFile<F>(pub(super) F);
 
-impl vmconfig::ReadAt for ConfigFile {
+impl<F: disk::ReadAt> vmconfig::ReadAt for ConfigFile<F> {
     fn len(&self) -> io::Result<u64> {
         disk::ReadAt::len(&self.0)
     }

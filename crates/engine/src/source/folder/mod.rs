@@ -11,6 +11,7 @@
 mod catalog;
 mod fingerprint;
 mod frozen;
+mod guest_state;
 mod machine;
 mod machines;
 mod open;
