@@ -49,8 +49,10 @@ impl LocatorEntry {
         self.code != [0; 4]
     }
 
-    /// Reads the path that the entry points to; `None` for a code that is not interpreted: a Mac
-    /// alias, or a path in an ANSI code page.
+    /// Reads the path that the entry points to; `None` where there is no telling: a Mac alias
+    /// (`Mac `), a path in an ANSI code page (`Wi2k`, `Wi2r`) with other letters than those that all
+    /// code pages share, or an unknown code. An image with such an entry has others beside it, and
+    /// the parent's name.
     ///
     /// # Errors
     /// [`Error::Damaged`] when it points outside the file or to something that is no text.
@@ -62,6 +64,8 @@ impl LocatorEntry {
         let kind = match &self.code {
             b"W2ku" => PathKind::Absolute,
             b"W2ru" => PathKind::Relative,
+            b"Wi2k" => PathKind::Absolute,
+            b"Wi2r" => PathKind::Relative,
             b"MacX" => PathKind::Url,
             _ => return Ok(None),
         };
@@ -72,6 +76,10 @@ impl LocatorEntry {
         file.read_exact_at(&mut bytes, self.data_offset)
             .map_err(|_| why("it lies outside the file"))?;
         let text = match kind {
+            _ if self.code.starts_with(b"Wi2") => match String::from_utf8(bytes) {
+                Ok(text) if text.is_ascii() => text,
+                _ => return Ok(None),
+            },
             PathKind::Url => String::from_utf8(bytes).map_err(|_| why("not UTF-8"))?,
             _ if !bytes.len().is_multiple_of(2) => return Err(why("half a UTF-16 unit")),
             _ => char::decode_utf16(

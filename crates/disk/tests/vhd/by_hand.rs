@@ -121,3 +121,57 @@ fn a_differencing_image_shows_the_sectors_whose_bits_are_set() {
         .collect();
     assert_eq!(data, [(0, 1), (7, 9), (31, 32), (65, 68)]);
 }
+
+/// The same image with further locators: each a code and the bytes that it points to.
+fn with_locators(more: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+    let mut file = image();
+    for (n, (code, text)) in more.iter().enumerate() {
+        let (entry, at) = (512 + 576 + 24 * (n + 1), 1536 + 64 * (n + 1));
+        put(&mut file, at, text);
+        put(&mut file, entry, *code);
+        put(&mut file, entry + 4, &64u32.to_be_bytes());
+        put(&mut file, entry + 8, &(text.len() as u32).to_be_bytes());
+        put(&mut file, entry + 16, &(at as u64).to_be_bytes());
+    }
+    put(&mut file, 512 + 36, &[0; 4]);
+    checksum(&mut file[512..1536], 36);
+    file
+}
+
+#[test]
+fn a_locator_of_a_mac_is_a_url_in_utf_8() {
+    let url = "file://localhost/Disks/основа.vhd";
+    let disk = VhdImage::open(with_locators(&[(b"MacX", url.as_bytes())])).unwrap();
+    assert!(disk.findings().is_empty(), "{:?}", disk.findings());
+    let link = disk.info().parent.as_ref().unwrap();
+    let paths: Vec<_> = link.paths.iter().map(|p| (p.kind, &*p.path)).collect();
+    let expected = [
+        (PathKind::Relative, r".\p.vhd"),
+        (PathKind::Url, url),
+        (PathKind::Name, "p.vhd"),
+    ];
+    assert_eq!(paths, expected);
+
+    let latin = VhdImage::open(with_locators(&[(b"MacX", b"file:///\xe9")])).unwrap();
+    assert!(latin.findings()[0].contains("not UTF-8"));
+    assert_eq!(latin.info().parent.as_ref().unwrap().paths.len(), 2);
+}
+
+#[test]
+fn an_old_windows_path_is_read_where_every_code_page_agrees_on_it() {
+    let old: [(&[u8; 4], &[u8]); 3] = [
+        (b"Wi2k", br"C:\vm\p.vhd"),
+        (b"Wi2r", b".\\\xe4lter.vhd"),
+        (b"Mac ", b"an alias"),
+    ];
+    let disk = VhdImage::open(with_locators(&old)).unwrap();
+    assert!(disk.findings().is_empty(), "{:?}", disk.findings());
+    let link = disk.info().parent.as_ref().unwrap();
+    let paths: Vec<_> = link.paths.iter().map(|p| (p.kind, &*p.path)).collect();
+    let expected = [
+        (PathKind::Relative, r".\p.vhd"),
+        (PathKind::Absolute, r"C:\vm\p.vhd"),
+        (PathKind::Name, "p.vhd"),
+    ];
+    assert_eq!(paths, expected);
+}
