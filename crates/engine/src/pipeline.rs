@@ -24,19 +24,21 @@ use crate::queue::ByteQueue;
 pub struct Limits {
     /// Worker threads.
     pub workers: usize,
-    /// Bytes of units between feeding and the end of their work.
+    /// Bytes of units between feeding and the moment at which their results are handed over.
     pub in_flight: u64,
     /// Bytes of results between the end of work and the end of taking.
     pub results: u64,
 }
 
 impl Limits {
-    /// All processors, and about 128 MiB.
+    /// All processors, and 80 MiB. However many processors there are, no more units are at work than
+    /// fit: 12 of 4 MiB. With what the vault holds (see [`vault`]) a backup and a restore stay
+    /// below 256 MiB, which `tests/memory.rs` measures with 32 threads.
     pub fn machine() -> Self {
         Self {
             workers: thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            in_flight: 64 << 20,
-            results: 64 << 20,
+            in_flight: 48 << 20,
+            results: 32 << 20,
         }
     }
 }
@@ -184,10 +186,12 @@ fn run_on<A: Send, B: Send, E: Send>(
             }
             match guarded(|| work(&mut unit)) {
                 Ok(Ok((result, bytes))) => {
-                    drop(unit);
+                    // The unit counts until its result does: else each of many workers could sit
+                    // here with a result that nobody counts.
                     if results.push(result, bytes).is_err() {
                         break;
                     }
+                    drop(unit);
                 }
                 Ok(Err(error)) => end(Stop::Failed(error)),
                 Err(panic) => end(Stop::Panicked(panic)),

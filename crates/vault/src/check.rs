@@ -32,7 +32,8 @@ pub use affected::{Affected, MapOf};
 pub struct CheckOptions {
     /// Also read all data.
     pub read_data: bool,
-    /// Threads that read data; 0 for as many as there are processors.
+    /// Threads that read data; 0 for as many as there are processors. Each holds a pack, so more than
+    /// five are not used.
     pub threads: usize,
 }
 

@@ -20,9 +20,11 @@
 //! - Bytes that come out are the bytes that went in: every chunk is authenticated and has its id
 //!   checked, or the read is an error that names the object.
 //! - Everything in a store may be hostile; everything in the cache folder may vanish.
-//! - Memory: three packs (96 MiB), 64 MiB of chunks and 16 MiB of map nodes kept for readers, a
-//!   segment for each thread, 256 Ki index entries on their way into a run, and less than 2 bytes
-//!   for each chunk of the vault if there is a cache folder.
+//! - Memory does not grow with disks or vaults, but for less than 2 bytes for each chunk of the vault
+//!   if there is a cache folder. Writing holds three packs of data and one of maps (104 MiB), and 256
+//!   Ki index entries on their way into a run. Reading holds 16 MiB of map nodes, up to 64 MiB of
+//!   chunks that parts were read of, and 5 MiB at once for each segment that the caller asks for. A
+//!   check of all data holds five packs. What callers hand in and take out is theirs to bound.
 
 mod base;
 pub mod check;

@@ -17,8 +17,8 @@ use crate::tree::Nodes;
 
 /// Chunks of one pack that lie this close are fetched together.
 const GAP: u64 = 128 << 10;
-/// Most bytes fetched at once.
-const FETCH: u64 = 8 << 20;
+/// Most bytes fetched at once: a segment that does not compress, and some gaps.
+const FETCH: u64 = 5 << 20;
 
 pub(crate) type ChunkCache = Lru<ChunkId, Arc<Vec<u8>>>;
 

@@ -75,6 +75,9 @@ fn mark(id: &ChunkId, place: &Place) -> u64 {
     sum.digest()
 }
 
+/// Each thread holds a whole pack, and memory is bounded before time is.
+const PACKS_AT_ONCE: usize = 5;
+
 impl Vault {
     pub(super) fn check_data(
         &self,
@@ -113,7 +116,8 @@ impl Vault {
         let threads = match options.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
-        };
+        }
+        .min(PACKS_AT_ONCE);
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
             workers.into_iter().try_for_each(|worker| {
