@@ -23,8 +23,18 @@ case " $* " in
 *) set -- --workspace --exclude xtask "$@" ;;
 esac
 
+# Runs share one Wine folder and so one server, which the run that ends first would take from the
+# other: one at a time. The lock is this script's alone (9>&-): a server that outlives a killed
+# script does not hold it.
+mkdir -p "$WINEPREFIX"
+exec 9>"$WINEPREFIX.lock"
+flock --nonblock 9 || {
+    say "another run has Wine: waiting for it to end"
+    flock 9
+}
+
 # One Wine server for the whole run: left to itself it ends with the last program, and a program that
 # starts just then fails to connect.
-/usr/lib/wine/wineserver64 -p </dev/null >/dev/null 2>&1 || true
-trap '/usr/lib/wine/wineserver64 -k || true' EXIT
-"$CARGO" test --locked --no-fail-fast --target "$WINDOWS_TARGET" "$@"
+/usr/lib/wine/wineserver64 -p </dev/null >/dev/null 2>&1 9>&- || true
+trap '/usr/lib/wine/wineserver64 -k 9>&- || true' EXIT
+"$CARGO" test --locked --no-fail-fast --target "$WINDOWS_TARGET" "$@" 9>&-
