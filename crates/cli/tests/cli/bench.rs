@@ -7,6 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::start::Start as _;
+
 /// What one run answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -93,7 +95,7 @@ impl Bench {
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Answer {
-        Answer::of(&self.command(args).output().unwrap())
+        self.command(args).answer()
     }
 
     /// Backs up the source; the document.

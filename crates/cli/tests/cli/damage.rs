@@ -10,6 +10,7 @@ use testkit::vhd::oracle;
 use testkit::vm::Layout;
 
 use crate::bench::{Answer, Bench, files_below, patch, vm};
+use crate::start::Start as _;
 
 fn chain(folder: &Path, stem: &str, number: u64) {
     fs::create_dir_all(folder).unwrap();
@@ -209,7 +210,7 @@ fn run_limited(bench: &Bench, kib: u64, args: &[&str]) -> Answer {
         .arg(kib.to_string())
         .arg(env!("CARGO_BIN_EXE_hyperkeep"))
         .args(args);
-    Answer::of(&command.output().unwrap())
+    command.answer()
 }
 
 #[cfg(target_os = "linux")]

@@ -9,6 +9,7 @@ use testkit::image::noise;
 #[cfg(unix)]
 use crate::bench::{Answer, vm};
 use crate::bench::{Bench, bytes_below, files_below};
+use crate::start::Start as _;
 
 /// The first is longer than a pack, so that parts of a disk are durable before all of it is.
 const LENS: [usize; 2] = [44 << 20, 8 << 20];
@@ -33,6 +34,18 @@ fn until(child: &mut Child, so: impl Fn() -> bool) {
     }
 }
 
+/// Runs the program and kills it as soon as it is so; whether that came before its end.
+fn killed(bench: &Bench, args: &[&str], so: impl Fn() -> bool) -> bool {
+    let mut child = bench
+        .command(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .start();
+    until(&mut child, so);
+    child.kill().unwrap();
+    !child.wait().unwrap().success()
+}
+
 /// Killed each time that one more pack of it is in the vault: what was there before stays as it was
 /// to the byte, each run goes on where the last one was, and the end is whole.
 #[test]
@@ -52,15 +65,10 @@ fn a_backup_killed_after_each_pack_harms_nothing_and_stores_nothing_twice() {
     fs::write(&disk, &after).unwrap();
     let mut kills = 0;
     for more in 1..=4 {
-        let mut child = bench
-            .command(&["backup", "folder:source"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        until(&mut child, || packs() >= old_packs + more);
-        child.kill().unwrap();
-        kills += usize::from(!child.wait().unwrap().success());
+        let killed = killed(&bench, &["backup", "folder:source"], || {
+            packs() >= old_packs + more
+        });
+        kills += usize::from(killed);
         for (bytes, path) in &old_files {
             assert!(fs::read(path).unwrap() == *bytes, "{}", path.display());
         }
@@ -95,16 +103,10 @@ fn a_killed_backup_is_completed_and_stores_nothing_twice() {
     let step = LENS.iter().sum::<usize>() as u64 / 4;
     for round in 0..4 {
         let limit = round * step + random.below(step);
-        let mut child = bench
-            .command(&["backup", "folder:source"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // Until it has written that much, or has ended: whichever comes first is fine.
-        until(&mut child, || written(&bench) >= limit);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        // When it has written that much, or has ended: whichever comes first is fine.
+        killed(&bench, &["backup", "folder:source"], || {
+            written(&bench) >= limit
+        });
         bench.run(&["points"]).ends(0);
     }
     bench.backup(0);
@@ -138,15 +140,7 @@ fn a_killed_restore_leaves_no_half_disk() {
         "--to",
         to.to_str().unwrap(),
     ];
-    let mut child = bench
-        .command(&args)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    until(&mut child, || bytes_below(&to) >= 1 << 20);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    killed(&bench, &args, || bytes_below(&to) >= 1 << 20);
     let disk = to.join("disk 1.raw");
     for file in files_below(&to) {
         let whole = file == disk && fs::read(&file).unwrap() == noise(1, LENS[1]);
@@ -169,8 +163,7 @@ fn an_interrupted_backup_is_cancelled_and_completed_later() {
         .command(&["backup", "folder:source", "--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .start();
     // It listens before it reads: from the first bytes on there is time for a signal.
     until(&mut child, || written(&bench) >= 4 << 20);
     let interrupt = std::process::Command::new("kill")

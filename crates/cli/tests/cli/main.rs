@@ -8,4 +8,5 @@ mod import;
 mod killed;
 mod names;
 mod roundtrip;
+mod start;
 mod words;

@@ -8,6 +8,7 @@ use testkit::image::{Image, Kind, noise};
 use testkit::vm::{Layout, Vm};
 
 use crate::bench::{Answer, Bench, PASSPHRASE, files_below};
+use crate::start::Start as _;
 
 /// The shape of a document: names and types, without values.
 fn shape(value: &Value) -> String {
@@ -132,7 +133,7 @@ fn a_wrong_passphrase_and_no_passphrase_are_told_with_advice() {
     assert!(!wrong.err.contains("guess"), "secrets are not repeated");
     let mut none = bench.command(&["points"]);
     none.env_remove("HYPERKEEP_PASSPHRASE_FILE");
-    let none = Answer::of(&none.output().unwrap()).ends(1);
+    let none = none.answer().ends(1);
     assert!(
         none.err.contains("hint: give --passphrase-file"),
         "{none:?}"
@@ -141,7 +142,7 @@ fn a_wrong_passphrase_and_no_passphrase_are_told_with_advice() {
     by_env
         .env_remove("HYPERKEEP_PASSPHRASE_FILE")
         .env("HYPERKEEP_PASSPHRASE", PASSPHRASE);
-    Answer::of(&by_env.output().unwrap()).ends(0);
+    by_env.answer().ends(0);
     let no_vault = bench.run(&["--vault", "elsewhere", "points"]).ends(1);
     assert!(no_vault.err.contains("hint: "), "{no_vault:?}");
     bench.run(&["init"]).ends(1);
@@ -165,7 +166,7 @@ fn the_recovery_code_opens_and_keys_change() {
     bench.run(&["points", "--passphrase-file", "code"]).ends(0);
     let mut as_passphrase = bench.command(&["init", "other", "--passphrase-file", "code"]);
     as_passphrase.env_remove("HYPERKEEP_VAULT");
-    let refused = Answer::of(&as_passphrase.output().unwrap()).ends(1);
+    let refused = as_passphrase.answer().ends(1);
     assert!(
         refused.err.contains("cannot be a passphrase"),
         "{refused:?}"
@@ -348,8 +349,7 @@ fn a_reader_that_goes_away_is_no_error() {
         .command(&["completions", "bash"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .start();
     drop(child.stdout.take());
     let answer = Answer::of(&child.wait_with_output().unwrap());
     assert!(answer.ends(0).err.is_empty());
