@@ -166,8 +166,9 @@ fn an_interrupted_backup_is_cancelled_and_completed_later() {
         .start();
     // It listens before it reads: from the first bytes on there is time for a signal.
     until(&mut child, || written(&bench) >= 4 << 20);
-    let interrupt = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+    // The shell's own: a small Debian has no program of that name.
+    let interrupt = std::process::Command::new("sh")
+        .args(["-c", "kill -INT \"$0\"", &child.id().to_string()])
         .status();
     assert!(interrupt.unwrap().success());
     let answer = Answer::of(&child.wait_with_output().unwrap()).ends(6);
