@@ -36,6 +36,11 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) changed_ranges: Option<PathBuf>,
 
+    /// A folder in which the parents of the source's disks are looked for as well, such as that of the
+    /// masters; nothing else in it is backed up. May be given several times
+    #[arg(long, value_name = "DIR")]
+    pub(crate) parents: Vec<PathBuf>,
+
     /// How much of what is said to be unchanged is read again and compared, in percent of what
     /// changed (at least 1 MiB of a disk); 0 compares nothing. A difference is a warning, and the
     /// disk is read in full

@@ -1,5 +1,7 @@
 //! `points`, `show` and `ls`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::address::PointAddress;
@@ -47,4 +49,9 @@ pub(crate) struct LsArgs {
     /// `POINT`, `POINT:PATH` or `folder:DIR`
     #[arg(value_name = "WHAT")]
     pub(crate) what: String,
+
+    /// For `folder:DIR`: a folder in which the parents of its disks are looked for as well. May be
+    /// given several times
+    #[arg(long, value_name = "DIR")]
+    pub(crate) parents: Vec<PathBuf>,
 }

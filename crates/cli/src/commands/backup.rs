@@ -20,7 +20,7 @@ use crate::{apart, open, stop, text};
 
 /// Backs up.
 pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
-    let mut source = source::open(&args.source)?;
+    let mut source = source::open(&args.source, &args.parents)?;
     if args.mode != ModeArg::Auto {
         return Err(Failure::usage(
             "--mode chooses how to reach VMs on a host; a folder is read as it is",

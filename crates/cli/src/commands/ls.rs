@@ -20,7 +20,13 @@ use crate::{open, text};
 /// Lists.
 pub(crate) fn run(global: &Global, args: &LsArgs, ui: Ui) -> Result<Exit> {
     if args.what.starts_with("folder:") {
-        return folder(&args.what, ui);
+        return folder(args, ui);
+    }
+    if !args.parents.is_empty() {
+        return Err(
+            Failure::usage("--parents is for folder:DIR: a restore point has its parents")
+                .hint("leave --parents out"),
+        );
     }
     let (address, path) = PointAddress::with_path(&args.what).map_err(|error| {
         Failure::usage(error)
@@ -38,8 +44,8 @@ pub(crate) fn run(global: &Global, args: &LsArgs, ui: Ui) -> Result<Exit> {
     }
 }
 
-fn folder(what: &str, ui: Ui) -> Result<Exit> {
-    let mut source = source::open(what)?;
+fn folder(args: &LsArgs, ui: Ui) -> Result<Exit> {
+    let mut source = source::open(&args.what, &args.parents)?;
     let found = folder_vms(&mut source).map_err(source::failure)?;
     ui.print(&LsDocument {
         outcome: Outcome::worst([looked(&found), outcome_of(&found.findings)]),

@@ -1,6 +1,6 @@
 //! Where VMs come from, as the command line names it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engine::select::{Rule, Selection};
 use engine::source::SourceError;
@@ -8,16 +8,20 @@ use engine::source::folder::FolderSource;
 
 use crate::failure::{Failure, Result};
 
-/// Opens `folder:PATH`.
+/// Opens `folder:PATH`, with further folders in which parents may lie.
 ///
 /// # Errors
 /// For every other kind of source: this version has none.
-pub(crate) fn open(source: &str) -> Result<FolderSource> {
+pub(crate) fn open(source: &str, parents: &[PathBuf]) -> Result<FolderSource> {
     if let Some(path) = source.strip_prefix("folder:") {
         if path.is_empty() {
             return Err(Failure::usage("folder: names no folder").hint("write folder:PATH"));
         }
-        return FolderSource::open(Path::new(path)).map_err(failure);
+        let folder = FolderSource::open(Path::new(path));
+        let with = |source: FolderSource, more: &PathBuf| source.with_parents(more);
+        return folder
+            .and_then(|folder| parents.iter().try_fold(folder, with))
+            .map_err(failure);
     }
     if source == "local" || source.starts_with("winrm:") || source.starts_with("vss:") {
         return Err(Failure::usage(format!(

@@ -7,6 +7,7 @@ mod golden;
 mod import;
 mod killed;
 mod names;
+mod parents;
 mod roundtrip;
 mod start;
 mod words;

@@ -32,7 +32,7 @@ use crate::restore::disks::{
     DiskError, RestoreReport, RestoredFile, begin, cancelled, disk_finding, parent_paths, settle,
     target_finding, write_disk, write_error,
 };
-use crate::restore::plan::{DiskFile, DiskFormat, Holds};
+use crate::restore::plan::{DiskFile, DiskFormat, Holds, not_restored};
 use crate::restore::target::{NewFile, TargetError};
 use crate::restore::write::file;
 use crate::restore::{Opened, Task};
@@ -149,20 +149,8 @@ fn attempt(
         .map(|layer| layer.path.as_str())
         .filter(|path| !names.contains_key(path))
         .collect();
-    if !left.is_empty() {
-        report.findings.push(
-            Finding::new(
-                Code::UnreferencedDisk,
-                Severity::Warning,
-                details.vm_name.clone(),
-                format!(
-                    "no configuration names these disks, which were not restored: {}",
-                    left.join(", ")
-                ),
-            )
-            .hint("`hyperkeep restore disks` restores all of them"),
-        );
-    }
+    let hint = "`hyperkeep restore disks` restores all of them";
+    report.findings.extend(not_restored(details, &left, hint));
     Ok(())
 }
 

@@ -226,7 +226,6 @@ fn flat(
     plan: &mut DisksPlan,
 ) {
     let chain = details.chain(top);
-    let base = chain.last().copied().unwrap_or(top);
     let path = &details.layers[top].path;
     if !details.complete(top) {
         plan.findings.push(
@@ -256,13 +255,23 @@ fn flat(
         );
         return;
     }
-    // A disk is known by its base; the names of the layers above it come and go.
-    let stem = stem(details.layers[base].path.file_name());
+    let stem = stem(details.layers[known_by(details, &chain)].path.file_name());
     plan.files.push(DiskFile {
         name: free_name(names, &format!("{stem}.{}", format.extension())),
         holds: Holds::Chain { top },
         format,
     });
+}
+
+/// The layer whose name a disk is known by: checkpoints come and go with theirs above it, and below
+/// it there may be a master that others stand on as well.
+fn known_by(details: &Details, chain: &[usize]) -> usize {
+    let lasting = |layer: &&usize| {
+        let name = details.layers[**layer].path.file_name().to_lowercase();
+        !name.ends_with(".avhdx") && !name.ends_with(".avhd")
+    };
+    let found = chain.iter().find(lasting).or(chain.last());
+    found.copied().unwrap_or_default()
 }
 
 /// Says which layers are in no file, although neither the VM nor a checkpoint of it has them below
@@ -281,20 +290,22 @@ fn unnamed(details: &Details, wanted: &DisksWanted, tops: &[usize], plan: &mut D
         .filter(|layer| !known.contains(layer))
         .map(|layer| details.layers[layer].path.as_str())
         .collect();
-    if !left.is_empty() {
-        plan.findings.push(
-            Finding::new(
-                Code::UnreferencedDisk,
-                Severity::Warning,
-                details.vm_name.clone(),
-                format!(
-                    "no configuration names these disks, which were not restored: {}",
-                    left.join(", ")
-                ),
-            )
-            .hint("without --flatten and --format all layers are restored"),
-        );
-    }
+    let hint = "without --flatten and --format all layers are restored";
+    plan.findings.extend(not_restored(details, &left, hint));
+}
+
+/// Tells of disks that stay behind because no configuration names them.
+pub(crate) fn not_restored(details: &Details, left: &[&str], hint: &str) -> Option<Finding> {
+    let finding = Finding::new(
+        Code::UnreferencedDisk,
+        Severity::Warning,
+        details.vm_name.clone(),
+        format!(
+            "no configuration names these disks, which were not restored: {}",
+            left.join(", ")
+        ),
+    );
+    (!left.is_empty()).then(|| finding.hint(hint))
 }
 
 /// Says which wanted disks the point lacks altogether.

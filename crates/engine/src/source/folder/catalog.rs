@@ -5,6 +5,7 @@
 //! between several files of one identity, that is, copies.
 
 use std::collections::HashMap;
+use std::iter;
 
 use disk::LayerInfo;
 use disk::layer::PathKind;
@@ -37,7 +38,10 @@ pub(crate) struct Image {
 
 impl Catalog {
     /// Opens every image among `files` once and links them. `also` are images whatever their name.
-    pub(crate) fn read(files: &[FoundFile], also: Option<&FoundFile>) -> Self {
+    pub(crate) fn read<'a>(
+        files: impl IntoIterator<Item = &'a FoundFile>,
+        also: Option<&FoundFile>,
+    ) -> Self {
         let mut catalog = Self::default();
         for file in files {
             let wanted = also.is_some_and(|one| one.path == file.path);
@@ -102,6 +106,10 @@ impl Catalog {
             .hint(hint)
         };
         let names = parent_names(&image.info);
+        // A copy that lies with the source goes before one that is lent.
+        let own = |c: &usize| !self.images[*c].file.lent;
+        let own: Vec<usize> = candidates.iter().copied().filter(own).collect();
+        let candidates = if own.is_empty() { candidates } else { &own };
         if let [one] = candidates {
             return Ok(*one);
         }
@@ -125,7 +133,7 @@ impl Catalog {
             } else {
                 wrong(
                     format!("its parent {name} is missing"),
-                    "put the parent into the folder and back up again",
+                    "put the parent into the folder, or name the folder that it lies in with --parents",
                 )
             });
         }
@@ -179,20 +187,26 @@ impl Catalog {
         }
     }
 
-    /// The image at the bottom of an image's chain.
-    pub(crate) fn base(&self, image: usize) -> usize {
-        let mut at = image;
-        while let Some(parent) = self.images[at].parent {
-            at = parent;
-        }
-        at
+    /// The parent of an image, unless it is lent.
+    pub(crate) fn own_parent(&self, image: usize) -> Option<usize> {
+        let parent = self.images[image].parent?;
+        (!self.images[parent].file.lent).then_some(parent)
     }
 
-    /// Every image that stands on the same base as one of `members` is a member of the same family.
+    /// Whether a family begins with this image: it is the source's own, and stands on none of its.
+    pub(crate) fn is_base(&self, image: usize) -> bool {
+        !self.images[image].file.lent && self.own_parent(image).is_none()
+    }
+
+    /// What of the source stands on `base`, with it, and the lent images that `base` stands on.
+    /// Those join no families: many disks are made from one master that have nothing else in common.
     pub(crate) fn family(&self, base: usize) -> Vec<usize> {
-        (0..self.images.len())
-            .filter(|image| self.base(*image) == base)
-            .collect()
+        let own = |image: &usize| {
+            let mut chain = iter::successors(Some(*image), |i| self.own_parent(*i));
+            !self.images[*image].file.lent && chain.any(|i| i == base)
+        };
+        let lent = iter::successors(self.images[base].parent, |i| self.images[*i].parent);
+        (0..self.images.len()).filter(own).chain(lent).collect()
     }
 }
 

@@ -80,9 +80,12 @@ impl Machines {
             .map(|(index, image)| (image.file.rel.to_string(), index))
             .collect();
         let mut graph = DiskGraph::default();
-        for image in &catalog.images {
-            let layer = match (image.parent, &image.orphan) {
+        let own = |index: &usize| !catalog.images[*index].file.lent;
+        for index in (0..catalog.images.len()).filter(own) {
+            let image = &catalog.images[index];
+            let layer = match (catalog.own_parent(index), &image.orphan) {
                 (Some(parent), _) => Layer::ChildOf(catalog.images[parent].file.rel.to_string()),
+                // One that stands on a lent image begins a chain as far as the folder goes.
                 (None, Some(orphan)) => Layer::ParentMissing {
                     expected: orphan.message.clone(),
                 },
@@ -140,11 +143,11 @@ fn claims(
         })
         .collect();
     for image in 0..catalog.images.len() {
-        if claimed.iter().any(|images| images.contains(&image)) {
+        let lent = catalog.images[image].file.lent;
+        if lent || claimed.iter().any(|images| images.contains(&image)) {
             continue;
         }
-        let below =
-            std::iter::successors(catalog.images[image].parent, |i| catalog.images[*i].parent);
+        let below = std::iter::successors(catalog.own_parent(image), |i| catalog.own_parent(*i));
         for ancestor in below {
             if let Some(images) = claimed.iter_mut().find(|images| images.contains(&ancestor)) {
                 images.push(image);

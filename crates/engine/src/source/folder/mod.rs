@@ -15,10 +15,12 @@ mod guest_state;
 mod machine;
 mod machines;
 mod open;
+mod parents;
 mod walk;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::iter;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +45,8 @@ pub struct FolderSource {
     /// Only this disk, where a file was given.
     only: Option<PathBuf>,
     changed: Option<ByteRanges>,
+    /// Further folders in which parents may lie.
+    parents: Vec<PathBuf>,
     found: Option<Found>,
 }
 
@@ -100,6 +104,7 @@ impl FolderSource {
             root,
             only,
             changed: None,
+            parents: Vec::new(),
             found: None,
         })
     }
@@ -112,8 +117,26 @@ impl FolderSource {
         self
     }
 
+    /// Looks for the parents of the source's disks in the folder `path` as well, and below it. Nothing
+    /// else of that folder is backed up.
+    ///
+    /// # Errors
+    /// When `path` is no folder.
+    pub fn with_parents(mut self, path: &Path) -> Result<Self, SourceError> {
+        let real = fs::canonicalize(path).and_then(|real| match real.is_dir() {
+            true => Ok(real),
+            false => Err(io::ErrorKind::NotADirectory.into()),
+        });
+        let real = real.map_err(|e| {
+            SourceError::new(path.display().to_string(), e.to_string())
+                .hint("give an existing folder with the disks that others stand on")
+        })?;
+        self.parents.push(real);
+        Ok(self)
+    }
+
     fn look(&self) -> Result<Found, SourceError> {
-        let (files, findings) = match &self.only {
+        let (files, mut findings) = match &self.only {
             None => walk(&self.root),
             Some(path) => (beside(path), Vec::new()),
         };
@@ -121,7 +144,8 @@ impl FolderSource {
             .only
             .as_ref()
             .and_then(|only| files.iter().find(|file| file.path == *only));
-        let catalog = Catalog::read(&files, also);
+        let lent = parents::lent(&self.parents, &files, &mut findings);
+        let catalog = Catalog::read(files.iter().chain(&lent), also);
         let machines = match &self.only {
             None => Some(Machines::find(&files, &catalog)),
             Some(_) => None,
@@ -205,7 +229,7 @@ impl FolderSource {
         let claimed = |image: usize| machines.is_some_and(|machines| machines.has(image));
         for base in 0..catalog.images.len() {
             // What stands on a machine's disk is the machine's.
-            if catalog.images[base].parent.is_some() || claimed(base) {
+            if !catalog.is_base(base) || claimed(base) {
                 continue;
             }
             let family = catalog.family(base);
@@ -220,6 +244,9 @@ impl FolderSource {
             }
         }
         for (index, (file, _)) in catalog.bad.iter().enumerate() {
+            if file.lent {
+                continue;
+            }
             let named = machines.is_some_and(|machines| machines.names(file));
             if !named && self.only.as_ref().is_none_or(|only| file.path == *only) {
                 found.vms.push((self.place(file), What::Bad(index)));
@@ -331,6 +358,7 @@ fn beside(path: &Path) -> Vec<FoundFile> {
                 rel: RelPath::new(safe).ok()?,
                 // In the spelling of the given path.
                 path: folder.join(name),
+                lent: false,
             })
         })
         .collect();
@@ -368,4 +396,4 @@ fn as_error(finding: &Finding) -> SourceError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

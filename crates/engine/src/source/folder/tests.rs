@@ -10,7 +10,7 @@ use crate::source::{Consistency, End};
 
 const MIB: u64 = 1 << 20;
 
-fn request(token: Option<Vec<u8>>) -> Request {
+pub(super) fn request(token: Option<Vec<u8>>) -> Request {
     Request {
         token,
         full: false,
@@ -18,13 +18,13 @@ fn request(token: Option<Vec<u8>>) -> Request {
     }
 }
 
-fn list(source: &mut FolderSource) -> Vec<VmRef> {
+pub(super) fn list(source: &mut FolderSource) -> Vec<VmRef> {
     let mut vms = source.list().unwrap().vms;
     vms.sort_by(|a, b| a.key.cmp(&b.key));
     vms
 }
 
-fn names(vms: &[VmRef]) -> Vec<&str> {
+pub(super) fn names(vms: &[VmRef]) -> Vec<&str> {
     vms.iter().map(|vm| vm.name.as_str()).collect()
 }
 

@@ -22,6 +22,9 @@ pub(crate) struct FoundFile {
     pub(crate) path: PathBuf,
     /// Where it is relative to the folder, made safe to create elsewhere.
     pub(crate) rel: RelPath,
+    /// It lies in another folder, in which parents are looked for: nothing but what a disk of the
+    /// source stands on is taken from there.
+    pub(crate) lent: bool,
 }
 
 /// All files below `root`, ascending by path, with findings about what could not be looked into.
@@ -86,7 +89,11 @@ pub(crate) fn walk(root: &Path) -> (Vec<FoundFile>, Vec<Finding>) {
                 return (files, findings);
             }
             if let Ok(rel) = RelPath::new(parts.join("/")) {
-                files.push(FoundFile { path, rel });
+                files.push(FoundFile {
+                    path,
+                    rel,
+                    lent: false,
+                });
             }
         }
     }
