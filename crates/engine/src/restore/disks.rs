@@ -375,8 +375,10 @@ fn alone(
             kind: VhdKind::Dynamic,
             unique_id: own("disk"),
             timestamp: 0,
-            creator_app: *b"hykp",
-            creator_version: 0x0001_0000,
+            // Some readers trust the size only of creators that they know to be exact, and round it
+            // to cylinders otherwise: the end of the disk would be missing.
+            creator_app: *b"win ",
+            creator_version: 0x000A_0000,
             creator_os: *b"Wi2k",
             original_len: geometry.len,
             chs,
