@@ -8,10 +8,11 @@
 //!
 //! Where the system or the file system has no such thing, everything goes the usual way.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::io::{ReadAt, WriteAt};
 
@@ -29,8 +30,12 @@ pub struct DirectFile {
     direct: Option<File>,
     /// The file system takes direct calls when a file is opened, and not afterwards.
     refused: AtomicBool,
-    /// Aligned memory; the caller's seldom is.
-    stage: Mutex<Vec<u8>>,
+}
+
+thread_local! {
+    /// Aligned memory; the caller's seldom is. Of the thread and not of the file: a VM may have
+    /// hundreds of layers open, of which one is read at a time.
+    static ALIGNED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl DirectFile {
@@ -49,7 +54,6 @@ impl DirectFile {
             direct: reopen(&file, write).ok(),
             file,
             refused: AtomicBool::new(false),
-            stage: Mutex::default(),
         }
     }
 
@@ -64,13 +68,15 @@ impl DirectFile {
             Some(direct) if len >= LARGE && !self.refused.load(Ordering::Relaxed) => direct,
             _ => return Ok(None),
         };
-        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-        stage.resize(STAGE + PAGE, 0);
-        let start = stage.as_ptr().align_offset(PAGE);
-        let Some(aligned) = stage.get_mut(start..start.saturating_add(STAGE)) else {
-            return Ok(None);
-        };
-        match f(direct, aligned) {
+        let done = ALIGNED.with_borrow_mut(|stage| {
+            stage.resize(STAGE + PAGE, 0);
+            let start = stage.as_ptr().align_offset(PAGE);
+            match stage.get_mut(start..start.saturating_add(STAGE)) {
+                Some(aligned) => f(direct, aligned),
+                None => Err(io::ErrorKind::Unsupported.into()),
+            }
+        });
+        match done {
             Err(e) if is_refusal(&e) => {
                 self.refused.store(true, Ordering::Relaxed);
                 Ok(None)

@@ -18,10 +18,12 @@ use engine::restore::{Opened, Task, restore_disks};
 use engine::source::folder::FolderSource;
 use engine::{Cancel, Outcome, SystemClock};
 use store::LocalStore;
-use testkit::image::noise;
+use testkit::image::{Image, Kind, noise};
 use vault::{Env, InitOptions, Vault};
 
 const MIB: usize = 1 << 20;
+/// Layers of a VM that has many: several disks with a tree of checkpoints each.
+const LAYERS: u64 = 96;
 /// What the program may use.
 const BUDGET: usize = 256 * MIB;
 /// Enough to fill every queue several times.
@@ -47,6 +49,21 @@ fn write_disk(path: &Path) {
     let mut file = File::create(path).unwrap();
     for n in 0..DISK / MIB {
         file.write_all(&noise(n as u64, MIB)).unwrap();
+    }
+}
+
+/// A chain in which every layer has data of its own.
+fn write_layers(folder: &Path) {
+    let name = |number: u64| format!("{number}.vhdx");
+    let data = |image: Image, number: u64| {
+        image
+            .data(number << 20, &noise(1000 + number, 2 * MIB))
+            .write(&folder.join(name(number)))
+    };
+    let mut below = data(Image::new(Kind::Vhdx, LAYERS << 21, 1), 0);
+    for number in 1..LAYERS {
+        let child = Image::child(&below, &name(number - 1), 1 + number);
+        below = data(child, number);
     }
 }
 
@@ -94,11 +111,24 @@ fn backup_and_restore_with_32_threads_stay_within_the_budget() {
     let report = backup(&job, &mut source, &Options::default(), &mut random).unwrap();
     assert_eq!(report.outcome, Outcome::Ok, "{report:?}");
     assert_within("a backup");
+
+    // All layers of a VM are open as long as it is read.
+    fs::create_dir(at("layers")).unwrap();
+    write_layers(&at("layers"));
+    forget();
+    let mut source = FolderSource::open(&at("layers")).unwrap();
+    let report = backup(&job, &mut source, &Options::default(), &mut random).unwrap();
+    assert_eq!(report.outcome, Outcome::Ok, "{report:?}");
+    assert_eq!(report.vms[0].layers.len() as u64, LAYERS);
+    assert_within("a backup of many layers");
+    fs::remove_dir_all(at("layers")).unwrap();
     // The disks' room is scarcer than the time to make them again.
     fs::remove_file(at("source/disk.raw")).unwrap();
 
     let points = vault.points(None).unwrap();
-    let point = Opened::open(&vault.point(&points[0]).unwrap()).unwrap();
+    let opened = |id| Opened::open(&vault.point(id).unwrap()).unwrap();
+    let is_disk = |point: &Opened| point.details.vm_name == "disk.raw";
+    let point = points.iter().map(opened).find(is_disk).unwrap();
     for flatten in [false, true] {
         forget();
         let task = Task {

@@ -23,8 +23,9 @@ use crate::vhdx::table::{Cursor, Place, Table};
 /// A VHDX or AVHDX open for reading. Alone it shows its own layer: what is left to a parent is a
 /// hole.
 ///
-/// The file is never written; the log of a file that was not closed is applied in memory. Memory
-/// does not depend on the disk's size.
+/// The file is never written; the log of a file that was not closed is applied in memory. Tables
+/// are read page by page; what grows with the disk is an account of which parts of the file are
+/// taken, to notice blocks that overlap: some 20 MiB for a full disk of 64 TiB.
 #[derive(Debug)]
 pub struct VhdxImage<F> {
     view: View<F>,

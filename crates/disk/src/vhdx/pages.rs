@@ -1,7 +1,8 @@
 //! A few pages of the file, kept in memory: the parts of BAT and bitmaps that are in use.
 //!
-//! The BAT of a 64 TiB disk may have 513 MiB, and a chain has many. So each layer keeps at most
-//! 1 MiB, however large its tables are.
+//! The BAT of a 64 TiB disk may have 513 MiB, and a VM has many layers. So each layer keeps at most
+//! 256 KiB, however large its tables are: a disk that is read from its beginning to its end needs
+//! two or three pages at a time.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use crate::io::ReadAt;
 pub(crate) const PAGE: u64 = 16 << 10;
 
 /// Pages that are kept.
-const KEPT: usize = 64;
+const KEPT: usize = 16;
 
 /// A page of the file.
 pub(crate) type Page = Arc<[u8]>;
@@ -80,9 +81,9 @@ mod tests {
                 .unwrap();
             was_read
         };
-        assert!((0..64).all(read));
+        assert!((0..KEPT as u64).all(read));
         assert!(!read(0), "still kept, and now the latest");
-        assert!(read(64));
+        assert!(read(KEPT as u64));
         assert!(!read(0));
         assert!(read(1), "made room");
         assert_eq!(pages.lock().len(), KEPT);
