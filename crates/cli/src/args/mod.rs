@@ -166,8 +166,8 @@ pub(crate) enum Command {
 /// `init`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The recovery code opens the vault when the passphrase is lost. It is printed this once and kept
-nowhere. Without the passphrase and the recovery code nobody can read the vault again.
+The recovery code opens the vault when the passphrase is lost. It is printed this once, on a one-page
+recovery sheet, and kept nowhere. Without the passphrase and the recovery code nobody can read the vault again.
 
 Examples:
   hyperkeep init /srv/vault
@@ -179,7 +179,7 @@ pub(crate) struct InitArgs {
     #[arg(value_name = "VAULT")]
     pub(crate) location: Option<String>,
 
-    /// Write the one-page recovery sheet, recovery code included, into this file
+    /// Write the one-page recovery sheet, recovery code included, into this file instead of printing it
     #[arg(long, value_name = "FILE")]
     pub(crate) sheet: Option<PathBuf>,
 

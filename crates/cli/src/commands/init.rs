@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use store::LocalStore;
 use vault::{CutterSizes, InitOptions, Vault};
+use zeroize::Zeroizing;
 
 use crate::args::{ChunkAverage, Global, InitArgs};
 use crate::failure::{Exit, Failure, OnPath, Result};
@@ -19,12 +20,24 @@ struct InitDocument {
     location: String,
     recovery_code: String,
     sheet: Option<String>,
+    /// The recovery sheet itself.
+    #[serde(skip)]
+    page: Zeroizing<String>,
 }
 
 impl Document for InitDocument {
     const KIND: &'static str = "init";
 
+    /// The sheet goes into its file or onto the terminal; a code that is shown beside a file is
+    /// there in case that the file gets lost.
     fn human(&self) -> String {
+        let Some(sheet) = &self.sheet else {
+            return format!(
+                "Created vault {} at {}\n\nShown this once: print it, or write down its code. Without \
+                 it or the passphrase\nnobody can read the vault.\n\n{}",
+                self.vault, self.location, *self.page
+            );
+        };
         let mut text = format!(
             "Created vault {} at {}\n\nRecovery code, shown this once:\n\n",
             self.vault, self.location
@@ -36,9 +49,7 @@ impl Document for InitDocument {
             "\nWrite it down and keep it away from the machines that are backed up. Without it or\n\
              the passphrase nobody can read the vault.\n",
         );
-        if let Some(sheet) = &self.sheet {
-            text.push_str(&format!("\nRecovery sheet to print: {sheet}\n"));
-        }
+        text.push_str(&format!("\nRecovery sheet to print: {sheet}\n"));
         text
     }
 }
@@ -77,20 +88,22 @@ pub(crate) fn run(global: &Global, args: &InitArgs, ui: Ui) -> Result<Exit> {
     open::warn(&vault, ui);
     tell_of_env(global, location, ui);
     let code = code.to_text();
+    let id = vault.id().to_string();
+    let sheet = Sheet {
+        location: &open::from_anywhere(location),
+        vault: &id,
+        made: vault.description().created,
+        code: &code,
+    };
     let mut document = InitDocument {
-        vault: vault.id().to_string(),
+        vault: id.clone(),
         location: location.to_owned(),
         recovery_code: code.to_string(),
         sheet: args.sheet.as_ref().map(|path| path.display().to_string()),
+        page: sheet.text(),
     };
     let Some(path) = &args.sheet else {
         return ui.print(&document);
-    };
-    let sheet = Sheet {
-        location: &open::from_anywhere(location),
-        vault: &document.vault,
-        made: vault.description().created,
-        code: &code,
     };
     match sheet.write_to(path) {
         Ok(()) => ui.print(&document),

@@ -373,6 +373,22 @@ fn a_vault_is_made_in_an_empty_folder_and_its_sheet_says_where() {
     // Windows' canonical paths begin with a prefix that no person writes.
     let vault = vault.to_str().unwrap().trim_start_matches(r"\\?\");
     assert!(sheet.contains(vault), "{sheet}");
+
+    // Without a file the whole sheet is printed, with a code that opens the vault.
+    let printed = bench.run(&["init", "--vault", "printed"]).ends(0).out;
+    let sheet = &printed[printed.find("HYPERKEEP RECOVERY SHEET").unwrap()..];
+    assert!(sheet.contains("To restore\n"), "{printed}");
+    let (_, code) = sheet.split_once("Recovery code\n\n").unwrap();
+    let (code, _) = code.split_once("\n\n").unwrap();
+    fs::write(bench.path("code"), code).unwrap();
+    let args = [
+        "--vault",
+        "printed",
+        "--recovery-code-file",
+        "code",
+        "points",
+    ];
+    bench.run(&args).ends(0);
 }
 
 /// What the command line says goes before the environment, and whoever would be surprised later is
