@@ -10,6 +10,7 @@ use testkit::vhd::oracle;
 use testkit::vm::Layout;
 
 use crate::bench::{Answer, Bench, files_below, patch, vm};
+#[cfg(target_os = "linux")]
 use crate::start::Start as _;
 
 fn chain(folder: &Path, stem: &str, number: u64) {
