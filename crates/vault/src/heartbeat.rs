@@ -1,7 +1,8 @@
 //! Signs of life of a session: numbered records, so that none is ever rewritten.
 //!
 //! Whoever collects a vault must know which sessions may still lean on packs that no point
-//! refers to. A record is written at least every [`BEAT`] while the session is at work.
+//! refers to. A record is written at least every [`BEAT`] while the session stores something. One that
+//! waits for its source is silent: a collector must not take silence alone for the end.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::objects::Objects;
 
-/// Longest time between two records of a session that is at work.
+/// Longest time between two records of a session that stores.
 pub(crate) const BEAT: Duration = Duration::from_secs(5 * 60);
 
 pub(crate) struct Heartbeat {
