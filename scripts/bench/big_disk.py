@@ -4,10 +4,12 @@
   big_disk.py --dbtool PROGRAM [--work DIR] [--out FILE.json] [--bin DIR]… [SIZE_GIB…]    default: 64 2048 10240
 
 Each disk holds the same data (3 GiB of database pages, 1 GiB of noise, spread over the whole disk in
-pieces of 64 MiB). Then 25,600 pages of 4 KiB (100 MiB) are rewritten, scattered over the data, and
-given as changed ranges. What must not grow with the size of the disk is the incremental: its time,
-its memory, what it stores. A restore is compared with the changed disk, hole by hole. Then the
-disk is opened in the vault, and pages all over it are read: opening, too, must not take longer."""
+pieces of 64 MiB). Then pages of 4 KiB are rewritten, scattered over the data, and given as changed
+ranges: 2,560 of them (10 MiB), the same ones back to what they were, 25,600 (100 MiB), and back. What
+is changed back is in the vault already: what that stores is metadata. An incremental's time, memory
+and metadata must follow the changes and not the size of the disk. A restore is compared with the
+changed disk, hole by hole. Then the disk is opened in the vault, and pages all over it are read:
+opening, too, must not take longer."""
 
 import argparse
 import os
@@ -19,7 +21,7 @@ import costs
 
 PIECE = 64 << 20
 PAGE = 4096
-CHANGES = 25600
+CHANGES = {"small": 2560, "incremental": 25600}
 
 
 def make(path, size, dbtool, work):
@@ -40,19 +42,29 @@ def make(path, size, dbtool, work):
     return places
 
 
-def change(path, places, ranges):
-    """Rewrites scattered pages and writes down where."""
-    rng = random.Random(5)
+def change(path, places, ranges, count):
+    """Rewrites scattered pages and writes down where; what was there before."""
+    rng = random.Random(count)
+    before = {}
     pages = PIECE // PAGE
-    chosen = sorted(places[n // pages] + n % pages * PAGE for n in rng.sample(range(len(places) * pages), CHANGES))
+    chosen = sorted(places[n // pages] + n % pages * PAGE for n in rng.sample(range(len(places) * pages), count))
     with open(path, "r+b") as disk, open(ranges, "w") as out:
         for offset in chosen:
             disk.seek(offset)
-            page = bytearray(disk.read(PAGE))
+            before[offset] = disk.read(PAGE)
+            page = bytearray(before[offset])
             page[100:164] = rng.randbytes(64)
             disk.seek(offset)
             disk.write(page)
             out.write(f"{offset} {PAGE}\n")
+    return before
+
+
+def change_back(path, before):
+    with open(path, "r+b") as disk:
+        for offset, page in before.items():
+            disk.seek(offset)
+            disk.write(page)
 
 
 def equal(a, b):
@@ -98,25 +110,30 @@ def main():
             shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(f"{args.work}/home", exist_ok=True)
         places = make(disk, gib << 30, os.path.abspath(args.dbtool), args.work)
-        result = dict(data_mib=4096, changed_mib=CHANGES * PAGE >> 20, changed_ranges=CHANGES)
+        result = dict(data_mib=4096, changed={key: count * PAGE for key, count in CHANGES.items()})
 
         def step(key, command):
             cost, out = costs.run(command, env, repo)
             cost.update(repo=costs.size(repo), said=out[-20000:])
             result[key] = cost
-            print(f"{gib:5} GiB {key:12} wall {cost['wall']:8.1f}  cpu {cost['cpu']:8.1f}  rss {cost['rss_mib']:5} MiB  repository {cost['repo'] / 2**20:8.1f} MiB  code {cost['rc']}", flush=True)
+            print(f"{gib:5} GiB {key:16} wall {cost['wall']:8.1f}  cpu {cost['cpu']:8.1f}  rss {cost['rss_mib']:5} MiB  repository {cost['repo'] / 2**20:8.1f} MiB  code {cost['rc']}", flush=True)
             if "output" in cost:
                 print(cost["output"])
 
         step("init", "hyperkeep --quiet init >/dev/null")
         step("full", f"hyperkeep --quiet --json backup folder:{disk}")
-        change(disk, places, ranges)
-        step("incremental", f"hyperkeep --quiet --json backup folder:{disk} --changed-ranges {ranges}")
-        step("restore", f"hyperkeep --quiet restore disks big.raw@latest --to {dest}")
-        step("reads", f"random_reads {repo} {args.work}/cache/hyperkeep {disk}")
-        restored = [os.path.join(d, f) for d, _, files in os.walk(dest) for f in files if f == "big.raw"]
-        result["equal"] = bool(restored) and equal(disk, restored[0])
-        ok = ok and result["equal"]
+        incremental = f"hyperkeep --quiet --json backup folder:{disk} --changed-ranges {ranges}"
+        for key, count in CHANGES.items():
+            before = change(disk, places, ranges, count)
+            step(key, incremental)
+            if key == "incremental":
+                step("restore", f"hyperkeep --quiet restore disks big.raw@latest --to {dest}")
+                step("reads", f"random_reads {repo} {args.work}/cache/hyperkeep {disk}")
+                restored = [os.path.join(d, f) for d, _, files in os.walk(dest) for f in files if f == "big.raw"]
+                result["equal"] = bool(restored) and equal(disk, restored[0])
+                ok = ok and result["equal"]
+            change_back(disk, before)
+            step(f"{key} back", incremental)
         results.setdefault("big-disk", {})[f"{gib} GiB"] = result
         costs.save(args.out, results)
         shutil.rmtree(dest, ignore_errors=True)

@@ -88,11 +88,15 @@ def main():
             row(title, cost["cpu"], cost["wall"])
     if big:
         print("\nA large sparse disk\n")
-        head("disk", "data", "full: CPU / wall s", "full: MiB", "changed", "incremental: CPU / wall s", "incremental: MiB", "memory full / incremental MiB", "restored equal")
+        head("disk", "step", "CPU / wall s", "vault grew by MiB", "memory MiB", "restored equal")
         for name, b in big.items():
-            full, inc = b["full"], b["incremental"]
-            row(name, f"{b['data_mib']} MiB", f"{full['cpu']:.1f} / {full['wall']:.1f}", f"{full['repo'] / 2**20:.0f}", f"{b['changed_mib']} MiB in {b['changed_ranges']} ranges",
-                f"{inc['cpu']:.1f} / {inc['wall']:.1f}", f"{(inc['repo'] - full['repo']) / 2**20:.0f}", f"{full['rss_mib']} / {inc['rss_mib']}", "yes" if b["equal"] else "NO")
+            last = b["init"]["repo"]
+            for key in ("full", "small", "small back", "incremental", "incremental back"):
+                step = b[key]
+                of = f"{b['data_mib']} MiB" if key == "full" else f"{b['changed'][key.removesuffix(' back')] >> 20} MiB of pages" + key.endswith("back") * ", changed back"
+                told = "" if key != "incremental" else "yes" if b["equal"] else "NO"
+                row(name, of, f"{step['cpu']:.2f} / {step['wall']:.2f}", f"{(step['repo'] - last) / 2**20:.1f}", step["rss_mib"], told)
+                last = step["repo"]
 
     answered = {name: steps["reads"] for name, steps in tools.items() if "reads" in steps}
     answered |= {f"disk of {name}": b["reads"] for name, b in big.items() if "reads" in b}
