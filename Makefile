@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint demo bench windows fuzz-short nightly
 
+# Where rustup puts cargo, also when that happened a moment ago.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 

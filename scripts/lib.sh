@@ -5,6 +5,9 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Programs that are built rather than installed, one folder for each version, shared by every clone.
 HYPERKEEP_TOOLS=${HYPERKEEP_TOOLS:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/hyperkeep/tools}
 
+# Where rustup puts cargo; a toolchain that was just installed is in nobody's PATH yet.
+export PATH=$PATH:$HOME/.cargo/bin
+
 say() { printf '==> %s\n' "$*" >&2; }
 die() {
     printf 'error: %s\n' "$*" >&2

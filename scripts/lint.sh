@@ -7,9 +7,16 @@ cd "$ROOT"
 
 say "formatting"
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 say "clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Looking at the fuzz targets needs neither the fuzzer's library, which C++ would be needed to
+# build, nor unstable flags.
+say "clippy, fuzz targets"
+CUSTOM_LIBFUZZER_PATH=/not/linked/libfuzzer.a cargo clippy --manifest-path fuzz/Cargo.toml \
+    --target-dir "${CARGO_TARGET_DIR:-target}" --locked -- -D warnings
 
 say "documents"
 RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --locked --document-private-items --quiet

@@ -3,7 +3,7 @@
 #
 #   scripts/setup-tools.sh [SECTION…]        default: base oracles lint
 #
-#   base      a C compiler for the few crates with C in them, and a look at the Rust toolchain
+#   base      a C compiler for the few crates with C in them; Rust, by rustup, where there is no cargo
 #   oracles   disk and file system tools, and .venv with the Python readers: what tests compare with
 #   lint      cargo-deny and shellcheck
 #   fuzz      cargo-fuzz and a C++ compiler
@@ -24,13 +24,19 @@ usage() {
 
 base() {
     apt_install ca-certificates gcc libc6-dev make
-    local tool
-    command -v cargo >/dev/null ||
-        die "there is no cargo: install the stable Rust toolchain with rustup (rust-version in Cargo.toml is the oldest that will do)"
-    for tool in rustfmt clippy; do
-        cargo ${tool/rustfmt/fmt} --version >/dev/null 2>&1 ||
-            die "the Rust toolchain has no $tool: run 'rustup component add $tool'"
-    done
+    command -v cargo >/dev/null || rust
+}
+
+# The stable Rust toolchain for this user, by rustup's own installer.
+rust() {
+    local installer
+    apt_install curl
+    say "there is no cargo: installing stable Rust with rustup into ~/.cargo and ~/.rustup"
+    installer=$(mktemp)
+    retry curl --proto '=https' --tlsv1.2 -sSfL -o "$installer" https://sh.rustup.rs
+    sh "$installer" -y --quiet --no-modify-path --profile minimal -c rustfmt -c clippy >&2
+    rm "$installer"
+    command -v cargo >/dev/null || die "rustup has put no cargo into ~/.cargo/bin"
 }
 
 oracles() {
@@ -58,7 +64,12 @@ venv() {
 }
 
 lint() {
+    local tool
     apt_install shellcheck
+    for tool in rustfmt clippy; do
+        cargo ${tool/rustfmt/fmt} --version >/dev/null 2>&1 ||
+            die "the Rust toolchain has no $tool: run 'rustup component add $tool'"
+    done
     quick_cargo_tool cargo-deny "$CARGO_DENY" >/dev/null
 }
 

@@ -18,9 +18,13 @@ windows_env
 # that want them say that they are skipped.
 unset HYPERKEEP_REQUIRE_TOOLS HYPERKEEP_PYTHON
 export HYPERKEEP_SAMPLES=not-under-wine
+whole=
 case " $* " in
 *" -p "*) ;;
-*) set -- --workspace --exclude xtask "$@" ;;
+*)
+    whole=yes
+    set -- --workspace --exclude xtask "$@"
+    ;;
 esac
 
 # Runs share one Wine folder and so one server, which the run that ends first would take from the
@@ -38,3 +42,8 @@ flock --nonblock 9 || {
 /usr/lib/wine/wineserver64 -p </dev/null >/dev/null 2>&1 9>&- || true
 trap '/usr/lib/wine/wineserver64 -k 9>&- || true' EXIT
 "$CARGO" test --locked --no-fail-fast --target "$WINDOWS_TARGET" "$@" 9>&-
+if [ -n "$whole" ]; then
+    say "the program as it ships"
+    "$CARGO" build --locked --release --target "$WINDOWS_TARGET" -p hyperkeep-cli 9>&-
+    "$WINE" "target-windows/$WINDOWS_TARGET/release/hyperkeep.exe" --version 9>&-
+fi
