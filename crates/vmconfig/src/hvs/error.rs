@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::warnings::AndMore;
+
 /// The result of reading or writing a container.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -153,28 +155,11 @@ impl Warning {
     }
 }
 
-/// Warnings, bounded: a hostile file must not buy memory with them.
-#[derive(Debug, Default)]
-pub(crate) struct Warnings {
-    list: Vec<Warning>,
-    more: usize,
-}
-
-impl Warnings {
-    const MAX: usize = 64;
-
-    pub(crate) fn push(&mut self, warning: Warning) {
-        if self.list.len() < Self::MAX {
-            self.list.push(warning);
-        } else {
-            self.more += 1;
-        }
-    }
-
-    pub(crate) fn finish(mut self) -> Vec<Warning> {
-        if self.more > 0 {
-            self.list.push(Warning::More(self.more));
-        }
-        self.list
+impl AndMore for Warning {
+    fn and_more(count: usize) -> Self {
+        Warning::More(count)
     }
 }
+
+/// What was noticed in one container.
+pub(crate) type Warnings = crate::warnings::Warnings<Warning>;

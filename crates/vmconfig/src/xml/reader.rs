@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::tree::{Entry, MAX_DEPTH, Tree, Value};
+use crate::warnings::{AndMore, Warnings};
 
 /// Larger files are refused. Real ones take some 100 KiB.
 pub const MAX_LEN: usize = 16 << 20;
@@ -31,7 +32,8 @@ pub enum Error {
     TooDeep(usize),
 }
 
-/// What is odd in an XML configuration that could be read nevertheless.
+/// What is odd in an XML configuration that could be read nevertheless. Of long names there is the
+/// beginning.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Warning {
@@ -54,9 +56,27 @@ pub enum Warning {
     /// A leaf has children, or a node has text: that part was left out.
     #[error("the element {0:?} has both text and children; the text was left out")]
     Mixed(String),
+    /// More problems than are listed one by one.
+    #[error("and {0} more")]
+    More(usize),
 }
 
-/// Reads a file.
+impl AndMore for Warning {
+    fn and_more(count: usize) -> Self {
+        Warning::More(count)
+    }
+}
+
+/// A name as a warning quotes it. A file may hold one of many MiB.
+fn quoted(name: &str) -> String {
+    const MAX: usize = 100;
+    match name.char_indices().nth(MAX) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
+/// Reads a file. The first warnings are listed, the others counted.
 pub fn read_tree(bytes: &[u8]) -> Result<(Tree, Vec<Warning>)> {
     if bytes.len() > MAX_LEN {
         return Err(Error::TooLarge(bytes.len()));
@@ -68,13 +88,13 @@ pub fn read_tree(bytes: &[u8]) -> Result<(Tree, Vec<Warning>)> {
         ..Default::default()
     };
     let document = Document::parse_with_options(&text, options)?;
-    let mut warnings = Vec::new();
+    let mut warnings = Warnings::default();
     let root = element(document.root_element(), 1, &mut warnings)?;
     Ok((
         Tree {
             entries: vec![root],
         },
-        warnings,
+        warnings.finish(),
     ))
 }
 
@@ -109,7 +129,11 @@ fn utf8(bytes: &[u8]) -> Result<String> {
         .map_err(|_| Error::Encoding("UTF-8"))
 }
 
-fn element(node: Node<'_, '_>, depth: usize, warnings: &mut Vec<Warning>) -> Result<Entry> {
+fn element(
+    node: Node<'_, '_>,
+    depth: usize,
+    warnings: &mut Warnings<Warning>,
+) -> Result<Entry> {
     if depth > MAX_DEPTH {
         return Err(Error::TooDeep(MAX_DEPTH));
     }
@@ -123,7 +147,7 @@ fn element(node: Node<'_, '_>, depth: usize, warnings: &mut Vec<Warning>) -> Res
     let kind = node.attribute("type");
     if !below.is_empty() || kind.is_none() && text.trim().is_empty() {
         if !text.trim().is_empty() {
-            warnings.push(Warning::Mixed(name.clone()));
+            warnings.push(Warning::Mixed(quoted(&name)));
         }
         let children = below
             .into_iter()
@@ -149,16 +173,16 @@ fn element(node: Node<'_, '_>, depth: usize, warnings: &mut Vec<Warning>) -> Res
         }
         _ => {
             warnings.push(Warning::UnknownType {
-                name: name.clone(),
-                kind: kind.to_owned(),
+                name: quoted(&name),
+                kind: quoted(kind),
             });
             Some(Value::String(text.clone()))
         }
     };
     let value = value.unwrap_or_else(|| {
         warnings.push(Warning::BadValue {
-            name: name.clone(),
-            kind: kind.to_owned(),
+            name: quoted(&name),
+            kind: quoted(kind),
         });
         Value::String(text)
     });
@@ -219,6 +243,20 @@ mod tests {
             Some("y")
         );
         assert!(!is_configuration(&tree));
+    }
+
+    #[test]
+    fn the_first_warnings_are_told_briefly_and_the_others_counted() {
+        let long = "é".repeat(5000);
+        let leaves = format!("<a type=\"{long}\">x</a>").repeat(200);
+        let (tree, warnings) = read_tree(format!("<c>{leaves}</c>").as_bytes()).unwrap();
+        assert_eq!(tree.get(&["c"]).unwrap().children().len(), 200);
+        assert_eq!(warnings.len(), 65);
+        assert_eq!(warnings[64].to_string(), "and 136 more");
+        assert!(warnings.iter().all(|told| told.to_string().len() < 400));
+        let kind = format!("{}…", "é".repeat(100));
+        let name = "a".to_owned();
+        assert_eq!(warnings[0], Warning::UnknownType { name, kind });
     }
 
     #[test]

@@ -5,11 +5,13 @@ use hyperkeep_vmconfig::{VmConfig, xml};
 /// Reads `data`.
 ///
 /// # Panics
-/// When what was read, and can be written, is not the same when read again.
+/// When there are warnings without end, or what was read, and can be written, is not the same when
+/// read again.
 pub(crate) fn check(data: &[u8]) {
-    let Ok((tree, _)) = xml::read_tree(data) else {
+    let Ok((tree, warnings)) = xml::read_tree(data) else {
         return;
     };
+    assert!(warnings.len() <= 65, "{} warnings", warnings.len());
     let _ = (VmConfig::from_tree(&tree), xml::is_configuration(&tree));
     let Ok(written) = xml::write_tree(&tree) else {
         return;
