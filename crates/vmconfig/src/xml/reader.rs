@@ -8,8 +8,13 @@ use crate::warnings::{AndMore, Warnings};
 
 /// Larger files are refused. Real ones take some 100 KiB.
 pub const MAX_LEN: usize = 16 << 20;
-/// More elements, attributes and texts than this are refused.
-const MAX_NODES: u32 = 1_000_000;
+/// More elements and texts than this are refused. Real files have some thousand.
+const MAX_NODES: u32 = 1 << 18;
+/// More signs `<`, or signs `=`, are refused: the parser sets memory aside for each, wherever it
+/// stands.
+const MAX_SIGNS: usize = 1 << 18;
+/// More attributes of one element, or namespaces of all, are refused. Real files have one and none.
+const MAX_ATTRIBUTES: usize = 64;
 
 /// The result of reading XML.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -27,6 +32,12 @@ pub enum Error {
     /// The text is not XML, or uses parts of XML that are refused.
     #[error("the XML cannot be parsed: {0}")]
     Xml(#[from] roxmltree::Error),
+    /// There are more signs that begin a tag, or tell an attribute, than in any configuration.
+    #[error("the XML has more than {MAX_SIGNS} signs `<` or `=`, which no configuration has")]
+    TooManySigns,
+    /// An element has more attributes, or all have more namespaces, than any configuration.
+    #[error("an element has more than {MAX_ATTRIBUTES} attributes, or there are more namespaces")]
+    TooManyAttributes,
     /// Elements are nested too deeply.
     #[error("the XML is nested deeper than {0} levels")]
     TooDeep(usize),
@@ -82,6 +93,8 @@ pub fn read_tree(bytes: &[u8]) -> Result<(Tree, Vec<Warning>)> {
         return Err(Error::TooLarge(bytes.len()));
     }
     let text = decode(bytes)?;
+    check_signs(&text)?;
+    check_attributes(&text)?;
     let options = ParsingOptions {
         allow_dtd: false,
         nodes_limit: MAX_NODES,
@@ -129,11 +142,54 @@ fn utf8(bytes: &[u8]) -> Result<String> {
         .map_err(|_| Error::Encoding("UTF-8"))
 }
 
-fn element(
-    node: Node<'_, '_>,
-    depth: usize,
-    warnings: &mut Warnings<Warning>,
-) -> Result<Entry> {
+/// Refuses what would cost the parser many times its length in memory.
+fn check_signs(text: &str) -> Result<()> {
+    let count = |sign| text.bytes().filter(|byte| *byte == sign).count();
+    match count(b'<').max(count(b'=')) > MAX_SIGNS {
+        true => Err(Error::TooManySigns),
+        false => Ok(()),
+    }
+}
+
+/// Refuses what would cost the parser more time than its length: it compares each attribute with all
+/// others of its element, and an element that declares a namespace gets a copy of all around it.
+///
+/// No tag has a `<` inside, so what is between two of them has one tag at its beginning, or
+/// belongs to a comment or the like, of which it is enough not to be stricter without need.
+fn check_attributes(text: &str) -> Result<()> {
+    let mut namespaces = 0;
+    for tag in text
+        .split('<')
+        .skip(1)
+        .filter(|tag| !tag.starts_with(['!', '?']))
+    {
+        let mut attributes = 0;
+        let mut quote = None;
+        let mut end = tag.len();
+        for (at, byte) in tag.bytes().enumerate() {
+            match (quote, byte) {
+                (Some(open), _) if open == byte => quote = None,
+                (Some(_), _) => {}
+                (None, b'"' | b'\'') => quote = Some(byte),
+                (None, b'=') => attributes += 1,
+                (None, b'>') => {
+                    end = at;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        if attributes > 0 {
+            namespaces += tag[..end].matches("xmlns").count();
+        }
+        if attributes.max(namespaces) > MAX_ATTRIBUTES {
+            return Err(Error::TooManyAttributes);
+        }
+    }
+    Ok(())
+}
+
+fn element(node: Node<'_, '_>, depth: usize, warnings: &mut Warnings<Warning>) -> Result<Entry> {
     if depth > MAX_DEPTH {
         return Err(Error::TooDeep(MAX_DEPTH));
     }
@@ -259,6 +315,31 @@ mod tests {
         assert_eq!(warnings[0], Warning::UnknownType { name, kind });
     }
 
+    /// The parser's work grows with the square of an element's attributes, and with the cube of
+    /// nested namespaces.
+    #[test]
+    fn more_attributes_or_namespaces_than_any_configuration_has() {
+        let named = |count: usize, name: &str| -> String {
+            let all = (0..count).map(|n| format!(" {name}{n}='>\"='"));
+            all.collect()
+        };
+        let nested = |count: usize| -> String {
+            let open = (0..count).map(|n| format!("<a xmlns:p{n} = \"u{n}\">"));
+            open.chain((0..count).map(|_| "</a>".to_owned())).collect()
+        };
+        let fine = format!("<c{}>a = = = \"b\"</c>", named(64, "a"));
+        let many = format!("<c><!-- \" <b ' --><d{}/></c>", named(65, "a"));
+        let spaces = format!("<c>{}{}</c>", nested(33), nested(32));
+        let text = format!("<c>{}<!-- {} --></c>", "xmlns=".repeat(99), "=".repeat(99));
+        assert!(read_tree(fine.as_bytes()).is_ok());
+        assert!(read_tree(text.as_bytes()).is_ok());
+        assert!(read_tree(nested(64).as_bytes()).is_ok());
+        for refused in [many, spaces, nested(20_000)] {
+            let error = read_tree(refused.as_bytes()).unwrap_err();
+            assert!(matches!(error, Error::TooManyAttributes), "{error}");
+        }
+    }
+
     #[test]
     fn refused() {
         let dtd = "<!DOCTYPE a [<!ENTITY b \"c\">]><a>&b;</a>";
@@ -273,7 +354,7 @@ mod tests {
             Err(Error::Encoding("UTF-8"))
         ));
         assert!(matches!(read_tree(&[]), Err(Error::Xml(_))));
-        for depth in [65, 200_000] {
+        for depth in [65, 100_000] {
             let deep = "<a>".repeat(depth) + &"</a>".repeat(depth);
             assert!(matches!(read_tree(deep.as_bytes()), Err(Error::TooDeep(_))));
         }
@@ -281,6 +362,13 @@ mod tests {
             read_tree("<a>".repeat(200_000).as_bytes()),
             Err(Error::Xml(_))
         ));
+        for sign in ["=", "<a/>"] {
+            let fine = format!("<c>{}</c>", sign.repeat(100_000));
+            assert!(read_tree(fine.as_bytes()).is_ok());
+            let many = format!("<c>{}</c>", sign.repeat(300_000));
+            let error = read_tree(many.as_bytes()).unwrap_err();
+            assert!(matches!(error, Error::TooManySigns), "{error}");
+        }
         let large = vec![b' '; MAX_LEN + 1];
         assert!(matches!(read_tree(&large), Err(Error::TooLarge(_))));
     }
