@@ -85,6 +85,8 @@ pub enum Code {
     NothingSelected,
     /// The vault noticed something about itself.
     VaultNote,
+    /// There were more findings than a restore point lists: how many.
+    MoreFindings,
     /// The work was stopped on request.
     Cancelled,
     /// The VM failed as a whole.
@@ -121,6 +123,7 @@ impl Code {
             Self::TargetFailed => "target-failed",
             Self::NothingSelected => "nothing-selected",
             Self::VaultNote => "vault-note",
+            Self::MoreFindings => "more-findings",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
             Self::Other => "other",

@@ -33,6 +33,7 @@
 //! always read.
 
 mod audit;
+mod bounds;
 mod layer;
 mod plan;
 mod prior;

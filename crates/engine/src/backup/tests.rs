@@ -23,6 +23,7 @@ use crate::source::{
 
 mod audit;
 mod base;
+mod bounds;
 mod property;
 mod trouble;
 
@@ -144,6 +145,9 @@ struct ModelSource {
     moves: Option<usize>,
     /// The VM's id.
     id: u128,
+    /// Where its disk is attached.
+    slots: Vec<String>,
+    findings: Vec<Finding>,
     ends: Arc<Mutex<Vec<End>>>,
 }
 
@@ -200,15 +204,11 @@ impl Source for ModelSource {
                 config: None,
                 files: vec![],
                 layers: layers.collect(),
-                uses: vec![DiskUse {
-                    owner: Owner::Vm,
-                    slot: "SCSI 0:0".to_owned(),
-                    layer: last,
-                }],
+                uses: self.slots.iter().map(|slot| used(slot, last)).collect(),
                 checkpoints: vec![],
                 current: None,
                 missing: vec![],
-                findings: vec![],
+                findings: self.findings.clone(),
                 not_covered: vec![],
             },
             moves: self.moves,
@@ -242,12 +242,22 @@ impl FrozenVm for ModelVm {
     }
 }
 
+fn used(slot: &str, layer: usize) -> DiskUse {
+    DiskUse {
+        owner: Owner::Vm,
+        slot: slot.to_owned(),
+        layer,
+    }
+}
+
 fn source(chain: Vec<Model>) -> ModelSource {
     ModelSource {
         chain,
         changed: None,
         moves: None,
         id: 42,
+        slots: vec!["SCSI 0:0".to_owned()],
+        findings: vec![],
         ends: Arc::default(),
     }
 }
@@ -469,26 +479,4 @@ fn with_changed_ranges_little_more_than_these_is_read() {
     assert!(read > 0 && read <= 64 << 10, "{read} bytes");
     assert_eq!(second.stats.read, read);
     check(&vault, &second, &source.chain);
-}
-
-/// "The newest" is what an incremental builds on and what a restore means: it must not hang on
-/// clocks. This one stands still throughout.
-#[test]
-fn points_keep_their_order_whatever_the_clock_says() {
-    let vault = vault();
-    let mut source = source(vec![written(None, 1, 1)]);
-    let mut last = 0;
-    for step in 0..6 {
-        let level = if step % 3 == 2 {
-            Level::Full
-        } else {
-            Level::Auto
-        };
-        let report = run_backup(&vault, &mut source, level);
-        let list = crate::list::points(&vault).unwrap().points;
-        assert_eq!(list.last().map(|point| &point.id), report.point.as_ref());
-        let rank = list.last().unwrap().rank;
-        assert!(rank > last);
-        last = rank;
-    }
 }

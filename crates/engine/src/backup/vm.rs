@@ -4,6 +4,7 @@ use vault::point::Outline;
 use vault::{PointId, Session};
 use vault_format::Entropy;
 
+use crate::backup::bounds::bound;
 use crate::backup::prior::{newest, newest_full};
 use crate::backup::reading::Reader;
 use crate::backup::report::VmReport;
@@ -122,6 +123,7 @@ fn attempt(
         vault::point::Level::Differential => newest_full(job.vault, vm),
         _ => prior.as_ref().map(|prior| prior.reference.point),
     };
+    bound(&mut point.details);
     point.details.outcome = outcome_of(&point.details.findings);
     let outline = Outline {
         required: Vec::new(),

@@ -81,3 +81,25 @@ fn a_job_that_is_cancelled_touches_nothing_more_and_says_so() {
     assert!(source.ends.lock().unwrap().is_empty());
     assert!(vault.points(None).unwrap().is_empty());
 }
+
+/// "The newest" is what an incremental builds on and what a restore means: it must not hang on
+/// clocks. This one stands still throughout.
+#[test]
+fn points_keep_their_order_whatever_the_clock_says() {
+    let vault = vault();
+    let mut source = source(vec![written(None, 1, 1)]);
+    let mut last = 0;
+    for step in 0..6 {
+        let level = if step % 3 == 2 {
+            Level::Full
+        } else {
+            Level::Auto
+        };
+        let report = run_backup(&vault, &mut source, level);
+        let list = crate::list::points(&vault).unwrap().points;
+        assert_eq!(list.last().map(|point| &point.id), report.point.as_ref());
+        let rank = list.last().unwrap().rank;
+        assert!(rank > last);
+        last = rank;
+    }
+}
