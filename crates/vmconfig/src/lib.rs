@@ -29,6 +29,7 @@ pub mod names;
 pub mod rewrite;
 pub mod tree;
 pub mod vmgs;
+pub mod vmrs;
 mod warnings;
 mod windows_folder;
 pub mod xml;

@@ -312,11 +312,17 @@ fn blobs_stay_in_a_runtime_file() {
     ));
     let tight = Limits {
         tables: 1 << 20,
+        keys: 100,
         blobs: Some(1000),
     };
     assert!(matches!(
         HvsFile::open(file, tight),
         Err(Error::TooLarge { .. })
+    ));
+    let of_one_key = Limits { keys: 1, ..tight };
+    assert!(matches!(
+        HvsFile::open(file, of_one_key),
+        Err(Error::TooMany { limit: 1, .. })
     ));
 }
 

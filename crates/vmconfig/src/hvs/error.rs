@@ -65,6 +65,14 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// There are more tables or keys than the caller's limit.
+    #[error("there are more than {limit} {what}, the limit for such a file")]
+    TooMany {
+        /// Of what there are too many.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// A name that the container cannot hold.
     #[error("key name {0:?} cannot be stored: it must be 1 to 254 bytes long without NUL")]
     BadName(String),

@@ -1,6 +1,7 @@
 //! Key tables and the keys in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use super::error::{Error, Result, Warning, Warnings};
 use super::format::*;
@@ -20,27 +21,54 @@ pub(super) struct Key {
     pub(super) entry: Entry,
 }
 
-/// Reads the tables, of each index the newest, and gives all their live keys.
-pub(super) fn read_all(
-    file: &dyn ReadAt,
-    places: &[Place],
-    budget: u64,
-    warnings: &mut Warnings,
-) -> Result<Vec<Key>> {
-    let newest = newest(file, places, warnings)?;
-    let mut left = budget;
-    let mut keys = Vec::new();
-    for (index, (_, place)) in newest {
-        left = left
-            .checked_sub(u64::from(place.len))
-            .ok_or(Error::TooLarge {
-                what: "key tables",
-                limit: budget,
-            })?;
-        let bytes = read_vec(file, place.offset, u64::from(place.len))?;
-        read_table(&bytes, place.offset, index, &mut keys, warnings)?;
+/// A longer table is refused. Real ones take a page of 4 KiB, and the largest alignment is 64 KiB.
+const MAX_LEN: u32 = 1 << 20;
+
+/// What [`walk`] gives each key to; it may stop there.
+pub(super) type Visit<'a> = dyn FnMut(Key) -> Result<ControlFlow<()>> + 'a;
+
+/// The key tables that count.
+pub(super) struct Tables {
+    /// Index and place, by index.
+    newest: BTreeMap<u16, (u16, Place)>,
+}
+
+impl Tables {
+    /// Of each index the newest table.
+    pub(super) fn find(
+        file: &dyn ReadAt,
+        places: &[Place],
+        warnings: &mut Warnings,
+    ) -> Result<Self> {
+        let newest = newest(file, places, warnings)?;
+        Ok(Tables { newest })
     }
-    Ok(keys)
+
+    /// Reads one table after the other and gives all live keys. `budget` bounds the bytes of all
+    /// tables together.
+    pub(super) fn walk(
+        &self,
+        file: &dyn ReadAt,
+        budget: u64,
+        warnings: &mut Warnings,
+        visit: &mut Visit<'_>,
+    ) -> Result<()> {
+        let mut left = budget;
+        for (index, (_, place)) in &self.newest {
+            let too_large = |what, limit| Error::TooLarge { what, limit };
+            if place.len > MAX_LEN {
+                return Err(too_large("keys of one table", MAX_LEN.into()));
+            }
+            left = left
+                .checked_sub(place.len.into())
+                .ok_or_else(|| too_large("key tables", budget))?;
+            let bytes = read_vec(file, place.offset, place.len.into())?;
+            if read_table(&bytes, place.offset, *index, warnings, visit)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The newest table of every index.
@@ -51,9 +79,7 @@ fn newest(
 ) -> Result<BTreeMap<u16, (u16, Place)>> {
     let file_len = file.len()?;
     let mut newest = BTreeMap::<u16, (u16, Place)>::new();
-    let mut seen = BTreeSet::new();
-    // An object table may list one table a million times: it is looked at once.
-    for &place in places.iter().filter(|place| seen.insert(**place)) {
+    for &place in places {
         let (offset, len) = (place.offset, u64::from(place.len));
         let damaged = |why| Error::Damaged {
             what: "key table",
@@ -100,9 +126,9 @@ fn read_table(
     table: &[u8],
     offset: u64,
     index: u16,
-    keys: &mut Vec<Key>,
     warnings: &mut Warnings,
-) -> Result<()> {
+    visit: &mut Visit<'_>,
+) -> Result<ControlFlow<()>> {
     let mut at = KEY_TABLE_HEADER_LEN;
     while let Some(rest) = table
         .get(at..)
@@ -127,14 +153,14 @@ fn read_table(
             && let Some(key) = read_key(bytes, index, warnings).map_err(damaged)?
         {
             let at = u32::try_from(at).map_err(|_| damaged("its table is too large"))?;
-            keys.push(Key {
-                id: (index, at),
-                ..key
-            });
+            let id = (index, at);
+            if visit(Key { id, ..key })?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
         at += size;
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Reads one live key; `None`, with a warning, if its type is not known.

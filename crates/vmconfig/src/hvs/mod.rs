@@ -28,11 +28,13 @@ mod link;
 mod object_table;
 mod reader;
 mod replay;
+mod search;
 mod segments;
 mod writer;
 
 pub use error::{Error, Result, Warning};
 pub use reader::{HvsFile, Limits, read_tree};
+pub(crate) use search::{Node, Search};
 pub use writer::write_tree;
 
 /// Whether a file begins like a HyperVStorage container; `start` is its first bytes.

@@ -6,6 +6,12 @@ use super::error::{Error, Result, Warning, Warnings};
 use super::format::*;
 use crate::io::{ReadAt, read_vec};
 
+/// More object tables, and more places of key tables, are refused. A key table's index has 16 bits,
+/// and there are two tables of one index at most, while one of them is replaced.
+const MAX_TABLES: usize = 1 << 17;
+/// Slots that are read at once.
+const SLOTS: u32 = 1 << 16;
+
 /// A key table's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -13,7 +19,7 @@ pub(super) struct Place {
     pub(super) len: u32,
 }
 
-/// Walks the chain of object tables and gives the key tables in the order met.
+/// Walks the chain of object tables and gives the key tables, each once, in the order met.
 ///
 /// The chain is followed from any slot, not only the last: that is a superset of what writers
 /// do. `budget` bounds the bytes of all object tables together.
@@ -24,9 +30,15 @@ pub(super) fn key_tables(
     warnings: &mut Warnings,
 ) -> Result<Vec<Place>> {
     let file_len = file.len()?;
+    let too_many = |what| Error::TooMany {
+        what,
+        limit: MAX_TABLES,
+    };
     let mut seen = BTreeSet::from([FIRST_OBJECT_TABLE]);
     let mut queue = VecDeque::from([FIRST_OBJECT_TABLE]);
     let mut places = Vec::new();
+    // An object table may list one key table a million times.
+    let mut known = BTreeSet::new();
     let mut left = budget;
     while let Some(table) = queue.pop_front() {
         let out = |len| Error::OutOfBounds {
@@ -64,33 +76,44 @@ pub(super) fn key_tables(
         if rest >= OBJECT_ENTRY_LEN as u64 {
             warnings.push(Warning::OddObjectTable(table));
         }
-        let bytes = read_vec(file, table, len)?;
-        let slots = bytes.get(OBJECT_TABLE_HEADER_LEN..).unwrap_or_default();
-        for (index, slot) in (0..count).zip(slots.chunks_exact(OBJECT_ENTRY_LEN)) {
-            let Some((kind, place)) = entry(slot) else {
-                continue;
-            };
-            if kind == OBJECT_EMPTY && slot.iter().all(|&b| b == 0) {
-                continue;
-            }
-            if u32_at(slot, 1) != Some(crc_without(slot, 1)) {
-                warnings.push(Warning::ObjectChecksum { table, index });
-            }
-            match kind {
-                OBJECT_KEY_TABLE => places.push(place),
-                OBJECT_TABLE if !seen.insert(place.offset) => {
-                    return Err(Error::ObjectTableCycle(place.offset));
+        for first in (0..count).step_by(SLOTS as usize) {
+            let slots = u64::from(SLOTS.min(count - first)) * OBJECT_ENTRY_LEN as u64;
+            let skipped = u64::from(first) * OBJECT_ENTRY_LEN as u64;
+            let at = table + OBJECT_TABLE_HEADER_LEN as u64 + skipped;
+            let bytes = read_vec(file, at, slots)?;
+            for (index, slot) in (first..count).zip(bytes.chunks_exact(OBJECT_ENTRY_LEN)) {
+                let Some((kind, place)) = entry(slot) else {
+                    continue;
+                };
+                if kind == OBJECT_EMPTY && slot.iter().all(|&b| b == 0) {
+                    continue;
                 }
-                OBJECT_TABLE => queue.push_back(place.offset),
-                OBJECT_EMPTY
-                | OBJECT_BLOB
-                | OBJECT_FREE
-                | OBJECT_REPLAY_LOG
-                | OBJECT_CHANGE_TRACKING => {}
-                kind => warnings.push(Warning::UnknownObject {
-                    kind,
-                    offset: place.offset,
-                }),
+                if u32_at(slot, 1) != Some(crc_without(slot, 1)) {
+                    warnings.push(Warning::ObjectChecksum { table, index });
+                }
+                match kind {
+                    OBJECT_KEY_TABLE if !known.insert(place) => {}
+                    OBJECT_KEY_TABLE if places.len() == MAX_TABLES => {
+                        return Err(too_many("key tables"));
+                    }
+                    OBJECT_KEY_TABLE => places.push(place),
+                    OBJECT_TABLE if !seen.insert(place.offset) => {
+                        return Err(Error::ObjectTableCycle(place.offset));
+                    }
+                    OBJECT_TABLE if seen.len() > MAX_TABLES => {
+                        return Err(too_many("object tables"));
+                    }
+                    OBJECT_TABLE => queue.push_back(place.offset),
+                    OBJECT_EMPTY
+                    | OBJECT_BLOB
+                    | OBJECT_FREE
+                    | OBJECT_REPLAY_LOG
+                    | OBJECT_CHANGE_TRACKING => {}
+                    kind => warnings.push(Warning::UnknownObject {
+                        kind,
+                        offset: place.offset,
+                    }),
+                }
             }
         }
     }

@@ -1,8 +1,12 @@
 //! Reading a container: headers, replay, tables, tree.
 
+use std::ops::ControlFlow;
+
 use super::error::{Error, Result, Warning, Warnings};
-use super::replay::Overlay;
-use super::{header, key_table, link, object_table, replay};
+use super::header::{self, Header};
+use super::key_table::{self, Tables};
+use super::replay::{self, Overlay};
+use super::{link, object_table};
 use crate::io::{ReadAt, read_vec};
 use crate::tree::{Blob, Entry, Tree, Value};
 
@@ -11,6 +15,8 @@ use crate::tree::{Blob, Entry, Tree, Value};
 pub struct Limits {
     /// Bytes of object tables and, apart from these, of key tables.
     pub tables: u64,
+    /// Keys, each of which takes some ten times the bytes in memory that it may take in a table.
+    pub keys: usize,
     /// Bytes of blobs to load into the tree; `None` leaves them all in the file as
     /// [`Value::Blob`].
     pub blobs: Option<u64>,
@@ -20,11 +26,14 @@ impl Limits {
     /// For `.vmcx`: everything is loaded. Real ones take about 100 KiB.
     pub const CONFIGURATION: Limits = Limits {
         tables: 16 << 20,
-        blobs: Some(64 << 20),
+        keys: 1 << 17,
+        blobs: Some(16 << 20),
     };
-    /// For `.vmrs` and `.vsv`: memory stays where it is.
+    /// For `.vmrs` and `.vsv`: memory stays where it is. Of a VM that was saved with 128 GiB and
+    /// more there are too many keys; [`vmrs`](crate::vmrs) holds none.
     pub const RUNTIME: Limits = Limits {
-        tables: 64 << 20,
+        tables: 16 << 20,
+        keys: 1 << 17,
         blobs: None,
     };
 }
@@ -41,11 +50,18 @@ impl<'a> HvsFile<'a> {
     /// Reads the headers and all tables of a file.
     pub fn open(file: &'a dyn ReadAt, limits: Limits) -> Result<Self> {
         let mut warnings = Warnings::default();
-        let header = header::read(file, &mut warnings)?;
-        let file = replay::overlay(file, &header, &mut warnings)?;
-        let places =
-            object_table::key_tables(&file, header.alignment, limits.tables, &mut warnings)?;
-        let keys = key_table::read_all(&file, &places, limits.tables, &mut warnings)?;
+        let (header, file, tables) = open(file, limits.tables, &mut warnings)?;
+        let mut keys = Vec::new();
+        tables.walk(&file, limits.tables, &mut warnings, &mut |key| {
+            if keys.len() == limits.keys {
+                return Err(Error::TooMany {
+                    what: "keys",
+                    limit: limits.keys,
+                });
+            }
+            keys.push(key);
+            Ok(ControlFlow::Continue(()))
+        })?;
         let mut tree = link::link(keys, &mut warnings)?;
         check_blobs(&mut tree.entries, file.len()?, &mut warnings);
         if let Some(limit) = limits.blobs {
@@ -97,6 +113,19 @@ impl<'a> HvsFile<'a> {
             .file
             .read_exact_at(buf, blob.offset.saturating_add(offset))?)
     }
+}
+
+/// What comes before the keys: the header, the file with outstanding changes, its key tables.
+pub(super) fn open<'a>(
+    file: &'a dyn ReadAt,
+    budget: u64,
+    warnings: &mut Warnings,
+) -> Result<(Header, Overlay<'a>, Tables)> {
+    let header = header::read(file, warnings)?;
+    let file = replay::overlay(file, &header, warnings)?;
+    let places = object_table::key_tables(&file, header.alignment, budget, warnings)?;
+    let tables = Tables::find(&file, &places, warnings)?;
+    Ok((header, file, tables))
 }
 
 /// Reads a whole configuration that lies in memory.

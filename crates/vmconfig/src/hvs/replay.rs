@@ -18,8 +18,8 @@ use crate::io::{ReadAt, read_vec};
 
 /// More changes than this are not applied; a log of one page has 145.
 const MAX_ENTRIES: u32 = 16_384;
-/// A larger log is not read.
-const MAX_LOG: u64 = 64 << 20;
+/// A larger log is not read; one of one page is usual.
+const MAX_LOG: u64 = 16 << 20;
 
 /// A file with outstanding changes applied.
 pub(super) struct Overlay<'a> {

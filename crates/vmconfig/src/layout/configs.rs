@@ -8,7 +8,7 @@ use crate::hvs::{HvsFile, Limits};
 use crate::io::read_vec;
 use crate::model::{Finding, Kind, VmConfig};
 use crate::tree::{Tree, parse_guid};
-use crate::xml;
+use crate::{vmrs, xml};
 
 /// A file that is, or claims to be, a configuration.
 pub(super) enum Config {
@@ -89,14 +89,7 @@ fn read_tree(
     Ok((tree, told.map(ToString::to_string).collect()))
 }
 
-/// Whether a `.vmrs` holds saved memory; `None` if it cannot be read.
+/// Whether a `.vmrs` holds saved memory; `None` if it cannot be told.
 pub(super) fn has_memory(folder: &dyn Folder, path: &str) -> Option<bool> {
-    let open = folder.open(path).ok()?;
-    let file = HvsFile::open(&*open, Limits::RUNTIME).ok()?;
-    let state = file.tree().get(&["savedstate"]);
-    Some(state.is_some_and(|state| {
-        let is_memory = |name: &str| name.to_ascii_lowercase().starts_with("ramblock");
-        state.get(&["savedVM", "partition_state"]).is_some()
-            || state.children().iter().any(|child| is_memory(&child.name))
-    }))
+    vmrs::has_memory(&*folder.open(path).ok()?).ok()
 }
