@@ -2,39 +2,16 @@
 //!
 //! A program of its own, because it counts every allocation of its process.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyperkeep_disk::block::windows;
 use hyperkeep_disk::vhd::{VhdImage, VhdLayout, VhdParams, VhdWriter};
 use hyperkeep_disk::vhdx::VhdxImage;
 use hyperkeep_disk::{BlockRead, Content, DiskWrite, MemFile, ReadAt};
+use testkit::memory::{Counting, peak};
 use testkit::vhdx::{Block, Image, seal};
 
 const MIB: u64 = 1 << 20;
-
-/// The system's allocator, with an account.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came; the account only adds numbers.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -154,14 +131,6 @@ impl ReadAt for Crowded {
         }
         Ok(())
     }
-}
-
-/// The most memory that `work` had beyond what was there before.
-fn peak(work: impl FnOnce()) -> usize {
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    work();
-    PEAK.load(Ordering::Relaxed).saturating_sub(before)
 }
 
 /// One test: others at the same time would be counted too.

@@ -3,6 +3,7 @@
 pub mod corpus;
 pub mod crash;
 pub mod image;
+pub mod memory;
 pub mod ops;
 pub mod vary;
 pub mod vhd;
