@@ -14,7 +14,9 @@ use crate::finding::{Code, Finding, Severity};
 use crate::source::folder::fingerprint::Fingerprint;
 
 /// Extensions by which disk images are known. A raw image has no other mark.
-const IMAGES: [&str; 6] = ["vhdx", "avhdx", "vhd", "avhd", "raw", "img"];
+const IMAGES: [&str; 8] = [
+    "vhdx", "avhdx", "vhdpmem", "vhd", "avhd", "raw", "img", "dd",
+];
 
 /// Whether a file's name says that it is a disk image.
 pub(crate) fn is_image(path: &Path) -> bool {
@@ -53,7 +55,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, Finding> {
     let named = extension(path);
     let named = |names: &[&str]| named.as_deref().is_some_and(|e| names.contains(&e));
 
-    if begins_with(&file, b"vhdxfile") || named(&["vhdx", "avhdx"]) {
+    if begins_with(&file, b"vhdxfile") || named(&["vhdx", "avhdx", "vhdpmem"]) {
         let image = VhdxImage::open(contents()).map_err(bad)?;
         return Ok(Opened {
             info: image.info().clone(),

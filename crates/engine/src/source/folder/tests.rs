@@ -82,6 +82,31 @@ fn one_disk_of_a_folder_brings_its_family_and_the_same_id() {
     assert_eq!(names(&list(&mut odd)), ["disk.bin"]);
 }
 
+/// Persistent memory is a VHDX by another name, and `.dd` is as raw as `.raw`.
+#[test]
+fn images_are_known_by_all_their_endings() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, kind, seed) in [
+        ("a.vhdpmem", Kind::Vhdx, 1),
+        ("b.DD", Kind::Raw, 0),
+        ("c.img", Kind::Raw, 0),
+    ] {
+        Image::new(kind, 4 * MIB, seed).write(&dir.path().join(name));
+    }
+    std::fs::write(dir.path().join("d.vhdpmem"), vec![0; 4096]).unwrap();
+    let mut source = FolderSource::open(dir.path()).unwrap();
+    let vms = list(&mut source);
+    assert_eq!(names(&vms), ["a.vhdpmem", "b.DD", "c.img", "d.vhdpmem"]);
+    let formats = vms[..3].iter().map(|vm| {
+        let frozen = source.freeze(vm, &request(None)).unwrap();
+        frozen.view().layers[0].info.format.name().to_owned()
+    });
+    let formats: Vec<String> = formats.collect();
+    assert_eq!(formats, ["VHDX", "raw", "raw"]);
+    let torn = source.freeze(&vms[3], &request(None)).err().unwrap();
+    assert_eq!(torn.code, Code::DiskDamaged, "named so, it is never raw");
+}
+
 #[test]
 fn a_missing_or_changed_parent_is_told_and_the_child_is_still_there() {
     let dir = tempfile::tempdir().unwrap();
