@@ -64,6 +64,20 @@ fn a_bad_disk_is_told_and_the_good_one_is_safe() {
     assert!(fs::read(to.join("good.raw")).unwrap() == noise(1, 100_000));
 }
 
+/// Whoever forgets such a disk would hear that all is well.
+#[test]
+fn a_disk_that_is_not_read_is_a_warning() {
+    let bench = Bench::new();
+    bench.disk("good.raw", &noise(1, 100_000));
+    bench.disk("other.vmdk", &noise(2, 5000));
+    let report = bench.backup(3);
+    assert_eq!(vm(&report, "good.raw")["outcome"], "ok");
+    let finding = &report["findings"][0];
+    assert_eq!(finding["code"], "not-covered");
+    assert!(finding["object"].as_str().unwrap().ends_with("other.vmdk"));
+    bench.run(&["ls", "folder:source"]).ends(3);
+}
+
 /// The newest point is gone, so an older one is now the newest that can be read: changes are not
 /// since that one, and whoever asks for the latest is told.
 #[test]

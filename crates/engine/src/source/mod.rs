@@ -10,7 +10,8 @@
 //!
 //! - **Nothing is better than it is said to be.** [`FrozenView::consistency`] is what was
 //!   *achieved*, not what was asked for. What could not be had is in [`FrozenView::findings`] and
-//!   [`FrozenView::not_covered`]; a source never leaves something out in silence.
+//!   [`FrozenView::not_covered`], or in [`Listing::findings`] where no VM has it; a source never
+//!   leaves out in silence what is a VM's, or a disk.
 //! - **[`Changed`](crate::Changed) errs towards reading.** Its `Ranges` and `Unchanged` are
 //!   promises relative to the token passed in [`Request::token`], and to nothing else. Without a
 //!   token, or with one that the source does not fully trust, the answer is `Unknown`.

@@ -1,5 +1,6 @@
 //! Whole VMs: from a folder into a vault, and out again as a folder that an import accepts.
 
+mod not_covered;
 mod places;
 mod world;
 

@@ -1,14 +1,16 @@
 //! The frozen view of a VM with a configuration: its disks, files and checkpoints.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
+use vmconfig::VmConfig;
 use vmconfig::layout::{
     AttachedDisk, Finding as LayoutFinding, Machine, OwnedFile, ParentCheckpoint, Resolution, Role,
 };
-use vmconfig::model::Finding as ConfigFinding;
+use vmconfig::model::{Drive, DriveKind, Finding as ConfigFinding, Location};
 
 use crate::finding::{Code, Finding, Severity};
 use crate::source::folder::catalog::Catalog;
@@ -16,7 +18,8 @@ use crate::source::folder::fingerprint::Fingerprint;
 use crate::source::folder::frozen::{FolderVm, Watched, add_layers, blank, consistency};
 use crate::source::folder::guest_state;
 use crate::source::folder::machines::Machines;
-use crate::source::folder::open::open_file;
+use crate::source::folder::open::{is_image, open_file};
+use crate::source::folder::unread;
 use crate::source::folder::walk::FoundFile;
 use crate::source::{
     Checkpoint, CheckpointParent, DiskUse, FileRole, FrozenFile, FrozenView, FrozenVm,
@@ -128,27 +131,38 @@ fn add_disks(
             let mut bad = catalog.bad.iter();
             bad.find(|(file, _)| file.rel.as_str() == path)
         });
-        let (code, why, object) = match (&disk.file, bad) {
+        let free = "put the disk into the folder, or free it, and back up again";
+        let (code, why, object, hint) = match (&disk.file, bad) {
             (_, Some((_, finding))) => (
                 finding.code,
                 finding.message.clone(),
                 finding.object.clone(),
+                free,
             ),
             (Resolution::Missing, _) => (
                 Code::DiskMissing,
                 "it is not in the folder".to_owned(),
                 disk.configured.clone(),
+                free,
             ),
             (Resolution::Ambiguous { candidates }, _) => (
                 Code::DiskMissing,
                 format!("several files could be it: {}", candidates.join(", ")),
                 disk.configured.clone(),
+                "keep the VM's own disk beside its configuration, and the others elsewhere",
+            ),
+            (Resolution::Found { path, .. }, None) if !is_image(Path::new(path)) => (
+                Code::NotCovered,
+                unread::why(Path::new(path)),
+                path.clone(),
+                unread::hint(Path::new(path)),
             ),
             // It was there and could not be opened just now: told by whoever tried.
             (Resolution::Found { path, .. }, None) => (
                 Code::DiskUnreadable,
                 "it could not be opened".to_owned(),
                 path.clone(),
+                free,
             ),
         };
         let known = view.missing.iter_mut().find(|m| m.name == object);
@@ -168,7 +182,7 @@ fn add_disks(
                 object,
                 format!("the disk at {} is not backed up: {why}", disk.location),
             )
-            .hint("put the disk into the folder, or free it, and back up again"),
+            .hint(hint),
         );
     }
 }
@@ -253,6 +267,13 @@ fn tell(machine: &Machine, view: &mut FrozenView) {
         view.findings
             .push(Finding::new(code, severity, name.clone(), text));
     }
+    for text in media(machine) {
+        view.not_covered.push(text.clone());
+        view.findings.push(
+            Finding::new(Code::NotCovered, Severity::Info, name.clone(), text)
+                .hint("a restored VM looks for it at the same path: keep it, or eject it then"),
+        );
+    }
     for finding in &machine.findings {
         // Missing disks and broken chains were told with the disks.
         if let LayoutFinding::UnreferencedDifference { .. } = finding {
@@ -264,6 +285,27 @@ fn tell(machine: &Machine, view: &mut FrozenView) {
             ));
         }
     }
+}
+
+/// The images of removable media in the drives of a machine and its checkpoints.
+fn media(machine: &Machine) -> BTreeSet<String> {
+    let medium = |(location, drive): (Location, &Drive)| {
+        let what = match drive.kind {
+            DriveKind::Iso => "CD or DVD",
+            DriveKind::Floppy => "floppy",
+            _ => return None,
+        };
+        let path = drive.path.as_deref()?;
+        Some(format!(
+            "the {what} image {path} at {location} is not saved"
+        ))
+    };
+    let checkpoints = machine.checkpoints.iter().map(|c| &c.config);
+    iter::once(&machine.config)
+        .chain(checkpoints)
+        .flat_map(VmConfig::drives)
+        .filter_map(medium)
+        .collect()
 }
 
 /// The frozen view of a VM whose configuration cannot be understood: its files as they are.

@@ -2,7 +2,8 @@
 //!
 //! Every disk image below the folder belongs to exactly one VM. Those that a VM's configuration
 //! names, and what they stand on, belong to it; what is left is *loose*: each family of images
-//! that share a base is a VM of its own, named by the base's file and known by its place.
+//! that share a base is a VM of its own, named by the base's file and known by its place. Images in
+//! formats that are not read are told (see [`unread`]).
 //!
 //! Nothing is frozen, for nothing can be: a file holds still or it does not. So each one is looked
 //! at before and after (see [`fingerprint`]), and what moved is a finding and makes the point
@@ -16,6 +17,7 @@ mod machine;
 mod machines;
 mod open;
 mod parents;
+mod unread;
 mod walk;
 
 use std::ffi::OsString;
@@ -150,6 +152,10 @@ impl FolderSource {
             None => Some(Machines::find(&files, &catalog)),
             Some(_) => None,
         };
+        match (&machines, &self.only) {
+            (Some(machines), _) => findings.extend(unread::strays(&files, machines)),
+            (None, only) => findings.extend(only.as_deref().and_then(unread::given)),
+        }
         let mut found = Found {
             files,
             catalog,

@@ -23,7 +23,8 @@ pub(crate) fn is_image(path: &Path) -> bool {
     extension(path).is_some_and(|e| IMAGES.contains(&e.as_str()))
 }
 
-fn extension(path: &Path) -> Option<String> {
+/// What follows the last dot of a file's name, in lower case.
+pub(crate) fn extension(path: &Path) -> Option<String> {
     Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
 
