@@ -127,6 +127,26 @@ fn every_format_becomes_every_other_with_the_same_contents() {
     assert!(fs::read(raw).unwrap() == bytes);
 }
 
+/// Nothing is wrong with the vault then, and nobody is sent to check it.
+#[test]
+fn what_no_format_but_raw_can_hold_is_said_so() {
+    let bench = Bench::new();
+    bench.disk("odd.raw", &noise(1, 70_001));
+    bench.backup(0);
+    for format in ["vhdx", "vhd"] {
+        let args = ["restore", "disks", "odd.raw@latest", "--to", format];
+        let answer = bench
+            .run(&[&args[..], &["--format", format]].concat())
+            .ends(1);
+        let told = format!("{}{}", answer.out, answer.err);
+        assert!(told.contains("restore it as raw"), "{told}");
+        assert!(!told.contains("hyperkeep check"), "{told}");
+        assert_eq!(fs::read_dir(bench.path(format)).unwrap().count(), 0);
+    }
+    let to = bench.restore("odd.raw@latest", &["--format", "raw"]);
+    assert!(fs::read(to.join("odd.raw")).unwrap() == noise(1, 70_001));
+}
+
 /// A VM with a checkpoint: its chain as files, flat, as of the checkpoint, and as an export.
 #[test]
 fn a_vm_with_checkpoints_comes_back_in_every_way() {

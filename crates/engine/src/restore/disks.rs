@@ -147,21 +147,30 @@ pub(crate) enum DiskError {
     Target(TargetError),
     #[error("{0}")]
     Vault(String),
+    /// The format cannot express it.
     #[error("{0}")]
     Format(disk::Error),
 }
 
 pub(crate) fn disk_finding(path: &Path, stop: Stop<DiskError>) -> Finding {
-    match stop {
-        Stop::Failed(DiskError::Target(error)) => target_finding(&error),
-        stop => Finding::new(
-            Code::Failed,
-            Severity::Partial,
-            path.display().to_string(),
-            format!("was not restored: {stop}"),
-        )
-        .hint("`hyperkeep check --read-data` shows whether the vault is whole"),
-    }
+    let hint = match &stop {
+        Stop::Failed(DiskError::Target(error)) => return target_finding(error),
+        Stop::Failed(DiskError::Format(_)) => {
+            "restore it in another format (--format): raw holds every disk"
+        }
+        Stop::NoThread(_) => "close other programs, or restore with --threads 1",
+        Stop::Panicked(_) => "this is a defect of this program: please report it",
+        Stop::Failed(DiskError::Vault(_)) | Stop::Cancelled => {
+            "`hyperkeep check --read-data` shows whether the vault is whole"
+        }
+    };
+    Finding::new(
+        Code::Failed,
+        Severity::Partial,
+        path.display().to_string(),
+        format!("was not restored: {stop}"),
+    )
+    .hint(hint)
 }
 
 pub(crate) fn target_finding(error: &TargetError) -> Finding {
@@ -217,7 +226,7 @@ pub(crate) fn write_disk(
     parent: Option<Vec<ParentPath>>,
 ) -> Result<RestoredFile, Stop<DiskError>> {
     let target = |e| Stop::Failed(DiskError::Target(e));
-    let format = |e| Stop::Failed(DiskError::Format(e));
+    let read = |e: disk::Error| Stop::Failed(DiskError::Vault(e.to_string()));
     let new = NewFile::create(path).map_err(target)?;
     let on_stop = |stop: Stop<WriteError>| stop.map(|error| write_error(path, error));
     let (contents, info, paths) = match file.holds {
@@ -233,14 +242,14 @@ pub(crate) fn write_disk(
                 }
                 _ => Contents::Chain(
                     open_chain(task.vault, &point.details, &point.layer_roots, top)
-                        .map_err(format)?,
+                        .map_err(read)?,
                 ),
             };
             let info = alone(recorded, contents.disk(), file.format, &point.id, top);
             (contents, info, None)
         }
     };
-    let data = data_len(contents.disk()).map_err(format)?;
+    let data = data_len(contents.disk()).map_err(read)?;
     let mut writer = rebuild(new.file(), &info, paths.as_deref())
         .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
     let meter = begin(task, &point.details, &file.name, data);

@@ -11,7 +11,9 @@
 
 use std::collections::HashSet;
 
+use disk::Geometry;
 use disk::layer::Format;
+use disk::vhd::MAX_LEN;
 use vmconfig::names::Names;
 
 use crate::finding::{Code, Finding, Severity};
@@ -242,17 +244,9 @@ fn flat(
     let format = wanted
         .format
         .unwrap_or_else(|| DiskFormat::of(&details.layers[top].info.format));
-    let sector = details.layers[top].info.geometry.logical_sector;
-    if format == DiskFormat::Vhd && sector != 512 {
-        plan.findings.push(
-            Finding::new(
-                Code::Failed,
-                Severity::Partial,
-                path.as_str(),
-                format!("has sectors of {sector} bytes; in a VHD, whose sectors have 512, no guest would find its partitions"),
-            )
-            .hint("restore it as VHDX"),
-        );
+    if let Some((why, hint)) = unfit(details.layers[top].info.geometry, format) {
+        plan.findings
+            .push(Finding::new(Code::Failed, Severity::Partial, path.as_str(), why).hint(hint));
         return;
     }
     let stem = stem(details.layers[known_by(details, &chain)].path.file_name());
@@ -261,6 +255,34 @@ fn flat(
         holds: Holds::Chain { top },
         format,
     });
+}
+
+/// What of a disk a format cannot hold, and what to do instead.
+fn unfit(disk: Geometry, format: DiskFormat) -> Option<(String, &'static str)> {
+    let (len, sector) = (disk.len, disk.logical_sector);
+    match format {
+        DiskFormat::Vhdx | DiskFormat::Vhd if len == 0 || !len.is_multiple_of(sector.into()) => {
+            Some((
+                format!(
+                    "has {len} bytes, which are no whole sectors of {sector}: neither VHDX nor VHD \
+                     can hold it"
+                ),
+                "restore it as raw",
+            ))
+        }
+        DiskFormat::Vhd if sector != 512 => Some((
+            format!(
+                "has sectors of {sector} bytes; in a VHD, whose sectors have 512, no guest would \
+                 find its partitions"
+            ),
+            "restore it as VHDX",
+        )),
+        DiskFormat::Vhd if len > MAX_LEN => Some((
+            format!("has {len} bytes, and a VHD holds no more than 2040 GiB"),
+            "restore it as VHDX",
+        )),
+        _ => None,
+    }
 }
 
 /// The layer whose name a disk is known by: checkpoints come and go with theirs above it, and below

@@ -290,3 +290,44 @@ fn a_disk_of_large_sectors_does_not_become_a_vhd() {
             .is_empty()
     );
 }
+
+/// The advice names a format that holds it: following it works.
+#[test]
+fn what_a_format_cannot_hold_is_said_with_one_that_can() {
+    use DiskFormat::{Raw, Vhd, Vhdx};
+    let plan = |len, format| {
+        let mut details = details();
+        details.layers[3].info.geometry.len = len;
+        let wanted = DisksWanted {
+            format: Some(format),
+            disks: vec!["b/Disk.VHDX".to_owned()],
+            ..DisksWanted::default()
+        };
+        plan_disks(&details, &wanted)
+    };
+    let gib = 1 << 30;
+    for (len, format, instead) in [
+        (70_000, Vhd, Raw),
+        (70_000, Vhdx, Raw),
+        (0, Vhdx, Raw),
+        (2040 * gib + 512, Vhd, Vhdx),
+    ] {
+        let refused = plan(len, format);
+        assert_eq!(refused.files, [], "{len}");
+        let [finding] = refused.findings.as_slice() else {
+            panic!("{refused:?}");
+        };
+        assert!(finding.message.contains(&len.to_string()), "{finding}");
+        let advice = format!(
+            "restore it as {}",
+            match instead {
+                Raw => "raw",
+                _ => "VHDX",
+            }
+        );
+        assert_eq!(finding.hint.as_ref(), Some(&advice));
+        let followed = plan(len, instead);
+        assert_eq!((followed.files.len(), followed.findings.len()), (1, 0));
+    }
+    assert_eq!(plan(2040 * gib, Vhd).files.len(), 1);
+}
