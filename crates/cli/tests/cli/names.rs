@@ -6,26 +6,34 @@ use testkit::image::noise;
 
 use crate::bench::{Bench, vm};
 
-/// Where file names may be anything: Windows has its own rules.
-#[cfg(unix)]
+/// Names of files that are hard on shells and patterns, and that every system can hold.
+const HARD: [&str; 8] = [
+    "with space.raw",
+    "“quotes” 'n' ‘such’.raw",
+    "a & b %PATH% $HOME `id`.raw",
+    "(x) [y] {z}; !#^~=+,.raw",
+    "数据盘 データ 디스크.raw",
+    "💾🦀.raw",
+    "at@latest.raw",
+    "-dash.raw",
+];
+/// One that Windows cannot hold.
+const NOT_ON_WINDOWS: &str = "\"such\" <x>|*?.raw";
+
 #[test]
 fn every_name_goes_in_and_comes_out() {
     let bench = Bench::new();
     let long = format!("{}.raw", "long name ".repeat(25).trim_end());
     assert!(long.len() > 250);
-    let names = [
-        "with space.raw",
-        "“quotes” 'n' \"such\".raw",
-        "a & b %PATH% $HOME `id`.raw",
-        "数据盘 データ.raw",
-        "💾🦀.raw",
-        "at@latest.raw",
-        "-dash.raw",
-        &long,
-    ];
+    let mut names: Vec<&str> = HARD.to_vec();
+    names.push(&long);
+    if cfg!(unix) {
+        names.push(NOT_ON_WINDOWS);
+    }
     for (number, name) in names.iter().enumerate() {
         bench.disk(name, &noise(number as u64, 70_000));
     }
+    // Longer than old programs of Windows can open.
     let deep = format!("{}/deep.raw", "folder with a name/".repeat(15));
     assert!(deep.len() > 260);
     bench.disk(&deep, &noise(99, 70_000));
@@ -116,14 +124,14 @@ fn patterns_choose_and_the_last_one_decides() {
         .ends(2);
 }
 
-/// VMs as a host has them, in exports whose folders have their names (so not on Windows): each with a name that is hard on shells, XML and file systems, two of
-/// them with the same.
-#[cfg(unix)]
+/// VMs as a host has them: each with a name that is hard on shells, XML and file systems, one with a
+/// longer one than any file can have, and two with the same.
 #[test]
 fn machines_of_any_name_and_of_the_same_name_come_back_each_as_itself() {
     use testkit::vm::{Layout, Vm};
     let bench = Bench::new();
-    let long = "long name ".repeat(20);
+    let long = "long name ".repeat(40);
+    assert!(long.trim_end().len() > 260);
     let names = [
         "with space",
         "\"q\" 'q' & <x>",
@@ -133,7 +141,9 @@ fn machines_of_any_name_and_of_the_same_name_come_back_each_as_itself() {
         "twin",
     ];
     for (number, name) in names.iter().enumerate() {
-        let machine = Vm::generation2(name, number as u64 + 1).disk("disk.vhdx");
+        let mut machine = Vm::generation2(name, number as u64 + 1).disk("disk.vhdx");
+        // No folder could have every one of these names.
+        machine.folder = "export".to_owned();
         let root = bench.path("source").join(number.to_string());
         machine.write_to(&root, Layout::Export).unwrap();
         let disks = root.join(machine.disk_folder(Layout::Export));
