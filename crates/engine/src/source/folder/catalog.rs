@@ -4,7 +4,7 @@
 //! has paths that lead nowhere, and a renamed parent is still the parent. Paths only decide
 //! between several files of one identity, that is, copies.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::iter;
 
 use disk::LayerInfo;
@@ -70,6 +70,11 @@ impl Catalog {
                 by_identity.entry(id).or_default().push(index);
             }
         }
+        let images = self.images.iter().map(|image| &image.file);
+        let files = images.chain(self.bad.iter().map(|(file, _)| file));
+        let known: HashSet<String> = files
+            .map(|file| file.rel.file_name().to_lowercase())
+            .collect();
         for child in 0..self.images.len() {
             let Some(link) = &self.images[child].info.parent else {
                 continue;
@@ -82,7 +87,7 @@ impl Catalog {
                 .copied()
                 .filter(|parent| *parent != child)
                 .collect();
-            match self.choose(child, &candidates) {
+            match self.choose(child, &candidates, &known) {
                 Ok(parent) => {
                     self.images[child].parent = Some(parent);
                     self.images[parent].interior = true;
@@ -94,7 +99,13 @@ impl Catalog {
     }
 
     /// The one candidate, or of several the one that a path names, or the one beside the child.
-    fn choose(&self, child: usize, candidates: &[usize]) -> Result<usize, Finding> {
+    /// `known` are the names of all files, in lower case.
+    fn choose(
+        &self,
+        child: usize,
+        candidates: &[usize],
+        known: &HashSet<String>,
+    ) -> Result<usize, Finding> {
         let image = &self.images[child];
         let wrong = |message: String, hint: &str| {
             Finding::new(
@@ -115,14 +126,7 @@ impl Catalog {
         }
         if candidates.is_empty() {
             let name = names.first().map_or("of unknown name", String::as_str);
-            let same_name = self
-                .images
-                .iter()
-                .any(|other| names.contains(&other.file.rel.file_name().to_lowercase()))
-                || self
-                    .bad
-                    .iter()
-                    .any(|(file, _)| names.contains(&file.rel.file_name().to_lowercase()));
+            let same_name = names.iter().any(|name| known.contains(name));
             return Err(if same_name {
                 wrong(
                     format!(
@@ -164,26 +168,32 @@ impl Catalog {
         ))
     }
 
-    /// Images that name each other as parents have none.
+    /// Of images that name each other as parents one has none.
     fn cut_cycles(&mut self) {
+        // In which walk upwards each was met, so that none is walked over twice.
+        let mut met: Vec<Option<usize>> = vec![None; self.images.len()];
         for start in 0..self.images.len() {
             let mut at = start;
-            for _ in 0..self.images.len() {
+            while met[at].is_none() {
+                met[at] = Some(start);
                 match self.images[at].parent {
-                    None => break,
-                    Some(parent) if parent == start => {
-                        self.images[start].parent = None;
-                        self.images[start].orphan = Some(Finding::new(
-                            Code::DiskDamaged,
-                            Severity::Partial,
-                            self.images[start].file.path.display().to_string(),
-                            "it is, by way of its parents, its own parent",
-                        ));
-                        break;
-                    }
                     Some(parent) => at = parent,
+                    None => break,
                 }
             }
+            if met[at] != Some(start) || self.images[at].parent.is_none() {
+                continue;
+            }
+            let round = iter::successors(self.images[at].parent, |i| self.images[*i].parent);
+            let first = round.take_while(|i| *i != at).min();
+            let cut = &mut self.images[first.map_or(at, |first| first.min(at))];
+            cut.parent = None;
+            cut.orphan = Some(Finding::new(
+                Code::DiskDamaged,
+                Severity::Partial,
+                cut.file.path.display().to_string(),
+                "it is, by way of its parents, its own parent",
+            ));
         }
     }
 
@@ -198,15 +208,36 @@ impl Catalog {
         !self.images[image].file.lent && self.own_parent(image).is_none()
     }
 
-    /// What of the source stands on `base`, with it, and the lent images that `base` stands on.
-    /// Those join no families: many disks are made from one master that have nothing else in common.
-    pub(crate) fn family(&self, base: usize) -> Vec<usize> {
-        let own = |image: &usize| {
-            let mut chain = iter::successors(Some(*image), |i| self.own_parent(*i));
-            !self.images[*image].file.lent && chain.any(|i| i == base)
-        };
-        let lent = iter::successors(self.images[base].parent, |i| self.images[*i].parent);
-        (0..self.images.len()).filter(own).chain(lent).collect()
+    /// For each base, what of the source stands on it, with it, and the lent images that it stands
+    /// on. Those join no families: many disks are made from one master that have nothing else in
+    /// common.
+    pub(crate) fn families(&self) -> HashMap<usize, Vec<usize>> {
+        // Once it is known of an image, those above it need not ask further down.
+        let mut bases: Vec<Option<usize>> = vec![None; self.images.len()];
+        let mut families: HashMap<usize, Vec<usize>> = HashMap::new();
+        for image in (0..self.images.len()).filter(|i| !self.images[*i].file.lent) {
+            let mut walked = Vec::new();
+            let mut at = image;
+            let base = loop {
+                if let Some(base) = bases[at] {
+                    break base;
+                }
+                walked.push(at);
+                match self.own_parent(at) {
+                    Some(parent) => at = parent,
+                    None => break at,
+                }
+            };
+            for above in walked {
+                bases[above] = Some(base);
+            }
+            families.entry(base).or_default().push(image);
+        }
+        for (base, family) in &mut families {
+            let below = self.images[*base].parent;
+            family.extend(iter::successors(below, |i| self.images[*i].parent));
+        }
+        families
     }
 }
 
@@ -218,4 +249,80 @@ fn parent_names(info: &LayerInfo) -> Vec<String> {
         .filter_map(|path| path.path.rsplit(['\\', '/']).next())
         .map(str::to_lowercase)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use testkit::image::{Image as TestImage, Kind};
+
+    use super::*;
+    use crate::source::RelPath;
+
+    fn image(number: u64, parent: Option<u64>) -> Image {
+        let name = format!("{number}.vhdx");
+        let of = |number| TestImage::new(Kind::Vhdx, 1 << 20, number).info;
+        let info = match parent {
+            None => of(number),
+            Some(parent) => {
+                let name = format!("{parent}.vhdx");
+                TestImage::child(&of(parent), &name, number).info
+            }
+        };
+        Image {
+            file: FoundFile {
+                path: PathBuf::from(&name),
+                rel: RelPath::new(name).unwrap(),
+                lent: false,
+            },
+            info,
+            parent: None,
+            orphan: None,
+            interior: false,
+        }
+    }
+
+    fn linked(parents: &[Option<u64>]) -> Catalog {
+        let images = (0..)
+            .zip(parents)
+            .map(|(number, parent)| image(number, *parent));
+        let mut catalog = Catalog {
+            images: images.collect(),
+            bad: Vec::new(),
+        };
+        catalog.link();
+        catalog
+    }
+
+    /// Asking about each by way of all others would take many minutes.
+    #[test]
+    fn very_many_disks_find_their_families() {
+        const MANY: u64 = 1 << 15;
+        // Loose disks, then as many whose parents are missing, then one chain.
+        let loose = (0..MANY).map(|_| None);
+        let orphans = (0..MANY).map(|n| Some(10 * MANY + n));
+        let chain = (0..MANY).map(|n| (n > 0).then_some(2 * MANY + n - 1));
+        let parents: Vec<_> = loose.chain(orphans).chain(chain).collect();
+        let catalog = linked(&parents);
+        let families = catalog.families();
+        let many = MANY as usize;
+        assert_eq!(families.len(), 2 * many + 1);
+        assert_eq!(families[&7], [7]);
+        assert_eq!(families[&(many + 7)], [many + 7]);
+        assert_eq!(families[&(2 * many)].len(), many);
+        let orphans = catalog.images.iter().filter(|i| i.orphan.is_some());
+        assert_eq!(orphans.count(), many);
+    }
+
+    #[test]
+    fn a_round_is_cut_once_wherever_it_is_entered() {
+        // 0 and 5 lead into the round 3 → 1 → 4 → 3; 2 is its own parent.
+        let catalog = linked(&[Some(3), Some(4), Some(2), Some(1), Some(3), Some(0)]);
+        let cut = |i: &usize| catalog.images[*i].parent.is_none();
+        assert_eq!((0..6).filter(cut).collect::<Vec<_>>(), [1, 2]);
+        let families = catalog.families();
+        assert_eq!(families[&1], [0, 1, 3, 4, 5]);
+        assert_eq!(families[&2], [2]);
+    }
 }

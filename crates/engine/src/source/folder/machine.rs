@@ -52,7 +52,14 @@ pub(crate) fn freeze_machine(
         &places,
         &mut view,
     );
-    add_files(&Owner::Vm, &machine.files, files, &mut view, &mut watched);
+    add_files(
+        machines,
+        &Owner::Vm,
+        &machine.files,
+        files,
+        &mut view,
+        &mut watched,
+    );
     let ids: Vec<Uuid> = machine.checkpoints.iter().map(checkpoint_id).collect();
     let parent = |parent: &ParentCheckpoint| match parent {
         ParentCheckpoint::None => CheckpointParent::Root,
@@ -71,7 +78,14 @@ pub(crate) fn freeze_machine(
             &places,
             &mut view,
         );
-        add_files(&owner, &checkpoint.files, files, &mut view, &mut watched);
+        add_files(
+            machines,
+            &owner,
+            &checkpoint.files,
+            files,
+            &mut view,
+            &mut watched,
+        );
         let created = checkpoint.config.created;
         view.checkpoints.push(Checkpoint {
             id: *id,
@@ -127,10 +141,11 @@ fn add_disks(
             });
             continue;
         }
-        let bad = disk.file.path().and_then(|path| {
-            let mut bad = catalog.bad.iter();
-            bad.find(|(file, _)| file.rel.as_str() == path)
-        });
+        let bad = disk
+            .file
+            .path()
+            .and_then(|path| machines.bad_by_rel.get(path));
+        let bad = bad.and_then(|bad| catalog.bad.get(*bad));
         let free = "put the disk into the folder, or free it, and back up again";
         let (code, why, object, hint) = match (&disk.file, bad) {
             (_, Some((_, finding))) => (
@@ -188,6 +203,7 @@ fn add_disks(
 }
 
 fn add_files(
+    machines: &Machines,
     owner: &Owner,
     owned: &[OwnedFile],
     files: &[FoundFile],
@@ -203,7 +219,11 @@ fn add_files(
             // Only the host that made it can use it.
             Role::ChangeTracking => continue,
         };
-        let Some(found) = files.iter().find(|file| file.rel.as_str() == owned.path) else {
+        let Some(found) = machines
+            .file_by_rel
+            .get(&owned.path)
+            .and_then(|i| files.get(*i))
+        else {
             continue;
         };
         let opened = open_file(&found.path).and_then(|file| {
@@ -319,6 +339,7 @@ pub(crate) fn freeze_unreadable(
     let mut view = blank(vm);
     let mut watched = Vec::new();
     add_files(
+        machines,
         &Owner::Vm,
         &unreadable.files,
         files,

@@ -1,7 +1,7 @@
 //! VMs with a configuration: which files, disks and checkpoints are theirs, as `vmconfig` finds
 //! them, joined with what the disks themselves say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use vmconfig::layout::{
     AttachedDisk, DiskGraph, FileItem, Folder, Inventory, Layer, Machine, Options, inventory,
 };
 
+use crate::source::RelPath;
 use crate::source::folder::catalog::Catalog;
 use crate::source::folder::open::open_file;
 use crate::source::folder::walk::FoundFile;
-use crate::source::{RelPath, VmRef};
 
 /// The files of a folder as `vmconfig` wants to see them.
 pub(crate) struct Listed<'a> {
@@ -67,7 +67,15 @@ pub(crate) struct Machines {
     pub(crate) inventory: Inventory,
     /// For each machine, its images.
     pub(crate) images: Vec<Vec<usize>>,
+    /// Images, by their places.
     pub(super) by_rel: HashMap<String, usize>,
+    /// Images that could not be opened, by their places.
+    pub(super) bad_by_rel: HashMap<String, usize>,
+    /// All files, by their places.
+    pub(super) file_by_rel: HashMap<String, usize>,
+    /// What some machine has, and what some configuration names.
+    claimed: HashSet<usize>,
+    named: HashSet<String>,
 }
 
 impl Machines {
@@ -95,24 +103,33 @@ impl Machines {
         }
         let inventory = inventory(&Listed::new(files), &graph, &Options::default());
         let images = claims(&inventory, catalog, &by_rel);
+        let places = |files: &mut dyn Iterator<Item = &FoundFile>| -> HashMap<String, usize> {
+            let numbered = files.enumerate();
+            numbered
+                .map(|(i, file)| (file.rel.to_string(), i))
+                .collect()
+        };
+        let attached = inventory.machines.iter().flat_map(all_disks);
+        let named = attached.filter_map(|disk| disk.file.path());
         Self {
-            inventory,
+            claimed: images.iter().flatten().copied().collect(),
+            named: named.map(str::to_owned).collect(),
             images,
             by_rel,
+            bad_by_rel: places(&mut catalog.bad.iter().map(|(file, _)| file)),
+            file_by_rel: places(&mut files.iter()),
+            inventory,
         }
     }
 
     /// Whether some machine has this image.
     pub(crate) fn has(&self, image: usize) -> bool {
-        self.images.iter().any(|images| images.contains(&image))
+        self.claimed.contains(&image)
     }
 
     /// Whether a machine's configuration names this file, readable or not.
     pub(crate) fn names(&self, file: &FoundFile) -> bool {
-        let attached = self.inventory.machines.iter().flat_map(all_disks);
-        attached
-            .filter_map(|disk| disk.file.path())
-            .any(|path| path == file.rel.as_str())
+        self.named.contains(file.rel.as_str())
     }
 }
 
@@ -142,16 +159,33 @@ fn claims(
             images
         })
         .collect();
+    let mut owners: Vec<Option<usize>> = vec![None; catalog.images.len()];
+    for (machine, images) in claimed.iter().enumerate() {
+        for image in images {
+            owners[*image].get_or_insert(machine);
+        }
+    }
+    // Of which it is known that they stand on no machine's disk.
+    let mut loose = vec![false; catalog.images.len()];
     for image in 0..catalog.images.len() {
-        let lent = catalog.images[image].file.lent;
-        if lent || claimed.iter().any(|images| images.contains(&image)) {
+        if catalog.images[image].file.lent || owners[image].is_some() {
             continue;
         }
+        let mut walked = vec![image];
         let below = std::iter::successors(catalog.own_parent(image), |i| catalog.own_parent(*i));
+        let mut owner = None;
         for ancestor in below {
-            if let Some(images) = claimed.iter_mut().find(|images| images.contains(&ancestor)) {
-                images.push(image);
+            owner = owners[ancestor];
+            if owner.is_some() || loose[ancestor] {
                 break;
+            }
+            walked.push(ancestor);
+        }
+        for image in walked {
+            owners[image] = owner;
+            loose[image] = owner.is_none();
+            if let Some(machine) = owner {
+                claimed[machine].push(image);
             }
         }
     }
@@ -159,9 +193,9 @@ fn claims(
 }
 
 /// Where a VM's identity comes from: its own id, unless a copy of it has that already.
-pub(crate) fn identity(config_id: Option<Uuid>, file: &Path, taken: &[VmRef]) -> Uuid {
+pub(crate) fn identity(config_id: Option<Uuid>, file: &Path, taken: &HashSet<Uuid>) -> Uuid {
     match config_id {
-        Some(id) if !id.is_nil() && taken.iter().all(|vm| vm.id != id) => id,
+        Some(id) if !id.is_nil() && !taken.contains(&id) => id,
         _ => super::derived_id("configuration", file),
     }
 }

@@ -20,6 +20,7 @@ mod parents;
 mod unread;
 mod walk;
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -58,6 +59,8 @@ struct Found {
     catalog: Catalog,
     machines: Option<Machines>,
     vms: Vec<(VmRef, What)>,
+    /// The VMs by their keys.
+    by_key: HashMap<String, usize>,
     findings: Vec<Finding>,
 }
 
@@ -161,10 +164,13 @@ impl FolderSource {
             catalog,
             machines,
             vms: Vec::new(),
+            by_key: HashMap::new(),
             findings,
         };
         self.configured(&mut found);
         self.loose(&mut found);
+        let keys = found.vms.iter().map(|(vm, _)| vm.key.clone());
+        found.by_key = keys.zip(0..).collect();
         Ok(found)
     }
 
@@ -175,13 +181,14 @@ impl FolderSource {
         };
         let inventory = &machines.inventory;
         let mut vms: Vec<(VmRef, What)> = Vec::new();
+        let mut taken: HashSet<Uuid> = HashSet::new();
         let mut add = |path: &str, id: Option<Uuid>, name: String, what: What| {
-            let taken: Vec<VmRef> = vms.iter().map(|(vm, _)| vm.clone()).collect();
             let vm = VmRef {
                 key: path.to_owned(),
                 id: identity(id, &self.root.join(path), &taken),
                 name,
             };
+            taken.insert(vm.id);
             vms.push((vm, what));
         };
         for (index, machine) in inventory.machines.iter().enumerate() {
@@ -233,12 +240,13 @@ impl FolderSource {
         let catalog = &found.catalog;
         let machines = found.machines.as_ref();
         let claimed = |image: usize| machines.is_some_and(|machines| machines.has(image));
+        let mut families = catalog.families();
         for base in 0..catalog.images.len() {
             // What stands on a machine's disk is the machine's.
             if !catalog.is_base(base) || claimed(base) {
                 continue;
             }
-            let family = catalog.family(base);
+            let family = families.remove(&base).unwrap_or_default();
             let wanted = |only: &PathBuf| {
                 family
                     .iter()
@@ -322,11 +330,8 @@ impl FolderSource {
             SourceError::new(vm.name.clone(), "it is no longer in the folder")
                 .hint("run the backup again")
         };
-        let (_, what) = found
-            .vms
-            .iter()
-            .find(|(listed, _)| listed.key == vm.key)
-            .ok_or_else(gone)?;
+        let place = found.by_key.get(&vm.key).ok_or_else(gone)?;
+        let (_, what) = found.vms.get(*place).ok_or_else(gone)?;
         let machines = found.machines.as_ref().ok_or_else(gone);
         match what {
             What::Machine(index) => {
