@@ -138,7 +138,11 @@ impl fmt::Display for Code {
 }
 
 /// One thing noticed: what, about which object, how bad, and what to do next.
+///
+/// What somebody should act on, and that is everything worse than [`Severity::Info`], says how:
+/// [`Finding::new`] gives no finding before it has advice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Finding {
     /// Which kind of thing.
     pub code: Code,
@@ -148,22 +152,43 @@ pub struct Finding {
     pub object: String,
     /// What happened, in one sentence without the object's name.
     pub message: String,
-    /// What to do about it, where there is something to do.
+    /// What to do about it; only where there is nothing to do, `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
+/// A finding that does not say yet what to do about it.
+#[derive(Debug, Clone)]
+#[must_use = "it is a finding once it has a hint"]
+pub struct Unadvised(Finding);
+
+impl Unadvised {
+    /// The finding, with what to do about it.
+    pub fn hint(self, hint: impl Into<String>) -> Finding {
+        self.0.hint(hint)
+    }
+}
+
 impl Finding {
-    /// A finding without a hint.
+    /// Something to be acted on, as soon as [`Unadvised::hint`] says how.
+    #[expect(clippy::new_ret_no_self, reason = "there is none without advice")]
     pub fn new(
         code: Code,
         severity: Severity,
         object: impl Into<String>,
         message: impl Into<String>,
-    ) -> Self {
+    ) -> Unadvised {
+        Unadvised(Self {
+            severity,
+            ..Self::note(code, object, message)
+        })
+    }
+
+    /// Something worth knowing, of [`Severity::Info`].
+    pub fn note(code: Code, object: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             code,
-            severity,
+            severity: Severity::Info,
             object: object.into(),
             message: message.into(),
             hint: None,
@@ -189,12 +214,15 @@ impl fmt::Display for Finding {
 pub fn vault_notes(vault: &vault::Vault) -> Vec<Finding> {
     let warnings = vault.take_warnings().into_iter();
     warnings
-        .map(|warning| {
-            let severity = match warning.is_damage() {
-                true => Severity::Warning,
-                false => Severity::Info,
-            };
-            Finding::new(Code::VaultNote, severity, "vault", warning.to_string())
+        .map(|warning| match warning.is_damage() {
+            true => Finding::new(
+                Code::VaultNote,
+                Severity::Warning,
+                "vault",
+                warning.to_string(),
+            )
+            .hint("`hyperkeep check --read-data` shows which restore points are affected"),
+            false => Finding::note(Code::VaultNote, "vault", warning.to_string()),
         })
         .collect()
 }
@@ -213,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_worst_finding_decides() {
-        let find = |severity| Finding::new(Code::NotCovered, severity, "disk", "why");
+        let find = |severity| Finding::new(Code::NotCovered, severity, "disk", "why").hint("do");
         assert_eq!(outcome_of(&[]), Outcome::Ok);
         assert_eq!(outcome_of(&[find(Severity::Info)]), Outcome::Ok);
         assert_eq!(
@@ -221,7 +249,7 @@ mod tests {
             Outcome::Partial
         );
         assert_eq!(outcome_of(&[find(Severity::Error)]), Outcome::Failed);
-        let stopped = Finding::new(Code::Cancelled, Severity::Error, "vm", "stopped");
+        let stopped = Finding::new(Code::Cancelled, Severity::Error, "vm", "stopped").hint("do");
         assert_eq!(outcome_of(&[stopped]), Outcome::Cancelled);
     }
 }

@@ -288,13 +288,7 @@ pub fn folder_vms(source: &mut dyn Source) -> Result<FolderVms, SourceError> {
             Err(error) => FolderVm::Unreadable {
                 vm_id: vm.id,
                 vm_name: vm.name.clone(),
-                finding: Finding {
-                    code: error.code,
-                    severity: Severity::Error,
-                    object: error.object,
-                    message: error.message,
-                    hint: error.hint,
-                },
+                finding: error.into(),
             },
         });
     }

@@ -40,10 +40,7 @@ pub(crate) fn failure(error: SourceError) -> Failure {
     if cancelled {
         failure = failure.outcome(engine::Outcome::Cancelled);
     }
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    failure.hint(hint)
 }
 
 /// Rules as they were typed.

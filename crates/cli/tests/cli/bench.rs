@@ -29,7 +29,10 @@ impl Answer {
     /// The document, of a run with `--json`: one line and nothing else.
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.out.lines().count(), 1, "{self:?}");
-        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+        let document = serde_json::from_str(&self.out);
+        let document = document.unwrap_or_else(|e| panic!("{e}: {self:?}"));
+        advised(&document);
+        document
     }
 
     /// With this exit code. Whatever the error, it comes with advice.
@@ -40,6 +43,21 @@ impl Answer {
         let hint = self.err.lines().any(|line| line.starts_with("hint: "));
         assert!(hint || !error, "an error without a hint: {self:#?}");
         self
+    }
+}
+
+/// Each finding that somebody should act on says how.
+fn advised(document: &Value) {
+    match document {
+        Value::Array(items) => items.iter().for_each(advised),
+        Value::Object(members) => {
+            let severity = members.get("severity").and_then(Value::as_str);
+            if severity.is_some_and(|severity| severity != "info") {
+                assert!(members["hint"].is_string(), "{document:#}");
+            }
+            members.values().for_each(advised);
+        }
+        _ => {}
     }
 }
 

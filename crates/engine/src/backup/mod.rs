@@ -152,12 +152,15 @@ pub fn backup(
     if let Some(session) = session
         && let Err(error) = session.finish()
     {
-        findings.push(Finding::new(
-            Code::CleanupFailed,
-            Severity::Warning,
-            "vault",
-            format!("the session's signs of life could not be removed: {error}"),
-        ));
+        findings.push(
+            Finding::new(
+                Code::CleanupFailed,
+                Severity::Warning,
+                "vault",
+                format!("the session's signs of life could not be removed: {error}"),
+            )
+            .hint("what was backed up is safe; see whether the vault can still be written to"),
+        );
     }
     findings.extend(vault_notes(job.vault));
     let outcome = Outcome::worst(

@@ -112,9 +112,8 @@ pub(crate) fn newest(
     // One that cannot be read may be newer, and changes that somebody hands in are since that one.
     let newest_for_sure = findings.len() == told;
     let token = vault.token::<Vec<u8>>(&reference).unwrap_or_else(|error| {
-        findings.push(Finding::new(
+        findings.push(Finding::note(
             Code::TokenLost,
-            Severity::Info,
             vm.name.clone(),
             format!("change tracking starts anew: {error}"),
         ));

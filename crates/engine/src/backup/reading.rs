@@ -86,9 +86,8 @@ impl Doubt {
     }
 
     fn kind(layer: &FrozenLayer) -> Self {
-        Self(Finding::new(
+        Self(Finding::note(
             Code::ReadInFull,
-            Severity::Info,
             layer.origin.clone(),
             "the disk was read in full: since the last restore point it has become a difference to a \
              parent, or has ceased to be one",

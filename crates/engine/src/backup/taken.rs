@@ -30,12 +30,23 @@ impl Failure {
     }
 
     fn no_thread(stop: &Stop<LayerError>) -> Self {
-        Self::Found(Finding::new(
-            Code::Failed,
-            Severity::Error,
-            "this machine",
-            stop.to_string(),
-        ))
+        Self::Found(
+            Finding::new(
+                Code::Failed,
+                Severity::Error,
+                "this machine",
+                stop.to_string(),
+            )
+            .hint("close other programs, or back up with --threads 1"),
+        )
+    }
+}
+
+/// What to do after something could not be read.
+fn after(stop: &Stop<LayerError>) -> &'static str {
+    match stop {
+        Stop::Panicked(_) => "this is a defect of this program: please report it",
+        _ => "check the disk that it lies on; an earlier restore point may hold it",
     }
 }
 
@@ -93,7 +104,7 @@ impl Taken {
                 Err(Stop::Failed(LayerError::Vault(error))) => return Err(Failure::vault(&error)),
                 // Nothing is wrong with the layer then.
                 Err(stop @ Stop::NoThread(_)) => return Err(Failure::no_thread(&stop)),
-                Err(stop) => self.lose_layer(view, index, &stop.to_string()),
+                Err(stop) => self.lose_layer(view, index, &stop),
             }
         }
         self.details.uses = view
@@ -134,7 +145,7 @@ impl Taken {
     }
 
     /// A layer that could not be read: the point goes on without it and says so.
-    fn lose_layer(&mut self, view: &FrozenView, index: usize, why: &str) {
+    fn lose_layer(&mut self, view: &FrozenView, index: usize, stop: &Stop<LayerError>) {
         self.places.push(None);
         let layer = &view.layers[index];
         let needs = |u: &&DiskUse| {
@@ -151,7 +162,7 @@ impl Taken {
         needed_by.dedup();
         self.details.missing.push(MissingLayer {
             name: layer.path.to_string(),
-            why: why.to_owned(),
+            why: stop.to_string(),
             needed_by,
         });
         self.details.findings.push(
@@ -159,9 +170,9 @@ impl Taken {
                 Code::DiskUnreadable,
                 Severity::Partial,
                 layer.origin.clone(),
-                format!("could not be read and is not in the restore point: {why}"),
+                format!("could not be read and is not in the restore point: {stop}"),
             )
-            .hint("check the disk that it lies on; an earlier restore point may hold it"),
+            .hint(after(stop)),
         );
     }
 
@@ -186,12 +197,15 @@ impl Taken {
                 Err(Stop::Cancelled) => return Err(Failure::Cancelled),
                 Err(Stop::Failed(LayerError::Vault(error))) => return Err(Failure::vault(&error)),
                 Err(stop @ Stop::NoThread(_)) => return Err(Failure::no_thread(&stop)),
-                Err(stop) => self.details.findings.push(Finding::new(
-                    Code::FileUnreadable,
-                    Severity::Partial,
-                    frozen.path.as_str(),
-                    format!("could not be read and is not in the restore point: {stop}"),
-                )),
+                Err(stop) => self.details.findings.push(
+                    Finding::new(
+                        Code::FileUnreadable,
+                        Severity::Partial,
+                        frozen.path.as_str(),
+                        format!("could not be read and is not in the restore point: {stop}"),
+                    )
+                    .hint(after(&stop)),
+                ),
             }
         }
         Ok(())
@@ -211,7 +225,10 @@ impl Taken {
     }
 
     pub(super) fn nothing(&self, vm: &VmRef) -> Finding {
-        let worst = self.details.findings.iter().max_by_key(|f| f.severity);
+        let findings = self.details.findings.iter();
+        let worst = findings.max_by_key(|f| f.severity);
+        // Of a note nobody would learn why there is no point.
+        let worst = worst.filter(|f| f.severity > Severity::Info);
         worst.cloned().unwrap_or_else(|| {
             Finding::new(
                 Code::Failed,
@@ -219,6 +236,7 @@ impl Taken {
                 vm.name.clone(),
                 "it has neither disks nor files",
             )
+            .hint("there is nothing to back up: leave it out with --exclude")
         })
     }
 

@@ -229,7 +229,8 @@ impl FrozenVm for ModelVm {
                 Severity::Partial,
                 "layer",
                 "moved",
-            ),
+            )
+            .hint("stop what writes to it"),
         });
         moved.into_iter().collect()
     }

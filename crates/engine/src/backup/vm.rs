@@ -75,13 +75,7 @@ fn attempt(
         if error.cancelled {
             return Failure::Cancelled;
         }
-        Failure::Found(Finding {
-            code: error.code,
-            severity: Severity::Error,
-            object: error.object,
-            message: error.message,
-            hint: error.hint,
-        })
+        Failure::Found(error.into())
     })?;
     let taken = job.clock.unix_seconds();
     let mut held = Held::new(frozen);
@@ -164,12 +158,15 @@ fn attempt(
     if let Some(token) = finished.token
         && let Err(error) = job.vault.put_token(&committed, &token)
     {
-        report.findings.push(Finding::new(
-            Code::TokenLost,
-            Severity::Warning,
-            vm.name.clone(),
-            format!("the next backup will read in full: {error}"),
-        ));
+        report.findings.push(
+            Finding::new(
+                Code::TokenLost,
+                Severity::Warning,
+                vm.name.clone(),
+                format!("the next backup will read in full: {error}"),
+            )
+            .hint("this restore point is whole; see whether the vault can still be written to"),
+        );
     }
     report.outcome = outcome_of(&report.findings);
     Ok(report)

@@ -138,6 +138,7 @@ pub(crate) fn cancelled(details: &Details) -> Finding {
         details.vm_name.clone(),
         "stopped on request; what was restored by then is whole",
     )
+    .hint("restore again into another folder: nothing is ever overwritten")
 }
 
 /// Why one disk was not restored.
@@ -181,16 +182,13 @@ pub(crate) fn target_finding(error: &TargetError) -> Finding {
             (path, format!("was not restored: {what}: {source}"))
         }
     };
-    let finding = Finding::new(
+    Finding::new(
         error.code(),
         Severity::Partial,
         object.display().to_string(),
         message,
-    );
-    match error.hint() {
-        Some(hint) => finding.hint(hint),
-        None => finding,
-    }
+    )
+    .hint(error.hint())
 }
 
 fn one(

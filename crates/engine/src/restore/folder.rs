@@ -32,7 +32,7 @@ use crate::restore::disks::{
     DiskError, RestoreReport, RestoredFile, begin, cancelled, disk_finding, parent_paths, settle,
     target_finding, write_disk, write_error,
 };
-use crate::restore::plan::{DiskFile, DiskFormat, Holds, not_restored};
+use crate::restore::plan::{DiskFile, DiskFormat, Holds, not_in_point, not_restored};
 use crate::restore::target::{NewFile, TargetError};
 use crate::restore::write::file;
 use crate::restore::{Opened, Task};
@@ -102,12 +102,7 @@ fn attempt(
     // The name of the VM's folder is that of `to`, whatever the plan calls it.
     let planned = plan(machine, "VM", windows);
     for missing in details.missing.iter() {
-        report.findings.push(Finding::new(
-            Code::DiskMissing,
-            Severity::Partial,
-            missing.name.clone(),
-            format!("not in this restore point: {}", missing.why),
-        ));
+        report.findings.push(not_in_point(missing));
     }
     report.findings.extend(as_backed_up(details));
     report.findings.extend(elsewhere(&planned, details));

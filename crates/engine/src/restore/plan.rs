@@ -18,7 +18,7 @@ use vmconfig::names::Names;
 
 use crate::finding::{Code, Finding, Severity};
 use crate::point::{Details, PointLayer};
-use crate::source::Owner;
+use crate::source::{MissingLayer, Owner};
 
 /// A format to restore into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -339,12 +339,7 @@ fn lost(details: &Details, wanted: &DisksWanted, plan: &mut DisksPlan) {
         .filter(|m| m.needed_by.contains(owner))
         .filter(|m| wanted.disks.is_empty() || wanted.disks.iter().any(|name| same(name, &m.name)))
     {
-        plan.findings.push(Finding::new(
-            Code::DiskMissing,
-            Severity::Partial,
-            missing.name.as_str(),
-            format!("not in this restore point: {}", missing.why),
-        ));
+        plan.findings.push(not_in_point(missing));
     }
     for name in &wanted.disks {
         let here = details
@@ -363,6 +358,17 @@ fn lost(details: &Details, wanted: &DisksWanted, plan: &mut DisksPlan) {
             );
         }
     }
+}
+
+/// A disk that the backup did not get.
+pub(crate) fn not_in_point(missing: &MissingLayer) -> Finding {
+    Finding::new(
+        Code::DiskMissing,
+        Severity::Partial,
+        missing.name.as_str(),
+        format!("not in this restore point: {}", missing.why),
+    )
+    .hint("another restore point of this VM may hold it")
 }
 
 /// `wanted`, as far as this system can have it and nothing else in the plan has.

@@ -73,15 +73,27 @@ impl TargetError {
     }
 
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> &'static str {
+        use io::ErrorKind::{
+            FileTooLarge, InvalidFilename, NotADirectory, PermissionDenied, ReadOnlyFilesystem,
+        };
         match self {
-            Self::Exists(_) => Some(
-                "nothing is ever overwritten: restore into another folder, or move what is there away",
-            ),
-            Self::Full(_) => Some(
-                "free some space or restore to another folder; the unfinished file was removed",
-            ),
-            Self::Io { .. } => None,
+            Self::Exists(_) => {
+                "nothing is ever overwritten: restore into another folder, or move what is there away"
+            }
+            Self::Full(_) => {
+                "free some space or restore to another folder; the unfinished file was removed"
+            }
+            Self::Io { source, .. } => match source.kind() {
+                PermissionDenied | ReadOnlyFilesystem | NotADirectory => {
+                    "restore into a folder that you may write to"
+                }
+                FileTooLarge => "restore to a file system for large files, such as NTFS or ext4",
+                InvalidFilename => {
+                    "restore into a folder with a shorter path, or on another system"
+                }
+                _ => "see whether the target is in order, or restore to another one",
+            },
         }
     }
 }
@@ -207,8 +219,7 @@ mod tests {
         ] {
             let error = TargetError::io(Path::new("disk"), "writing", kind.into());
             assert_eq!(error.code(), code, "{kind}");
-            let advice = error.hint().is_some();
-            assert!(advice || code == Code::TargetFailed, "{kind}");
+            assert!(!error.hint().is_empty(), "{kind}");
         }
     }
 

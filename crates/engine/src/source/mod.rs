@@ -36,7 +36,7 @@ mod held;
 mod view;
 
 use crate::cancel::Cancel;
-use crate::finding::{Code, Finding};
+use crate::finding::{Code, Finding, Severity};
 
 pub use held::Held;
 pub use view::{
@@ -145,28 +145,31 @@ pub struct SourceError {
     /// What happened.
     pub message: String,
     /// What to do about it.
-    pub hint: Option<String>,
+    pub hint: String,
     /// It stopped because somebody asked it to.
     pub cancelled: bool,
 }
 
 impl SourceError {
-    /// An error about `object`.
-    pub fn new(object: impl Into<String>, message: impl Into<String>) -> Self {
+    /// An error about `object`, and what to do about it.
+    pub fn new(
+        object: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self {
             code: Code::Failed,
             object: object.into(),
             message: message.into(),
-            hint: None,
+            hint: hint.into(),
             cancelled: false,
         }
     }
+}
 
-    /// The same with advice.
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
+impl From<SourceError> for Finding {
+    fn from(error: SourceError) -> Self {
+        Self::new(error.code, Severity::Error, error.object, error.message).hint(error.hint)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whole VMs: from a folder into a vault, and out again as a folder that an import accepts.
 
+mod advice;
 mod not_covered;
 mod places;
 mod world;
@@ -186,7 +187,8 @@ fn a_restore_is_no_better_than_its_backup() {
         assert_eq!(torn.findings.len(), 1);
         assert_eq!(torn.findings[0].code, Code::ChangedDuringBackup);
     }
-    let lost = |code| engine::Finding::new(code, engine::Severity::Partial, "x.vmrs", "why");
+    let lost =
+        |code| engine::Finding::new(code, engine::Severity::Partial, "x.vmrs", "why").hint("do");
     for (code, outcome) in [
         (Code::ChangedDuringBackup, Outcome::Warning),
         (Code::FileUnreadable, Outcome::Partial),

@@ -12,7 +12,7 @@ use engine::restore::layer::open_chain;
 use engine::restore::{Opened, RestoreReport, Task, WindowsFolder, restore_folder};
 use engine::source::Owner;
 use engine::source::folder::FolderSource;
-use engine::{Cancel, SystemClock};
+use engine::{Cancel, Finding, Severity, SystemClock};
 use hyperkeep_engine as engine;
 use store::MemoryStore;
 use tempfile::TempDir;
@@ -68,7 +68,10 @@ impl World {
             seed += 1000;
             out.copy_from_slice(&noise(seed, out.len()));
         };
-        backup(&job, &mut source, &options, &mut rng).unwrap()
+        let report = backup(&job, &mut source, &options, &mut rng).unwrap();
+        advised(&report.findings);
+        report.vms.iter().for_each(|vm| advised(&vm.findings));
+        report
     }
 
     pub(crate) fn open(&self, vm: &VmReport) -> Opened {
@@ -80,13 +83,15 @@ impl World {
 
     pub(crate) fn with_task(&self, f: impl FnOnce(&Task<'_>) -> RestoreReport) -> RestoreReport {
         let clock = SystemClock::new();
-        f(&Task {
+        let report = f(&Task {
             vault: &self.vault,
             clock: &clock,
             sink: &Quiet,
             cancel: &Cancel::new(),
             limits: LIMITS,
-        })
+        });
+        advised(&report.findings);
+        report
     }
 
     pub(crate) fn restore_folder(&self, point: &Opened, to: &Path) -> RestoreReport {
@@ -110,6 +115,14 @@ impl World {
             (u.slot.clone(), bytes)
         })
         .collect()
+    }
+}
+
+/// Whatever somebody should act on says how.
+fn advised(findings: &[Finding]) {
+    for finding in findings {
+        let advice = finding.hint.as_ref().is_some_and(|hint| !hint.is_empty());
+        assert!(advice || finding.severity == Severity::Info, "{finding:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use crate::point::Details;
 use crate::source::{Checkpoint, CheckpointParent, MissingLayer};
 
 fn told(severity: Severity, message: String) -> Finding {
-    Finding::new(Code::ConfigNote, severity, "vm", message)
+    Finding::new(Code::ConfigNote, severity, "vm", message).hint("do")
 }
 
 /// More findings than the format has room for, a few bad ones among them.

@@ -188,12 +188,15 @@ impl Catalog {
             let first = round.take_while(|i| *i != at).min();
             let cut = &mut self.images[first.map_or(at, |first| first.min(at))];
             cut.parent = None;
-            cut.orphan = Some(Finding::new(
-                Code::DiskDamaged,
-                Severity::Partial,
-                cut.file.path.display().to_string(),
-                "it is, by way of its parents, its own parent",
-            ));
+            cut.orphan = Some(
+                Finding::new(
+                    Code::DiskDamaged,
+                    Severity::Partial,
+                    cut.file.path.display().to_string(),
+                    "it is, by way of its parents, its own parent",
+                )
+                .hint("copy the disks again from where they came from"),
+            );
         }
     }
 

@@ -218,12 +218,15 @@ pub(crate) fn add_layers(
             view.findings.push(orphan.clone());
         }
         for note in &opened.notes {
-            view.findings.push(Finding::new(
-                Code::DiskDamaged,
-                Severity::Warning,
-                origin.clone(),
-                note.clone(),
-            ));
+            view.findings.push(
+                Finding::new(
+                    Code::DiskDamaged,
+                    Severity::Warning,
+                    origin.clone(),
+                    note.clone(),
+                )
+                .hint("compare it with where it was copied from; if it is the same there, look at it in its guest"),
+            );
         }
         if matches!(&opened.info.format, Format::Vhdx(vhdx) if vhdx.dirty_log) {
             view.findings.push(
@@ -284,9 +287,8 @@ fn say_what_changed(view: &mut FrozenView, request: &Request, changed: Option<&B
     if let Changed::Unknown { why } = &layer.changed
         && !request.full
     {
-        view.findings.push(Finding::new(
+        view.findings.push(Finding::note(
             Code::ReadInFull,
-            Severity::Info,
             layer.origin.clone(),
             format!("read in full: {why}"),
         ));

@@ -7,12 +7,12 @@
 
 use vmconfig::vmgs::{self, Error, Vmgs};
 
-use crate::finding::{Code, Finding, Severity};
+use crate::finding::{Code, Finding};
 use crate::source::folder::machines::ConfigFile;
 
 /// What there is to say about the file at `path`; `None` when it is sound and holds no secrets.
 ///
-/// Always [`Severity::Info`]: nothing here makes a backup less than it is.
+/// Always a note: nothing here makes a backup less than it is.
 pub(crate) fn describe(path: &str, file: &impl disk::ReadAt) -> Option<Finding> {
     let told = match vmgs::read(&ConfigFile(file)) {
         Ok(found) => contents(&found)?,
@@ -21,7 +21,7 @@ pub(crate) fn describe(path: &str, file: &impl disk::ReadAt) -> Option<Finding> 
             "the guest state cannot be understood ({error}); its bytes are saved as they are"
         ),
     };
-    Some(Finding::new(Code::GuestState, Severity::Info, path, told))
+    Some(Finding::note(Code::GuestState, path, told))
 }
 
 fn contents(found: &Vmgs) -> Option<String> {
@@ -45,6 +45,7 @@ fn contents(found: &Vmgs) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Severity;
 
     fn told(file: Vec<u8>) -> Option<String> {
         let finding = describe("vm.vmgs", &file)?;

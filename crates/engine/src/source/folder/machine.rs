@@ -103,9 +103,8 @@ pub(crate) fn freeze_machine(
         .iter()
         .any(|c| c.parent == CheckpointParent::Unknown)
     {
-        view.findings.push(Finding::new(
+        view.findings.push(Finding::note(
             Code::OrderUnknown,
-            Severity::Info,
             vm.name.clone(),
             "neither the configuration nor the disks tell the order of some checkpoints",
         ));
@@ -261,6 +260,7 @@ fn lost(found: &FoundFile, why: &str) -> Finding {
         found.path.display().to_string(),
         format!("is not backed up: {why}"),
     )
+    .hint("check that you may read it and that no other program has locked it, and back up again")
 }
 
 /// What the configuration and the look through the folder say about a machine.
@@ -268,41 +268,59 @@ fn tell(machine: &Machine, view: &mut FrozenView) {
     let name = machine.config.name.clone();
     for finding in &machine.config.findings {
         let text = finding.to_string();
-        let (code, severity) = match finding {
+        let (code, severity, hint) = match finding {
             // Of a medium whose type is not known nobody can say that it is no disk.
             ConfigFinding::PassThroughDisk { .. }
             | ConfigFinding::UnknownDrive { .. }
             | ConfigFinding::FibreChannel { .. } => {
                 view.not_covered.push(text.clone());
-                (Code::NotCovered, Severity::Partial)
+                let hint = "back up what is on it inside the guest";
+                (Code::NotCovered, Severity::Partial, hint)
             }
-            ConfigFinding::SharedDisk { .. } | ConfigFinding::MergePending => {
-                (Code::NotCovered, Severity::Warning)
+            ConfigFinding::SharedDisk { .. } => (
+                Code::NotCovered,
+                Severity::Warning,
+                "stop the VMs that share it while it is backed up, or back it up inside a guest",
+            ),
+            ConfigFinding::MergePending => (
+                Code::NotCovered,
+                Severity::Warning,
+                "let its host finish the merge, and back up again",
+            ),
+            ConfigFinding::ConfigurationDamaged { .. } | ConfigFinding::Incomplete { .. } => (
+                Code::ConfigUnreadable,
+                Severity::Warning,
+                "its bytes are saved as they are: export the VM again, or look through the settings \
+                 of a restored one",
+            ),
+            _ => {
+                let note = Finding::note(Code::ConfigNote, name.clone(), text);
+                view.findings.push(note);
+                continue;
             }
-            ConfigFinding::ConfigurationDamaged { .. } | ConfigFinding::Incomplete { .. } => {
-                (Code::ConfigUnreadable, Severity::Warning)
-            }
-            _ => (Code::ConfigNote, Severity::Info),
         };
         view.findings
-            .push(Finding::new(code, severity, name.clone(), text));
+            .push(Finding::new(code, severity, name.clone(), text).hint(hint));
     }
     for text in media(machine) {
         view.not_covered.push(text.clone());
         view.findings.push(
-            Finding::new(Code::NotCovered, Severity::Info, name.clone(), text)
+            Finding::note(Code::NotCovered, name.clone(), text)
                 .hint("a restored VM looks for it at the same path: keep it, or eject it then"),
         );
     }
     for finding in &machine.findings {
         // Missing disks and broken chains were told with the disks.
         if let LayoutFinding::UnreferencedDifference { .. } = finding {
-            view.findings.push(Finding::new(
-                Code::UnreferencedDisk,
-                Severity::Warning,
-                name.clone(),
-                finding.to_string(),
-            ));
+            view.findings.push(
+                Finding::new(
+                    Code::UnreferencedDisk,
+                    Severity::Warning,
+                    name.clone(),
+                    finding.to_string(),
+                )
+                .hint("it is in the restore point; find out which program left it on the host"),
+            );
         }
     }
 }
@@ -363,6 +381,7 @@ pub(crate) fn freeze_unreadable(
         return Err(SourceError::new(
             unreadable.path.clone(),
             unreadable.error.clone(),
+            "check that you may read the VM's files, or export the VM again",
         ));
     }
     Ok(Box::new(FolderVm::new(view, watched)))

@@ -84,7 +84,9 @@ impl FolderSource {
     /// When there is nothing at `path`, or it is neither folder nor file.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let fail = |error: &dyn std::fmt::Display| {
-            SourceError::new(path.display().to_string(), error.to_string()).hint(
+            SourceError::new(
+                path.display().to_string(),
+                error.to_string(),
                 "give an existing folder with VMs or disks in it, or one disk, as folder:PATH",
             )
         };
@@ -133,8 +135,11 @@ impl FolderSource {
             false => Err(io::ErrorKind::NotADirectory.into()),
         });
         let real = real.map_err(|e| {
-            SourceError::new(path.display().to_string(), e.to_string())
-                .hint("give an existing folder with the disks that others stand on")
+            SourceError::new(
+                path.display().to_string(),
+                e.to_string(),
+                "give an existing folder with the disks that others stand on",
+            )
         })?;
         self.parents.push(real);
         Ok(self)
@@ -327,8 +332,11 @@ impl FolderSource {
         request: &Request,
     ) -> Result<Box<dyn FrozenVm>, SourceError> {
         let gone = || {
-            SourceError::new(vm.name.clone(), "it is no longer in the folder")
-                .hint("run the backup again")
+            SourceError::new(
+                vm.name.clone(),
+                "it is no longer in the folder",
+                "run the backup again",
+            )
         };
         let place = found.by_key.get(&vm.key).ok_or_else(gone)?;
         let (_, what) = found.vms.get(*place).ok_or_else(gone)?;
@@ -401,7 +409,10 @@ fn as_error(finding: &Finding) -> SourceError {
         code: finding.code,
         object: finding.object.clone(),
         message: finding.message.clone(),
-        hint: finding.hint.clone(),
+        hint: finding
+            .hint
+            .clone()
+            .unwrap_or_else(|| "look at it, and run the backup again".to_owned()),
         cancelled: false,
     }
 }
