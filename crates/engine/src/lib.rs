@@ -13,6 +13,7 @@ pub mod point;
 pub mod progress;
 pub mod queue;
 pub mod restore;
+pub mod saved_memory;
 pub mod select;
 pub mod source;
 

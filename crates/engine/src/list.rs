@@ -11,6 +11,7 @@ use crate::finding::{Code, Finding, Severity, outcome_of};
 use crate::outcome::Outcome;
 use crate::point::{Details, PointFile, PointLayer, Reading, Stats};
 use crate::restore::{OpenError, Opened};
+use crate::saved_memory::saved_memory;
 use crate::source::{Consistency, FrozenView, Held, Request, Source, SourceError};
 
 /// A restore point in a list.
@@ -337,6 +338,7 @@ fn looked_at(source: &str, view: &FrozenView) -> Details {
         uses: view.uses.clone(),
         checkpoints: view.checkpoints.clone(),
         current: view.current,
+        saved_memory: saved_memory(view, |_| true),
         missing: view.missing.clone(),
         findings: view.findings.clone(),
         not_covered: view.not_covered.clone(),

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::finding::Finding;
 use crate::outcome::Outcome;
+use crate::saved_memory::SavedMemory;
 use crate::source::{Checkpoint, Consistency, DiskUse, FileRole, MissingLayer, Owner, RelPath};
 
 /// How much was asked to be read.
@@ -62,6 +63,9 @@ pub struct Details {
     pub checkpoints: Vec<Checkpoint>,
     /// The checkpoint that the VM's present state was made on, where something tells.
     pub current: Option<Uuid>,
+    /// Whether the VM and each checkpoint hold saved memory; who is not listed, of that one it
+    /// cannot be told.
+    pub saved_memory: Vec<SavedMemory>,
     /// Layers that something needs and that are not in the point.
     pub missing: Vec<MissingLayer>,
     /// What was noticed.
@@ -170,6 +174,12 @@ impl Details {
             next = self.layers[index].parent;
         }
         chain
+    }
+
+    /// Whether the VM or a checkpoint holds saved memory; `None` if it cannot be told.
+    pub fn has_memory(&self, owner: &Owner) -> Option<bool> {
+        let mut all = self.saved_memory.iter();
+        all.find(|m| m.owner == *owner).map(|m| m.saved)
     }
 
     /// Whether a chain's base stands alone: nothing below it is missing.

@@ -27,6 +27,7 @@ pub mod layout;
 pub mod model;
 pub mod names;
 pub mod rewrite;
+mod saved_memory;
 pub mod tree;
 pub mod vmgs;
 pub mod vmrs;
@@ -36,6 +37,7 @@ pub mod xml;
 
 pub use io::ReadAt;
 pub use model::VmConfig;
+pub use saved_memory::SavedMemory;
 
 pub use tree::{Entry, Tree, Value};
 pub use windows_folder::{NotAFolder, WindowsFolder};

@@ -15,11 +15,20 @@ pub(crate) struct VmListing {
     pub(crate) vm_id: String,
     pub(crate) vm_name: String,
     disks: Vec<Disk>,
-    checkpoints: Vec<Checkpoint>,
+    checkpoints: Vec<ListedCheckpoint>,
     /// The checkpoint that the VM's present state was made on, where something tells.
     current: Option<Uuid>,
     files: Vec<File>,
     missing: Vec<MissingLayer>,
+    /// Whether the VM has saved memory; nothing when it cannot be told.
+    saved_memory: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct ListedCheckpoint {
+    #[serde(flatten)]
+    is: Checkpoint,
+    saved_memory: Option<bool>,
 }
 
 /// A disk of the VM or of one of its checkpoints.
@@ -72,7 +81,14 @@ impl VmListing {
             vm_id: details.vm_id.to_string(),
             vm_name: details.vm_name.clone(),
             disks,
-            checkpoints: details.checkpoints.clone(),
+            checkpoints: details
+                .checkpoints
+                .iter()
+                .map(|checkpoint| ListedCheckpoint {
+                    is: checkpoint.clone(),
+                    saved_memory: details.has_memory(&Owner::Checkpoint(checkpoint.id)),
+                })
+                .collect(),
             current: details.current,
             files: details
                 .files
@@ -85,6 +101,7 @@ impl VmListing {
                 })
                 .collect(),
             missing: details.missing.clone(),
+            saved_memory: details.has_memory(&Owner::Vm),
         }
     }
 
@@ -109,6 +126,15 @@ impl VmListing {
             let (name, why) = (text::line(&missing.name), text::line(&missing.why));
             out.push_str(&format!("  missing: {name}: {why}\n"));
         }
+        // A disk by itself has no memory to speak of.
+        if !self.files.is_empty() {
+            let told = match self.saved_memory {
+                Some(true) => "yes",
+                Some(false) => "none",
+                None => "cannot be told",
+            };
+            out.push_str(&format!("\nSaved memory\n  {told}\n"));
+        }
         if !self.checkpoints.is_empty() {
             out.push_str("\nCheckpoints\n");
             out.push_str(&self.tree());
@@ -130,28 +156,31 @@ impl VmListing {
     fn tree(&self) -> String {
         let mut out = String::new();
         let mut shown = HashSet::new();
-        let of =
-            |wanted: CheckpointParent| self.checkpoints.iter().filter(move |c| c.parent == wanted);
+        let of = |wanted: CheckpointParent| {
+            self.checkpoints
+                .iter()
+                .filter(move |c| c.is.parent == wanted)
+        };
         // Depth first, without recursion: nobody bounds the depth. The last one pushed is shown
         // first.
-        let mut open: Vec<(&Checkpoint, usize)> =
+        let mut open: Vec<(&ListedCheckpoint, usize)> =
             of(CheckpointParent::Root).map(|c| (c, 1)).collect();
         open.reverse();
         let mut rest = Vec::new();
         loop {
             while let Some((checkpoint, depth)) = open.pop() {
-                if !shown.insert(checkpoint.id) {
+                if !shown.insert(checkpoint.is.id) {
                     continue;
                 }
                 out.push_str(&self.checkpoint_text(checkpoint, depth));
-                let children: Vec<_> = of(CheckpointParent::After(checkpoint.id)).collect();
+                let children: Vec<_> = of(CheckpointParent::After(checkpoint.is.id)).collect();
                 open.extend(children.into_iter().rev().map(|c| (c, depth + 1)));
             }
             if rest.is_empty() {
                 rest = self
                     .checkpoints
                     .iter()
-                    .filter(|c| !shown.contains(&c.id))
+                    .filter(|c| !shown.contains(&c.is.id))
                     .collect();
                 if rest.is_empty() {
                     return out;
@@ -161,7 +190,7 @@ impl VmListing {
                 // Those that stand on another of them come with it.
                 let heads = rest
                     .iter()
-                    .filter(|c| matches!(c.parent, CheckpointParent::Unknown));
+                    .filter(|c| matches!(c.is.parent, CheckpointParent::Unknown));
                 open.extend(heads.map(|c| (*c, 2)));
             }
             match rest.pop() {
@@ -172,7 +201,8 @@ impl VmListing {
         }
     }
 
-    fn checkpoint_text(&self, checkpoint: &Checkpoint, depth: usize) -> String {
+    fn checkpoint_text(&self, listed: &ListedCheckpoint, depth: usize) -> String {
+        let checkpoint = &listed.is;
         let pad = "  ".repeat(depth.min(40));
         let time = checkpoint
             .time
@@ -183,8 +213,13 @@ impl VmListing {
         } else {
             ""
         };
+        let memory = match listed.saved_memory {
+            Some(true) => "  with saved memory",
+            Some(false) => "",
+            None => "  saved memory: cannot be told",
+        };
         let name = text::line(&checkpoint.name);
-        let mut out = format!("{pad}{name}{time}  {}{here}\n", checkpoint.id);
+        let mut out = format!("{pad}{name}{time}  {}{memory}{here}\n", checkpoint.id);
         let owner = Owner::Checkpoint(checkpoint.id);
         let disks = self.disks.iter().filter(|d| d.owner == owner);
         out.extend(disks.map(|disk| disk.text(2 * depth.min(40) + 4)));

@@ -6,6 +6,7 @@ mod documented;
 mod golden;
 mod import;
 mod killed;
+mod memory;
 mod names;
 mod parents;
 mod roundtrip;

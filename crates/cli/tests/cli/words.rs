@@ -41,7 +41,7 @@ fn json_keeps_its_shape() {
     let point = "{consistency:string,disk_bytes:number,id:string,level:string,outcome:string,read_bytes:number,taken:string,vm_id:string,vm_name:string}";
     let disk = "{chain:[string],disk_bytes:number,format:string,owner:{of:string},slot:string}";
     let holds = format!(
-        "{{checkpoints:[],current:null,disks:[{disk}],files:[],missing:[],vm_id:string,vm_name:string}}"
+        "{{checkpoints:[],current:null,disks:[{disk}],files:[],missing:[],saved_memory:bool,vm_id:string,vm_name:string}}"
     );
     let stats = "{data:number,new:number,read:number}";
     let reading = "{how:string,why:string}";

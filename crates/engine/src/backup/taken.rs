@@ -13,6 +13,7 @@ use crate::outcome::Outcome;
 use crate::pipeline::Stop;
 use crate::point::format::Identity;
 use crate::point::{Details, Level, PointFile, PointLayer, Reading, Stats};
+use crate::saved_memory::saved_memory;
 use crate::source::{Consistency, DiskUse, FrozenLayer, FrozenView, MissingLayer, Owner, VmRef};
 
 /// Why a VM got no restore point.
@@ -79,6 +80,7 @@ impl Taken {
                 uses: Vec::new(),
                 checkpoints: view.checkpoints.clone(),
                 current: view.current,
+                saved_memory: Vec::new(),
                 missing: view.missing.clone(),
                 findings,
                 not_covered: view.not_covered.clone(),
@@ -177,9 +179,11 @@ impl Taken {
     }
 
     pub(super) fn files(&mut self, reader: &Reader<'_>, view: &FrozenView) -> Result<(), Failure> {
-        for frozen in &view.files {
+        let mut there = vec![false; view.files.len()];
+        for (frozen, there) in view.files.iter().zip(&mut there) {
             match reader.file(frozen) {
                 Ok((root, len, stats)) => {
+                    *there = true;
                     self.total = self.total.plus(stats);
                     self.file_refs.push(FileRef {
                         id: self.details.files.len() as u32,
@@ -208,6 +212,7 @@ impl Taken {
                 ),
             }
         }
+        self.details.saved_memory = saved_memory(view, |file| there[file]);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use vault_format::point as format;
 use crate::finding::{Code, Finding, Severity};
 use crate::outcome::Outcome;
 use crate::point::{Details, Level, PointFile, PointLayer, Reading, Stats};
+use crate::saved_memory::SavedMemory;
 use crate::source::{
     Checkpoint, CheckpointParent, Consistency, DiskUse, FileRole, MissingLayer, Owner, RelPath,
 };
@@ -81,6 +82,9 @@ pub fn to_format(details: &Details) -> format::Details {
     other.insert("outcome".into(), json!(details.outcome));
     other.insert("consistency".into(), json!(details.consistency));
     other.insert("mode".into(), json!(details.mode));
+    if let Some(saved) = details.has_memory(&Owner::Vm) {
+        other.insert("saved_memory".into(), json!(saved));
+    }
     if !details.missing.is_empty() {
         other.insert("missing".into(), json!(details.missing));
     }
@@ -159,6 +163,9 @@ fn checkpoint(
     let mut other = Map::new();
     if checkpoint.parent == CheckpointParent::Unknown {
         other.insert("order".into(), json!("unknown"));
+    }
+    if let Some(saved) = details.has_memory(&owner) {
+        other.insert("saved_memory".into(), json!(saved));
     }
     format::Checkpoint {
         id: checkpoint.id.to_string(),
@@ -241,12 +248,20 @@ pub fn from_format(details: &format::Details) -> Result<Details, Misunderstood> 
     }
     let mut uses: Vec<DiskUse> = details.disks.iter().map(|d| disk(&Owner::Vm, d)).collect();
     let mut checkpoints = Vec::new();
+    let mut saved_memory = Vec::new();
+    let mut memory = |owner: &Owner, other: &Map<String, Value>| {
+        let saved = other.get("saved_memory").and_then(Value::as_bool);
+        let owner = owner.clone();
+        saved_memory.extend(saved.map(|saved| SavedMemory { owner, saved }));
+    };
+    memory(&Owner::Vm, &details.other);
     for checkpoint in &details.checkpoints {
         let id = checkpoint_id(&checkpoint.id);
         if checkpoints.iter().any(|other: &Checkpoint| other.id == id) {
             return bad(format!("two checkpoints have the id {:?}", checkpoint.id));
         }
         let owner = Owner::Checkpoint(id);
+        memory(&owner, &checkpoint.other);
         uses.extend(checkpoint.disks.iter().map(|d| disk(&owner, d)));
         for file in &checkpoint.files {
             if let Some(file) = files.get_mut(*file as usize) {
@@ -280,6 +295,7 @@ pub fn from_format(details: &format::Details) -> Result<Details, Misunderstood> 
         uses,
         checkpoints,
         current: details.current.as_deref().map(checkpoint_id),
+        saved_memory,
         missing: Vec::<MissingLayer>::deserialize(member("missing")).unwrap_or_default(),
         findings: details.findings.iter().map(read_finding).collect(),
         not_covered: details.not_covered.iter().map(|n| n.what.clone()).collect(),

@@ -75,6 +75,12 @@ fn details() -> Details {
             },
         ],
         current: Some(Uuid::from_u128(10)),
+        saved_memory: [
+            (Owner::Vm, false),
+            (Owner::Checkpoint(Uuid::from_u128(9)), true),
+        ]
+        .map(|(owner, saved)| SavedMemory { owner, saved })
+        .to_vec(),
         missing: vec![MissingLayer {
             name: "gone.vhdx".to_owned(),
             why: "no such file".to_owned(),
@@ -92,6 +98,8 @@ fn a_manifest_says_all_that_was_put_into_it() {
     let opened: vault_format::point::Details = serde_json::from_value(sealed).unwrap();
     assert_eq!(from_format(&opened).unwrap(), details);
     assert_eq!(details.chain(2), [2, 1, 0]);
+    let memory = |number| details.has_memory(&Owner::Checkpoint(Uuid::from_u128(number)));
+    assert_eq!((memory(9), memory(10)), (Some(true), None));
     assert!(details.complete(2));
 }
 

@@ -72,7 +72,7 @@ pub struct Machine {
     pub files: Vec<OwnedFile>,
     /// The disks that are attached.
     pub disks: Vec<AttachedDisk>,
-    /// Whether there is saved memory; `None` if a state file cannot be read.
+    /// Whether there is saved memory; `None` if that cannot be told.
     pub saved: Option<bool>,
     /// Checkpoints, in the order of creation times and paths, which need not be that of the
     /// tree.
@@ -94,7 +94,7 @@ pub struct Checkpoint {
     pub files: Vec<OwnedFile>,
     /// The disks that it froze.
     pub disks: Vec<AttachedDisk>,
-    /// Whether there is saved memory; `None` if a state file cannot be read.
+    /// Whether there is saved memory; `None` if that cannot be told.
     pub saved: Option<bool>,
     /// The checkpoint that it was taken after.
     pub parent: ParentCheckpoint,

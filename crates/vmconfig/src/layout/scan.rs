@@ -15,6 +15,7 @@ use super::order;
 use super::owner::Owners;
 use super::settle::{self, Claim};
 use super::*;
+use crate::SavedMemory;
 use crate::model::Kind;
 
 /// What the caller knows that the folder does not tell.
@@ -118,26 +119,15 @@ impl Scan<'_> {
     }
 
     fn saved(&self, files: &[OwnedFile], config: &VmConfig) -> Option<bool> {
-        let old = files
-            .iter()
-            .any(|f| matches!(f.role, Role::Memory | Role::DeviceState) && f.len > 0);
-        if old {
-            return Some(true);
+        let mut memory = SavedMemory::default();
+        for file in files {
+            match file.role {
+                Role::Memory | Role::DeviceState => memory.file(file.len),
+                Role::RuntimeState => memory.runtime(configs::has_memory(self.folder, &file.path)),
+                Role::Configuration | Role::GuestState | Role::ChangeTracking => {}
+            }
         }
-        let mut runtime = files
-            .iter()
-            .filter(|f| f.role == Role::RuntimeState)
-            .peekable();
-        if runtime.peek().is_none() {
-            return Some(config.saved_state.is_some());
-        }
-        let read = runtime.map(|file| configs::has_memory(self.folder, &file.path));
-        let read: Vec<Option<bool>> = read.collect();
-        match read.contains(&Some(true)) {
-            true => Some(true),
-            false if read.contains(&None) => None,
-            false => Some(false),
-        }
+        memory.verdict(config.saved_state.as_ref())
     }
 
     /// Lets VMs settle who has which disk.

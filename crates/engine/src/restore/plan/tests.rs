@@ -79,6 +79,7 @@ fn details() -> Details {
         ],
         checkpoints: vec![],
         current: None,
+        saved_memory: vec![],
         missing: vec![],
         findings: vec![],
         not_covered: vec![],
