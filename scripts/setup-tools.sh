@@ -29,13 +29,17 @@ base() {
 
 # The stable Rust toolchain for this user, by rustup's own installer.
 rust() {
-    local installer
+    local folder url
     apt_install curl
     say "there is no cargo: installing stable Rust with rustup into ~/.cargo and ~/.rustup"
-    installer=$(mktemp)
-    retry curl --proto '=https' --tlsv1.2 -sSfL -o "$installer" https://sh.rustup.rs
-    sh "$installer" -y --quiet --no-modify-path --profile minimal -c rustfmt -c clippy >&2
-    rm "$installer"
+    folder=$(mktemp -d)
+    url=https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init
+    retry curl --proto '=https' --tlsv1.2 -sSfL --output-dir "$folder" -O "$url" -O "$url.sha256"
+    (cd "$folder" && [ "$(sha256sum <rustup-init | cut -d' ' -f1)" = "$(cut -d' ' -f1 <rustup-init.sha256)" ]) ||
+        die "$url is not what its checksum says: try again"
+    chmod +x "$folder/rustup-init"
+    retry "$folder/rustup-init" -y --quiet --no-modify-path --profile minimal -c rustfmt -c clippy >&2
+    rm -r "$folder"
     command -v cargo >/dev/null || die "rustup has put no cargo into ~/.cargo/bin"
 }
 
