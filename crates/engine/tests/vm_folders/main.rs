@@ -286,3 +286,28 @@ fn a_vm_of_an_endless_name_restores() {
         assert_eq!(only(&again).stats.new, 0, "not even the configuration");
     }
 }
+
+/// As somebody leaves it who copies a folder of checkpoints to be safe.
+#[test]
+fn a_checkpoint_that_is_there_twice_is_told_and_fails_nothing() {
+    let world = World::new();
+    let machine = web(1, &world.vms());
+    let report = world.backup(&world.vms());
+    assert_eq!(only(&report).outcome, Outcome::Ok, "{report:?}");
+    let files = machine.files(Layout::Export);
+    let of_checkpoints = files.iter().filter(|(path, _)| path.contains("Snapshots/"));
+    for (path, bytes) in of_checkpoints {
+        let copy = world
+            .vms()
+            .join(path.replace("Snapshots/", "Snapshots/copy/"));
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::write(copy, bytes).unwrap();
+    }
+    let report = world.backup(&world.vms());
+    let vm = only(&report);
+    assert_eq!(vm.outcome, Outcome::Warning, "{report:?}");
+    assert!(vm.findings.iter().any(|f| f.code == Code::DuplicateId));
+    let details = world.open(vm).details;
+    assert_eq!(details.checkpoints.len(), 2);
+    assert_ne!(details.checkpoints[0].id, details.checkpoints[1].id);
+}

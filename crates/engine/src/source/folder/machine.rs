@@ -60,7 +60,7 @@ pub(crate) fn freeze_machine(
         &mut view,
         &mut watched,
     );
-    let ids: Vec<Uuid> = machine.checkpoints.iter().map(checkpoint_id).collect();
+    let ids = checkpoint_ids(machine, &mut view);
     let parent = |parent: &ParentCheckpoint| match parent {
         ParentCheckpoint::None => CheckpointParent::Root,
         ParentCheckpoint::Of { checkpoint, .. } => ids
@@ -114,12 +114,33 @@ pub(crate) fn freeze_machine(
     Ok(Box::new(FolderVm::new(view, watched)))
 }
 
-/// A checkpoint's id; of one whose file name is none, an id of its place.
-fn checkpoint_id(checkpoint: &vmconfig::layout::Checkpoint) -> Uuid {
-    checkpoint
-        .config
-        .id
-        .unwrap_or_else(|| super::derived_id("checkpoint", Path::new(&checkpoint.path)))
+/// The checkpoints' ids. One whose file name is none has an id of its place, and so has one whose id
+/// another has already, as in a copied folder of checkpoints.
+fn checkpoint_ids(machine: &Machine, view: &mut FrozenView) -> Vec<Uuid> {
+    let mut ids: Vec<Uuid> = Vec::new();
+    for checkpoint in &machine.checkpoints {
+        let place = || super::derived_id("checkpoint", Path::new(&checkpoint.path));
+        let id = match checkpoint.config.id {
+            Some(id) if ids.contains(&id) => {
+                view.findings.push(
+                    Finding::new(
+                        Code::DuplicateId,
+                        Severity::Warning,
+                        checkpoint.path.as_str(),
+                        format!(
+                            "another checkpoint of this VM has its id {id}; both are backed up"
+                        ),
+                    )
+                    .hint("if one is a leftover copy, move it away"),
+                );
+                place()
+            }
+            Some(id) => id,
+            None => place(),
+        };
+        ids.push(id);
+    }
+    ids
 }
 
 fn add_disks(
