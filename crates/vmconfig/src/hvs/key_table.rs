@@ -24,7 +24,7 @@ pub(super) struct Key {
 /// A longer table is refused. Real ones take a page of 4 KiB, and the largest alignment is 64 KiB.
 const MAX_LEN: u32 = 1 << 20;
 
-/// What [`walk`] gives each key to; it may stop there.
+/// What [`Tables::walk`] gives each key to; it may stop there.
 pub(super) type Visit<'a> = dyn FnMut(Key) -> Result<ControlFlow<()>> + 'a;
 
 /// The key tables that count.
