@@ -107,7 +107,12 @@ fn whatever_keeps_a_restore_from_being_whole_comes_with_advice() {
     told(disks(&all, &to), "disk-missing");
     told(disks(&all, &to), "target-exists");
     told(disks(&all, &file), "target-exists");
-    told(disks(&all, &file.join("below")), "target-failed");
+    // What is in the way is a file, which systems call by different names.
+    let below = codes(&disks(&all, &file.join("below")).findings);
+    assert!(
+        below.contains("target-failed") || below.contains("target-exists"),
+        "{below:?}"
+    );
     let named = DisksWanted {
         disks: vec!["nobody.vhdx".to_owned()],
         ..DisksWanted::default()
