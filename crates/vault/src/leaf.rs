@@ -8,6 +8,10 @@
 //! Where changes are small and lie far apart, even that is much more than has changed. They
 //! become *patches* then: chunks of their own, beside entries that refer to the parts of the old
 //! chunk before and behind them.
+//!
+//! The next change there is cut anew, from the beginning of the patch or part that holds it. That is
+//! not where the chunk once began, so that chunks come out that the vault does not have, even of
+//! contents that it has had: what changes twice in the same places costs several times the change.
 
 use std::ops::Range;
 

@@ -11,7 +11,8 @@ pub(crate) const MAX_LOCATOR: u32 = 64 << 10;
 /// One of the eight locator slots of the dynamic header.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LocatorEntry {
-    /// Platform code: `W2ku` an absolute and `W2ru` a relative Windows path, `MacX` a URL.
+    /// Platform code: `W2ku` an absolute and `W2ru` a relative Windows path, `Wi2k` and `Wi2r` the same
+    /// in an ANSI code page, `MacX` a URL.
     pub code: [u8; 4],
     /// Space reserved in the file. The specification counts sectors; Windows writes bytes. It
     /// is not needed for reading.
