@@ -5,11 +5,11 @@
 
 Each disk holds the same data (3 GiB of database pages, 1 GiB of noise, spread over the whole disk in
 pieces of 64 MiB). Then pages of 4 KiB are rewritten, scattered over the data, and given as changed
-ranges: 2,560 of them (10 MiB), the same ones back to what they were, 25,600 (100 MiB), and back. What
-is changed back is in the vault already: what that stores is metadata. An incremental's time, memory
-and metadata must follow the changes and not the size of the disk. A restore is compared with the
-changed disk, hole by hole. Then the disk is opened in the vault, and pages all over it are read:
-opening, too, must not take longer."""
+ranges: 2,560 of them (10 MiB), the same ones back to what they were, 25,600 (100 MiB), and back. An
+incremental's time, memory, and what it stores must follow the changes and not the size of the disk, for
+second changes of the same places as for first ones. A restore is compared with the changed disk, hole by
+hole. Then the disk is opened in the vault, and pages all over it are read: opening, too, must not take
+longer."""
 
 import argparse
 import os

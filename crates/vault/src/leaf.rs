@@ -7,20 +7,24 @@
 //!
 //! Where changes are small and lie far apart, even that is much more than has changed. They
 //! become *patches* then: chunks of their own, beside entries that refer to the parts of the old
-//! chunk before and behind them.
-//!
-//! The next change there is cut anew, from the beginning of the patch or part that holds it. That is
-//! not where the chunk once began, so that chunks come out that the vault does not have, even of
-//! contents that it has had: what changes twice in the same places costs several times the change.
+//! chunk before and behind them. A later change takes the place of the patches that it covers and
+//! may add others, as long as the pieces are few; then all that lies between two *seams* is cut
+//! anew, as if it had never been split ([`old`]).
+
+mod cluster;
+mod old;
 
 use std::ops::Range;
 
 use vault_format::ChunkId;
-use vault_format::map::{Entry, Leaf, MapKind, Piece as Old, Target};
+use vault_format::map::{Entry, Leaf, MapKind, Target};
 
 use crate::cutter::{Cutter, PAGE, Piece};
 use crate::error::{Error, Result};
 use crate::segment::{Content, SegmentBuf};
+
+use cluster::clusters;
+use old::{ChunkLen, OldLeaf};
 
 /// What turns bytes into stored chunks.
 pub(crate) type PutChunk<'a> = &'a mut dyn FnMut(&[u8]) -> Result<ChunkId>;
@@ -35,22 +39,24 @@ pub(crate) struct LeafMaker<'a> {
     pub(crate) segment: u32,
 }
 
-/// Tells the plain length of a chunk, if it is known.
-pub(crate) type ChunkLen<'a> = &'a dyn Fn(&ChunkId) -> Option<u32>;
-
-/// What will be read for the changes: whole old chunks, or, where the changes become patches,
-/// just the changes.
+/// What will be read for the changes: all between two seams, or, where the changes become
+/// patches, just the changes.
 pub(crate) fn plan(
     base: &Leaf,
     changed: &[Range<u32>],
     len: u32,
     chunk_len: ChunkLen<'_>,
 ) -> Vec<Range<u32>> {
+    let old = OldLeaf {
+        leaf: base,
+        len,
+        chunk_len,
+    };
     let changed = pages(changed, len);
     let mut out: Vec<Range<u32>> = Vec::new();
-    for cluster in clusters(base, &changed, len) {
+    for cluster in clusters(old, &changed) {
         let whole = std::slice::from_ref(&cluster.window);
-        let reads = match cluster.is_patch(base, len, chunk_len) {
+        let reads = match cluster.is_patch(old) {
             true => cluster.changed,
             false => whole,
         };
@@ -62,67 +68,6 @@ pub(crate) fn plan(
         }
     }
     out
-}
-
-/// Changes that touch the same old chunks.
-struct Cluster<'a> {
-    changed: &'a [Range<u32>],
-    /// From the beginning of the first old chunk to the end of the last one.
-    window: Range<u32>,
-}
-
-fn clusters<'a>(base: &Leaf, changed: &'a [Range<u32>], len: u32) -> Vec<Cluster<'a>> {
-    let mut out: Vec<Cluster<'a>> = Vec::new();
-    let mut first = 0;
-    for (i, range) in changed.iter().enumerate() {
-        let start = chunk_at(base, range.start, len).map_or(range.start, |old| old.offset);
-        let end = chunk_at(base, range.end - 1, len).map_or(0, |old| old.offset + old.len);
-        let end = end.max(range.end);
-        match out.last_mut() {
-            Some(last) if last.window.end > start => {
-                last.window.end = last.window.end.max(end);
-                last.changed = &changed[first..=i];
-            }
-            _ => {
-                first = i;
-                out.push(Cluster {
-                    changed: &changed[i..=i],
-                    window: start..end,
-                });
-            }
-        }
-    }
-    out
-}
-
-impl Cluster<'_> {
-    /// Most patches in one cluster; more would shred the old chunks.
-    const MAX_PATCHES: usize = 4;
-
-    /// Whether the changes are stored by themselves, beside parts of the old chunks, instead of
-    /// cutting the old chunks anew.
-    ///
-    /// That pays where much more would have to be read than has changed. An old chunk is split
-    /// only once: the next change near by cuts it anew. So no byte of a segment ever takes more
-    /// than a patch, and the chunk that it was split from.
-    fn is_patch(&self, base: &Leaf, len: u32, chunk_len: ChunkLen<'_>) -> bool {
-        let changed: u64 = self
-            .changed
-            .iter()
-            .map(|r| u64::from(r.end - r.start))
-            .sum();
-        let window = u64::from(self.window.end - self.window.start);
-        self.changed.len() <= Self::MAX_PATCHES
-            && window * 2 > changed * 3
-            && self.changed.iter().all(|range| {
-                [range.start, range.end - 1].into_iter().all(|at| {
-                    chunk_at(base, at, len).is_none_or(|old| match old.target {
-                        Some(Target::Chunk { id, within: 0 }) => chunk_len(&id) == Some(old.len),
-                        _ => false,
-                    })
-                })
-            })
-    }
 }
 
 /// Changed ranges, grown to pages, within the segment, ascending, no two touching.
@@ -143,35 +88,6 @@ fn pages(changed: &[Range<u32>], len: u32) -> Vec<Range<u32>> {
         }
     }
     out
-}
-
-/// The piece of the base that holds `at`.
-fn old_at(base: &Leaf, at: u32, len: u32) -> Old {
-    let entries = base.entries();
-    let next = entries.partition_point(|e| e.end() <= at);
-    match entries.get(next) {
-        Some(entry) if entry.offset <= at => Old {
-            offset: entry.offset,
-            len: entry.len.min(len - entry.offset),
-            target: Some(entry.target),
-        },
-        other => {
-            let offset = next
-                .checked_sub(1)
-                .and_then(|i| entries.get(i))
-                .map_or(0, Entry::end);
-            let end = other.map_or(len, |e| e.offset.min(len));
-            Old {
-                offset,
-                len: end - offset,
-                target: None,
-            }
-        }
-    }
-}
-
-fn chunk_at(base: &Leaf, at: u32, len: u32) -> Option<Old> {
-    Some(old_at(base, at, len)).filter(|old| matches!(old.target, Some(Target::Chunk { .. })))
 }
 
 impl LeafMaker<'_> {
@@ -246,11 +162,16 @@ impl LeafMaker<'_> {
         read: ReadRange<'_>,
         put: PutChunk<'_>,
     ) -> Result<Leaf> {
+        let old = OldLeaf {
+            leaf: base,
+            len,
+            chunk_len,
+        };
         let changed = pages(changed, len);
         let mut entries = Vec::new();
         let mut done = 0;
-        for cluster in clusters(base, &changed, len) {
-            let patch = cluster.is_patch(base, len, chunk_len);
+        for cluster in clusters(old, &changed) {
+            let patch = cluster.is_patch(old);
             for range in cluster.changed {
                 if range.end <= done {
                     continue;
@@ -264,25 +185,24 @@ impl LeafMaker<'_> {
                     done = range.end;
                     continue;
                 }
-                let start = chunk_at(base, from, len).map_or(from, |old| old.offset.max(done));
+                let start = old.seam_before(from).max(done);
                 keep(base, done, start, &mut entries);
                 let window = start..range.end;
-                done = self.recut(base, &changed, window, len, &mut entries, buf, read, put)?;
+                done = self.recut(old, &changed, window, &mut entries, buf, read, put)?;
             }
         }
         keep(base, done, len, &mut entries);
         self.leaf(entries)
     }
 
-    /// Cuts anew from `window.start` until at least `window.end` and a cut on which the base
-    /// holds again; returns where that is.
+    /// Cuts anew from `window.start`, a seam, until at least `window.end` and a cut on a seam,
+    /// where the base holds again; returns where that is.
     #[allow(clippy::too_many_arguments)]
     fn recut(
         &self,
-        base: &Leaf,
+        old: OldLeaf<'_>,
         changed: &[Range<u32>],
         window: Range<u32>,
-        len: u32,
         entries: &mut Vec<Entry>,
         buf: &mut SegmentBuf,
         read: ReadRange<'_>,
@@ -292,22 +212,22 @@ impl LeafMaker<'_> {
         let mut must = window.end;
         buf.clear();
         loop {
-            // Read on to the end of the old chunk that holds the last byte that must be read.
+            // Read on to the first seam behind the last byte that must be read.
             let at = start + buf.len() as u32;
             let mut end = must.max(at);
             if end == at {
-                let old = old_at(base, at, len);
-                end = match (changed_at(changed, at), old.target) {
+                let piece = old.at(at);
+                end = match (changed_at(changed, at), piece.target) {
                     (Some(range), _) => range.end,
-                    (None, Some(Target::Chunk { .. })) => old.offset + old.len,
+                    (None, Some(Target::Chunk { .. })) => piece.offset + piece.len,
                     (None, target) => {
                         // Not stored and not changed: known without reading.
                         let next = changed
                             .iter()
                             .map(|r| r.start)
                             .find(|s| *s > at)
-                            .unwrap_or(len);
-                        let end = (old.offset + old.len).min(next);
+                            .unwrap_or(old.len);
+                        let end = (piece.offset + piece.len).min(next);
                         let content = match target {
                             None => Content::Hole,
                             Some(_) => Content::Zero,
@@ -317,11 +237,7 @@ impl LeafMaker<'_> {
                     }
                 };
             }
-            if end < len
-                && let Some(old) = chunk_at(base, end - 1, len)
-            {
-                end = end.max(old.offset + old.len);
-            }
+            end = old.seam_behind(end);
             let at = start + buf.len() as u32;
             if at < end {
                 read_exact(at..end, buf, read)?;
@@ -332,7 +248,7 @@ impl LeafMaker<'_> {
                 continue;
             }
             let mark = entries.len();
-            let cut = self.cut_runs(buf, start, end == len, entries, put)?;
+            let cut = self.cut_runs(buf, start, end == old.len, entries, put)?;
             let done = start + cut as u32;
             // The base holds from the first cut behind all changes so far on which it cuts too.
             let behind = changed
@@ -340,20 +256,14 @@ impl LeafMaker<'_> {
                 .take_while(|r| r.start < end)
                 .last()
                 .map_or(0, |r| r.end);
-            let fits = |at: u32| {
-                let old = old_at(base, at.min(len - 1), len);
-                let same = at == len
-                    || old.offset == at
-                    || !matches!(old.target, Some(Target::Chunk { .. }));
-                at >= behind && same
-            };
+            let fits = |at: u32| at >= behind && old.is_seam(at);
             let cuts = entries[mark..].iter().flat_map(|e| [e.offset, e.end()]);
             if let Some(at) = cuts.chain([done]).find(|at| fits(*at)) {
                 entries.retain(|e| e.offset < at);
                 return Ok(at);
             }
-            if done == len {
-                return Ok(len);
+            if done == old.len {
+                return Ok(done);
             }
             keep_tail(buf, cut);
             start = done;

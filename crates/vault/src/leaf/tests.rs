@@ -1,6 +1,6 @@
 #![allow(clippy::single_range_in_vec_init)] // Lists of ranges, some of which have one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
@@ -29,6 +29,12 @@ impl Chunks {
             .iter()
             .map(|(id, bytes)| (*id, bytes.len() as u32))
             .collect()
+    }
+
+    /// The bytes of all chunks that the segment leans on.
+    fn needed(&self, leaf: &Leaf) -> usize {
+        let ids: HashSet<_> = leaf.chunks().into_iter().collect();
+        ids.iter().map(|id| self.0[id].len()).sum()
     }
 
     /// The segment as its leaf tells it: bytes where stored, zeros, or nothing.
@@ -140,7 +146,8 @@ proptest! {
         slack in prop::collection::vec((0u32..SEGMENT, 1u32..70_000), 0..4),
         kind in prop_oneof![Just(MapKind::Disk), Just(MapKind::Difference)],
         cut_off in 0u32..PAGE as u32,
-        twice in any::<bool>(),
+        rounds in 1usize..8,
+        back in any::<bool>(),
     ) {
         let cutter = cutter();
         let maker = maker(&cutter, kind);
@@ -151,12 +158,20 @@ proptest! {
         let mut base = maker.whole(&buf, &mut |b| chunks.put(b)).unwrap();
         prop_assert_eq!(told(chunks.read(&base, len), kind), expected(&old, len, kind));
 
-        let mut new = old;
-        for round in 0..1 + usize::from(twice) {
-            let mut changed: Vec<_> = slack.iter().map(|(at, n)| *at..at.saturating_add(*n)).collect();
-            for (at, n, content) in edits.iter().skip(round) {
+        let mut new = old.clone();
+        for round in 0..rounds {
+            let slack = slack.iter().filter(|_| round < 2);
+            let mut changed: Vec<_> = slack.map(|(at, n)| *at..at.saturating_add(*n)).collect();
+            // Different ones in each round, and some of them again and again.
+            for (i, (at, n, content)) in edits.iter().enumerate() {
+                if i > 2 && i % 3 != round % 3 {
+                    continue;
+                }
                 let end = (at + n).min(PAGES);
-                new[*at..end].fill(*content);
+                match back && round % 2 == 1 {
+                    true => new[*at..end].copy_from_slice(&old[*at..end]),
+                    false => new[*at..end].fill(content.map(|c| c.wrapping_add(round as u8))),
+                }
                 changed.push((at * PAGE) as u32..(end * PAGE) as u32);
             }
             let lens = chunks.lens();
@@ -169,6 +184,7 @@ proptest! {
                 Ok(())
             }, &mut |b| chunks.put(b)).unwrap();
             prop_assert_eq!(told(chunks.read(&leaf, len), kind), expected(&new, len, kind));
+            prop_assert!(chunks.needed(&leaf) <= 2 * SEGMENT as usize);
             // What was planned is read, and nothing twice.
             let mut seen = vec![0u8; SEGMENT as usize / PAGE];
             let pages = |r: &Range<u32>| r.start as usize / PAGE..(r.end as usize).div_ceil(PAGE);
@@ -259,46 +275,115 @@ fn a_source_that_gives_too_little_is_an_error() {
     assert!(matches!(result, Err(Error::Invalid(_))));
 }
 
-#[test]
-fn an_old_chunk_is_split_only_once() {
-    let cutter = cutter();
-    let maker = maker(&cutter, MapKind::Disk);
-    let mut chunks = Chunks::default();
-    let mut buf = SegmentBuf::new();
-    let mut pages: Pages = (0..PAGES).map(|i| Some((i % 250) as u8 + 1)).collect();
-    fill(&pages, SEGMENT, 0..SEGMENT, &mut buf);
-    let mut leaf = maker.whole(&buf, &mut |b| chunks.put(b)).unwrap();
-    // Two parts and a patch for every chunk of the least size.
-    let most = 3 * SEGMENT as usize / (16 << 10);
-    for round in 0..2000usize {
-        let at = round * 37 % PAGES;
-        pages[at] = Some((round % 200) as u8 + 3);
-        let start = (at * PAGE) as u32;
-        let lens = chunks.lens();
-        let changed = [start..start + PAGE as u32];
-        leaf = maker
+/// A segment of pages of noise in a vault of its own, changed page by page.
+struct Lab {
+    cutter: Cutter,
+    chunks: Chunks,
+    pages: Pages,
+    leaf: Leaf,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let mut lab = Self {
+            cutter: cutter(),
+            chunks: Chunks::default(),
+            pages: (0..PAGES).map(|i| Some((i % 250) as u8 + 1)).collect(),
+            leaf: Leaf::default(),
+        };
+        let mut buf = SegmentBuf::new();
+        fill(&lab.pages, SEGMENT, 0..SEGMENT, &mut buf);
+        lab.leaf = maker(&lab.cutter, MapKind::Disk)
+            .whole(&buf, &mut |b| lab.chunks.put(b))
+            .unwrap();
+        lab
+    }
+
+    /// Sets pages; returns how many bytes were read and how many are new in the vault.
+    fn set(&mut self, pages: &[(usize, u8)]) -> (usize, usize) {
+        let mut changed = Vec::new();
+        for (at, content) in pages {
+            self.pages[*at] = Some(*content);
+            changed.push((at * PAGE) as u32..((at + 1) * PAGE) as u32);
+        }
+        let (lens, stored) = (self.chunks.lens(), self.chunks.1);
+        let mut bytes = 0;
+        let mut read = |range: Range<u32>, buf: &mut SegmentBuf| {
+            bytes += range.len();
+            fill(&self.pages, SEGMENT, range, buf);
+            Ok(())
+        };
+        self.leaf = maker(&self.cutter, MapKind::Disk)
             .changed(
-                &leaf,
+                &self.leaf,
                 &changed,
                 SEGMENT,
                 &|id| lens.get(id).copied(),
-                &mut buf,
-                &mut |range, buf| {
-                    fill(&pages, SEGMENT, range, buf);
-                    Ok(())
-                },
-                &mut |b| chunks.put(b),
+                &mut SegmentBuf::new(),
+                &mut read,
+                &mut |b| self.chunks.put(b),
             )
             .unwrap();
+        (bytes, self.chunks.1 - stored)
+    }
+
+    fn expect(&self) {
+        let kind = MapKind::Disk;
         assert!(
-            leaf.entries().len() <= most,
-            "{} entries",
-            leaf.entries().len()
+            told(self.chunks.read(&self.leaf, SEGMENT), kind)
+                == expected(&self.pages, SEGMENT, kind)
         );
     }
-    let kind = MapKind::Disk;
-    assert_eq!(
-        told(chunks.read(&leaf, SEGMENT), kind),
-        expected(&pages, SEGMENT, kind)
-    );
+}
+
+#[test]
+fn what_changes_again_and_again_costs_what_changes() {
+    let mut lab = Lab::new();
+    let places: Vec<usize> = (0..PAGES).step_by(16).collect();
+    for round in 0..100u8 {
+        let pages: Vec<_> = places.iter().map(|at| (*at, 255 - round)).collect();
+        let (read, stored) = lab.set(&pages);
+        lab.expect();
+        assert_eq!(read, places.len() * PAGE, "round {round}");
+        // All pages are alike, and one that the first round's contents hold too is there.
+        assert!(stored <= PAGE, "round {round}: {stored}");
+    }
+}
+
+#[test]
+fn what_is_cut_anew_as_it_was_is_not_stored_again() {
+    let mut lab = Lab::new();
+    let (before, first) = (lab.pages.clone(), lab.leaf.clone());
+    let long = first.entries().iter().find(|e| e.len as usize > 16 * PAGE);
+    let chunk = long.expect("a long chunk");
+    let start = chunk.offset as usize / PAGE;
+    // Its first page and every other one are changed, and back: patches, which stay patches.
+    let places = (0..6).map(|n| start + 2 * n);
+    for at in places.clone() {
+        assert_eq!(lab.set(&[(at, 251)]).0, PAGE);
+    }
+    let back: Vec<_> = places.map(|at| (at, before[at].unwrap())).collect();
+    assert_eq!(lab.set(&back).0, 6 * PAGE);
+    // One more is too many, although it says what was there: what is there is cut as it was.
+    let (read, stored) = lab.set(&[(start + 12, before[start + 12].unwrap())]);
+    lab.expect();
+    assert_eq!((read, stored), (chunk.len as usize, 0));
+    assert_eq!(lab.leaf, first);
+}
+
+#[test]
+fn a_segment_stays_in_few_pieces_and_needs_at_most_twice_its_bytes() {
+    let mut lab = Lab::new();
+    // No window is shorter than a chunk of the least size, but for the last one.
+    let most = 12 * (SEGMENT as usize / (16 << 10) + 1);
+    for round in 0..3000usize {
+        lab.set(&[(round * 37 % PAGES, (round * round % 239) as u8 + 3)]);
+        let entries = lab.leaf.entries().len();
+        assert!(entries <= most, "{entries} entries");
+        assert!(
+            lab.chunks.needed(&lab.leaf) <= 2 * SEGMENT as usize,
+            "round {round}"
+        );
+    }
+    lab.expect();
 }
