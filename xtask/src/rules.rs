@@ -4,13 +4,18 @@
 ///
 /// Tests may also use `hyperkeep-testkit` and any crate that stands higher in the table.
 pub(crate) const CRATES: &[(&str, &[&str])] = &[
-    ("hyperkeep-disk", &[]),
-    ("hyperkeep-vmconfig", &[]),
+    ("hyperkeep-hostfile", &[]),
+    ("hyperkeep-disk", &["hyperkeep-hostfile"]),
+    ("hyperkeep-vmconfig", &["hyperkeep-hostfile"]),
     ("hyperkeep-vault-format", &[]),
-    ("hyperkeep-store", &[]),
+    ("hyperkeep-store", &["hyperkeep-hostfile"]),
     (
         "hyperkeep-vault",
-        &["hyperkeep-vault-format", "hyperkeep-store"],
+        &[
+            "hyperkeep-hostfile",
+            "hyperkeep-vault-format",
+            "hyperkeep-store",
+        ],
     ),
     (
         "hyperkeep-engine",
@@ -71,7 +76,6 @@ pub(crate) const PURE_CRATES: &[(&str, &[&str])] = &[
     (
         "crates/disk/src/",
         &[
-            "crates/disk/src/direct.rs",
             "crates/disk/src/file.rs",
             "crates/disk/src/resolve/folders.rs",
         ],
@@ -85,6 +89,7 @@ pub(crate) const PURE_CRATES: &[(&str, &[&str])] = &[
 
 /// What a pure crate does not name outside those files.
 pub(crate) const IMPURE: &[&str] = &[
+    "hostfile::",
     "std::fs",
     "std::net",
     "std::env",

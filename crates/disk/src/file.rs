@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io;
 
+pub use hostfile::DirectFile;
+
 use crate::io::{ReadAt, WriteAt};
 use crate::range::{ByteRange, ByteRanges};
 use crate::raw::AllocationProbe;
@@ -12,50 +14,14 @@ impl ReadAt for File {
         Ok(self.metadata()?.len())
     }
 
-    #[cfg(unix)]
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(self, buf, offset)
-    }
-
-    #[cfg(windows)]
-    fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
-        use std::os::windows::fs::FileExt;
-        while !buf.is_empty() {
-            match self.seek_read(buf, offset) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => {
-                    buf = &mut buf[n..];
-                    offset += n as u64;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+        hostfile::read_exact_at(self, buf, offset)
     }
 }
 
 impl WriteAt for File {
-    #[cfg(unix)]
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(self, buf, offset)
-    }
-
-    #[cfg(windows)]
-    fn write_all_at(&self, mut buf: &[u8], mut offset: u64) -> io::Result<()> {
-        use std::os::windows::fs::FileExt;
-        while !buf.is_empty() {
-            match self.seek_write(buf, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => {
-                    buf = &buf[n..];
-                    offset += n as u64;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+        hostfile::write_all_at(self, buf, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -64,6 +30,30 @@ impl WriteAt for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_all()
+    }
+}
+
+impl ReadAt for DirectFile {
+    fn len(&self) -> io::Result<u64> {
+        DirectFile::len(self)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        DirectFile::read_exact_at(self, buf, offset)
+    }
+}
+
+impl WriteAt for DirectFile {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        DirectFile::write_all_at(self, buf, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        DirectFile::set_len(self, len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        DirectFile::sync(self)
     }
 }
 

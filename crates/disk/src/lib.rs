@@ -17,7 +17,6 @@
 mod bits;
 pub mod block;
 pub mod chain;
-pub mod direct;
 pub mod error;
 pub mod extent;
 pub mod file;
@@ -34,9 +33,9 @@ pub mod write;
 
 pub use block::{BlockRead, Geometry};
 pub use chain::Chain;
-pub use direct::DirectFile;
 pub use error::{Error, Result};
 pub use extent::{Content, Extent};
+pub use file::DirectFile;
 pub use io::{MemFile, ReadAt, WriteAt};
 pub use layer::{Format, Layer, LayerInfo, ParentLink};
 pub use open::{OpenAs, open};

@@ -17,7 +17,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use disk::WriteAt;
 use vault::DiskReader;
 use vmconfig::WindowsFolder;
 use vmconfig::export::{DISKS, Plan, PlannedFile, plan};

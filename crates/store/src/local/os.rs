@@ -114,28 +114,8 @@ impl Fs for OsFs {
         Ok(items)
     }
 
-    #[cfg(unix)]
     fn read_exact_at(&self, path: &Path, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        use std::os::unix::fs::FileExt;
-        File::open(path)?.read_exact_at(buf, offset)
-    }
-
-    #[cfg(windows)]
-    fn read_exact_at(&self, path: &Path, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
-        use std::os::windows::fs::FileExt;
-        let file = File::open(path)?;
-        while !buf.is_empty() {
-            match file.seek_read(buf, offset) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => {
-                    buf = &mut buf[n..];
-                    offset += n as u64;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+        hostfile::read_exact_at(&File::open(path)?, buf, offset)
     }
 }
 

@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::io::{ReadAt, WriteAt};
+use crate::{read_exact_at, write_all_at};
 
 /// What offsets, lengths and memory are multiples of: enough for every sector size.
 const PAGE: usize = 4096;
@@ -109,12 +109,22 @@ fn reopen(_: &File, _: bool) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-impl ReadAt for DirectFile {
-    fn len(&self) -> io::Result<u64> {
-        ReadAt::len(&*self.file)
+impl DirectFile {
+    /// Number of bytes in the file.
+    pub fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+    /// Whether the file has no bytes.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Fills `buf` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the file ends before; what the system says.
+    pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let done = self.directly(buf.len(), |direct, stage| {
             let mut done = 0;
             while done < buf.len() {
@@ -139,12 +149,14 @@ impl ReadAt for DirectFile {
         })?;
         // What could not be read directly, and whether the file ends there, the usual way tells.
         let done = done.unwrap_or(0);
-        ReadAt::read_exact_at(&*self.file, &mut buf[done..], offset + done as u64)
+        read_exact_at(&self.file, &mut buf[done..], offset + done as u64)
     }
-}
 
-impl WriteAt for DirectFile {
-    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+    /// Writes `buf` from `offset` on; the file grows as needed.
+    ///
+    /// # Errors
+    /// What the system says; part of it may have been written then.
+    pub fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         // Less than a page.
         let lead = (offset.wrapping_neg() % PAGE as u64) as usize;
         let (head, rest) = buf.split_at(lead.min(buf.len()));
@@ -155,25 +167,27 @@ impl WriteAt for DirectFile {
             for part in pages.chunks(STAGE) {
                 let room = &mut stage[..part.len()];
                 room.copy_from_slice(part);
-                direct.write_all_at(room, at)?;
+                write_all_at(direct, room, at)?;
                 at += part.len() as u64;
             }
             Ok(at)
         })?;
         match done {
             Some(end) => {
-                self.file.write_all_at(head, offset)?;
-                self.file.write_all_at(tail, end)
+                write_all_at(&self.file, head, offset)?;
+                write_all_at(&self.file, tail, end)
             }
-            None => self.file.write_all_at(buf, offset),
+            None => write_all_at(&self.file, buf, offset),
         }
     }
 
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        WriteAt::set_len(&*self.file, len)
+    /// Cuts the file short, or lets it grow by zeros.
+    pub fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
     }
 
-    fn sync(&self) -> io::Result<()> {
+    /// All that was written, either way, is on the medium when this returns.
+    pub fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 }
@@ -204,7 +218,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::io::MemFile;
 
     #[test]
     fn a_file_system_that_refuses_is_asked_once_and_a_failure_is_told() {
@@ -240,7 +253,7 @@ mod tests {
         ) {
             let dir = tempfile::tempdir().unwrap();
             let file = File::options().read(true).write(true).create_new(true).open(dir.path().join("disk")).unwrap();
-            let (file, model) = (DirectFile::writing(Arc::new(file)), MemFile::default());
+            let (file, mut model) = (DirectFile::writing(Arc::new(file)), Vec::new());
             let place = |(page, within, pages, tail, _): &(u64, u64, usize, usize, u8)| {
                 (page * PAGE as u64 + within, pages * PAGE + tail)
             };
@@ -248,20 +261,25 @@ mod tests {
                 let (offset, len) = place(piece);
                 let data: Vec<u8> = (0..len).map(|i| piece.4.wrapping_add((i / 100) as u8)).collect();
                 file.write_all_at(&data, offset).unwrap();
-                model.write_all_at(&data, offset).unwrap();
+                let (start, end) = (offset as usize, offset as usize + len);
+                if len > 0 {
+                    model.resize(model.len().max(end), 0);
+                    model[start..end].copy_from_slice(&data);
+                }
             }
             file.sync().unwrap();
             let reader = DirectFile::reading(Arc::new(File::open(dir.path().join("disk")).unwrap()));
-            let all = (0, model.bytes().len());
+            let all = (0, model.len());
             // Behind one's own writes, and beyond the end, which both refuse.
             let places = pieces.iter().map(place).flat_map(|(at, len)| [(at, len), (at + 4000, len)]);
             for (offset, len) in places.chain([all, (1, all.1)]) {
-                let (mut expected, mut found) = (vec![0; len], vec![1; len]);
-                let fine = model.read_exact_at(&mut expected, offset).is_ok();
+                let mut found = vec![1; len];
+                let expected = model.get(offset as usize..offset as usize + len);
+                let fine = expected.is_some() || len == 0;
                 for file in [&file, &reader] {
                     let read = file.read_exact_at(&mut found, offset);
                     prop_assert_eq!(read.is_ok(), fine);
-                    prop_assert!(!fine || found == expected);
+                    prop_assert!(expected.is_none_or(|expected| found == expected));
                     if let Err(e) = read {
                         prop_assert_eq!(e.kind(), io::ErrorKind::UnexpectedEof);
                     }
