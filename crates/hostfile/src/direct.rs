@@ -1,7 +1,8 @@
 //! A file whose large reads and writes go past the system's page cache.
 //!
 //! Gigabytes that pass once gain nothing from the cache: taking them through it costs more than
-//! everything else that a restore does, and pushes out what the host's other programs need. So
+//! everything else that a restore does, and a quarter of a first backup's seconds where packs are
+//! written that way; and it pushes out what the host's other programs need. So
 //! large reads, and the middle of large writes, go to the medium directly, in whole pages; the
 //! rest goes the usual way. Which way is taken makes no difference to what a reader sees: the
 //! system keeps both coherent.

@@ -163,13 +163,13 @@ impl<F: Fs> Folder<F> {
         loop {
             let n = self.next_tmp.fetch_add(1, Ordering::Relaxed);
             let path = dir.join(format!("{}-{n}", std::process::id()));
-            let mut file = match self.fs.create_new(&path) {
+            let file = match self.fs.create_new(&path) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
             let written = self
                 .fs
-                .write_all(&mut file, bytes)
+                .write_all(&file, bytes)
                 .and_then(|()| self.fs.sync(&file));
             if let Err(e) = written {
                 drop(file);

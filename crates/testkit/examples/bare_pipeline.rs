@@ -148,12 +148,12 @@ fn worker(
                 pack = Some(new_pack(args)?);
             }
             if let Some(pack) = &mut pack {
-                pack.write_all(&sealed)?;
+                pack.push(&sealed)?;
             }
         }
     }
     if let Some(pack) = pack {
-        pack.into_inner()?.sync_data()?;
+        pack.finish()?;
     }
     Ok(new)
 }
@@ -187,12 +187,48 @@ fn is_zero(page: &[u8]) -> bool {
     page == &ZEROS[..page.len()]
 }
 
-fn new_pack(args: &Args) -> io::Result<BufWriter<File>> {
+/// A file written from its beginning, past the page cache.
+struct Pack {
+    file: DirectFile,
+    /// Where what is in `held` goes.
+    at: u64,
+    held: Vec<u8>,
+}
+
+impl Pack {
+    const PIECE: usize = 1 << 20;
+
+    fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() >= Self::PIECE {
+            let (piece, rest) = self.held.split_at(Self::PIECE);
+            self.file.write_all_at(piece, self.at)?;
+            self.at += Self::PIECE as u64;
+            let rest = rest.len();
+            self.held.drain(..self.held.len() - rest);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<()> {
+        self.file.write_all_at(&self.held, self.at)?;
+        self.file.sync()
+    }
+}
+
+fn new_pack(args: &Args) -> io::Result<Pack> {
     let number = fs::read_dir(&args.out)?.count();
+    let mut new = File::options();
+    new.read(true).write(true).create_new(true);
     for number in number.. {
-        let path = args.out.join(format!("{number}"));
-        match File::create_new(path) {
-            Ok(file) => return Ok(BufWriter::with_capacity(1 << 20, file)),
+        match new.open(args.out.join(format!("{number}"))) {
+            Ok(file) => {
+                return Ok(Pack {
+                    file: DirectFile::writing(Arc::new(file)),
+                    at: 0,
+                    held: Vec::with_capacity(2 * Pack::PIECE),
+                });
+            }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => (),
             Err(e) => return Err(e),
         }

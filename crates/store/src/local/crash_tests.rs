@@ -147,7 +147,7 @@ impl Fs for ModelFs {
         Ok(held.contains(inode))
     }
 
-    fn write_all(&self, file: &mut Inode, bytes: &[u8]) -> io::Result<()> {
+    fn write_all(&self, file: &Inode, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk();
         disk.files[*file].extend_from_slice(bytes);
         disk.steps.push(Step::Write(*file, bytes.into()));

@@ -34,7 +34,8 @@ pub(super) trait Fs: Send + Sync {
     /// # Errors
     /// Where the file system has no locks: nobody knows.
     fn is_held(&self, path: &Path) -> io::Result<bool>;
-    fn write_all(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
+    /// Writes the contents of a new file.
+    fn write_all(&self, file: &Self::File, bytes: &[u8]) -> io::Result<()>;
     fn sync(&self, file: &Self::File) -> io::Result<()>;
     /// Names the held file `from` anew. Fails with `AlreadyExists` where `to` exists.
     fn rename_new(&self, held: Self::File, from: &Path, to: &Path) -> io::Result<()>;

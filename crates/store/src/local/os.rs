@@ -1,9 +1,12 @@
 //! The operating system's file system.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
+
+use hostfile::DirectFile;
 
 use super::fs::{Fs, Item, Kind};
 use crate::{Stat, rename_new};
@@ -26,13 +29,14 @@ fn stat(meta: &Metadata) -> Stat {
 }
 
 impl Fs for OsFs {
-    type File = File;
+    type File = DirectFile;
 
-    fn create_new(&self, path: &Path) -> io::Result<File> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    fn create_new(&self, path: &Path) -> io::Result<DirectFile> {
+        let mut new = OpenOptions::new();
+        let file = new.read(true).write(true).create_new(true).open(path)?;
         // Where it cannot be locked, `is_held` cannot tell either.
         let _ = file.try_lock();
-        Ok(file)
+        Ok(DirectFile::writing(Arc::new(file)))
     }
 
     fn is_held(&self, path: &Path) -> io::Result<bool> {
@@ -43,15 +47,15 @@ impl Fs for OsFs {
         }
     }
 
-    fn write_all(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
-        file.write_all(bytes)
+    fn write_all(&self, file: &DirectFile, bytes: &[u8]) -> io::Result<()> {
+        file.write_all_at(bytes, 0)
     }
 
-    fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_all()
+    fn sync(&self, file: &DirectFile) -> io::Result<()> {
+        file.sync()
     }
 
-    fn rename_new(&self, held: File, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename_new(&self, held: DirectFile, from: &Path, to: &Path) -> io::Result<()> {
         // A lock of Windows would keep readers out of the object as long as the file is open.
         #[cfg(windows)]
         drop(held);
