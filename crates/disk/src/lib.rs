@@ -7,7 +7,7 @@
 //!
 //! Invariants of the whole crate:
 //!
-//! - Only [`mod@file`], [`direct`] and [`resolve::Folders`] touch the file system; parsing works
+//! - Only [`mod@file`] and [`resolve::Folders`] touch the file system; parsing works
 //!   on any [`ReadAt`].
 //! - Every byte of an image is hostile. Parsers answer with [`Error`], never with a panic, and
 //!   never allocate by a number that was not checked first.
