@@ -94,15 +94,37 @@ fn is_refusal(e: &io::Error) -> bool {
 }
 
 /// Opens the file that `file` is, whatever its name is by now, for direct reading or writing.
+///
+/// A share is not written that way: each piece would wait for the server's medium, and a lock
+/// taken with the one handle may keep the other from writing.
 #[cfg(target_os = "linux")]
 fn reopen(file: &File, write: bool) -> io::Result<File> {
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::OpenOptionsExt;
+    if write && is_share(rustix::fs::fstatfs(file)?.f_type) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     std::fs::OpenOptions::new()
         .read(true)
         .write(write)
         .custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed())
         .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Whether the type of a file system, as `statfs(2)` lists them, is one of a server's files.
+#[cfg(target_os = "linux")]
+fn is_share(kind: rustix::fs::FsWord) -> bool {
+    const SMB: u32 = 0x517B;
+    const CIFS: u32 = 0xFF53_4D42;
+    const SMB2: u32 = 0xFE53_4D42;
+    const NFS: u32 = 0x6969;
+    const CEPH: u32 = 0x00C3_6400;
+    const V9FS: u32 = 0x0102_1997;
+    const AFS: u32 = 0x5346_414F;
+    const FUSE: u32 = 0x6573_5546;
+    // A magic is 32 bits, whatever the word's size and sign.
+    let kind = (kind & 0xFFFF_FFFF) as u32;
+    [SMB, CIFS, SMB2, NFS, CEPH, V9FS, AFS, FUSE].contains(&kind)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -163,7 +185,7 @@ impl DirectFile {
         let (head, rest) = buf.split_at(lead.min(buf.len()));
         let (pages, tail) = rest.split_at(rest.len() / PAGE * PAGE);
         let start = offset + head.len() as u64;
-        let done = self.directly(pages.len(), |direct, stage| {
+        let written = self.directly(pages.len(), |direct, stage| {
             let mut at = start;
             for part in pages.chunks(STAGE) {
                 let room = &mut stage[..part.len()];
@@ -172,7 +194,14 @@ impl DirectFile {
                 at += part.len() as u64;
             }
             Ok(at)
-        })?;
+        });
+        // Whatever is wrong, it may be so for direct writes alone, as under the lock of a share's
+        // other handle. Written again the usual way, the same bytes come to the same places, or
+        // the true error comes out.
+        let done = written.unwrap_or_else(|_| {
+            self.refused.store(true, Ordering::Relaxed);
+            None
+        });
         match done {
             Some(end) => {
                 write_all_at(&self.file, head, offset)?;
@@ -233,6 +262,37 @@ mod tests {
             let again = file.directly(LARGE, |_, _| Ok(())).unwrap();
             assert_eq!(again.is_none(), refusal, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_written_directly_is_written_the_usual_way() {
+        use std::io::Read;
+        let whole = tempfile::NamedTempFile::new().unwrap();
+        // A handle that writes nothing.
+        let direct = Some(File::open(whole.path()).unwrap());
+        let file = DirectFile {
+            direct,
+            ..DirectFile::writing(Arc::new(whole.reopen().unwrap()))
+        };
+        let data = vec![7; 3 * LARGE + 5];
+        file.write_all_at(&data, 1).unwrap();
+        let mut found = Vec::new();
+        whole.reopen().unwrap().read_to_end(&mut found).unwrap();
+        assert_eq!(found[1..], data);
+        assert!(file.refused.load(Ordering::Relaxed));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn shares_are_known_by_their_type() {
+        let here = rustix::fs::fstatfs(tempfile::tempfile().unwrap()).unwrap();
+        assert!(!is_share(here.f_type));
+        assert!(
+            [0x6969, 0xFE53_4D42, 0x6573_5546]
+                .map(is_share)
+                .iter()
+                .all(|share| *share)
+        );
     }
 
     #[test]

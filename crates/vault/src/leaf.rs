@@ -47,11 +47,7 @@ pub(crate) fn plan(
     len: u32,
     chunk_len: ChunkLen<'_>,
 ) -> Vec<Range<u32>> {
-    let old = OldLeaf {
-        leaf: base,
-        len,
-        chunk_len,
-    };
+    let old = &OldLeaf::new(base, len, chunk_len);
     let changed = pages(changed, len);
     let mut out: Vec<Range<u32>> = Vec::new();
     for cluster in clusters(old, &changed) {
@@ -162,11 +158,7 @@ impl LeafMaker<'_> {
         read: ReadRange<'_>,
         put: PutChunk<'_>,
     ) -> Result<Leaf> {
-        let old = OldLeaf {
-            leaf: base,
-            len,
-            chunk_len,
-        };
+        let old = &OldLeaf::new(base, len, chunk_len);
         let changed = pages(changed, len);
         let mut entries = Vec::new();
         let mut done = 0;
@@ -200,7 +192,7 @@ impl LeafMaker<'_> {
     #[allow(clippy::too_many_arguments)]
     fn recut(
         &self,
-        old: OldLeaf<'_>,
+        old: &OldLeaf<'_>,
         changed: &[Range<u32>],
         window: Range<u32>,
         entries: &mut Vec<Entry>,

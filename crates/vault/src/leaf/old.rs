@@ -1,10 +1,12 @@
 //! The leaf that is continued: what lies where, and where it may be cut.
 //!
-//! A *seam* is a place at which the old cuts begin and end: the chunk on its left is used to its
-//! end, the one on its right from its beginning. What is cut anew begins and ends on seams, so
-//! that it is cut just as if the whole segment were, and comes out as chunks that the vault knows
-//! wherever nothing has changed. Between the parts of a split chunk and the patches in it there
-//! is no seam.
+//! Every entry tells where its whole chunk would lie, had nothing of it been replaced. Where these
+//! places overlap they make up a *window*; a *seam* is any place that lies inside of none. So
+//! between the parts of a split chunk, and the patches in it, there is no seam. What is cut anew
+//! begins and ends on seams: it is cut just as if no chunk had ever been split, and comes out as
+//! chunks that the vault knows wherever nothing has changed.
+
+use std::ops::Range;
 
 use vault_format::ChunkId;
 use vault_format::map::{Entry, Leaf, Piece, Target};
@@ -12,19 +14,61 @@ use vault_format::map::{Entry, Leaf, Piece, Target};
 /// Tells the plain length of a chunk, if it is known.
 pub(crate) type ChunkLen<'a> = &'a dyn Fn(&ChunkId) -> Option<u32>;
 
-/// A leaf of a segment of `len` bytes, and the lengths of its chunks.
-#[derive(Clone, Copy)]
+/// A leaf of a segment of `len` bytes, and where its chunks lie.
 pub(super) struct OldLeaf<'a> {
     pub(super) leaf: &'a Leaf,
     pub(super) len: u32,
-    pub(super) chunk_len: ChunkLen<'a>,
+    chunk_len: ChunkLen<'a>,
+    /// Where chunks lie, or have lain; ascending, and two may touch.
+    pub(super) windows: Vec<Range<u32>>,
 }
 
-impl OldLeaf<'_> {
+/// A chunk of which something is used.
+pub(super) struct Place {
+    pub(super) id: ChunkId,
+    /// Its length, if it is known.
+    pub(super) len: Option<u32>,
+    /// Where all of it would lie in the segment; just what is used, and what is before it, if
+    /// nobody knows how long it is.
+    pub(super) range: Range<u32>,
+}
+
+impl<'a> OldLeaf<'a> {
+    /// Asks once for the length of the chunk of each entry.
+    pub(super) fn new(leaf: &'a Leaf, len: u32, chunk_len: ChunkLen<'a>) -> Self {
+        let mut old = Self {
+            leaf,
+            len,
+            chunk_len,
+            windows: Vec::new(),
+        };
+        let entries = leaf.entries().iter();
+        let places = entries.filter_map(|e| old.place(e.offset, e.len, Some(e.target)));
+        old.windows = joined(places.map(|place| place.range).collect());
+        old
+    }
+
+    /// Where the chunk lies of which `target` is used at `offset`, if it is one.
+    pub(super) fn place(&self, offset: u32, len: u32, target: Option<Target>) -> Option<Place> {
+        let Some(Target::Chunk { id, within }) = target else {
+            return None;
+        };
+        let whole = (self.chunk_len)(&id);
+        let start = i64::from(offset) - i64::from(within);
+        let used = i64::from(offset) + i64::from(len);
+        let end = whole.map_or(used, |whole| used.max(start + i64::from(whole)));
+        let inside = |at: i64| at.clamp(0, self.len.into()) as u32;
+        Some(Place {
+            id,
+            len: whole,
+            range: inside(start)..inside(end),
+        })
+    }
+
     /// The piece that holds `at`.
     pub(super) fn at(&self, at: u32) -> Piece {
         let entries = self.leaf.entries();
-        let next = self.next(at);
+        let next = entries.partition_point(|e| e.end() <= at);
         match entries.get(next) {
             Some(entry) if entry.offset <= at => Piece {
                 offset: entry.offset,
@@ -44,58 +88,39 @@ impl OldLeaf<'_> {
         }
     }
 
-    /// Whether no chunk is cut in two at `at`, nor two of its parts or a part and a patch are
-    /// parted there. Where nothing is stored on one side, it is enough that the other is whole.
+    /// Whether the old cuts end or begin at `at`, or nothing is stored around it.
     pub(super) fn is_seam(&self, at: u32) -> bool {
-        if at == 0 || at >= self.len {
-            return true;
-        }
-        let entries = self.leaf.entries();
-        let (before, behind) = entries.split_at(self.next(at));
-        let left = before.iter().rev().find(|e| is_stored(&e.target));
-        let right = behind.iter().find(|e| is_stored(&e.target));
-        if right.is_some_and(|e| e.offset < at) {
-            return false;
-        }
-        let ends = left.is_none_or(|e| match e.target {
-            Target::Chunk { id, within } => {
-                (self.chunk_len)(&id).is_some_and(|len| within.checked_add(e.len) == Some(len))
-            }
-            Target::Zero => true,
-        });
-        let begins = right.is_none_or(|e| !matches!(e.target, Target::Chunk { within: 1.., .. }));
-        match (left, right) {
-            (Some(left), Some(right)) if left.end() == right.offset => ends && begins,
-            _ => ends || begins,
-        }
+        self.window(at).is_none()
     }
 
     /// The last seam at or before `at`.
-    pub(super) fn seam_before(&self, mut at: u32) -> u32 {
-        while !self.is_seam(at) {
-            // Not 0, which is a seam.
-            at = self.at(at - 1).offset;
-        }
-        at
+    pub(super) fn seam_before(&self, at: u32) -> u32 {
+        self.window(at).map_or(at, |window| window.start)
     }
 
     /// The first seam at or behind `at`.
-    pub(super) fn seam_behind(&self, mut at: u32) -> u32 {
-        while !self.is_seam(at) {
-            let piece = self.at(at);
-            at = piece.offset + piece.len;
-        }
-        at
+    pub(super) fn seam_behind(&self, at: u32) -> u32 {
+        self.window(at).map_or(at, |window| window.end)
     }
 
-    /// Index of the first entry that ends behind `at`.
-    fn next(&self, at: u32) -> usize {
-        self.leaf.entries().partition_point(|e| e.end() <= at)
+    /// The window that `at` is inside of; its borders are not.
+    fn window(&self, at: u32) -> Option<&Range<u32>> {
+        let next = self.windows.partition_point(|w| w.end <= at);
+        self.windows.get(next).filter(|w| w.start < at)
     }
 }
 
-fn is_stored(target: &Target) -> bool {
-    matches!(target, Target::Chunk { .. })
+/// What ranges cover together, where those that overlap are one. Ranges that only touch stay two.
+pub(super) fn joined(mut ranges: Vec<Range<u32>>) -> Vec<Range<u32>> {
+    ranges.sort_unstable_by_key(|r| (r.start, r.end));
+    let mut out: Vec<Range<u32>> = Vec::new();
+    for range in ranges {
+        match out.last_mut() {
+            Some(last) if last.end > range.start => last.end = last.end.max(range.end),
+            _ => out.push(range),
+        }
+    }
+    out
 }
 
 #[cfg(test)]

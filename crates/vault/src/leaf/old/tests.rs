@@ -30,11 +30,7 @@ fn seams(entries: Vec<Entry>) -> Vec<u32> {
         99 => None,
         _ => Some(10),
     };
-    let old = OldLeaf {
-        leaf: &leaf,
-        len: LEN,
-        chunk_len: &chunk_len,
-    };
+    let old = OldLeaf::new(&leaf, LEN, &chunk_len);
     let seams: Vec<u32> = (0..=LEN)
         .step_by(10)
         .filter(|at| old.is_seam(*at))
@@ -42,16 +38,13 @@ fn seams(entries: Vec<Entry>) -> Vec<u32> {
     for at in 0..=LEN {
         let before = seams.iter().rfind(|s| **s <= at).copied();
         let behind = seams.iter().find(|s| **s >= at).copied();
-        // Every place is a seam where nothing is stored and a whole chunk is next to it.
-        let inside = old.is_seam(at) && at % 10 != 0;
-        assert_eq!(
-            Some(old.seam_before(at)),
-            if inside { Some(at) } else { before }
-        );
-        assert_eq!(
-            Some(old.seam_behind(at)),
-            if inside { Some(at) } else { behind }
-        );
+        // Where nothing lies, every place is a seam.
+        let (before, behind) = match old.is_seam(at) {
+            true => (Some(at), Some(at)),
+            false => (before, behind),
+        };
+        assert_eq!(Some(old.seam_before(at)), before);
+        assert_eq!(Some(old.seam_behind(at)), behind);
     }
     seams
 }
@@ -86,27 +79,47 @@ fn no_seam_is_within_a_split_chunk() {
 }
 
 #[test]
-fn what_is_not_stored_is_a_seam_beside_a_whole_chunk() {
-    // A hole in a chunk; then one, and zeros, between whole chunks.
+fn several_chunks_of_one_patch_have_no_seam_between_them() {
     let found = seams(vec![
-        part(0, 40, 0, 0),
-        part(60, 40, 0, 60),
+        part(0, 20, 0, 0),
+        part(20, 10, 50, 0),
+        part(30, 10, 51, 0),
+        part(40, 60, 0, 40),
         part(100, 100, 1, 0),
-        zero(250, 50),
-        part(300, 100, 2, 0),
     ]);
-    let open: Vec<u32> = [0, 100].into_iter().chain(every_ten(200..=300)).collect();
-    let open: Vec<u32> = open.into_iter().chain(every_ten(400..=1000)).collect();
+    let open: Vec<u32> = [0, 100].into_iter().chain(every_ten(200..=1000)).collect();
     assert_eq!(found, open);
 }
 
 #[test]
-fn nobody_knows_where_an_unknown_chunk_ends() {
+fn what_is_not_stored_is_a_seam_unless_a_chunk_has_been_there() {
+    // A hole in a chunk; one at a chunk's end; then one, and zeros, between whole chunks; one at
+    // a chunk's beginning.
+    let found = seams(vec![
+        part(0, 40, 0, 0),
+        part(60, 40, 0, 60),
+        part(100, 40, 1, 0),
+        part(200, 100, 2, 0),
+        zero(350, 50),
+        part(400, 100, 3, 0),
+        part(650, 50, 4, 50),
+    ]);
+    let open = [0, 100, 200].into_iter().chain(every_ten(300..=400));
+    let open = open
+        .chain(every_ten(500..=600))
+        .chain(every_ten(700..=1000));
+    assert_eq!(found, open.collect::<Vec<_>>());
+}
+
+#[test]
+fn an_unknown_chunk_is_taken_to_end_where_its_use_ends() {
     let found = seams(vec![
         part(0, 100, 0, 0),
-        part(100, 100, 99, 0),
+        part(100, 50, 99, 0),
         part(200, 100, 1, 0),
-        part(300, 700, 99, 0),
+        part(400, 600, 99, 30),
     ]);
-    assert_eq!(found, [0, 100, 300, 1000]);
+    let open = [0, 100].into_iter().chain(every_ten(150..=200));
+    let open = open.chain(every_ten(300..=370)).chain([1000]);
+    assert_eq!(found, open.collect::<Vec<_>>());
 }
