@@ -22,7 +22,7 @@ use crate::queue::ByteQueue;
 /// How much a run may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Worker threads; never more are started than units of 4 MiB fit into `in_flight`.
+    /// Worker threads; see [`with_workers`](Self::with_workers).
     pub workers: usize,
     /// Bytes of units between feeding and the moment at which their results are handed over.
     pub in_flight: u64,
@@ -35,19 +35,24 @@ impl Limits {
     /// fit: 8 of 4 MiB. With what the vault holds (see [`vault`]) a backup and a restore stay
     /// below 256 MiB, which `tests/memory.rs` measures with 32 threads.
     pub fn machine() -> Self {
-        Self {
-            workers: thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        let limits = Self {
+            workers: 1,
             in_flight: 32 << 20,
             results: 32 << 20,
-        }
+        };
+        limits.with_workers(thread::available_parallelism().map_or(1, std::num::NonZero::get))
     }
 
-    /// How many threads to start. One that waits while others have all the units would still keep
-    /// the memory that it used last.
-    fn threads(&self) -> usize {
+    /// With this many threads, or with as many as there may be units at work. One that waits while
+    /// others have all the units would still keep the memory that it used last.
+    #[must_use]
+    pub fn with_workers(self, workers: usize) -> Self {
         const UNIT: u64 = 4 << 20;
         let useful = usize::try_from(self.in_flight / UNIT).unwrap_or(usize::MAX);
-        self.workers.min(useful).max(1)
+        Self {
+            workers: workers.min(useful).max(1),
+            ..self
+        }
     }
 }
 
@@ -169,7 +174,7 @@ fn run_on<A: Send, B: Send, E: Send>(
         units.poison(Over);
         results.poison(Over);
     };
-    let workers = limits.threads();
+    let workers = limits.workers.max(1);
     let left = Mutex::new(workers);
 
     let feed = || {

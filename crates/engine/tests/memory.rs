@@ -88,10 +88,7 @@ fn backup_and_restore_with_32_threads_stay_within_the_budget() {
     let env = Env::system().with_cache(at("cache"));
     let (vault, _) = Vault::init(store, &options, env).unwrap();
     let clock = SystemClock::new();
-    let limits = Limits {
-        workers: 32,
-        ..Limits::machine()
-    };
+    let limits = Limits::machine().with_workers(32);
 
     // Without the reset the test is only stricter: making the disk and the keys counts, too.
     forget();

@@ -60,11 +60,11 @@ pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
 
 /// Threads as the command line says.
 pub(crate) fn limits(global: &Global) -> Limits {
-    let mut limits = Limits::machine();
-    if let Some(threads) = global.threads {
-        limits.workers = usize::from(threads);
+    let machine = Limits::machine();
+    match global.threads {
+        Some(threads) => machine.with_workers(threads.into()),
+        None => machine,
     }
-    limits
 }
 
 fn random(out: &mut [u8]) {
