@@ -60,6 +60,11 @@ impl Shape {
         self
     }
 
+    /// Whether there is a block of this kind.
+    pub(crate) fn has(&self, kind: impl Fn(&Block) -> bool) -> bool {
+        self.blocks.iter().flatten().any(kind)
+    }
+
     /// What this layer alone says of each of its sectors.
     fn sectors(&self, differencing: bool) -> Vec<Sector> {
         let per_block = (1u64 << self.block_shift) / u64::from(self.logical);
