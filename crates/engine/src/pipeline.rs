@@ -33,7 +33,7 @@ pub struct Limits {
 impl Limits {
     /// All processors, and 64 MiB. However many processors there are, no more units are at work than
     /// fit: 8 of 4 MiB. With what the vault holds (see [`vault`]) a backup and a restore stay
-    /// below 256 MiB, which `tests/memory.rs` measures with 32 threads.
+    /// below 256 MiB, which `tests/memory.rs` measures, asking for 32 threads.
     pub fn machine() -> Self {
         let limits = Self {
             workers: 1,

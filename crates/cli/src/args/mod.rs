@@ -110,7 +110,8 @@ pub(crate) struct Global {
     )]
     pub(crate) cache_dir: Option<PathBuf>,
 
-    /// Number of worker threads (default: one for each core)
+    /// Number of worker threads (default: one for each core); backup and restore use at most 8, for
+    /// which their memory suffices
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
 

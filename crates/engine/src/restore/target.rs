@@ -201,7 +201,6 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[test]
