@@ -7,6 +7,7 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("hyperkeep-hostfile", &[]),
     ("hyperkeep-disk", &["hyperkeep-hostfile"]),
     ("hyperkeep-vmconfig", &["hyperkeep-hostfile"]),
+    ("hyperkeep-cim", &[]),
     ("hyperkeep-vault-format", &[]),
     ("hyperkeep-store", &["hyperkeep-hostfile"]),
     (
