@@ -25,16 +25,20 @@
 
 pub mod cimxml;
 pub mod class;
+mod hresult;
 mod instance;
 pub mod path;
 mod value;
+pub mod wsman;
 mod xml;
 
 pub use class::Class;
+pub use hresult::Hresult;
 pub use instance::{Instance, Property, PropertyError, PropertyProblem};
 pub use path::{BadPath, Key, KeyValue, ObjectPath};
 pub use value::{
     BadDateTime, CimType, DateTime, FromScalar, Interval, IntoValue, Kind, Mismatch, Scalar,
     Timestamp, Value,
 };
+pub use wsman::Associations;
 pub use xml::XmlError;

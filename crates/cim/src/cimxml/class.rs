@@ -25,7 +25,7 @@ pub fn read_class(text: &str) -> Result<Class> {
 }
 
 /// Reads a `CLASS` element within another document.
-fn read_class_element(node: Node<'_, '_>) -> Result<Class> {
+pub(crate) fn read_class_element(node: Node<'_, '_>) -> Result<Class> {
     let mut class = Class {
         name: attribute(node, "NAME")?.to_owned(),
         superclass: node.attribute("SUPERCLASS").map(str::to_owned),

@@ -10,6 +10,7 @@ mod read;
 mod write;
 
 pub use class::read_class;
+pub(crate) use class::read_class_element;
 pub use read::read_instance;
 pub use write::write_instance;
 

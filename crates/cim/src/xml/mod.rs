@@ -9,7 +9,7 @@ mod guard;
 mod read;
 mod write;
 
-pub(crate) use read::{elements, parse, raw_text, text};
+pub(crate) use read::{child, elements, name_is, parse, raw_text, text};
 pub use write::Unwritable;
 pub(crate) use write::Writer;
 

@@ -47,9 +47,25 @@ fn decode(bytes: &[u8]) -> Result<String, XmlError> {
     }
 }
 
+/// Whether an element has this namespace and local name.
+pub(crate) fn name_is(node: Node<'_, '_>, namespace: &str, local: &str) -> bool {
+    node.is_element()
+        && node.tag_name().name() == local
+        && node.tag_name().namespace().unwrap_or("") == namespace
+}
+
 /// The elements directly below one.
 pub(crate) fn elements<'a, 'i: 'a>(node: Node<'a, 'i>) -> impl Iterator<Item = Node<'a, 'i>> {
     node.children().filter(Node::is_element)
+}
+
+/// The first element directly below one with this namespace and local name.
+pub(crate) fn child<'a, 'i: 'a>(
+    node: Node<'a, 'i>,
+    namespace: &str,
+    local: &str,
+) -> Option<Node<'a, 'i>> {
+    elements(node).find(|child| name_is(*child, namespace, local))
 }
 
 /// The text directly below an element, all pieces of it, as it is.

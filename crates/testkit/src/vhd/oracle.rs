@@ -88,6 +88,11 @@ pub fn python(test: &str, module: &str) -> Option<Python> {
 pub struct Python(PathBuf);
 
 impl Python {
+    /// The program, for tests that talk with a script of their own.
+    pub fn program(&self) -> &Path {
+        &self.0
+    }
+
     /// Runs a script with arguments and gives its output.
     pub fn run(&self, script: &str, args: &[&Path]) -> Result<String, String> {
         run(Command::new(&self.0).arg("-c").arg(script).args(args))
