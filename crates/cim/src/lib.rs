@@ -27,15 +27,26 @@ pub mod cimxml;
 pub mod class;
 mod hresult;
 mod instance;
+pub mod job;
 pub mod path;
+mod session;
+mod transport;
 mod value;
 pub mod wsman;
 mod xml;
+
+#[cfg(test)]
+mod recorded;
 
 pub use class::Class;
 pub use hresult::Hresult;
 pub use instance::{Instance, Property, PropertyError, PropertyProblem};
 pub use path::{BadPath, Key, KeyValue, ObjectPath};
+pub use session::{
+    AssociationDialect, CimError, CimProblem, CimSession, Invoked, MethodResult, WsmanSession,
+    random_ids,
+};
+pub use transport::{Transport, TransportError, TransportProblem};
 pub use value::{
     BadDateTime, CimType, DateTime, FromScalar, Interval, IntoValue, Kind, Mismatch, Scalar,
     Timestamp, Value,

@@ -1,5 +1,6 @@
 //! What holds for any bytes that are read as a reply of WS-Management.
 
+use hyperkeep_cim::job::JobSnapshot;
 use hyperkeep_cim::wsman::{Item, Reply};
 use hyperkeep_cim::{Instance, ObjectPath};
 
@@ -24,6 +25,7 @@ pub(crate) fn check(data: &[u8]) {
 }
 
 fn look(instance: &Instance) {
+    let _ = JobSnapshot::read(instance);
     for property in instance.properties() {
         let name = &property.name;
         let _ = instance.get::<u64>(name);
