@@ -4,7 +4,8 @@
 #   scripts/setup-tools.sh [SECTION…]        default: base oracles lint
 #
 #   base      a C compiler for the few crates with C in them; Rust, by rustup, where there is no cargo
-#   oracles   disk and file system tools, and .venv with the Python readers: what tests compare with
+#   oracles   disk and file system tools, Kerberos, and .venv with the Python readers and clients:
+#             what tests compare with
 #   lint      cargo-deny and shellcheck
 #   fuzz      cargo-fuzz and a C++ compiler
 #   windows   Debian's Rust with std for Windows, mingw, Wine (about 2.7 GB)
@@ -44,7 +45,8 @@ rust() {
 }
 
 oracles() {
-    apt_install qemu-utils ntfs-3g fuse3 e2fsprogs gdisk mtools dosfstools attr
+    apt_install qemu-utils ntfs-3g fuse3 e2fsprogs gdisk mtools dosfstools attr \
+        krb5-kdc krb5-admin-server python3-gssapi
     venv
 }
 

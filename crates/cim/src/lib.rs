@@ -26,6 +26,7 @@
 pub mod cimxml;
 pub mod class;
 mod hresult;
+pub mod http;
 mod instance;
 pub mod job;
 pub mod path;

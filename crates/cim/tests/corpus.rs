@@ -2,12 +2,19 @@
 
 use testkit::corpus;
 
+#[path = "fuzz/http.rs"]
+mod http;
 #[path = "fuzz/path.rs"]
 mod path;
 #[path = "fuzz/soap.rs"]
 mod soap;
 #[path = "fuzz/xml.rs"]
 mod xml;
+
+#[test]
+fn cim_http() {
+    corpus::replay("cim_http", http::check);
+}
 
 #[test]
 fn cim_path() {
