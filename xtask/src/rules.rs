@@ -39,6 +39,10 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
             "hyperkeep-engine",
         ],
     ),
+    (
+        "hyperkeep-lab",
+        &["hyperkeep-disk", "hyperkeep-vmconfig", "hyperkeep-cim"],
+    ),
     (TESTKIT, &["hyperkeep-disk", "hyperkeep-vmconfig"]),
     ("xtask", &[]),
 ];

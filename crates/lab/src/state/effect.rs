@@ -1,0 +1,253 @@
+//! What jobs do when their time has come.
+
+use disk::Format;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::checkpoint::CheckpointWish;
+use super::files::FileError;
+use super::host::Host;
+use super::job::{End, Made};
+use super::refusal::Failure;
+use super::vm::{
+    Checkpoint, CheckpointKind, Consistency, Medium, Power, ReferencePoint, Settings, Tracked, Vm,
+};
+
+/// The guest did not settle: VSS says that writers had no time.
+const WRITERS_FAILED: u32 = 0x8004_23f2;
+/// The oldest configuration version whose disks are tracked.
+const TRACKED_SINCE: (u32, u32) = (6, 2);
+
+/// What a job will do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Work {
+    CreateCheckpoint { vm: Uuid, wish: CheckpointWish },
+    DestroyCheckpoint { vm: Uuid, checkpoint: Uuid },
+    Convert { vm: Uuid, checkpoint: Uuid },
+    DestroyReferencePoint { vm: Uuid, point: Uuid },
+    ChangePower { vm: Uuid, to: Power },
+    Merge { vm: Uuid },
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        // What Windows' code would be is not told by what the lab's own disks say.
+        Self::general(None, error.to_string())
+    }
+}
+
+impl Host {
+    pub(super) fn carry_out(&mut self, work: Work, at: Timestamp) -> End {
+        let done = match work {
+            Work::CreateCheckpoint { vm, wish } => self
+                .freeze(vm, wish, at)
+                .map(|id| Some(Made::Checkpoint(id))),
+            Work::DestroyCheckpoint { vm, checkpoint } => {
+                self.drop_checkpoint(vm, checkpoint).map(|_| None)
+            }
+            Work::Convert { vm, checkpoint } => {
+                let point = self.convert(vm, checkpoint, at);
+                point.map(|id| Some(Made::ReferencePoint(id)))
+            }
+            Work::DestroyReferencePoint { vm, point } => {
+                if let Some(vm) = self.vm_mut(vm) {
+                    vm.reference_points.retain(|p| p.id != point);
+                }
+                self.forget_free_ids();
+                Ok(None)
+            }
+            Work::ChangePower { vm, to } => {
+                if let Some(vm) = self.vm_mut(vm) {
+                    vm.power = to;
+                    vm.power_since = at;
+                }
+                Ok(None)
+            }
+            Work::Merge { vm } => self.merge(vm).map(|()| None),
+        };
+        match done {
+            Ok(made) => End::Completed(made),
+            Err(failure) => End::Failed(failure),
+        }
+    }
+
+    fn freeze(&mut self, id: Uuid, wish: CheckpointWish, at: Timestamp) -> Result<Uuid, Failure> {
+        let vm = self.vm(id).ok_or_else(gone)?.clone();
+        if wish.consistency == Consistency::Application && !vm.can_settle() {
+            return Err(Failure::general(
+                Some(WRITERS_FAILED),
+                format!(
+                    "„{}“: Der Gast wurde nicht in einen konsistenten Zustand versetzt.",
+                    vm.settings.name
+                ),
+            ));
+        }
+        for drive in &vm.settings.drives {
+            let unfreezable = match &drive.medium {
+                Medium::PassThrough(_) => true,
+                Medium::Disk { shared, .. } => *shared,
+                Medium::Dvd(_) => false,
+            };
+            if unfreezable && !wish.ignore_unfreezable {
+                let text = format!(
+                    "„{}“ hat einen Datenträger ohne Prüfpunkte.",
+                    vm.settings.name
+                );
+                return Err(Failure::general(None, text));
+            }
+        }
+        let checkpoint = self.new_id();
+        let mut tracked = Vec::new();
+        let mut children: Vec<(usize, String, String)> = Vec::new();
+        for (drive, path) in vm.settings.disks() {
+            if is_shared(&vm.settings, drive) {
+                continue;
+            }
+            match self.fork(path) {
+                Ok(child) => children.push((drive, path.to_owned(), child)),
+                Err(error) => {
+                    for (_, _, child) in &children {
+                        self.files.remove(child)?;
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+        for (drive, path, child) in children {
+            tracked.extend(self.track(&vm, drive, &path)?);
+            self.parents.push((child.clone(), path));
+            let present = self.vm_mut(id).ok_or_else(gone)?;
+            if let Some(drive) = present.settings.drives.get_mut(drive)
+                && let Medium::Disk { path, .. } = &mut drive.medium
+            {
+                *path = child;
+            }
+        }
+        let mut settings = vm.settings;
+        settings.id = checkpoint;
+        settings.name = format!(
+            "{} - ({})",
+            settings.name,
+            at.strftime("%d.%m.%Y - %H:%M:%S")
+        );
+        let present = self.vm_mut(id).ok_or_else(gone)?;
+        present.checkpoints.push(Checkpoint {
+            settings,
+            kind: wish.kind,
+            parent: present.parent,
+            created: at,
+            consistency: wish.consistency,
+            tracked,
+        });
+        present.parent = Some(checkpoint);
+        Ok(checkpoint)
+    }
+
+    /// Makes the file that the VM goes on in.
+    fn fork(&mut self, path: &str) -> Result<String, FileError> {
+        let id = self.new_id();
+        let (folder, name) = path.rsplit_once('\\').unwrap_or(("", path));
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        let stem = match stem.rsplit_once('_') {
+            Some((first, last)) if Uuid::try_parse(last).is_ok() => first,
+            _ => stem,
+        };
+        let child = format!("{folder}\\{stem}_{}.avhdx", super::vm::upper(id));
+        self.files.create_child(path, &child, &mut self.ids)?;
+        Ok(child)
+    }
+
+    /// Seals the change tracking of a disk at this moment, if it is tracked at all.
+    fn track(&mut self, vm: &Vm, drive: usize, path: &str) -> Result<Option<Tracked>, Failure> {
+        let info = self.files.info(path)?;
+        let Some(place) = vm.settings.drives.get(drive) else {
+            return Ok(None);
+        };
+        let disk = match &info.format {
+            Format::Vhdx(vhdx) => vhdx.disk_id,
+            Format::Vhd(_) | Format::Raw => return Ok(None),
+        };
+        let id = version(&vm.settings.version)
+            .filter(|version| *version >= TRACKED_SINCE)
+            .map(|_| format!("rctX:{}", tracking_name(self.new_id())));
+        if let Some(id) = &id {
+            self.tracking.entry(disk).or_default().seal(id.clone());
+        }
+        Ok(Some(Tracked {
+            instance: vm.settings.disk_instance(place),
+            disk,
+            id,
+            path: path.to_owned(),
+        }))
+    }
+
+    /// Takes a checkpoint out of the tree; its children move up. Merging is for later.
+    fn drop_checkpoint(&mut self, vm: Uuid, checkpoint: Uuid) -> Result<Checkpoint, Failure> {
+        let vm = self.vm_mut(vm).ok_or_else(gone)?;
+        let place = vm
+            .checkpoints
+            .iter()
+            .position(|c| c.settings.id == checkpoint);
+        let dropped = vm.checkpoints.remove(place.ok_or_else(gone)?);
+        let parents = vm.checkpoints.iter_mut().map(|c| &mut c.parent);
+        for parent in parents.chain([&mut vm.parent]) {
+            if *parent == Some(checkpoint) {
+                *parent = dropped.parent;
+            }
+        }
+        Ok(dropped)
+    }
+
+    fn convert(&mut self, vm: Uuid, checkpoint: Uuid, at: Timestamp) -> Result<Uuid, Failure> {
+        let found = self.vm(vm).and_then(|vm| vm.checkpoint(checkpoint));
+        if found.is_none_or(|c| c.kind != CheckpointKind::Recovery) {
+            return Err(gone());
+        }
+        let id = self.new_id();
+        let dropped = self.drop_checkpoint(vm, checkpoint)?;
+        let vm = self.vm_mut(vm).ok_or_else(gone)?;
+        vm.reference_points.push(ReferencePoint {
+            id,
+            consistency: dropped.consistency,
+            created: at,
+            tracked: dropped.tracked,
+        });
+        Ok(id)
+    }
+
+    /// Forgets ids of change tracking that nothing holds any more.
+    pub(super) fn forget_free_ids(&mut self) {
+        if !self.rules.forgets_free_ids {
+            return;
+        }
+        let held = self.vms.iter().flat_map(|vm| {
+            let checkpoints = vm.checkpoints.iter().flat_map(|c| &c.tracked);
+            checkpoints.chain(vm.reference_points.iter().flat_map(|p| &p.tracked))
+        });
+        let held: std::collections::HashSet<String> = held.filter_map(|t| t.id.clone()).collect();
+        for tracking in self.tracking.values_mut() {
+            tracking.keep(|id| held.contains(id));
+        }
+    }
+}
+
+fn gone() -> Failure {
+    Failure::general(None, "Das Objekt ist nicht mehr vorhanden.")
+}
+
+fn is_shared(settings: &Settings, drive: usize) -> bool {
+    let medium = settings.drives.get(drive).map(|drive| &drive.medium);
+    matches!(medium, Some(Medium::Disk { shared: true, .. }))
+}
+
+/// `9.0` as numbers, since `10.0` is more than that.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// An id with colons, as they are seen in the logs of backup programs.
+fn tracking_name(id: Uuid) -> String {
+    let text = id.hyphenated().to_string().replace('-', ":");
+    format!("{text}:00000000")
+}

@@ -1,0 +1,318 @@
+//! The host itself: what it has, and how its time passes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use disk::Format;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::effect::Work;
+use super::files::{FileError, Files, range};
+use super::job::{End, Job, JobId};
+use super::refusal::Refusal;
+use super::rules::Rules;
+use super::tracking::Tracking;
+use super::vm::{Busy, Medium, Power, Switch, Vm};
+use crate::clock::{Clock, Ids};
+
+/// A simulated host.
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Major, minor and build of its Windows.
+    pub os: String,
+    /// When it was started.
+    pub booted: Timestamp,
+    /// Its virtual switches.
+    pub switches: Vec<Switch>,
+    /// How it behaves.
+    pub rules: Rules,
+    pub(super) vms: Vec<Vm>,
+    pub(super) jobs: Vec<Job>,
+    pub(super) work: Vec<(JobId, Work)>,
+    pub(super) tracking: HashMap<Uuid, Tracking>,
+    /// Child to parent, in the case that the paths were made with.
+    pub(super) parents: Vec<(String, String)>,
+    pub(super) files: Files,
+    pub(super) ids: Ids,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a host is made of.
+pub struct NewHost {
+    /// Its name.
+    pub name: String,
+    /// Where its files lie.
+    pub files: Files,
+    /// Its time.
+    pub clock: Arc<dyn Clock>,
+    /// Where its ids come from.
+    pub ids: Ids,
+    /// How it behaves.
+    pub rules: Rules,
+}
+
+impl Host {
+    /// A host without VMs.
+    pub fn new(new: NewHost) -> Self {
+        Self {
+            name: new.name,
+            os: "10.0.20348".to_owned(),
+            booted: new.clock.now(),
+            switches: Vec::new(),
+            rules: new.rules,
+            vms: Vec::new(),
+            jobs: Vec::new(),
+            work: Vec::new(),
+            tracking: HashMap::new(),
+            parents: Vec::new(),
+            files: new.files,
+            ids: new.ids,
+            clock: new.clock,
+        }
+    }
+
+    /// A new id.
+    pub fn new_id(&mut self) -> Uuid {
+        (self.ids)()
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Its files.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Makes the file of a new disk of a VM.
+    pub fn create_disk(&mut self, path: &str, geometry: disk::Geometry) -> Result<(), FileError> {
+        self.files.create(path, geometry, &mut self.ids)
+    }
+
+    /// Adds a VM whose files are there.
+    pub fn add_vm(&mut self, vm: Vm) {
+        self.vms.push(vm);
+    }
+
+    /// All VMs.
+    pub fn vms(&self) -> &[Vm] {
+        &self.vms
+    }
+
+    /// A VM by its id.
+    pub fn vm(&self, id: Uuid) -> Option<&Vm> {
+        self.vms.iter().find(|vm| vm.id == id)
+    }
+
+    /// The same to change it, as a scenario does: whatever is done to it happens at once.
+    pub fn vm_mut(&mut self, id: Uuid) -> Option<&mut Vm> {
+        self.vms.iter_mut().find(|vm| vm.id == id)
+    }
+
+    /// All jobs that are still known.
+    pub fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+
+    /// A job by its id.
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.id == id)
+    }
+
+    /// Lets the host's time pass up to now.
+    pub fn advance(&mut self) {
+        let now = self.now();
+        loop {
+            let pending = self.jobs.iter().filter(|job| job.end.is_none());
+            let due = pending.filter(|job| job.due() <= now);
+            let Some(next) = due.min_by_key(|job| job.due()) else {
+                break;
+            };
+            let (id, at) = (next.id, next.due());
+            let end = match self.work.iter().position(|(job, _)| *job == id) {
+                Some(place) => {
+                    let (_, work) = self.work.swap_remove(place);
+                    self.carry_out(work, at)
+                }
+                // A job without work cannot be begun.
+                None => End::Terminated,
+            };
+            self.end_job(id, at, end);
+        }
+        let keep = self.rules.removed_after;
+        self.jobs.retain(|job| match &job.end {
+            Some((at, _)) => at.checked_add(keep).is_ok_and(|gone| gone > now),
+            None => true,
+        });
+    }
+
+    /// Begins a job on a VM that is not busy.
+    pub(super) fn begin(
+        &mut self,
+        vm: Uuid,
+        busy: Busy,
+        (kind, takes): (u16, Duration),
+        work: Work,
+        at: Timestamp,
+    ) -> Result<JobId, Refusal> {
+        let id = self.new_id();
+        let known = self.vm_mut(vm).ok_or(Refusal::INVALID_PARAMETER)?;
+        if known.busy.is_some() {
+            return Err(Refusal::INVALID_STATE);
+        }
+        known.busy = Some((busy, Some(id)));
+        self.jobs.push(Job {
+            id,
+            kind,
+            vm,
+            started: at,
+            takes,
+            cancellable: kind != super::merge::JOB,
+            end: None,
+        });
+        self.work.push((id, work));
+        Ok(id)
+    }
+
+    fn end_job(&mut self, id: JobId, at: Timestamp, end: End) {
+        let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) else {
+            return;
+        };
+        job.end = Some((at, end));
+        let vm = job.vm;
+        if let Some(vm) = self.vm_mut(vm)
+            && vm.busy.is_some_and(|(_, by)| by == Some(id))
+        {
+            vm.busy = None;
+        }
+        self.merge_if_needed(vm, at);
+    }
+
+    /// Cancels a job that has not taken effect. `false` when it has, or cannot be cancelled.
+    pub fn cancel(&mut self, id: JobId) -> bool {
+        self.advance();
+        let now = self.now();
+        let running = self
+            .job(id)
+            .is_some_and(|job| job.end.is_none() && job.cancellable);
+        if running {
+            self.work.retain(|(job, _)| *job != id);
+            self.end_job(id, now, End::Terminated);
+        }
+        running
+    }
+
+    /// The service behind everything restarts: all jobs are gone, done or not, and merges begin
+    /// anew.
+    pub fn restart_service(&mut self) {
+        self.advance();
+        let now = self.now();
+        self.jobs.clear();
+        self.work.clear();
+        let ids: Vec<Uuid> = self.vms.iter().map(|vm| vm.id).collect();
+        for vm in &mut self.vms {
+            if vm.busy.is_some_and(|(_, by)| by.is_some()) {
+                vm.busy = None;
+            }
+        }
+        for vm in ids {
+            self.merge_if_needed(vm, now);
+        }
+    }
+
+    /// `RequestStateChange`: 2 start, 3 turn off, 6 save, 9 pause, 11 reset.
+    pub fn change_state(&mut self, vm: Uuid, wanted: u16) -> Result<JobId, Refusal> {
+        self.advance();
+        let power = self.vm(vm).ok_or(Refusal::INVALID_PARAMETER)?.power;
+        let to = match (wanted, power) {
+            (2, Power::Off | Power::Saved | Power::Paused) | (11, Power::Running) => Power::Running,
+            (3, Power::Running | Power::Paused | Power::Saved) => Power::Off,
+            (6, Power::Running | Power::Paused) => Power::Saved,
+            (9, Power::Running) => Power::Paused,
+            (2 | 3 | 6 | 9 | 11, _) => return Err(Refusal::INVALID_STATE),
+            _ => return Err(Refusal::INVALID_PARAMETER),
+        };
+        let (now, takes) = (self.now(), self.rules.state_takes);
+        let work = Work::ChangePower { vm, to };
+        self.begin(vm, Busy::ChangingState, (10, takes), work, now)
+    }
+
+    /// Gives a VM or one of its checkpoints another name or other notes.
+    pub fn modify(
+        &mut self,
+        settings: Uuid,
+        name: Option<&str>,
+        notes: Option<&str>,
+    ) -> Result<(), Refusal> {
+        self.advance();
+        let of_vms = self.vms.iter_mut().flat_map(|vm| {
+            let checkpoints = vm.checkpoints.iter_mut().map(|c| &mut c.settings);
+            std::iter::once(&mut vm.settings).chain(checkpoints)
+        });
+        let mut found = of_vms.into_iter().filter(|known| known.id == settings);
+        let found = found.next().ok_or(Refusal::INVALID_PARAMETER)?;
+        if let Some(name) = name {
+            if name.is_empty() || name.chars().count() > 100 {
+                return Err(Refusal::INVALID_PARAMETER);
+            }
+            name.clone_into(&mut found.name);
+        }
+        if let Some(notes) = notes {
+            notes.clone_into(&mut found.notes);
+        }
+        Ok(())
+    }
+
+    /// A running guest writes to one of its drives. The range must be of whole sectors.
+    pub fn guest_writes(
+        &mut self,
+        vm: Uuid,
+        drive: usize,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), FileError> {
+        self.advance();
+        let known = self.vm(vm).filter(|vm| vm.power == Power::Running);
+        let drive = known.and_then(|vm| vm.settings.drives.get(drive));
+        let Some(Medium::Disk { path, .. }) = drive.map(|drive| drive.medium.clone()) else {
+            return Err(FileError::Missing(format!(
+                "disk {drive:?} of a running VM"
+            )));
+        };
+        self.files.write(&path, offset, data, &mut self.ids)?;
+        if let Some(written) = range(offset, data)
+            && let Some(disk) = self.disk_id(&path)?
+            && let Some(tracking) = self.tracking.get_mut(&disk)
+        {
+            tracking.note(written);
+        }
+        Ok(())
+    }
+
+    /// The id that a guest sees of the disk in a file; `None` for a VHD, which has none.
+    pub(super) fn disk_id(&self, path: &str) -> Result<Option<Uuid>, FileError> {
+        Ok(match self.files.info(path)?.format {
+            Format::Vhdx(vhdx) => Some(vhdx.disk_id),
+            Format::Vhd(_) | Format::Raw => None,
+        })
+    }
+
+    /// The file below one in its chain.
+    pub fn parent_of(&self, path: &str) -> Option<&str> {
+        let known = self
+            .parents
+            .iter()
+            .find(|(child, _)| same_path(child, path));
+        known.map(|(_, parent)| parent.as_str())
+    }
+}
+
+/// Whether two paths of a Windows host name the same file.
+pub(super) fn same_path(one: &str, other: &str) -> bool {
+    one == other || one.to_lowercase() == other.to_lowercase()
+}

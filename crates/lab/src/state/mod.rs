@@ -1,0 +1,39 @@
+//! The host as a state machine over plain data and real disk files.
+//!
+//! Whatever asks the host something first lets its time pass ([`Host::advance`]): jobs whose time
+//! has come take effect, in the order of their time, and old ones go. Nothing else happens by
+//! itself, so with a [`crate::ManualClock`] a host does the same each time.
+//!
+//! Invariants:
+//!
+//! - A VM does one thing at a time; what else is asked of it meanwhile is refused with 32775.
+//! - A file that a checkpoint refers to is never written to; the VM writes to a child of it.
+//! - Every file of a VM's disks is known by its parent ([`Host::parent_of`]), and leaves the folder
+//!   only when it has been merged or belongs to nothing.
+
+mod changes;
+mod checkpoint;
+mod effect;
+mod files;
+mod host;
+pub mod job;
+mod merge;
+mod refusal;
+mod rules;
+mod tracking;
+pub mod vm;
+
+pub use changes::{Changes, ChangesQuery};
+pub use checkpoint::CheckpointWish;
+pub use files::{FileError, Files};
+pub use host::{Host, NewHost};
+pub use job::{End, Job, JobId, Made};
+pub use refusal::{Failure, Refusal};
+pub use rules::Rules;
+pub use vm::{
+    Adapter, Busy, Checkpoint, CheckpointKind, Consistency, Controller, ControllerKind, Drive,
+    Guest, Medium, Power, ReferencePoint, Replication, Settings, Switch, Tracked, Vm, upper,
+};
+
+#[cfg(test)]
+mod tests;

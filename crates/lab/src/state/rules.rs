@@ -1,0 +1,54 @@
+//! What a scenario may set: how long things take, what goes wrong, and which way the host goes
+//! where no public source tells.
+
+use std::time::Duration;
+
+/// How the host behaves.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// How long it takes to make a checkpoint.
+    pub checkpoint_takes: Duration,
+    /// How long it takes to destroy or convert one, without the merge.
+    pub destroy_takes: Duration,
+    /// How long a merge takes.
+    pub merge_takes: Duration,
+    /// How long a change of state takes.
+    pub state_takes: Duration,
+    /// How long a job is there after its end.
+    pub removed_after: Duration,
+    /// Bytes to which changed ranges are rounded outwards.
+    pub tracking_unit: u64,
+    /// Ranges that one answer about changes has at most.
+    pub most_changes: usize,
+    /// UNVERIFIED: whether asking for the changes of a whole disk at once is refused, as the
+    /// documentation says; programs do it and it works.
+    pub whole_disk_refused: bool,
+    /// UNVERIFIED: how many recovery checkpoints a VM may have at once.
+    pub most_recovery: usize,
+    /// UNVERIFIED: whether an id of change tracking is forgotten when no reference point and no
+    /// checkpoint holds it any more.
+    pub forgets_free_ids: bool,
+    /// UNVERIFIED: whether disabling checkpoints for users also refuses recovery checkpoints.
+    pub disabled_refuses_recovery: bool,
+    /// Merges fail, and the chains stay.
+    pub merges_fail: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            checkpoint_takes: Duration::from_secs(3),
+            destroy_takes: Duration::from_secs(1),
+            merge_takes: Duration::from_secs(4),
+            state_takes: Duration::from_secs(2),
+            removed_after: super::job::REMOVED_AFTER,
+            tracking_unit: 32 << 10,
+            most_changes: 4096,
+            whole_disk_refused: false,
+            most_recovery: usize::MAX,
+            forgets_free_ids: true,
+            disabled_refuses_recovery: false,
+            merges_fail: false,
+        }
+    }
+}

@@ -1,0 +1,526 @@
+//! The state machine against a plain model: what a guest wrote, frozen at checkpoints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use disk::resolve::{Folders, open_chain};
+use disk::{BlockRead, ByteRange, ByteRanges, Geometry};
+use uuid::Uuid;
+
+use super::*;
+use crate::clock::{ManualClock, counted_ids};
+
+const SIZE: u64 = 8 << 20;
+const LEAF: &str = "D:\\VMs\\web\\disk.vhdx";
+
+struct Bench {
+    host: Host,
+    clock: ManualClock,
+    vm: Uuid,
+    folder: tempfile::TempDir,
+}
+
+fn settings(id: Uuid, controller: Uuid, medium: Vec<Medium>) -> Settings {
+    let drive = |(slot, medium)| Drive {
+        controller: 0,
+        slot,
+        medium,
+    };
+    Settings {
+        id,
+        name: "web".into(),
+        notes: String::new(),
+        generation: 2,
+        version: "9.0".into(),
+        folder: "D:\\VMs\\web".into(),
+        memory: 1024,
+        processors: 2,
+        checkpoint_type: 3,
+        secure_boot: true,
+        tpm: false,
+        controllers: vec![Controller {
+            id: controller,
+            kind: ControllerKind::Scsi,
+            number: 0,
+        }],
+        drives: (0..).zip(medium).map(drive).collect(),
+        adapters: Vec::new(),
+        backup_service: true,
+    }
+}
+
+fn bench(rules: Rules) -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new("2026-10-05T04:00:00Z".parse().unwrap());
+    let mut host = Host::new(NewHost {
+        name: "HV01".into(),
+        files: Files::new(folder.path()),
+        clock: Arc::new(clock.clone()),
+        ids: counted_ids(1),
+        rules,
+    });
+    let (vm, controller) = (host.new_id(), host.new_id());
+    let geometry = Geometry {
+        len: SIZE,
+        logical_sector: 512,
+        physical_sector: 4096,
+    };
+    host.create_disk(LEAF, geometry).unwrap();
+    let medium = Medium::Disk {
+        path: LEAF.into(),
+        shared: false,
+    };
+    let now = host.now();
+    host.add_vm(Vm {
+        id: vm,
+        power: Power::Running,
+        power_since: now,
+        created: now,
+        settings: settings(vm, controller, vec![medium]),
+        parent: None,
+        checkpoints: Vec::new(),
+        reference_points: Vec::new(),
+        busy: None,
+        guest: Guest {
+            backup_status: 2,
+            settles: true,
+        },
+        replication: None,
+    });
+    Bench {
+        host,
+        clock,
+        vm,
+        folder,
+    }
+}
+
+fn wish(kind: CheckpointKind, consistency: Consistency) -> CheckpointWish {
+    CheckpointWish {
+        kind,
+        consistency,
+        ignore_unfreezable: false,
+    }
+}
+
+const RECOVERY: CheckpointWish = CheckpointWish {
+    kind: CheckpointKind::Recovery,
+    consistency: Consistency::Application,
+    ignore_unfreezable: false,
+};
+
+impl Bench {
+    fn end(&mut self, job: JobId) -> End {
+        for _ in 0..100 {
+            self.host.advance();
+            if let Some((_, end)) = &self.host.job(job).expect("the job is still known").end {
+                return end.clone();
+            }
+            self.clock.advance(Duration::from_secs(1));
+        }
+        panic!("the job does not end");
+    }
+
+    fn made(&mut self, job: JobId) -> Uuid {
+        match self.end(job) {
+            End::Completed(Some(Made::Checkpoint(id) | Made::ReferencePoint(id))) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn checkpoint(&mut self, kind: CheckpointKind) -> Uuid {
+        let job = self
+            .host
+            .create_checkpoint(self.vm, wish(kind, Consistency::Application));
+        self.made(job.unwrap())
+    }
+
+    fn settle(&mut self) {
+        self.clock.advance(Duration::from_secs(60));
+        self.host.advance();
+        assert_eq!(self.vm().busy, None);
+    }
+
+    fn vm(&self) -> &Vm {
+        self.host.vm(self.vm).unwrap()
+    }
+
+    fn write(&mut self, model: &mut [u8], offset: usize, byte: u8, len: usize) {
+        self.host
+            .guest_writes(self.vm, 0, offset as u64, &vec![byte; len])
+            .unwrap();
+        model[offset..offset + len].fill(byte);
+    }
+
+    /// What a file of the host shows, read by the project's own chain reader from the folder.
+    fn content(&self, path: &str) -> Vec<u8> {
+        let files = Folders::new().mount("D:\\", self.folder.path().join("D"));
+        let chain = open_chain(&files, &self.host.files().local(path).unwrap()).unwrap();
+        let mut bytes = vec![0; SIZE as usize];
+        chain.read_at(0, &mut bytes).unwrap();
+        bytes
+    }
+
+    fn leaf(&self) -> String {
+        self.vm().settings.disks().next().unwrap().1.to_owned()
+    }
+
+    fn frozen(&self, checkpoint: Uuid) -> String {
+        let found = self.vm().checkpoint(checkpoint).unwrap();
+        found.settings.disks().next().unwrap().1.to_owned()
+    }
+
+    fn images(&self) -> usize {
+        std::fs::read_dir(self.folder.path().join("D/VMs/web"))
+            .unwrap()
+            .count()
+    }
+
+    fn changes(&mut self, path: &str, since: &str) -> Result<Changes, Refusal> {
+        self.host.changes(&ChangesQuery {
+            path: path.into(),
+            since: since.into(),
+            offset: 0,
+            len: SIZE,
+        })
+    }
+}
+
+#[test]
+fn a_backup_cycle_freezes_tracks_and_merges() {
+    let mut bench = bench(Rules::default());
+    let mut model = vec![0; SIZE as usize];
+    bench.write(&mut model, 4096, 1, 100 << 10);
+    let first = bench.checkpoint(CheckpointKind::Recovery);
+    let frozen = bench.frozen(first);
+    assert_eq!(frozen, LEAF);
+    assert_ne!(bench.leaf(), LEAF, "the VM goes on in a child");
+    let then = model.clone();
+    bench.write(&mut model, 3 << 20, 2, 512);
+    assert_eq!(bench.content(&frozen), then, "what was frozen stays");
+    assert_eq!(bench.content(&bench.leaf()), model);
+    let job = bench.host.convert_checkpoint(bench.vm, first).unwrap();
+    let point = bench.made(job);
+    bench.settle();
+    assert_eq!((bench.leaf().as_str(), bench.images()), (LEAF, 1), "merged");
+    assert_eq!(bench.content(LEAF), model);
+    let id = bench.vm().reference_points[0].tracked[0]
+        .id
+        .clone()
+        .unwrap();
+    assert_eq!(bench.vm().reference_points[0].id, point);
+    bench.write(&mut model, (5 << 20) + 512, 3, 512);
+    let second = bench.checkpoint(CheckpointKind::Recovery);
+    bench.write(&mut model, 7 << 20, 4, 512);
+    let path = bench.frozen(second);
+    let changes = bench.changes(&path, &id).unwrap();
+    // Both writes since the point, each rounded to the unit; the one behind the freeze is not there.
+    let unit = 32 << 10;
+    let expected = [3 << 20, 5 << 20].map(|at| ByteRange::new(at, at + unit));
+    assert_eq!(
+        (changes.processed, changes.ranges),
+        (SIZE, expected.to_vec())
+    );
+}
+
+#[test]
+fn a_point_that_is_destroyed_takes_its_ids_with_it() {
+    let mut bench = bench(Rules::default());
+    let checkpoint = bench.checkpoint(CheckpointKind::Recovery);
+    let job = bench.host.convert_checkpoint(bench.vm, checkpoint).unwrap();
+    let point = bench.made(job);
+    bench.settle();
+    let id = bench.vm().reference_points[0].tracked[0]
+        .id
+        .clone()
+        .unwrap();
+    let second = bench.checkpoint(CheckpointKind::Recovery);
+    let path = bench.frozen(second);
+    assert!(bench.changes(&path, &id).is_ok());
+    assert_eq!(bench.changes(&path, "rctX:other"), Err(Refusal::FAILED));
+    let job = bench.host.destroy_reference_point(bench.vm, point).unwrap();
+    assert_eq!(bench.end(job), End::Completed(None));
+    assert_eq!(bench.changes(&path, &id), Err(Refusal::FAILED));
+    let job = bench.host.destroy_reference_point(bench.vm, point);
+    assert_eq!(job, Err(Refusal::INVALID_PARAMETER));
+}
+
+#[test]
+fn lost_tracking_forgets_everything_and_begins_anew() {
+    let mut bench = bench(Rules::default());
+    let first = bench.checkpoint(CheckpointKind::Recovery);
+    let id = bench.vm().checkpoints[0].tracked[0].id.clone().unwrap();
+    bench.host.lose_tracking(LEAF).unwrap();
+    let path = bench.frozen(first);
+    assert_eq!(bench.changes(&path, &id), Err(Refusal::FAILED));
+    bench.checkpoint(CheckpointKind::Recovery);
+    let new = bench.vm().checkpoints[1].tracked[0].id.clone().unwrap();
+    let second = bench.frozen(bench.vm().checkpoints[1].settings.id);
+    assert!(bench.changes(&second, &new).is_ok());
+    assert_eq!(bench.changes(&second, &id), Err(Refusal::FAILED));
+}
+
+#[test]
+fn a_running_leaf_cannot_be_asked_for_changes() {
+    let mut bench = bench(Rules::default());
+    let checkpoint = bench.checkpoint(CheckpointKind::Recovery);
+    let id = bench.vm().checkpoints[0].tracked[0].id.clone().unwrap();
+    let (leaf, frozen) = (bench.leaf(), bench.frozen(checkpoint));
+    assert_eq!(bench.changes(&leaf, &id), Err(Refusal(32774)));
+    assert_eq!(
+        bench.changes("D:\\nothing.vhdx", &id),
+        Err(Refusal::NO_FILE)
+    );
+    assert_eq!(bench.changes(&frozen, &id).unwrap().ranges, []);
+    for (offset, len) in [(0, 0), (0, SIZE + 1), (SIZE, 1), (u64::MAX, 2)] {
+        let query = ChangesQuery {
+            path: frozen.clone(),
+            since: id.clone(),
+            offset,
+            len,
+        };
+        assert_eq!(bench.host.changes(&query), Err(Refusal::INVALID_PARAMETER));
+    }
+}
+
+#[test]
+fn an_answer_may_be_partial_and_goes_on_where_it_ended() {
+    let rules = Rules {
+        most_changes: 2,
+        tracking_unit: 4096,
+        ..Rules::default()
+    };
+    let mut bench = bench(rules);
+    bench.checkpoint(CheckpointKind::Recovery);
+    let id = bench.vm().checkpoints[0].tracked[0].id.clone().unwrap();
+    let mut model = vec![0; SIZE as usize];
+    for n in 0..7 {
+        bench.write(&mut model, n << 20, 9, 512);
+    }
+    let second = bench.checkpoint(CheckpointKind::Recovery);
+    let path = bench.frozen(second);
+    let (mut offset, mut all, mut answers) = (0, ByteRanges::new(), 0);
+    while offset < SIZE {
+        let answer = bench.host.changes(&ChangesQuery {
+            path: path.clone(),
+            since: id.clone(),
+            offset,
+            len: SIZE - offset,
+        });
+        let answer = answer.unwrap();
+        assert!(answer.ranges.len() <= 2 && answer.processed > 0);
+        all = all.union(&answer.ranges.into_iter().collect());
+        offset += answer.processed;
+        answers += 1;
+    }
+    let expected = (0..7_u64).map(|n| ByteRange::new(n << 20, (n << 20) + 4096));
+    assert_eq!((all, answers), (expected.collect(), 4));
+}
+
+#[test]
+fn checkpoints_of_users_stay_when_one_for_a_backup_goes() {
+    let mut bench = bench(Rules::default());
+    let mut model = vec![0; SIZE as usize];
+    let mut moments = Vec::new();
+    for byte in 1..4 {
+        bench.write(&mut model, usize::from(byte) << 20, byte, 4096);
+        let kind = match byte {
+            2 => CheckpointKind::Recovery,
+            _ => CheckpointKind::User,
+        };
+        moments.push((bench.checkpoint(kind), model.clone()));
+    }
+    bench.write(&mut model, 6 << 20, 9, 4096);
+    for (id, then) in &moments {
+        assert_eq!(&bench.content(&bench.frozen(*id)), then);
+    }
+    assert_eq!(bench.vm().checkpoints[2].parent, Some(moments[1].0));
+    let job = bench
+        .host
+        .destroy_checkpoint(bench.vm, moments[1].0)
+        .unwrap();
+    assert_eq!(bench.end(job), End::Completed(None));
+    assert_eq!(bench.vm().busy.map(|(busy, _)| busy), Some(Busy::Merging));
+    let refused = bench.host.create_checkpoint(bench.vm, RECOVERY);
+    assert_eq!(refused, Err(Refusal::INVALID_STATE), "while it merges");
+    bench.settle();
+    assert_eq!(bench.images(), 3);
+    assert_eq!(bench.content(&bench.frozen(moments[0].0)), moments[0].1);
+    assert_eq!(bench.content(&bench.frozen(moments[2].0)), moments[2].1);
+    assert_eq!(bench.content(&bench.leaf()), model);
+    assert_eq!(bench.vm().checkpoints[1].parent, Some(moments[0].0));
+    // Destroying the rest leaves one file with everything.
+    for id in [moments[2].0, moments[0].0] {
+        let job = bench.host.destroy_checkpoint(bench.vm, id).unwrap();
+        bench.end(job);
+        bench.settle();
+    }
+    assert_eq!((bench.leaf().as_str(), bench.images()), (LEAF, 1));
+    assert_eq!(bench.content(LEAF), model);
+    assert_eq!(bench.vm().parent, None);
+}
+
+#[test]
+fn jobs_take_time_end_and_go() {
+    let mut bench = bench(Rules::default());
+    let job = bench.host.create_checkpoint(bench.vm, RECOVERY).unwrap();
+    let state = |bench: &mut Bench| {
+        bench.host.advance();
+        let now = bench.host.now();
+        bench
+            .host
+            .job(job)
+            .map(|job| (job.state(now), job.percent(now)))
+    };
+    assert_eq!(state(&mut bench), Some((2, 0)));
+    assert_eq!(
+        bench.vm().checkpoints.len(),
+        0,
+        "nothing happens before its time"
+    );
+    bench.clock.advance(Duration::from_millis(100));
+    assert_eq!(state(&mut bench), Some((3, 3)));
+    bench.clock.advance(Duration::from_millis(1400));
+    assert_eq!(state(&mut bench), Some((4, 50)));
+    let refused = bench.host.create_checkpoint(bench.vm, RECOVERY);
+    assert_eq!(refused, Err(Refusal::INVALID_STATE));
+    bench.clock.advance(Duration::from_millis(1500));
+    assert_eq!(state(&mut bench), Some((7, 100)));
+    bench.clock.advance(Duration::from_secs(299));
+    assert_eq!(state(&mut bench), Some((7, 100)));
+    bench.clock.advance(Duration::from_secs(1));
+    assert_eq!(state(&mut bench), None);
+    assert_eq!(bench.vm().checkpoints.len(), 1);
+}
+
+#[test]
+fn a_cancelled_or_lost_job_has_done_nothing() {
+    let mut bench = bench(Rules::default());
+    let job = bench.host.create_checkpoint(bench.vm, RECOVERY).unwrap();
+    assert!(bench.host.cancel(job));
+    assert!(!bench.host.cancel(job), "twice");
+    assert_eq!(bench.end(job), End::Terminated);
+    let job = bench.host.create_checkpoint(bench.vm, RECOVERY).unwrap();
+    bench.host.restart_service();
+    assert!(bench.host.job(job).is_none());
+    bench.settle();
+    assert_eq!((bench.vm().checkpoints.len(), bench.images()), (0, 1));
+    // A merge that was under way is taken up again.
+    let checkpoint = bench.checkpoint(CheckpointKind::Recovery);
+    let job = bench.host.destroy_checkpoint(bench.vm, checkpoint).unwrap();
+    bench.end(job);
+    bench.host.restart_service();
+    assert_eq!(bench.images(), 2);
+    bench.settle();
+    assert_eq!(bench.images(), 1);
+}
+
+#[test]
+fn there_is_no_falling_back_to_less_consistency() {
+    let mut bench = bench(Rules::default());
+    let application = wish(CheckpointKind::Recovery, Consistency::Application);
+    let crash = wish(CheckpointKind::Recovery, Consistency::Crash);
+    let spoil: [fn(&mut Vm); 4] = [
+        |vm| vm.guest.settles = false,
+        |vm| vm.guest.backup_status = 12,
+        |vm| vm.settings.backup_service = false,
+        |vm| vm.power = Power::Off,
+    ];
+    for spoil in spoil {
+        let good = bench.vm().clone();
+        spoil(bench.host.vm_mut(bench.vm).unwrap());
+        let job = bench.host.create_checkpoint(bench.vm, application).unwrap();
+        let End::Failed(failure) = bench.end(job) else {
+            panic!("it did not fail");
+        };
+        assert_eq!(failure.hresult, Some(0x8004_23f2));
+        assert!(failure.description().ends_with("(0x800423F2)"));
+        *bench.host.vm_mut(bench.vm).unwrap() = good;
+    }
+    assert_eq!((bench.vm().checkpoints.len(), bench.images()), (0, 1));
+    bench.host.vm_mut(bench.vm).unwrap().guest.settles = false;
+    let job = bench.host.create_checkpoint(bench.vm, crash).unwrap();
+    bench.made(job);
+    assert_eq!(bench.vm().checkpoints[0].consistency, Consistency::Crash);
+}
+
+#[test]
+fn what_cannot_be_frozen_is_an_error_unless_it_may_be_left_out() {
+    let mut bench = bench(Rules::default());
+    let vm = bench.host.vm_mut(bench.vm).unwrap();
+    vm.settings.drives.push(Drive {
+        controller: 0,
+        slot: 5,
+        medium: Medium::PassThrough(3),
+    });
+    let job = bench.host.create_checkpoint(bench.vm, RECOVERY).unwrap();
+    assert!(matches!(bench.end(job), End::Failed(_)));
+    let ignoring = CheckpointWish {
+        ignore_unfreezable: true,
+        ..RECOVERY
+    };
+    let job = bench.host.create_checkpoint(bench.vm, ignoring).unwrap();
+    let checkpoint = bench.made(job);
+    assert_eq!(bench.frozen(checkpoint), LEAF);
+}
+
+#[test]
+fn old_configurations_are_not_tracked() {
+    let mut bench = bench(Rules::default());
+    for (version, tracked) in [
+        ("5.0", false),
+        ("6.1", false),
+        ("6.2", true),
+        ("10.0", true),
+    ] {
+        bench.host.vm_mut(bench.vm).unwrap().settings.version = version.into();
+        let checkpoint = bench.checkpoint(CheckpointKind::Recovery);
+        let found = bench.vm().checkpoint(checkpoint).unwrap();
+        assert_eq!(found.tracked[0].id.is_some(), tracked, "{version}");
+    }
+}
+
+#[test]
+fn states_change_only_as_they_may() {
+    let mut bench = bench(Rules::default());
+    for (wanted, power, to) in [
+        (2, Power::Running, None),
+        (9, Power::Running, Some(Power::Paused)),
+        (2, Power::Paused, Some(Power::Running)),
+        (6, Power::Running, Some(Power::Saved)),
+        (9, Power::Saved, None),
+        (3, Power::Saved, Some(Power::Off)),
+        (3, Power::Off, None),
+        (11, Power::Off, None),
+        (2, Power::Off, Some(Power::Running)),
+    ] {
+        assert_eq!(bench.vm().power, power);
+        match (bench.host.change_state(bench.vm, wanted), to) {
+            (Ok(job), Some(to)) => {
+                assert_eq!(bench.end(job), End::Completed(None));
+                assert_eq!(bench.vm().power, to);
+            }
+            (result, _) => assert_eq!((result, to), (Err(Refusal::INVALID_STATE), None)),
+        }
+    }
+    let odd = bench.host.change_state(bench.vm, 4711);
+    assert_eq!(odd, Err(Refusal::INVALID_PARAMETER));
+}
+
+#[test]
+fn a_failing_merge_leaves_a_chain_that_reads_the_same() {
+    let mut bench = bench(Rules {
+        merges_fail: true,
+        ..Rules::default()
+    });
+    let mut model = vec![0; SIZE as usize];
+    bench.write(&mut model, 0, 1, 4096);
+    let checkpoint = bench.checkpoint(CheckpointKind::Recovery);
+    bench.write(&mut model, 4096, 2, 4096);
+    let job = bench.host.destroy_checkpoint(bench.vm, checkpoint).unwrap();
+    bench.end(job);
+    bench.settle();
+    assert_eq!(bench.images(), 2);
+    assert_eq!(bench.content(&bench.leaf()), model);
+    assert_eq!(bench.host.parent_of(&bench.leaf()), Some(LEAF));
+}
