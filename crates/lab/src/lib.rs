@@ -12,6 +12,9 @@
 //! answered as done that was not.
 
 mod clock;
+pub mod repository;
+pub mod scenario;
+pub mod schema;
 pub mod state;
 
 pub use clock::{Clock, Ids, ManualClock, SystemClock, counted_ids};

@@ -1,0 +1,82 @@
+//! `Msvm_VirtualSystemManagementService`.
+
+use cim::{Instance, Kind, ObjectPath, Scalar, Value};
+
+use super::inputs::{embedded, needed};
+use super::{Called, Outcome, Repository, done, views};
+use crate::schema::{HYPER_V, Schema};
+use crate::state::{Host, Refusal};
+
+pub(super) fn summary(host: &mut Host, inputs: &Instance) -> Called {
+    host.advance();
+    let wanted: Vec<u32> = inputs
+        .get_list("RequestedInformation")
+        .map_err(|_| Refusal::INCORRECT_TYPE)?;
+    let given: Vec<ObjectPath> = inputs
+        .get_list("SettingData")
+        .map_err(|_| Refusal::INCORRECT_TYPE)?;
+    let ids = match given.is_empty() {
+        true => host
+            .vms()
+            .iter()
+            .map(|vm| (vm.id, vm.settings.id))
+            .collect(),
+        false => {
+            let ids = given.iter().map(|path| views::settings_id(host, path));
+            ids.collect::<Option<Vec<_>>>()
+                .ok_or(Refusal::INVALID_PARAMETER)?
+        }
+    };
+    let schema = Schema::of(HYPER_V).ok_or(Refusal::FAILED)?;
+    let mut found = Vec::new();
+    for (vm, settings) in ids {
+        let vm = host.vm(vm).ok_or(Refusal::FAILED)?;
+        let settings = vm
+            .all_settings()
+            .find(|s| s.id == settings)
+            .ok_or(Refusal::FAILED)?;
+        let summary = views::summary(host, vm, settings, Some(&wanted));
+        let complete = schema.complete(&host.name, &summary);
+        found.push(Scalar::Object(Box::new(complete)));
+    }
+    let mut outputs = Instance::new("");
+    let kind = Kind::array(cim::CimType::Object);
+    outputs.put("SummaryInformation", Some(kind), Value::Array(found));
+    Ok(Outcome::Done(outputs))
+}
+
+/// Name and notes can be changed; whatever else differs from what is there is refused, rather
+/// than taken and forgotten.
+pub(super) fn modify(repository: &mut Repository, inputs: &Instance) -> Called {
+    let class = "Msvm_VirtualSystemSettingData";
+    let given = embedded(inputs, "SystemSettings", class)?.ok_or(Refusal::INVALID_PARAMETER)?;
+    let id: String = needed(&given, "InstanceID")?;
+    let path = ObjectPath::new(HYPER_V, class).with_key("InstanceID", id);
+    let present = repository
+        .get(&path)
+        .map_err(|_| Refusal::INVALID_PARAMETER)?;
+    let (mut name, mut notes) = (None, None);
+    for property in given.properties() {
+        let known = present.property(&property.name);
+        // Null is as if it were not given.
+        if property.value.is_null() || known.is_none_or(|known| known.value == property.value) {
+            continue;
+        }
+        if property.name.eq_ignore_ascii_case("ElementName") {
+            name = Some(needed::<String>(&given, "ElementName")?);
+        } else if property.name.eq_ignore_ascii_case("Notes") {
+            let lines: Vec<String> = given
+                .get_list("Notes")
+                .map_err(|_| Refusal::INCORRECT_TYPE)?;
+            notes = Some(lines.join("\n"));
+        } else {
+            return Err(Refusal::NOT_SUPPORTED);
+        }
+    }
+    let (_, settings) =
+        views::settings_id(&repository.host, &path).ok_or(Refusal::INVALID_PARAMETER)?;
+    repository
+        .host
+        .modify(settings, name.as_deref(), notes.as_deref())?;
+    done()
+}

@@ -1,0 +1,64 @@
+//! `Msvm_VirtualSystemSnapshotService`.
+
+use cim::Instance;
+
+use super::inputs::{embedded, needed, optional, reference};
+use super::{Called, Outcome, views};
+use crate::state::{CheckpointKind, CheckpointWish, Consistency, Host, Refusal};
+
+/// `SnapshotType` of a whole checkpoint, and of one for a backup.
+const FULL: u16 = 2;
+const RECOVERY: u16 = 32768;
+
+pub(super) fn create(host: &mut Host, inputs: &Instance) -> Called {
+    let system = reference(inputs, "AffectedSystem")?;
+    let vm = views::vm_id(host, &system).ok_or(Refusal::INVALID_PARAMETER)?;
+    let kind = match needed(inputs, "SnapshotType")? {
+        FULL => CheckpointKind::User,
+        RECOVERY => CheckpointKind::Recovery,
+        // Disks only.
+        3 => return Err(Refusal::NOT_SUPPORTED),
+        _ => return Err(Refusal::INVALID_PARAMETER),
+    };
+    let class = "Msvm_VirtualSystemSnapshotSettingData";
+    let settings = embedded(inputs, "SnapshotSettings", class)?.unwrap_or_default();
+    let level: Option<u8> = optional(&settings, "ConsistencyLevel")?;
+    let consistency = match (level.unwrap_or(0), host.vm(vm)) {
+        (1, _) => Consistency::Application,
+        (2, _) => Consistency::Crash,
+        // Not told: what the VM can do.
+        (0, Some(vm)) if vm.can_settle() => Consistency::Application,
+        (0, _) => Consistency::Crash,
+        _ => return Err(Refusal::INVALID_PARAMETER),
+    };
+    let guest_type: Option<u8> = optional(&settings, "GuestBackupType")?;
+    if guest_type.is_some_and(|kind| kind > 2) {
+        return Err(Refusal::INVALID_PARAMETER);
+    }
+    let ignore: Option<bool> = optional(&settings, "IgnoreNonSnapshottableDisks")?;
+    let wish = CheckpointWish {
+        kind,
+        consistency,
+        ignore_unfreezable: ignore.unwrap_or(false),
+    };
+    host.create_checkpoint(vm, wish).map(Outcome::Job)
+}
+
+pub(super) fn destroy(host: &mut Host, inputs: &Instance) -> Called {
+    let (vm, checkpoint) = checkpoint(host, inputs)?;
+    host.destroy_checkpoint(vm, checkpoint).map(Outcome::Job)
+}
+
+pub(super) fn convert(host: &mut Host, inputs: &Instance) -> Called {
+    let (vm, checkpoint) = checkpoint(host, inputs)?;
+    // There are no settings that the lab knows.
+    if embedded(inputs, "ReferencePointSettings", "CIM_SettingData")?.is_some() {
+        return Err(Refusal::NOT_SUPPORTED);
+    }
+    host.convert_checkpoint(vm, checkpoint).map(Outcome::Job)
+}
+
+fn checkpoint(host: &Host, inputs: &Instance) -> Result<(uuid::Uuid, uuid::Uuid), Refusal> {
+    let path = reference(inputs, "AffectedSnapshot")?;
+    views::settings_id(host, &path).ok_or(Refusal::INVALID_PARAMETER)
+}

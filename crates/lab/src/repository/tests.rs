@@ -1,0 +1,463 @@
+//! The repository of a small host: every view, and a whole backup cycle by methods.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cim::{Instance, KeyValue, ObjectPath};
+
+use super::wql::Related;
+use super::*;
+use crate::clock::ManualClock;
+use crate::scenario::Scenario;
+use crate::schema::{CIMV2, HYPER_V};
+
+const SCENARIO: &str = r#"{
+    "switches": ["LAN"],
+    "vms": [
+        {"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": 8388608},
+                                  {"path": "D:\\VMs\\web\\b.vhdx", "size": 4194304}],
+         "adapters": [{"switch": "LAN"}, {"mac": "00155D112233"}],
+         "replication": {"mode": 1, "state": 3, "health": 1, "interval": 300}},
+        {"name": "old", "generation": 1, "version": "5.0", "state": "off", "pass-through": [3]}
+    ]
+}"#;
+
+struct Bench {
+    repository: Repository,
+    clock: ManualClock,
+    _folder: tempfile::TempDir,
+}
+
+fn bench() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new("2026-10-05T04:00:00Z".parse().unwrap());
+    let scenario = Scenario::read(SCENARIO).unwrap();
+    let host = scenario
+        .build(folder.path(), Arc::new(clock.clone()))
+        .unwrap();
+    Bench {
+        repository: Repository::new(host),
+        clock,
+        _folder: folder,
+    }
+}
+
+impl Bench {
+    fn select(&mut self, query: &str) -> Vec<Instance> {
+        match self.repository.query(HYPER_V, query).unwrap() {
+            Found::Objects(all) | Found::Parts(all) => all,
+        }
+    }
+
+    fn one(&mut self, query: &str) -> Instance {
+        let mut all = self.select(query);
+        assert_eq!(all.len(), 1, "{query}");
+        all.remove(0)
+    }
+
+    fn path(&mut self, query: &str) -> ObjectPath {
+        self.one(query).path.unwrap()
+    }
+
+    fn around(&mut self, of: &ObjectPath, association: &str, result: &str) -> Vec<Instance> {
+        let text = format!(
+            "ASSOCIATORS OF {{{}}} WHERE AssocClass={association} ResultClass={result}",
+            of.to_wql()
+        );
+        self.select(&text)
+    }
+
+    fn call(&mut self, target: &ObjectPath, method: &str, inputs: Instance) -> Instance {
+        self.repository.invoke(target, method, &inputs).unwrap()
+    }
+
+    fn service(&mut self, class: &str) -> ObjectPath {
+        self.path(&format!("SELECT * FROM {class}"))
+    }
+
+    /// Calls a method that starts a job and lets it end; the job's path.
+    fn finish(&mut self, target: &ObjectPath, method: &str, inputs: Instance) -> ObjectPath {
+        let outputs = self.call(target, method, inputs);
+        assert_eq!(outputs.get::<u32>("ReturnValue").unwrap(), 4096, "{method}");
+        self.clock.advance(Duration::from_secs(20));
+        let job: ObjectPath = outputs.get("Job").unwrap();
+        let found = self.repository.get(&job).unwrap();
+        assert_eq!(
+            found.get::<u16>("JobState").unwrap(),
+            7,
+            "{method}: {found:?}"
+        );
+        job
+    }
+}
+
+/// `complete` holds each view against its class; this makes it see them all.
+#[test]
+fn every_view_fits_its_class_and_can_be_found_by_its_path() {
+    let mut bench = bench();
+    let vm = bench.path("SELECT * FROM Msvm_ComputerSystem WHERE ElementName = 'web'");
+    let service = bench.service("Msvm_VirtualSystemSnapshotService");
+    for kind in [2_u16, 32768] {
+        let inputs = Instance::new("")
+            .with("AffectedSystem", vm.clone())
+            .with("SnapshotType", kind);
+        bench.finish(&service, "CreateSnapshot", inputs);
+    }
+    let recovery = bench.path("SELECT * FROM Msvm_VirtualSystemSettingData WHERE VirtualSystemType = 'Microsoft:Hyper-V:Snapshot:Recovery'");
+    let inputs = Instance::new("").with("AffectedSnapshot", recovery);
+    bench.finish(&service, "ConvertToReferencePoint", inputs);
+    let mut classes = 0;
+    for namespace in [HYPER_V, CIMV2] {
+        for class in Schema::of(namespace).unwrap().classes() {
+            let all = bench.repository.instances(namespace, &class.name).unwrap();
+            classes += usize::from(!all.is_empty());
+            for instance in all {
+                let path = instance.path.clone().expect("a path");
+                let found = bench.repository.get(&path).unwrap();
+                assert_eq!(found, instance, "{path}");
+                let told: ObjectPath = path.to_string().parse().unwrap();
+                if path
+                    .keys
+                    .iter()
+                    .all(|key| !matches!(key.value, KeyValue::Reference(_)))
+                {
+                    assert_eq!(told, path);
+                }
+            }
+        }
+    }
+    assert!(classes > 35, "{classes} classes have instances");
+}
+
+#[test]
+fn a_class_stands_for_its_subclasses() {
+    let mut bench = bench();
+    let systems = bench.select("SELECT * FROM CIM_ComputerSystem");
+    let classes: Vec<_> = systems.iter().map(|i| i.class.as_str()).collect();
+    let mut expected = vec!["Msvm_ComputerSystem"; 3];
+    expected.push("Msvm_VirtualEthernetSwitch");
+    assert_eq!(classes, expected);
+    let of_class =
+        bench.select("SELECT * FROM CIM_ComputerSystem WHERE __CLASS='Msvm_VirtualEthernetSwitch'");
+    assert_eq!(of_class.len(), 1);
+}
+
+#[test]
+fn queries_take_properties_and_conditions() {
+    let mut bench = bench();
+    let host =
+        bench.one("SELECT Name, EnabledState FROM Msvm_ComputerSystem WHERE InstallDate IS NULL");
+    let names: Vec<_> = host.properties().iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["EnabledState", "Name"], "in alphabetical order");
+    assert_eq!(host.get::<String>("Name").unwrap(), "HV01");
+    for bad in [
+        "SELECT * FROM Msvm_ComputerSystem WHERE Nonsense = 1",
+        "SELECT Nonsense FROM Msvm_ComputerSystem",
+        "SELECT * FROM Msvm_ComputerSystem WHERE OperationalStatus = 2",
+    ] {
+        let error = bench.repository.query(HYPER_V, bad).unwrap_err();
+        assert!(
+            matches!(error, RepositoryError::BadQuery(_)),
+            "{bad}: {error}"
+        );
+    }
+    let error = bench
+        .repository
+        .query(HYPER_V, "SELECT * FROM Msvm_Nothing")
+        .unwrap_err();
+    assert!(matches!(error, RepositoryError::NoClass { .. }), "{error}");
+    let error = bench
+        .repository
+        .query("root/nothing", "SELECT * FROM A")
+        .unwrap_err();
+    assert!(matches!(error, RepositoryError::NoNamespace(_)), "{error}");
+}
+
+#[test]
+fn disks_hang_on_drives_on_controllers() {
+    let mut bench = bench();
+    let vm = bench.path("SELECT * FROM Msvm_ComputerSystem WHERE ElementName = 'web'");
+    let settings = bench.around(
+        &vm,
+        "Msvm_SettingsDefineState",
+        "Msvm_VirtualSystemSettingData",
+    );
+    let settings = settings[0].path.clone().unwrap();
+    let component = "Msvm_VirtualSystemSettingDataComponent";
+    let disks = bench.around(&settings, component, "Msvm_StorageAllocationSettingData");
+    let files: Vec<String> = disks
+        .iter()
+        .map(|d| d.get_list::<String>("HostResource").unwrap().concat())
+        .collect();
+    assert_eq!(files, ["D:\\VMs\\web\\a.vhdx", "D:\\VMs\\web\\b.vhdx"]);
+    for (slot, disk) in disks.iter().enumerate() {
+        let drive = bench.repository.get(&disk.get("Parent").unwrap()).unwrap();
+        assert_eq!(
+            drive.get::<String>("AddressOnParent").unwrap(),
+            slot.to_string()
+        );
+        let controller = bench.repository.get(&drive.get("Parent").unwrap()).unwrap();
+        assert_eq!(controller.get::<u16>("ResourceType").unwrap(), 6);
+    }
+    let ports = bench.around(
+        &settings,
+        component,
+        "Msvm_EthernetPortAllocationSettingData",
+    );
+    let switch = bench
+        .repository
+        .get(&ports[0].get_list("HostResource").unwrap()[0])
+        .unwrap();
+    assert_eq!(switch.get::<String>("ElementName").unwrap(), "LAN");
+    assert_eq!(ports[1].get::<u16>("EnabledState").unwrap(), 3);
+    // From the other side, and with roles.
+    let mut related = Related {
+        of: disks[0].path.clone().unwrap(),
+        association: Some(component.to_owned()),
+        role: Some("PartComponent".to_owned()),
+        ..Related::default()
+    };
+    let schema = Schema::of(HYPER_V).unwrap();
+    let back = bench.repository.associators(schema, &related).unwrap();
+    assert_eq!(back[0].path, Some(settings));
+    related.role = Some("GroupComponent".to_owned());
+    assert_eq!(bench.repository.associators(schema, &related).unwrap(), []);
+    let references = bench.select(&format!(
+        "REFERENCES OF {{{}}} WHERE ResultClass=CIM_Component",
+        related.of.to_wql()
+    ));
+    assert_eq!(references.len(), 1);
+}
+
+#[test]
+fn services_need_no_keys_and_others_all_of_them() {
+    let mut bench = bench();
+    let bare = ObjectPath::new(HYPER_V, "Msvm_ImageManagementService");
+    assert!(bench.repository.get(&bare).is_ok());
+    let some = bare.with_key("CreationClassName", "msvm_imagemanagementservice");
+    assert!(bench.repository.get(&some).is_ok());
+    let vm = ObjectPath::new(HYPER_V, "Msvm_ComputerSystem");
+    let error = bench.repository.get(&vm).unwrap_err();
+    assert!(matches!(error, RepositoryError::MissingKeys(_)));
+    let error = bench
+        .repository
+        .get(&some_key(&vm, "ElementName"))
+        .unwrap_err();
+    assert_eq!(error, RepositoryError::UnknownKey("ElementName".to_owned()));
+    let gone = vm
+        .with_key("CreationClassName", "Msvm_ComputerSystem")
+        .with_key("Name", "x");
+    let error = bench.repository.get(&gone).unwrap_err();
+    assert!(matches!(error, RepositoryError::NotFound(_)));
+}
+
+fn some_key(path: &ObjectPath, name: &str) -> ObjectPath {
+    path.clone().with_key(name, "x")
+}
+
+#[test]
+fn a_backup_cycle_by_methods() {
+    let mut bench = bench();
+    let vm = bench.path("SELECT * FROM Msvm_ComputerSystem WHERE ElementName = 'web'");
+    let service = bench.service("Msvm_VirtualSystemSnapshotService");
+    let mut settings =
+        Instance::new("Msvm_VirtualSystemSnapshotSettingData").with("ConsistencyLevel", 1_u8);
+    let mut inputs = Instance::new("")
+        .with("AffectedSystem", vm.clone())
+        .with("SnapshotType", 32768_u16);
+    inputs.set_embedded("SnapshotSettings", &settings).unwrap();
+    let job = bench.finish(&service, "CreateSnapshot", inputs.clone());
+    let made = bench.around(
+        &job,
+        "Msvm_AffectedJobElement",
+        "Msvm_VirtualSystemSettingData",
+    );
+    let snapshot = made[0].path.clone().unwrap();
+    assert_eq!(
+        made[0].get::<String>("VirtualSystemType").unwrap(),
+        "Microsoft:Hyper-V:Snapshot:Recovery"
+    );
+    let of_vm = bench.around(
+        &vm,
+        "Msvm_SnapshotOfVirtualSystem",
+        "Msvm_VirtualSystemSettingData",
+    );
+    assert_eq!(of_vm[0].path, Some(snapshot.clone()));
+    // Renamed, as an owner's mark.
+    let management = bench.service("Msvm_VirtualSystemManagementService");
+    let mut whole = made[0].clone();
+    whole.set("ElementName", "ours");
+    let mut change = Instance::new("");
+    change.set_embedded("SystemSettings", &whole).unwrap();
+    let outputs = bench.call(&management, "ModifySystemSettings", change);
+    assert_eq!(outputs.get::<u32>("ReturnValue").unwrap(), 0);
+    assert_eq!(
+        bench
+            .repository
+            .get(&snapshot)
+            .unwrap()
+            .get::<String>("ElementName")
+            .unwrap(),
+        "ours"
+    );
+    whole.set("Version", "10.0");
+    let mut change = Instance::new("");
+    change.set_embedded("SystemSettings", &whole).unwrap();
+    let outputs = bench.call(&management, "ModifySystemSettings", change);
+    assert_eq!(
+        outputs.get::<u32>("ReturnValue").unwrap(),
+        32770,
+        "not taken and forgotten"
+    );
+    let convert = Instance::new("").with("AffectedSnapshot", snapshot);
+    let job = bench.finish(&service, "ConvertToReferencePoint", convert);
+    let points = bench.around(
+        &job,
+        "Msvm_AffectedJobElement",
+        "Msvm_VirtualSystemReferencePoint",
+    );
+    let ids: Vec<String> = points[0]
+        .get_list("ResilientChangeTrackingIdentifiers")
+        .unwrap();
+    let disks: Vec<String> = points[0].get_list("VirtualDiskIdentifiers").unwrap();
+    assert_eq!((ids.len(), disks.len()), (2, 2));
+    // What the guest writes next is told by the frozen disk of the next checkpoint.
+    let id = bench.repository.host.vms()[0].id;
+    bench
+        .repository
+        .host
+        .guest_writes(id, 0, 5 << 20, &[7; 512])
+        .unwrap();
+    let job = bench.finish(&service, "CreateSnapshot", inputs.clone());
+    let made = bench.around(
+        &job,
+        "Msvm_AffectedJobElement",
+        "Msvm_VirtualSystemSettingData",
+    );
+    let checkpoint = made[0].path.clone().unwrap();
+    let frozen = bench.around(
+        &checkpoint,
+        "Msvm_VirtualSystemSettingDataComponent",
+        "Msvm_StorageAllocationSettingData",
+    );
+    let image = bench.service("Msvm_ImageManagementService");
+    let question = Instance::new("")
+        .with(
+            "Path",
+            frozen[0]
+                .get_list::<String>("HostResource")
+                .unwrap()
+                .remove(0),
+        )
+        .with("LimitId", ids[0].as_str())
+        .with("TargetSnapshotId", "")
+        .with("ByteOffset", 0_u64)
+        .with("ByteLength", 8_u64 << 20);
+    let told = bench.call(&image, "GetVirtualDiskChanges", question);
+    assert_eq!(told.get::<u64>("ProcessedByteLength").unwrap(), 8 << 20);
+    assert_eq!(
+        told.get_list::<u64>("ChangedByteOffsets").unwrap(),
+        [5 << 20]
+    );
+    assert_eq!(
+        told.get_list::<u64>("ChangedByteLengths").unwrap(),
+        [32 << 10]
+    );
+    // Settings that are not as they are declared.
+    for (bad, code) in [
+        ("<INSTANCE", 32773),
+        (r#"<INSTANCE CLASSNAME="Msvm_Error"/>"#, 32773),
+    ] {
+        inputs.set("SnapshotSettings", bad);
+        let outputs = bench.call(&service, "CreateSnapshot", inputs.clone());
+        assert_eq!(outputs.get::<u32>("ReturnValue").unwrap(), code, "{bad}");
+        assert!(outputs.property("Job").unwrap().value.is_null());
+    }
+    settings.set("ConsistencyLevel", vec![1_u8]);
+    inputs.set_embedded("SnapshotSettings", &settings).unwrap();
+    let outputs = bench.call(&service, "CreateSnapshot", inputs);
+    assert_eq!(outputs.get::<u32>("ReturnValue").unwrap(), 32776);
+    let destroy = Instance::new("").with("AffectedReferencePoint", points[0].path.clone().unwrap());
+    let service = bench.service("Msvm_VirtualSystemReferencePointService");
+    bench.finish(&service, "DestroyReferencePoint", destroy);
+    assert_eq!(
+        bench.select("SELECT * FROM Msvm_VirtualSystemReferencePoint"),
+        []
+    );
+}
+
+#[test]
+fn a_failed_job_tells_why() {
+    let mut bench = bench();
+    let vm = bench.path("SELECT * FROM Msvm_ComputerSystem WHERE ElementName = 'old'");
+    let service = bench.service("Msvm_VirtualSystemSnapshotService");
+    let settings =
+        Instance::new("Msvm_VirtualSystemSnapshotSettingData").with("ConsistencyLevel", 1_u8);
+    let mut inputs = Instance::new("")
+        .with("AffectedSystem", vm)
+        .with("SnapshotType", 32768_u16);
+    inputs.set_embedded("SnapshotSettings", &settings).unwrap();
+    let job: ObjectPath = bench
+        .call(&service, "CreateSnapshot", inputs)
+        .get("Job")
+        .unwrap();
+    let errors = |bench: &mut Bench| {
+        let outputs = bench.call(&job, "GetErrorEx", Instance::new(""));
+        outputs.get_list::<Instance>("Errors").unwrap()
+    };
+    assert_eq!(errors(&mut bench), []);
+    bench.clock.advance(Duration::from_secs(20));
+    let found = bench.repository.get(&job).unwrap();
+    assert_eq!(found.get::<u16>("JobState").unwrap(), 10);
+    let text: String = found.get("ErrorDescription").unwrap();
+    assert!(text.contains("0x800423F2"), "{text}");
+    assert_eq!(
+        errors(&mut bench)[0].get::<String>("Message").unwrap(),
+        text
+    );
+}
+
+#[test]
+fn what_is_not_built_is_refused_and_not_done() {
+    let mut bench = bench();
+    let service = bench.service("Msvm_VirtualSystemSnapshotService");
+    let outputs = bench.call(&service, "ApplySnapshot", Instance::new(""));
+    assert_eq!(outputs.get::<u32>("ReturnValue").unwrap(), 32770);
+    let error = bench
+        .repository
+        .invoke(&service, "Nonsense", &Instance::new(""))
+        .unwrap_err();
+    assert!(matches!(error, RepositoryError::NoMethod { .. }));
+    let host = ObjectPath::new(HYPER_V, "Msvm_ComputerSystem")
+        .with_key("CreationClassName", "Msvm_ComputerSystem")
+        .with_key("Name", "HV01");
+    let outputs = bench.call(
+        &host,
+        "RequestStateChange",
+        Instance::new("").with("RequestedState", 3_u16),
+    );
+    assert_eq!(outputs.get::<u32>("ReturnValue").unwrap(), 32770);
+}
+
+#[test]
+fn summaries_hold_what_was_asked_for() {
+    let mut bench = bench();
+    let management = bench.service("Msvm_VirtualSystemManagementService");
+    let inputs = Instance::new("").with("RequestedInformation", vec![0_u32, 1, 100]);
+    let outputs = bench.call(&management, "GetSummaryInformation", inputs);
+    let found: Vec<Instance> = outputs.get_list("SummaryInformation").unwrap();
+    let told: Vec<_> = found
+        .iter()
+        .map(|i| {
+            (
+                i.get::<String>("ElementName").unwrap(),
+                i.get::<u16>("EnabledState").unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(told, [("web".to_owned(), 2), ("old".to_owned(), 3)]);
+    assert!(
+        found[0].property("Version").unwrap().value.is_null(),
+        "not asked for"
+    );
+}

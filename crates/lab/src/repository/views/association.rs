@@ -1,0 +1,160 @@
+//! Associations: which object belongs to which.
+
+use cim::{Instance, ObjectPath};
+
+use super::names::{by_id, path, settings_path, vm_path};
+use super::{device, integration, job};
+use crate::schema::{HYPER_V, Schema};
+use crate::state::{End, Host, Made, upper};
+
+fn pair(class: &str, ends: [(&str, ObjectPath); 2]) -> Instance {
+    let [(one, first), (other, second)] = ends;
+    Instance::new(class).with(one, first).with(other, second)
+}
+
+fn dependency(class: &str, antecedent: ObjectPath, dependent: ObjectPath) -> Instance {
+    pair(
+        class,
+        [("Antecedent", antecedent), ("Dependent", dependent)],
+    )
+}
+
+pub(super) fn settings_define_state(host: &Host) -> Vec<Instance> {
+    let of = |vm: &crate::state::Vm| {
+        let ends = [
+            ("ManagedElement", vm_path(host, vm.id)),
+            ("SettingData", settings_path(host, vm.settings.id)),
+        ];
+        pair("Msvm_SettingsDefineState", ends)
+    };
+    host.vms().iter().map(of).collect()
+}
+
+pub(super) fn snapshots(host: &Host) -> Vec<Instance> {
+    let of = |vm: &crate::state::Vm| {
+        let all = vm.checkpoints.iter().map(|checkpoint| {
+            let settings = settings_path(host, checkpoint.settings.id);
+            dependency(
+                "Msvm_SnapshotOfVirtualSystem",
+                vm_path(host, vm.id),
+                settings,
+            )
+        });
+        all.collect::<Vec<_>>()
+    };
+    host.vms().iter().flat_map(of).collect()
+}
+
+pub(super) fn most_current(host: &Host) -> Vec<Instance> {
+    let of = |vm: &crate::state::Vm| {
+        let settings = settings_path(host, vm.parent?);
+        Some(dependency(
+            "Msvm_MostCurrentSnapshotInBranch",
+            vm_path(host, vm.id),
+            settings,
+        ))
+    };
+    host.vms().iter().filter_map(of).collect()
+}
+
+pub(super) fn reference_points(host: &Host) -> Vec<Instance> {
+    let of = |vm: &crate::state::Vm| {
+        let all = vm.reference_points.iter().map(|point| {
+            let path = point_path(host, vm.id, point.id);
+            dependency(
+                "Msvm_ReferencePointOfVirtualSystem",
+                vm_path(host, vm.id),
+                path,
+            )
+        });
+        all.collect::<Vec<_>>()
+    };
+    host.vms().iter().flat_map(of).collect()
+}
+
+fn point_path(host: &Host, vm: uuid::Uuid, point: uuid::Uuid) -> ObjectPath {
+    by_id(host, "Msvm_VirtualSystemReferencePoint", &upper(point))
+        .with_key("VirtualSystemIdentifier", upper(vm))
+}
+
+pub(super) fn replication(host: &Host) -> Vec<Instance> {
+    let of = |vm: &crate::state::Vm| {
+        vm.replication?;
+        let id = integration::relationship_id(vm);
+        let relationship = by_id(host, "Msvm_ReplicationRelationship", &id);
+        Some(dependency(
+            "Msvm_SystemReplicationRelationship",
+            vm_path(host, vm.id),
+            relationship,
+        ))
+    };
+    host.vms().iter().filter_map(of).collect()
+}
+
+/// Each device belongs to the configuration whose id begins its own.
+pub(super) fn components(host: &Host) -> Vec<Instance> {
+    let views: [fn(&Host) -> Vec<Instance>; 8] = [
+        device::controllers_and_drives,
+        device::media,
+        device::adapters,
+        device::connections,
+        device::memory,
+        device::processors,
+        device::security,
+        integration::vss_settings,
+    ];
+    let all = views.into_iter().flat_map(|view| view(host));
+    let of = |device: Instance| {
+        let id: String = device.get("InstanceID").ok()?;
+        let group = id.split('\\').next()?;
+        let ends = [
+            (
+                "GroupComponent",
+                by_id(host, "Msvm_VirtualSystemSettingData", group),
+            ),
+            ("PartComponent", by_id(host, &device.class, &id)),
+        ];
+        Some(pair("Msvm_VirtualSystemSettingDataComponent", ends))
+    };
+    all.filter_map(of).collect()
+}
+
+pub(super) fn system_devices(host: &Host) -> Vec<Instance> {
+    let Some(schema) = Schema::of(HYPER_V) else {
+        return Vec::new();
+    };
+    let of = |device: Instance| {
+        let device = schema.complete(&host.name, &device);
+        let system: String = device.get("SystemName").ok()?;
+        let vm = path(host, "Msvm_ComputerSystem")
+            .with_key("CreationClassName", "Msvm_ComputerSystem")
+            .with_key("Name", system);
+        let ends = [("GroupComponent", vm), ("PartComponent", device.path?)];
+        Some(pair("Msvm_SystemDevice", ends))
+    };
+    integration::vss(host).into_iter().filter_map(of).collect()
+}
+
+/// A job belongs to its VM (effect: other) and to what it made (effect: create).
+pub(super) fn affected_job_element(host: &Host) -> Vec<Instance> {
+    let of = |work: &crate::state::Job| {
+        let made = match &work.end {
+            Some((_, End::Completed(Some(Made::Checkpoint(id))))) => Some(settings_path(host, *id)),
+            Some((_, End::Completed(Some(Made::ReferencePoint(id))))) => {
+                Some(point_path(host, work.vm, *id))
+            }
+            _ => None,
+        };
+        let affected = |element: ObjectPath, effect: u16| {
+            let ends = [
+                ("AffectedElement", element),
+                ("AffectingElement", job::path(host, work.id)),
+            ];
+            pair("Msvm_AffectedJobElement", ends).with("ElementEffects", vec![effect])
+        };
+        let vm = affected(vm_path(host, work.vm), 1);
+        let made = made.map(|path| affected(path, 5));
+        std::iter::once(vm).chain(made).collect::<Vec<_>>()
+    };
+    host.jobs().iter().flat_map(of).collect()
+}

@@ -1,0 +1,84 @@
+//! Configurations: of VMs now, and of their checkpoints.
+
+use cim::{Instance, Interval, Timestamp};
+
+use super::names::{microsoft, settings_path};
+use crate::state::{CheckpointKind, Host, Power, Settings, Vm, upper};
+
+const REALIZED: &str = "Microsoft:Hyper-V:System:Realized";
+
+pub(super) fn all(host: &Host) -> Vec<Instance> {
+    let of_vm = |vm: &Vm| {
+        let present = of(host, vm, &vm.settings, REALIZED, vm.created, vm.parent);
+        let checkpoints = vm.checkpoints.iter().map(|checkpoint| {
+            let kind = match checkpoint.kind {
+                CheckpointKind::User => "Microsoft:Hyper-V:Snapshot:Realized",
+                CheckpointKind::Recovery => "Microsoft:Hyper-V:Snapshot:Recovery",
+            };
+            let (settings, parent) = (&checkpoint.settings, checkpoint.parent);
+            of(host, vm, settings, kind, checkpoint.created, parent)
+        });
+        std::iter::once(present)
+            .chain(checkpoints)
+            .collect::<Vec<_>>()
+    };
+    host.vms().iter().flat_map(of_vm).collect()
+}
+
+fn of(
+    host: &Host,
+    vm: &Vm,
+    settings: &Settings,
+    kind: &str,
+    created: jiff::Timestamp,
+    parent: Option<uuid::Uuid>,
+) -> Instance {
+    let id = upper(settings.id);
+    let present = settings.id == vm.id;
+    let folder = if present {
+        "Virtual Machines"
+    } else {
+        "Snapshots"
+    };
+    let root = settings.folder.as_str();
+    let mut instance = Instance::new("Msvm_VirtualSystemSettingData")
+        .with("Architecture", "x64")
+        .with("AutomaticRecoveryAction", 3_u16)
+        .with("AutomaticShutdownAction", 3_u16)
+        .with("AutomaticSnapshotsEnabled", false)
+        .with("AutomaticStartupAction", 3_u16)
+        .with("AutomaticStartupActionDelay", Interval::default())
+        .with("BIOSGUID", format!("{{{}}}", upper(vm.id)))
+        .with("Caption", "Einstellungen des virtuellen Computers")
+        .with("ConfigurationDataRoot", root)
+        .with("ConfigurationFile", format!("{folder}\\{id}.vmcx"))
+        .with("ConfigurationID", id.as_str())
+        .with("CreationTime", Timestamp::utc(created))
+        .with("ElementName", settings.name.as_str())
+        .with("GuestStateDataRoot", root)
+        .with("IncrementalBackupEnabled", false)
+        .with("InstanceID", microsoft(settings.id))
+        .with("IsAutomaticSnapshot", false)
+        .with("IsSaved", present && vm.power == Power::Saved)
+        .with("LogDataRoot", root)
+        .with("Notes", vec![settings.notes.clone()])
+        .with("SnapshotDataRoot", root)
+        .with("SuspendDataRoot", root)
+        .with("SwapFileDataRoot", root)
+        .with("UserSnapshotType", settings.checkpoint_type)
+        .with("Version", settings.version.as_str())
+        .with("VirtualSystemIdentifier", upper(vm.id))
+        .with(
+            "VirtualSystemSubType",
+            format!("Microsoft:Hyper-V:SubType:{}", settings.generation),
+        )
+        .with("VirtualSystemType", kind);
+    if settings.generation == 2 {
+        instance.set("GuestStateFile", format!("{folder}\\{id}.vmgs"));
+        instance.set("SecureBootEnabled", settings.secure_boot);
+    }
+    if let Some(parent) = parent {
+        instance.set("Parent", settings_path(host, parent).to_string());
+    }
+    instance
+}

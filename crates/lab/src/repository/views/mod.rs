@@ -1,0 +1,101 @@
+//! The state as CIM instances: for each class what the host has of it.
+//!
+//! Texts for people are German on purpose: a client that decides by them fails here.
+
+mod association;
+mod configuration;
+mod device;
+mod integration;
+mod job;
+mod names;
+mod point;
+mod service;
+mod summary;
+mod system;
+mod windows;
+
+use cim::Instance;
+
+use crate::schema::{CIMV2, HYPER_V};
+use crate::state::Host;
+
+pub(super) use job::{error as job_error, path as job_path};
+pub(super) use names::{settings_id, vm_id};
+pub(super) use service::CLASSES as SERVICES;
+pub(super) use summary::summary;
+
+type View = fn(&Host) -> Vec<Instance>;
+
+/// The classes with instances, and how to make these.
+pub(super) fn views(namespace: &str) -> &'static [(&'static str, View)] {
+    match namespace {
+        HYPER_V => HYPER_V_VIEWS,
+        CIMV2 => &[("Win32_OperatingSystem", windows::operating_system)],
+        _ => &[],
+    }
+}
+
+const HYPER_V_VIEWS: &[(&str, View)] = &[
+    ("Msvm_AffectedJobElement", association::affected_job_element),
+    ("Msvm_ComputerSystem", system::all),
+    ("Msvm_ConcreteJob", job::all),
+    (
+        "Msvm_EthernetPortAllocationSettingData",
+        device::connections,
+    ),
+    ("Msvm_ImageManagementService", |host| {
+        service::of(host, "Msvm_ImageManagementService")
+    }),
+    ("Msvm_LastAppliedSnapshot", |_| Vec::new()),
+    ("Msvm_MemorySettingData", device::memory),
+    (
+        "Msvm_MostCurrentSnapshotInBranch",
+        association::most_current,
+    ),
+    ("Msvm_ProcessorSettingData", device::processors),
+    (
+        "Msvm_ReferencePointOfVirtualSystem",
+        association::reference_points,
+    ),
+    ("Msvm_ReplicationRelationship", integration::relationships),
+    (
+        "Msvm_ReplicationSettingData",
+        integration::replication_settings,
+    ),
+    (
+        "Msvm_ResourceAllocationSettingData",
+        device::controllers_and_drives,
+    ),
+    ("Msvm_SecuritySettingData", device::security),
+    (
+        "Msvm_SettingsDefineState",
+        association::settings_define_state,
+    ),
+    ("Msvm_SnapshotOfVirtualSystem", association::snapshots),
+    ("Msvm_StorageAllocationSettingData", device::media),
+    ("Msvm_SummaryInformation", summary::all),
+    ("Msvm_SyntheticEthernetPortSettingData", device::adapters),
+    ("Msvm_SystemDevice", association::system_devices),
+    (
+        "Msvm_SystemReplicationRelationship",
+        association::replication,
+    ),
+    ("Msvm_VirtualEthernetSwitch", system::switches),
+    ("Msvm_VirtualSystemManagementService", |host| {
+        service::of(host, "Msvm_VirtualSystemManagementService")
+    }),
+    ("Msvm_VirtualSystemReferencePoint", point::all),
+    ("Msvm_VirtualSystemReferencePointService", |host| {
+        service::of(host, "Msvm_VirtualSystemReferencePointService")
+    }),
+    ("Msvm_VirtualSystemSettingData", configuration::all),
+    (
+        "Msvm_VirtualSystemSettingDataComponent",
+        association::components,
+    ),
+    ("Msvm_VirtualSystemSnapshotService", |host| {
+        service::of(host, "Msvm_VirtualSystemSnapshotService")
+    }),
+    ("Msvm_VssComponent", integration::vss),
+    ("Msvm_VssComponentSettingData", integration::vss_settings),
+];

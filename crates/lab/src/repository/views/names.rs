@@ -1,0 +1,83 @@
+//! How objects are named: `InstanceID`s and paths, made and understood.
+
+use cim::ObjectPath;
+use uuid::Uuid;
+
+use crate::schema::HYPER_V;
+use crate::state::{Host, Settings, upper};
+
+/// The path of an object of this host.
+pub(super) fn path(host: &Host, class: &str) -> ObjectPath {
+    let mut path = ObjectPath::new(HYPER_V, class);
+    path.host = Some(host.name.clone());
+    path
+}
+
+/// The path of an object whose key is its `InstanceID`.
+pub(super) fn by_id(host: &Host, class: &str, instance: &str) -> ObjectPath {
+    path(host, class).with_key("InstanceID", instance)
+}
+
+pub(super) fn vm_path(host: &Host, id: Uuid) -> ObjectPath {
+    system_path(host, "Msvm_ComputerSystem", &upper(id))
+}
+
+pub(super) fn system_path(host: &Host, class: &str, name: &str) -> ObjectPath {
+    path(host, class)
+        .with_key("CreationClassName", class)
+        .with_key("Name", name)
+}
+
+pub(super) fn settings_path(host: &Host, id: Uuid) -> ObjectPath {
+    by_id(host, "Msvm_VirtualSystemSettingData", &microsoft(id))
+}
+
+/// `Microsoft:GUID`, the `InstanceID` of a configuration.
+pub(super) fn microsoft(id: Uuid) -> String {
+    format!("Microsoft:{}", upper(id))
+}
+
+/// The `InstanceID` of something within a configuration.
+pub(super) fn within(settings: &Settings, rest: &str) -> String {
+    format!("{}\\{rest}", microsoft(settings.id))
+}
+
+/// The VM that a path names.
+pub(in super::super) fn vm_id(host: &Host, path: &ObjectPath) -> Option<Uuid> {
+    let is_vm = ["Msvm_ComputerSystem", "CIM_ComputerSystem"];
+    if !is_vm
+        .iter()
+        .any(|class| class.eq_ignore_ascii_case(&path.class))
+    {
+        return None;
+    }
+    let id = Uuid::try_parse(&path.key("Name")?).ok()?;
+    host.vm(id).map(|vm| vm.id)
+}
+
+/// The VM and the configuration that a path names: the VM's present one or a checkpoint's.
+pub(in super::super) fn settings_id(host: &Host, path: &ObjectPath) -> Option<(Uuid, Uuid)> {
+    let is_settings = [
+        "Msvm_VirtualSystemSettingData",
+        "CIM_VirtualSystemSettingData",
+    ];
+    if !is_settings
+        .iter()
+        .any(|class| class.eq_ignore_ascii_case(&path.class))
+    {
+        return None;
+    }
+    of_instance(host, &path.key("InstanceID")?)
+}
+
+/// The same by `InstanceID`.
+pub(in super::super) fn of_instance(host: &Host, instance: &str) -> Option<(Uuid, Uuid)> {
+    let (vendor, id) = instance.split_once(':')?;
+    if !vendor.eq_ignore_ascii_case("Microsoft") {
+        return None;
+    }
+    let id = Uuid::try_parse(id).ok()?;
+    let mut vms = host.vms().iter();
+    let vm = vms.find(|vm| vm.all_settings().any(|settings| settings.id == id))?;
+    Some((vm.id, id))
+}

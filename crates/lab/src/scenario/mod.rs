@@ -1,0 +1,27 @@
+//! Scenarios: one host described in a JSON file.
+//!
+//! [`Scenario`] is the file's content, with names in kebab case; a name that is not known is an
+//! error. [`Scenario::build`] makes the host of it, with its disks, in a folder. Example:
+//!
+//! ```json
+//! {
+//!   "host": { "name": "HV01" },
+//!   "accounts": [{ "user": "LAB\\backup", "password": "only for the lab" }],
+//!   "switches": ["LAN"],
+//!   "vms": [{
+//!     "name": "web",
+//!     "disks": [{ "path": "D:\\VMs\\web\\disk.vhdx", "size": 8388608 }],
+//!     "adapters": [{ "switch": "LAN" }]
+//!   }],
+//!   "rules": { "checkpoint-ms": 500, "most-changes": 2 }
+//! }
+//! ```
+
+mod build;
+mod file;
+
+pub use build::BuildError;
+pub use file::{
+    AccountSpec, AdapterSpec, DiskSpec, HostSpec, LimitsSpec, ReplicationSpec, RulesSpec, Scenario,
+    State, VmSpec,
+};
