@@ -16,5 +16,6 @@ pub mod repository;
 pub mod scenario;
 pub mod schema;
 pub mod state;
+pub mod wsman;
 
 pub use clock::{Clock, Ids, ManualClock, SystemClock, counted_ids};

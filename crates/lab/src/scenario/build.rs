@@ -8,10 +8,12 @@ use disk::Geometry;
 
 use super::file::{Scenario, State, VmSpec};
 use crate::clock::{Clock, Ids, counted_ids};
+use crate::repository::Repository;
 use crate::state::{
     Adapter, Controller, ControllerKind, Drive, FileError, Files, Guest, Host, Medium, NewHost,
     Power, Replication, Rules, Settings, Switch, Vm,
 };
+use crate::wsman::{FaultStyle, Limits, Service};
 
 /// Slots of a SCSI controller.
 const SLOTS: usize = 64;
@@ -77,6 +79,23 @@ impl Scenario {
             host.add_vm(vm);
         }
         Ok(host)
+    }
+
+    /// The service over a host.
+    pub fn service(&self, host: Host) -> Service {
+        let style = match self.host.wmi_errors {
+            true => FaultStyle::Wmi,
+            false => FaultStyle::Wsman,
+        };
+        let (own, spec) = (Limits::default(), &self.limits);
+        let idle = spec.enumeration_idle_ms.map(Duration::from_millis);
+        let limits = Limits {
+            envelope_kib: spec.envelope_kib.unwrap_or(own.envelope_kib),
+            timeout_ms: spec.timeout_ms.unwrap_or(own.timeout_ms),
+            batch_items: spec.batch_items.unwrap_or(own.batch_items),
+            enumeration_idle: idle.unwrap_or(own.enumeration_idle),
+        };
+        Service::new(Repository::new(host), limits, style)
     }
 
     fn rules(&self) -> Rules {
