@@ -15,6 +15,7 @@ mod clock;
 pub mod repository;
 pub mod scenario;
 pub mod schema;
+pub mod server;
 pub mod state;
 pub mod wsman;
 

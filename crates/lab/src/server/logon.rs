@@ -1,0 +1,142 @@
+//! Who may log on, and how a connection gets there.
+
+use data_encoding::BASE64;
+use subtle::ConstantTimeEq;
+
+use super::http::{Head, Reply};
+use super::ntlm::{Acceptor, Claim, Session, file_time};
+use crate::wsman::Rights;
+
+/// An account of the host or its domain.
+#[derive(Clone)]
+pub struct Account {
+    /// `DOMAIN\user`, or `user` for one of the host itself.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// What it may do.
+    pub rights: Rights,
+}
+
+/// How far the logon of a connection is.
+pub(super) enum Logon {
+    /// Nobody is there.
+    None,
+    /// The challenge was sent.
+    Challenged(Acceptor),
+    /// Somebody is there.
+    Done(Rights, Box<Session>),
+}
+
+/// What a request's `Authorization` leads to.
+pub(super) enum Step {
+    /// The request is answered for whoever has these rights.
+    Go(Rights),
+    /// The logon goes on, or ends here.
+    Reply(Reply),
+}
+
+/// What a logon needs to know of the host.
+pub(super) struct Realm<'a> {
+    pub(super) host: &'a str,
+    pub(super) accounts: &'a [Account],
+    /// The binding of the TLS connection, if it is one.
+    pub(super) binding: Option<&'a [u8]>,
+    pub(super) nonce: [u8; 8],
+    pub(super) now: jiff::Timestamp,
+}
+
+/// 401 with what is offered: Basic only where the password is not for everybody to see.
+pub(super) fn unauthorized(tls: bool) -> Reply {
+    let reply = Reply::bare(401).with("WWW-Authenticate", "Negotiate");
+    match tls {
+        true => reply.with("WWW-Authenticate", "Basic realm=\"WSMAN\""),
+        false => reply,
+    }
+}
+
+impl Logon {
+    /// Takes a request's header into account.
+    pub(super) fn step(&mut self, head: &Head, realm: &Realm<'_>) -> Step {
+        let tls = realm.binding.is_some();
+        let Some((scheme, value)) = head.header("authorization").and_then(|h| h.split_once(' '))
+        else {
+            return match self {
+                Self::Done(rights, _) => Step::Go(*rights),
+                _ => Step::Reply(unauthorized(tls)),
+            };
+        };
+        let bytes = BASE64.decode(value.trim().as_bytes()).unwrap_or_default();
+        if scheme.eq_ignore_ascii_case("basic") && tls {
+            return match basic(&bytes, realm) {
+                Some(rights) => Step::Go(rights),
+                None => Step::Reply(unauthorized(tls)),
+            };
+        }
+        if !scheme.eq_ignore_ascii_case("negotiate") {
+            return Step::Reply(unauthorized(tls));
+        }
+        let reply = match std::mem::replace(self, Self::None) {
+            Self::None | Self::Done(..) => {
+                let made =
+                    Acceptor::challenge(&bytes, realm.host, realm.nonce, file_time(realm.now));
+                made.map(|(acceptor, token)| {
+                    *self = Self::Challenged(acceptor);
+                    let header = format!("Negotiate {}", BASE64.encode(&token));
+                    Reply::bare(401).with("WWW-Authenticate", header)
+                })
+            }
+            Self::Challenged(acceptor) => {
+                let password = |claim: &Claim| Some(realm.find(claim)?.password.clone());
+                let accepted = acceptor.accept(&bytes, password, realm.binding);
+                accepted.map(|(claim, session)| {
+                    let rights = realm
+                        .find(&claim)
+                        .map_or(Rights::Filtered, |account| account.rights);
+                    *self = Self::Done(rights, Box::new(session));
+                    Reply::bare(200)
+                })
+            }
+        };
+        match reply {
+            // Over TLS the last token may come with the message itself.
+            Ok(reply) if reply.status == 200 && head.length > 0 => match self {
+                Self::Done(rights, _) => Step::Go(*rights),
+                _ => Step::Reply(unauthorized(tls)),
+            },
+            Ok(reply) => Step::Reply(reply),
+            Err(_) => Step::Reply(unauthorized(tls)),
+        }
+    }
+}
+
+impl Realm<'_> {
+    /// The account that is meant: of a domain by both names; of the host itself with its name, a
+    /// dot or nothing for a domain.
+    fn find(&self, claim: &Claim) -> Option<&Account> {
+        self.accounts.iter().find(|account| {
+            let (domain, user) = account.user.split_once('\\').unwrap_or(("", &account.user));
+            let own =
+                |name: &str| name.is_empty() || name == "." || name.eq_ignore_ascii_case(self.host);
+            let same = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
+            let domains = same(domain, &claim.domain) || own(domain) && own(&claim.domain);
+            domains && same(user, &claim.user)
+        })
+    }
+}
+
+/// `user:password`, for accounts of the host itself.
+fn basic(bytes: &[u8], realm: &Realm<'_>) -> Option<Rights> {
+    let told = std::str::from_utf8(bytes).ok()?;
+    let (user, password) = told.split_once(':')?;
+    let (domain, user) = user.split_once('\\').unwrap_or(("", user));
+    let claim = Claim {
+        domain: domain.to_owned(),
+        user: user.to_owned(),
+    };
+    let account = realm.find(&claim)?;
+    // Basic knows no domains.
+    let local = !account.user.contains('\\');
+    let same = account.password.as_bytes().ct_eq(password.as_bytes());
+    (local && bool::from(same)).then_some(account.rights)
+}
