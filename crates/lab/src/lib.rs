@@ -15,8 +15,10 @@ mod clock;
 pub mod repository;
 pub mod scenario;
 pub mod schema;
+mod serve;
 pub mod server;
 pub mod state;
 pub mod wsman;
 
 pub use clock::{Clock, Ids, ManualClock, SystemClock, counted_ids};
+pub use serve::{ServeError, serve};

@@ -9,11 +9,12 @@ use disk::Geometry;
 use super::file::{Scenario, State, VmSpec};
 use crate::clock::{Clock, Ids, counted_ids};
 use crate::repository::Repository;
+use crate::server::Account;
 use crate::state::{
     Adapter, Controller, ControllerKind, Drive, FileError, Files, Guest, Host, Medium, NewHost,
     Power, Replication, Rules, Settings, Switch, Vm,
 };
-use crate::wsman::{FaultStyle, Limits, Service};
+use crate::wsman::{FaultStyle, Limits, Rights, Service};
 
 /// Slots of a SCSI controller.
 const SLOTS: usize = 64;
@@ -96,6 +97,19 @@ impl Scenario {
             enumeration_idle: idle.unwrap_or(own.enumeration_idle),
         };
         Service::new(Repository::new(host), limits, style)
+    }
+
+    /// Who may log on.
+    pub fn accounts(&self) -> Vec<Account> {
+        let account = |spec: &super::AccountSpec| Account {
+            user: spec.user.clone(),
+            password: spec.password.clone(),
+            rights: match spec.filtered {
+                true => Rights::Filtered,
+                false => Rights::Administrator,
+            },
+        };
+        self.accounts.iter().map(account).collect()
     }
 
     fn rules(&self) -> Rules {

@@ -18,6 +18,18 @@ pub struct Scenario {
     pub rules: RulesSpec,
     /// Limits of its service.
     pub limits: LimitsSpec,
+    /// The certificate, for a host that listens over TLS.
+    pub tls: Option<TlsSpec>,
+}
+
+/// Files in PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TlsSpec {
+    /// The certificate.
+    pub certificate: std::path::PathBuf,
+    /// Its key.
+    pub key: std::path::PathBuf,
 }
 
 /// The host itself.

@@ -23,5 +23,5 @@ mod file;
 pub use build::BuildError;
 pub use file::{
     AccountSpec, AdapterSpec, DiskSpec, HostSpec, LimitsSpec, ReplicationSpec, RulesSpec, Scenario,
-    State, VmSpec,
+    State, TlsSpec, VmSpec,
 };

@@ -1,0 +1,60 @@
+//! From a scenario's file to a host that listens.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::clock::SystemClock;
+use crate::scenario::{BuildError, Scenario};
+use crate::server::{BadIdentity, Identity, Server};
+
+/// Why a host does not listen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// A file cannot be read.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// There is no host of the scenario.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The certificate is none.
+    #[error(transparent)]
+    Identity(#[from] BadIdentity),
+    /// The address cannot be had.
+    #[error("{address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+}
+
+/// Starts the host of a scenario's file. Its files lie in `folder`; a certificate that the
+/// scenario names lies beside the scenario unless its path is whole.
+pub fn serve(file: &Path, folder: &Path, address: SocketAddr) -> Result<Server, ServeError> {
+    let read = |path: PathBuf| match std::fs::read(&path) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(ServeError::File { path, error }),
+    };
+    let text = read(file.to_owned())?;
+    let scenario = Scenario::read(&String::from_utf8_lossy(&text))?;
+    let tls = match &scenario.tls {
+        Some(tls) => {
+            let beside = |name: &Path| file.parent().unwrap_or(Path::new("")).join(name);
+            let (certificate, key) = (read(beside(&tls.certificate))?, read(beside(&tls.key))?);
+            Some(Identity::from_pem(&certificate, &key)?)
+        }
+        None => None,
+    };
+    let host = scenario.build(folder, Arc::new(SystemClock))?;
+    let (service, accounts) = (scenario.service(host), scenario.accounts());
+    Server::start(address, service, accounts, tls)
+        .map_err(|error| ServeError::Listen { address, error })
+}
