@@ -1,4 +1,4 @@
-//! Faults: each with SOAP's code, its detail, Windows' number and HTTP's status.
+//! Faults: each with SOAP's code, its detail, Windows' number (of wsmerror.h) and HTTP's status.
 
 use super::ns;
 use super::xml::escape;
@@ -100,13 +100,13 @@ impl Fault {
             Self::HeaderMissing(name) => parts(
                 ("a", "MessageInformationHeaderRequired"),
                 None,
-                0x8033_8005,
+                0x8033_8011,
                 &format!("Der Header {name} fehlt."),
             ),
             Self::HeaderInvalid(name) => parts(
                 ("a", "InvalidMessageInformationHeader"),
                 None,
-                0x8033_8005,
+                0x8033_800f,
                 &format!("Der Header {name} ist ungültig."),
             ),
             Self::NotUnderstood(name) => Parts {
@@ -114,20 +114,25 @@ impl Fault {
                 ..parts(
                     ("s", "MustUnderstand"),
                     None,
-                    0x8033_8004,
+                    0x8033_8010,
                     &format!("Der Header {name} wird nicht verstanden."),
                 )
             },
             Self::Unsupported(detail) => parts(
                 ("w", "UnsupportedFeature"),
                 Some(detail),
-                0x8033_8019,
+                match *detail {
+                    "ExpirationTime" => 0x8033_8017,
+                    "EnumerationMode" => 0x8033_8086,
+                    "Locale" => 0x8033_8087,
+                    _ => 0x8033_8042,
+                },
                 "Die Funktion wird nicht unterstützt.",
             ),
             Self::EnvelopeTooSmall => parts(
                 ("w", "EncodingLimit"),
                 Some("MinimumEnvelopeLimit"),
-                0x8033_8026,
+                0x8033_807e,
                 "Die maximale Umschlaggröße ist zu klein.",
             ),
             Self::ReplyTooLarge => parts(
@@ -164,14 +169,14 @@ impl Fault {
                 ..parts(
                     ("w", "InternalError"),
                     None,
-                    0x8033_8032,
+                    1359,
                     "__cimnamespace widerspricht der Ressource.",
                 )
             },
             Self::FilterDialect(dialect) => parts(
                 ("n", "FilterDialectRequestedUnavailable"),
                 None,
-                0x8033_8018,
+                0x8033_8019,
                 &format!("Der Filterdialekt {dialect} ist nicht verfügbar."),
             ),
             Self::Filter(why) => parts(
@@ -183,15 +188,18 @@ impl Fault {
             Self::PolymorphismMode => parts(
                 ("b", "PolymorphismModeNotSupported"),
                 None,
-                0x8033_8019,
+                0x8033_8137,
                 "Der Polymorphiemodus wird nicht unterstützt.",
             ),
-            Self::ContextInvalid => parts(
-                ("n", "InvalidEnumerationContext"),
-                None,
-                0x8033_801b,
-                "Der Enumerationskontext ist ungültig.",
-            ),
+            Self::ContextInvalid => Parts {
+                sender: false,
+                ..parts(
+                    ("n", "InvalidEnumerationContext"),
+                    None,
+                    0x8033_801b,
+                    "Der Enumerationskontext ist ungültig.",
+                )
+            },
             Self::ParameterType(name) => parts(
                 ("w", "InvalidParameter"),
                 None,
@@ -211,7 +219,7 @@ impl Fault {
             Self::Quota => parts(
                 ("w", "QuotaLimit"),
                 None,
-                0x8033_81a7,
+                0x8033_81a6,
                 "Es sind zu viele Vorgänge offen.",
             ),
             Self::Wmi(error) => wmi(error),

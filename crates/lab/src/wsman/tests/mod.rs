@@ -245,6 +245,43 @@ fn headers_are_needed_and_judged() {
 }
 
 #[test]
+fn numbers_are_those_of_windows() {
+    let mut bench = bench();
+    let must = "s:mustUnderstand=\"true\"";
+    let without_reply = Envelope {
+        reply_to: "",
+        ..get(HOST)
+    };
+    let mode = enumerate(9, "<w:EnumerationMode>x</w:EnumerationMode>");
+    let expires = enumerate(9, "<n:Expires>PT1M</n:Expires>");
+    for (envelope, number) in [
+        (without_reply, 0x8033_8011),
+        (
+            get(HOST).with("<w:OperationTimeout>x</w:OperationTimeout>"),
+            0x8033_800f,
+        ),
+        (
+            get(HOST).with(&format!("<p:Nonsense {must}/>")),
+            0x8033_8010,
+        ),
+        (get(HOST).with(&format!("<w:Locale {must}/>")), 0x8033_8087),
+        (
+            get(HOST).with("<w:MaxEnvelopeSize>1</w:MaxEnvelopeSize>"),
+            0x8033_807e,
+        ),
+        (
+            get(HOST).with("<w:FragmentTransfer>a</w:FragmentTransfer>"),
+            0x8033_8042,
+        ),
+        (mode, 0x8033_8086),
+        (expires, 0x8033_8017),
+        (enumerate(9, "<w:Filter Dialect=\"x\"/>"), 0x8033_8019),
+    ] {
+        assert_eq!(bench.refused(&envelope).1, number, "{}", envelope.text());
+    }
+}
+
+#[test]
 fn what_is_no_envelope_is_a_fault_all_the_same() {
     let mut bench = bench();
     let good = get(HOST).text();
