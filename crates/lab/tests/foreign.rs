@@ -130,6 +130,15 @@ fn pypsrp_over_http_with_ntlm_and_encryption() {
 }
 
 #[test]
+fn pypsrp_over_http_with_ntlm_within_spnego() {
+    let lab = Lab::start(false);
+    let Some(said) = ask(&lab, "wrapped", "pypsrp", "http", "LAB\\Bäcker") else {
+        return;
+    };
+    judge(&said.unwrap());
+}
+
+#[test]
 fn pypsrp_over_tls_with_basic() {
     let lab = Lab::start(true);
     let Some(said) = ask(&lab, "pypsrp", "pypsrp", "https", "admin") else {

@@ -4,7 +4,8 @@ use data_encoding::BASE64;
 use subtle::ConstantTimeEq;
 
 use super::http::{Head, Reply};
-use super::ntlm::{Acceptor, Claim, Session, file_time};
+use super::ntlm::{Acceptor, Claim, Refused, Session, file_time};
+use super::spnego::{self, Token};
 use crate::wsman::Rights;
 
 /// An account of the host or its domain.
@@ -22,8 +23,10 @@ pub struct Account {
 pub(super) enum Logon {
     /// Nobody is there.
     None,
-    /// The challenge was sent.
-    Challenged(Acceptor),
+    /// NTLM was chosen within SPNEGO, from this list, and its first message is awaited.
+    Chosen(Vec<u8>),
+    /// The challenge was sent, within SPNEGO if there is a list.
+    Challenged(Acceptor, Option<Vec<u8>>),
     /// Somebody is there.
     Done(Rights, Box<Session>),
 }
@@ -76,28 +79,7 @@ impl Logon {
         if !scheme.eq_ignore_ascii_case("negotiate") {
             return Step::Reply(unauthorized(tls));
         }
-        let reply = match std::mem::replace(self, Self::None) {
-            Self::None | Self::Done(..) => {
-                let made =
-                    Acceptor::challenge(&bytes, realm.host, realm.nonce, file_time(realm.now));
-                made.map(|(acceptor, token)| {
-                    *self = Self::Challenged(acceptor);
-                    let header = format!("Negotiate {}", BASE64.encode(&token));
-                    Reply::bare(401).with("WWW-Authenticate", header)
-                })
-            }
-            Self::Challenged(acceptor) => {
-                let password = |claim: &Claim| Some(realm.find(claim)?.password.clone());
-                let accepted = acceptor.accept(&bytes, password, realm.binding);
-                accepted.map(|(claim, session)| {
-                    let rights = realm
-                        .find(&claim)
-                        .map_or(Rights::Filtered, |account| account.rights);
-                    *self = Self::Done(rights, Box::new(session));
-                    Reply::bare(200)
-                })
-            }
-        };
+        let reply = self.negotiate(&bytes, realm);
         match reply {
             // Over TLS the last token may come with the message itself.
             Ok(reply) if reply.status == 200 && head.length > 0 => match self {
@@ -107,6 +89,83 @@ impl Logon {
             Ok(reply) => Step::Reply(reply),
             Err(_) => Step::Reply(unauthorized(tls)),
         }
+    }
+}
+
+impl Logon {
+    /// One step of NTLM, bare or within SPNEGO. What does not fit ends the logon.
+    fn negotiate(&mut self, bytes: &[u8], realm: &Realm<'_>) -> Result<Reply, Refused> {
+        let token = spnego::read(bytes).ok_or(Refused("it is no token of NTLM"))?;
+        let answer = |status, token: &[u8]| {
+            let header = format!("Negotiate {}", BASE64.encode(token));
+            Reply::bare(status).with("WWW-Authenticate", header)
+        };
+        let challenge = |message: &[u8]| {
+            Acceptor::challenge(message, realm.host, realm.nonce, file_time(realm.now))
+        };
+        match (std::mem::replace(self, Self::None), token) {
+            (Self::Challenged(acceptor, None), Token::Bare(message)) => {
+                self.accept(&acceptor, message, realm)?;
+                Ok(Reply::bare(200))
+            }
+            (Self::Challenged(acceptor, Some(list)), Token::Later { inner, mic }) => {
+                let message = inner.ok_or(Refused("it has no message"))?;
+                self.accept(&acceptor, message, realm)?;
+                let own = match (mic, &mut *self) {
+                    (Some(mic), Self::Done(_, session)) => session.exchange_codes(&list, mic),
+                    _ => None,
+                };
+                if mic.is_some() && own.is_none() {
+                    *self = Self::None;
+                    return Err(Refused("its code over the mechanisms is wrong"));
+                }
+                Ok(answer(
+                    200,
+                    &spnego::done(own.as_ref().map(|own| own.as_slice())),
+                ))
+            }
+            (Self::Chosen(list), Token::Later { inner, .. }) => {
+                let message = inner.ok_or(Refused("it has no message"))?;
+                let (acceptor, token) = challenge(message)?;
+                *self = Self::Challenged(acceptor, Some(list));
+                Ok(answer(401, &spnego::go_on(Some(&token))))
+            }
+            (_, Token::Bare(message)) => {
+                let (acceptor, token) = challenge(message)?;
+                *self = Self::Challenged(acceptor, None);
+                Ok(answer(401, &token))
+            }
+            (
+                _,
+                Token::First {
+                    list,
+                    inner: Some(message),
+                },
+            ) => {
+                let (acceptor, token) = challenge(message)?;
+                *self = Self::Challenged(acceptor, Some(list.to_vec()));
+                Ok(answer(401, &spnego::go_on(Some(&token))))
+            }
+            (_, Token::First { list, inner: None }) => {
+                *self = Self::Chosen(list.to_vec());
+                Ok(answer(401, &spnego::go_on(None)))
+            }
+            (_, Token::Later { .. }) => Err(Refused("nothing came before it")),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        acceptor: &Acceptor,
+        message: &[u8],
+        realm: &Realm<'_>,
+    ) -> Result<(), Refused> {
+        let password = |claim: &Claim| Some(realm.find(claim)?.password.clone());
+        let (claim, session) = acceptor.accept(message, password, realm.binding)?;
+        let account = realm.find(&claim);
+        let rights = account.map_or(Rights::Filtered, |account| account.rights);
+        *self = Self::Done(rights, Box::new(session));
+        Ok(())
     }
 }
 

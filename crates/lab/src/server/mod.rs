@@ -10,6 +10,7 @@ mod logon;
 mod ntlm;
 mod rc4;
 mod sealed;
+mod spnego;
 mod tls;
 
 use std::io;

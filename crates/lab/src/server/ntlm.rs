@@ -39,6 +39,7 @@ pub(super) struct Acceptor {
 
 /// A connection's keys and counters.
 pub(super) struct Session {
+    key: [u8; 16],
     incoming: Direction,
     outgoing: Direction,
 }
@@ -250,9 +251,21 @@ impl Session {
             }
         };
         Self {
+            key: *key,
             incoming: direction("client-to-server"),
             outgoing: direction("server-to-client"),
         }
+    }
+
+    /// Judges the client's code over something that both know, and makes the host's. Afterwards
+    /// the key streams begin anew and the counters go on (MS-SPNG 3.3.5.1).
+    pub(super) fn exchange_codes(&mut self, over: &[u8], code: &[u8]) -> Option<[u8; 16]> {
+        let expected = self.incoming.sign(over);
+        let own = self.outgoing.sign(over);
+        let fresh = Self::new(&self.key);
+        self.incoming.sealing = fresh.incoming.sealing;
+        self.outgoing.sealing = fresh.outgoing.sealing;
+        bool::from(expected.as_slice().ct_eq(code)).then_some(own)
     }
 
     /// Encrypts a message; its signature comes with it.

@@ -1,6 +1,8 @@
 """Asks the lab with the envelopes, logons and encryption of pypsrp or pywinrm, and prints what it says as JSON.
 
-    foreign.py pypsrp|pywinrm http|https PORT USER PASSWORD-FILE
+    foreign.py pypsrp|wrapped|pywinrm http|https PORT USER PASSWORD-FILE
+
+“wrapped” is pypsrp with NTLM within SPNEGO.
 
 The headers are the client's own. Bodies beyond what these clients know (they run shells) are
 written here after DSP0226 and MS-WSMV with Python's own XML writer.
@@ -42,7 +44,7 @@ class Pypsrp:
         tls = scheme == "https"
         self.wsman = WSMan(
             "localhost" if tls else "127.0.0.1", port=int(port), username=user, password=password, ssl=tls,
-            auth="basic" if tls else "ntlm", cert_validation=False, encryption="auto" if tls else "always",
+            auth="basic" if tls else {"pypsrp": "ntlm", "wrapped": "negotiate"}[client], cert_validation=False, encryption="auto" if tls else "always",
         )
 
     def call(self, action, resource, body=None, selectors=()):
@@ -182,7 +184,7 @@ def refused(call):
     raise AssertionError("it was not refused")
 
 
-asked = {"pypsrp": Pypsrp, "pywinrm": Pywinrm}[client]()
+asked = {"pypsrp": Pypsrp, "wrapped": Pypsrp, "pywinrm": Pywinrm}[client]()
 said = {}
 
 ask = '<s:Envelope xmlns:s="%s" xmlns:i="%s"><s:Header/><s:Body><i:Identify/></s:Body></s:Envelope>' % (S, IDENTITY)
