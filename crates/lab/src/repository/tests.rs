@@ -17,6 +17,7 @@ const SCENARIO: &str = r#"{
         {"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": 8388608},
                                   {"path": "D:\\VMs\\web\\b.vhdx", "size": 4194304}],
          "adapters": [{"switch": "LAN"}, {"mac": "00155D112233"}],
+         "guest": {"name": "Windows & Co", "version": "10.0.1", "platform": 2},
          "replication": {"mode": 1, "state": 3, "health": 1, "interval": 300}},
         {"name": "old", "generation": 1, "version": "5.0", "state": "off", "pass-through": [3]}
     ]
@@ -126,7 +127,7 @@ fn every_view_fits_its_class_and_can_be_found_by_its_path() {
             }
         }
     }
-    assert!(classes > 35, "{classes} classes have instances");
+    assert!(classes > 45, "{classes} classes have instances");
 }
 
 #[test]
@@ -227,6 +228,39 @@ fn disks_hang_on_drives_on_controllers() {
         related.of.to_wql()
     ));
     assert_eq!(references.len(), 1);
+}
+
+#[test]
+fn guests_answer_while_they_run() {
+    let mut bench = bench();
+    let statuses = |bench: &mut Bench, class: &str| {
+        let all = bench.select(&format!("SELECT * FROM {class}"));
+        let status = |i: &Instance| i.get_list::<u16>("OperationalStatus").unwrap();
+        all.iter().flat_map(status).collect::<Vec<_>>()
+    };
+    for class in [
+        "Msvm_VssComponent",
+        "Msvm_HeartbeatComponent",
+        "Msvm_ShutdownComponent",
+    ] {
+        assert_eq!(statuses(&mut bench, class), [2, 12], "{class}");
+    }
+    let told = bench.select("SELECT * FROM Msvm_KvpExchangeComponent");
+    let items: Vec<Instance> = told[0].get_list("GuestIntrinsicExchangeItems").unwrap();
+    assert_eq!(items[0].get::<String>("Data").unwrap(), "Windows & Co");
+    assert!(
+        told[1]
+            .get_list::<Instance>("GuestIntrinsicExchangeItems")
+            .unwrap()
+            .is_empty()
+    );
+    let vm = bench.path("SELECT * FROM Msvm_ComputerSystem WHERE ElementName = 'web'");
+    assert_eq!(
+        bench
+            .around(&vm, "Msvm_SystemDevice", "Msvm_HeartbeatComponent")
+            .len(),
+        1
+    );
 }
 
 #[test]

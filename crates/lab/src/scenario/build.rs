@@ -11,8 +11,8 @@ use crate::clock::{Clock, Ids, counted_ids};
 use crate::repository::Repository;
 use crate::server::Account;
 use crate::state::{
-    Adapter, Controller, ControllerKind, Drive, FileError, Files, Guest, Host, Medium, NewHost,
-    Power, Replication, Rules, Settings, Switch, Vm,
+    Adapter, Controller, ControllerKind, Drive, FileError, Files, Guest, GuestSystem, Host, Medium,
+    NewHost, Power, Replication, Rules, Settings, Switch, Vm,
 };
 use crate::wsman::{FaultStyle, Limits, Rights, Service};
 
@@ -214,6 +214,11 @@ fn vm(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
         guest: Guest {
             backup_status: spec.backup_status,
             settles: spec.settles,
+            system: spec.guest.as_ref().map(|guest| GuestSystem {
+                name: guest.name.clone(),
+                version: guest.version.clone(),
+                platform: guest.platform,
+            }),
         },
         replication: spec.replication.map(|replication| Replication {
             mode: replication.mode,

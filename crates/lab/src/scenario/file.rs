@@ -112,6 +112,8 @@ pub struct VmSpec {
     pub backup_status: u16,
     /// Whether its guest settles when asked to.
     pub settles: bool,
+    /// What its guest tells of its system, if it does.
+    pub guest: Option<GuestSpec>,
     /// Replication.
     pub replication: Option<ReplicationSpec>,
 }
@@ -134,9 +136,22 @@ impl Default for VmSpec {
             backup_service: true,
             backup_status: 2,
             settles: true,
+            guest: None,
             replication: None,
         }
     }
+}
+
+/// What a guest tells of its system.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GuestSpec {
+    /// The system's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// 2 for Windows.
+    pub platform: u16,
 }
 
 /// Whether a VM runs.

@@ -22,6 +22,6 @@ mod file;
 
 pub use build::BuildError;
 pub use file::{
-    AccountSpec, AdapterSpec, DiskSpec, HostSpec, LimitsSpec, ReplicationSpec, RulesSpec, Scenario,
-    State, TlsSpec, VmSpec,
+    AccountSpec, AdapterSpec, DiskSpec, GuestSpec, HostSpec, LimitsSpec, ReplicationSpec,
+    RulesSpec, Scenario, State, TlsSpec, VmSpec,
 };

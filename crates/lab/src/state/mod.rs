@@ -32,7 +32,8 @@ pub use refusal::{Failure, Refusal};
 pub use rules::Rules;
 pub use vm::{
     Adapter, Busy, Checkpoint, CheckpointKind, Consistency, Controller, ControllerKind, Drive,
-    Guest, Medium, Power, ReferencePoint, Replication, Settings, Switch, Tracked, Vm, upper,
+    Guest, GuestSystem, Medium, Power, ReferencePoint, Replication, Settings, Switch, Tracked, Vm,
+    upper,
 };
 
 #[cfg(test)]

@@ -212,13 +212,26 @@ pub struct ReferencePoint {
 }
 
 /// What the guest's side of the integration services does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guest {
     /// `OperationalStatus` of the service for backups while the VM runs: 2 good, 3 an older
     /// protocol, 7 an incompatible one, 12 no contact, 13 contact lost.
     pub backup_status: u16,
     /// Whether the guest settles when it is asked to.
     pub settles: bool,
+    /// What it tells of its system, if it does.
+    pub system: Option<GuestSystem>,
+}
+
+/// What a guest tells of its system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuestSystem {
+    /// Such as `Windows Server 2022 Standard`.
+    pub name: String,
+    /// Such as `10.0.20348`.
+    pub version: String,
+    /// `OSPlatformId`: 2 is Windows.
+    pub platform: u16,
 }
 
 /// The replication of a VM.

@@ -93,7 +93,7 @@ pub(super) fn replication(host: &Host) -> Vec<Instance> {
 
 /// Each device belongs to the configuration whose id begins its own.
 pub(super) fn components(host: &Host) -> Vec<Instance> {
-    let views: [fn(&Host) -> Vec<Instance>; 8] = [
+    let views: [fn(&Host) -> Vec<Instance>; 7] = [
         device::controllers_and_drives,
         device::media,
         device::adapters,
@@ -101,9 +101,10 @@ pub(super) fn components(host: &Host) -> Vec<Instance> {
         device::memory,
         device::processors,
         device::security,
-        integration::vss_settings,
     ];
-    let all = views.into_iter().flat_map(|view| view(host));
+    let devices = views.into_iter().flat_map(|view| view(host));
+    let services = integration::ALL.into_iter();
+    let all = devices.chain(services.flat_map(|service| integration::settings(host, service)));
     let of = |device: Instance| {
         let id: String = device.get("InstanceID").ok()?;
         let group = id.split('\\').next()?;
@@ -132,7 +133,9 @@ pub(super) fn system_devices(host: &Host) -> Vec<Instance> {
         let ends = [("GroupComponent", vm), ("PartComponent", device.path?)];
         Some(pair("Msvm_SystemDevice", ends))
     };
-    integration::vss(host).into_iter().filter_map(of).collect()
+    let services = integration::ALL.into_iter();
+    let devices = services.flat_map(|service| integration::devices(host, service));
+    devices.filter_map(of).collect()
 }
 
 /// A job belongs to its VM (effect: other) and to what it made (effect: create).

@@ -96,6 +96,38 @@ const HYPER_V_VIEWS: &[(&str, View)] = &[
     ("Msvm_VirtualSystemSnapshotService", |host| {
         service::of(host, "Msvm_VirtualSystemSnapshotService")
     }),
-    ("Msvm_VssComponent", integration::vss),
-    ("Msvm_VssComponentSettingData", integration::vss_settings),
+    ("Msvm_VssComponent", |host| {
+        integration::devices(host, &integration::VSS)
+    }),
+    ("Msvm_VssComponentSettingData", |host| {
+        integration::settings(host, &integration::VSS)
+    }),
+    ("Msvm_GuestServiceInterfaceComponentSettingData", |host| {
+        integration::settings(host, &integration::GUEST_SERVICE)
+    }),
+    ("Msvm_HeartbeatComponent", |host| {
+        integration::devices(host, &integration::HEARTBEAT)
+    }),
+    ("Msvm_HeartbeatComponentSettingData", |host| {
+        integration::settings(host, &integration::HEARTBEAT)
+    }),
+    ("Msvm_KvpExchangeComponent", |host| {
+        integration::devices(host, &integration::KVP)
+    }),
+    ("Msvm_KvpExchangeComponentSettingData", |host| {
+        integration::settings(host, &integration::KVP)
+    }),
+    ("Msvm_ShutdownComponent", |host| {
+        integration::devices(host, &integration::SHUTDOWN)
+    }),
+    ("Msvm_ShutdownComponentSettingData", |host| {
+        integration::settings(host, &integration::SHUTDOWN)
+    }),
+    ("Msvm_TimeSyncComponentSettingData", |host| {
+        integration::settings(host, &integration::TIME)
+    }),
+    (
+        "Msvm_VirtualSystemManagementServiceSettingData",
+        service::defaults,
+    ),
 ];

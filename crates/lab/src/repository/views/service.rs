@@ -29,3 +29,13 @@ pub(super) fn of(host: &Host, class: &str) -> Vec<Instance> {
         .with("SystemName", host.name.as_str());
     vec![service]
 }
+
+/// Where VMs and disks go unless somebody says otherwise.
+pub(super) fn defaults(host: &Host) -> Vec<Instance> {
+    let settings = Instance::new("Msvm_VirtualSystemManagementServiceSettingData")
+        .with("DefaultExternalDataRoot", "D:\\VMs")
+        .with("DefaultVirtualHardDiskPath", "D:\\VMs")
+        .with("ElementName", "Einstellungen des Hyper-V-Dienstes")
+        .with("InstanceID", format!("Microsoft:{}", host.name));
+    vec![settings]
+}

@@ -86,6 +86,7 @@ fn bench(rules: Rules) -> Bench {
         guest: Guest {
             backup_status: 2,
             settles: true,
+            system: None,
         },
         replication: None,
     });
