@@ -133,6 +133,7 @@ impl Scenario {
                 .disabled_refuses_recovery
                 .unwrap_or(own.disabled_refuses_recovery),
             merges_fail: spec.merges_fail.unwrap_or(own.merges_fail),
+            missed_writes: spec.missed_writes.unwrap_or(own.missed_writes),
         }
     }
 }

@@ -220,6 +220,7 @@ pub struct RulesSpec {
     pub forgets_free_ids: Option<bool>,
     pub disabled_refuses_recovery: Option<bool>,
     pub merges_fail: Option<bool>,
+    pub missed_writes: Option<u32>,
 }
 
 /// Limits of the service; what is not told is as in [`crate::wsman::Limits`].

@@ -37,6 +37,8 @@ pub struct Host {
     pub(super) parents: Vec<(String, String)>,
     pub(super) files: Files,
     pub(super) ids: Ids,
+    /// Writes of guests so far.
+    writes: u64,
     clock: Arc<dyn Clock>,
 }
 
@@ -70,6 +72,7 @@ impl Host {
             parents: Vec::new(),
             files: new.files,
             ids: new.ids,
+            writes: 0,
             clock: new.clock,
         }
     }
@@ -285,6 +288,10 @@ impl Host {
             )));
         };
         self.files.write(&path, offset, data, &mut self.ids)?;
+        self.writes += 1;
+        if scatter(self.writes) % 1000 < u64::from(self.rules.missed_writes) {
+            return Ok(());
+        }
         if let Some(written) = range(offset, data)
             && let Some(disk) = self.disk_id(&path)?
             && let Some(tracking) = self.tracking.get_mut(&disk)
@@ -310,6 +317,14 @@ impl Host {
             .find(|(child, _)| same_path(child, path));
         known.map(|(_, parent)| parent.as_str())
     }
+}
+
+/// A number that looks as if it were random, the same each time (SplitMix64).
+fn scatter(number: u64) -> u64 {
+    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// Whether two paths of a Windows host name the same file.

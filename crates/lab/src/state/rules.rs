@@ -32,6 +32,8 @@ pub struct Rules {
     pub disabled_refuses_recovery: bool,
     /// Merges fail, and the chains stay.
     pub merges_fail: bool,
+    /// Of a thousand writes of guests, how many change tracking misses.
+    pub missed_writes: u32,
 }
 
 impl Default for Rules {
@@ -49,6 +51,7 @@ impl Default for Rules {
             forgets_free_ids: true,
             disabled_refuses_recovery: false,
             merges_fail: false,
+            missed_writes: 0,
         }
     }
 }

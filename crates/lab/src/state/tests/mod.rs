@@ -364,6 +364,27 @@ fn checkpoints_of_users_stay_when_one_for_a_backup_goes() {
 }
 
 #[test]
+fn tracking_misses_as_many_writes_as_it_is_told_to() {
+    let mut bench = bench(Rules {
+        missed_writes: 500,
+        tracking_unit: 512,
+        ..Rules::default()
+    });
+    bench.checkpoint(CheckpointKind::Recovery);
+    let id = bench.vm().checkpoints[0].tracked[0].id.clone().unwrap();
+    let mut model = vec![0; SIZE as usize];
+    for n in 0..100 {
+        bench.write(&mut model, n * 1024, 9, 512);
+    }
+    let second = bench.checkpoint(CheckpointKind::Recovery);
+    let path = bench.frozen(second);
+    assert_eq!(bench.content(&path), model, "only the tracking misses them");
+    let told = bench.changes(&path, &id).unwrap().ranges.len();
+    // The 99.9 % band of a fair coin.
+    assert!((34..=66).contains(&told), "{told}");
+}
+
+#[test]
 fn a_failing_merge_leaves_a_chain_that_reads_the_same() {
     let mut bench = bench(Rules {
         merges_fail: true,
