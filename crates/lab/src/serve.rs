@@ -54,7 +54,7 @@ pub fn serve(file: &Path, folder: &Path, address: SocketAddr) -> Result<Server, 
         None => None,
     };
     let host = scenario.build(folder, Arc::new(SystemClock))?;
-    let (service, accounts) = (scenario.service(host), scenario.accounts());
+    let (service, accounts) = (scenario.service(host)?, scenario.accounts());
     Server::start(address, service, accounts, tls)
         .map_err(|error| ServeError::Listen { address, error })
 }

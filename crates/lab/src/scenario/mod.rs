@@ -22,6 +22,7 @@ mod file;
 
 pub use build::BuildError;
 pub use file::{
-    AccountSpec, AdapterSpec, DiskSpec, GuestSpec, HostSpec, LimitsSpec, ReplicationSpec,
-    RulesSpec, Scenario, State, TlsSpec, VmSpec,
+    AccidentSpec, AccountSpec, AdapterSpec, DiskSpec, DoesSpec, FailureSpec, GuestSpec, HostSpec,
+    LimitsSpec, MishapSpec, RefusedSpec, ReplicationSpec, RulesSpec, Scenario, State, TlsSpec,
+    VmSpec,
 };

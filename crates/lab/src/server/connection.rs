@@ -86,6 +86,7 @@ fn talk(mut stream: impl Read + Write, shared: &Shared, binding: Option<&[u8]>) 
                                 Reply {
                                     status: answer.status,
                                     body: sealed::pack(&signature, &data),
+                                    cut: answer.cut,
                                     ..Reply::default()
                                 }
                                 .with("Content-Type", sealed::content_type())
@@ -96,9 +97,9 @@ fn talk(mut stream: impl Read + Write, shared: &Shared, binding: Option<&[u8]>) 
                 }
             }
         };
-        let closes = head.closes();
+        let (closes, cut) = (head.closes(), reply.cut.is_some());
         Reply { closes, ..reply }.write(&mut stream)?;
-        if closes {
+        if closes || cut {
             return Ok(());
         }
     }
@@ -109,6 +110,7 @@ fn plain(shared: &Shared, body: &[u8], caller: Caller) -> Reply {
     Reply {
         status: answer.status,
         body: answer.envelope.into_bytes(),
+        cut: answer.cut,
         ..Reply::default()
     }
     .with("Content-Type", SOAP)

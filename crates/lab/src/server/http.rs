@@ -132,6 +132,8 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
     /// Whether the connection ends with it.
     pub(super) closes: bool,
+    /// Bytes after which the connection breaks.
+    pub(super) cut: Option<usize>,
 }
 
 impl Reply {
@@ -172,6 +174,9 @@ impl Reply {
         bytes.push_str(&format!("Content-Length: {}\r\n\r\n", self.body.len()));
         let mut bytes = bytes.into_bytes();
         bytes.extend_from_slice(&self.body);
+        if let Some(cut) = self.cut {
+            bytes.truncate(cut);
+        }
         to.write_all(&bytes)?;
         to.flush()
     }

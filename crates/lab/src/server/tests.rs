@@ -23,7 +23,7 @@ fn start() -> Server {
         password: "geheim".into(),
         rights: Rights::Administrator,
     };
-    let service = scenario.service(host);
+    let service = scenario.service(host).unwrap();
     Server::start("127.0.0.1:0".parse().unwrap(), service, vec![account], None).unwrap()
 }
 

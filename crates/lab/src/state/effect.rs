@@ -19,14 +19,33 @@ const WRITERS_FAILED: u32 = 0x8004_23f2;
 const TRACKED_SINCE: (u32, u32) = (6, 2);
 
 /// What a job will do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Work {
-    CreateCheckpoint { vm: Uuid, wish: CheckpointWish },
-    DestroyCheckpoint { vm: Uuid, checkpoint: Uuid },
-    Convert { vm: Uuid, checkpoint: Uuid },
-    DestroyReferencePoint { vm: Uuid, point: Uuid },
-    ChangePower { vm: Uuid, to: Power },
-    Merge { vm: Uuid },
+    CreateCheckpoint {
+        vm: Uuid,
+        wish: CheckpointWish,
+    },
+    DestroyCheckpoint {
+        vm: Uuid,
+        checkpoint: Uuid,
+    },
+    Convert {
+        vm: Uuid,
+        checkpoint: Uuid,
+    },
+    DestroyReferencePoint {
+        vm: Uuid,
+        point: Uuid,
+    },
+    ChangePower {
+        vm: Uuid,
+        to: Power,
+    },
+    Merge {
+        vm: Uuid,
+    },
+    /// Nothing: it fails.
+    Fail(Failure),
 }
 
 impl From<FileError> for Failure {
@@ -64,6 +83,7 @@ impl Host {
                 Ok(None)
             }
             Work::Merge { vm } => self.merge(vm).map(|()| None),
+            Work::Fail(failure) => Err(failure),
         };
         match done {
             Ok(made) => End::Completed(made),

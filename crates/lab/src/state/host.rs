@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::effect::Work;
 use super::files::{FileError, Files, range};
 use super::job::{End, Job, JobId};
-use super::refusal::Refusal;
+use super::refusal::{Failure, Refusal};
 use super::rules::Rules;
 use super::tracking::Tracking;
 use super::vm::{Busy, Medium, Power, Switch, Vm};
@@ -37,6 +37,8 @@ pub struct Host {
     pub(super) parents: Vec<(String, String)>,
     pub(super) files: Files,
     pub(super) ids: Ids,
+    /// How the next job fails, if it shall.
+    pub(super) failing: Option<Failure>,
     /// Writes of guests so far.
     writes: u64,
     clock: Arc<dyn Clock>,
@@ -72,6 +74,7 @@ impl Host {
             parents: Vec::new(),
             files: new.files,
             ids: new.ids,
+            failing: None,
             writes: 0,
             clock: new.clock,
         }
@@ -169,6 +172,13 @@ impl Host {
             return Err(Refusal::INVALID_STATE);
         }
         known.busy = Some((busy, Some(id)));
+        let work = match self.failing.take() {
+            Some(failure) if kind != super::merge::JOB => Work::Fail(failure),
+            failing => {
+                self.failing = failing;
+                work
+            }
+        };
         self.jobs.push(Job {
             id,
             kind,
@@ -208,6 +218,15 @@ impl Host {
             self.end_job(id, now, End::Terminated);
         }
         running
+    }
+
+    /// Jobs that are under way take effect at this moment.
+    pub(super) fn finish_jobs(&mut self) {
+        let now = self.now();
+        for (id, work) in std::mem::take(&mut self.work) {
+            let end = self.carry_out(work, now);
+            self.end_job(id, now, end);
+        }
     }
 
     /// The service behind everything restarts: all jobs are gone, done or not, and merges begin

@@ -11,6 +11,7 @@
 //! - Every file of a VM's disks is known by its parent ([`Host::parent_of`]), and leaves the folder
 //!   only when it has been merged or belongs to nothing.
 
+mod accident;
 mod changes;
 mod checkpoint;
 mod effect;
@@ -23,6 +24,7 @@ mod rules;
 mod tracking;
 pub mod vm;
 
+pub use accident::Accident;
 pub use changes::{Changes, ChangesQuery};
 pub use checkpoint::CheckpointWish;
 pub use files::{FileError, Files};

@@ -41,6 +41,8 @@ pub enum Fault {
     TimedOut,
     /// Too many enumerations at once.
     Quota,
+    /// The scenario wants what cannot be.
+    Scenario(String),
     /// What the repository says.
     Wmi(Box<RepositoryError>),
 }
@@ -222,6 +224,15 @@ impl Fault {
                 0x8033_81a6,
                 "Es sind zu viele Vorgänge offen.",
             ),
+            Self::Scenario(why) => Parts {
+                sender: false,
+                ..parts(
+                    ("w", "InternalError"),
+                    None,
+                    1359,
+                    &format!("Das Szenario ist nicht möglich: {why}"),
+                )
+            },
             Self::Wmi(error) => wmi(error),
         }
     }

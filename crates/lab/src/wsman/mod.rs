@@ -9,11 +9,13 @@
 //! - [`Service::answer`] turns a request into a reply over a [`Repository`](crate::repository).
 //! - Whatever is refused is refused with the code that is documented for it.
 
+mod answer;
 mod class;
 mod enumeration;
 mod fault;
 mod instance;
 mod invoke;
+mod mishap;
 mod ns;
 mod reference;
 mod request;
@@ -21,9 +23,11 @@ mod service;
 mod write;
 mod xml;
 
+pub use answer::Answer;
 pub use fault::{Fault, FaultStyle};
+pub use mishap::{Mishap, What};
 pub use request::{Enumerate, Filter, Input, Mode, Operation, Request, Resource, Unreadable};
-pub use service::{Answer, Caller, Limits, Rights, Service};
+pub use service::{Caller, Limits, Rights, Service};
 pub use xml::BadXml;
 
 #[cfg(test)]

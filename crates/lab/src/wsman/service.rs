@@ -6,6 +6,7 @@ use cim::{Instance, KeyValue, ObjectPath};
 
 use super::enumeration::{Enumeration, Open, idle_until, page};
 use super::fault::{Fault, FaultStyle};
+use super::mishap::Mishap;
 use super::request::{Enumerate, Filter, Input, Mode, Operation, Request, Resource};
 use super::{class, instance, invoke, reference, write};
 use crate::repository::{Found, Repository, RepositoryError};
@@ -53,15 +54,6 @@ pub enum Caller {
     Account(Rights),
 }
 
-/// A reply: HTTP's status and the envelope.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// 200, or that of a fault.
-    pub status: u16,
-    /// The envelope.
-    pub envelope: String,
-}
-
 /// The service of one host.
 pub struct Service {
     /// The host's objects.
@@ -70,10 +62,12 @@ pub struct Service {
     pub limits: Limits,
     /// How it tells errors of WMI.
     pub style: FaultStyle,
+    /// What will go wrong.
+    pub mishaps: Vec<Mishap>,
     open: Open,
 }
 
-type Result<T> = std::result::Result<T, Fault>;
+pub(super) type Result<T> = std::result::Result<T, Fault>;
 
 impl Service {
     /// The service over a host's objects.
@@ -82,6 +76,7 @@ impl Service {
             repository,
             limits,
             style,
+            mishaps: Vec::new(),
             open: Open::default(),
         }
     }
@@ -93,37 +88,14 @@ impl Service {
             .saturating_mul(1024)
     }
 
-    /// Answers the bytes of an envelope.
-    pub fn answer(&mut self, bytes: &[u8], caller: Caller) -> Answer {
-        match Request::read(bytes) {
-            Err(unreadable) => self.refuse(&unreadable.fault, &unreadable.id),
-            Ok(request) => match self.act(&request, caller) {
-                Ok(envelope) => Answer {
-                    status: 200,
-                    envelope,
-                },
-                Err(fault) => self.refuse(&fault, &request.id),
-            },
-        }
-    }
-
-    fn refuse(&mut self, fault: &Fault, relates_to: &str) -> Answer {
-        let body = fault.write(&self.repository.host.name, self.style);
-        let id = self.message_id();
-        Answer {
-            status: fault.status(),
-            envelope: write::envelope(fault.action(), &id, relates_to, &body),
-        }
-    }
-
-    fn message_id(&mut self) -> String {
+    pub(super) fn message_id(&mut self) -> String {
         format!(
             "uuid:{}",
             crate::state::upper(self.repository.host.new_id())
         )
     }
 
-    fn act(&mut self, request: &Request, caller: Caller) -> Result<String> {
+    pub(super) fn act(&mut self, request: &Request, caller: Caller) -> Result<String> {
         if request.operation == Operation::Identify {
             return Ok(self.identify(caller));
         }
@@ -181,9 +153,7 @@ impl Service {
             }
             _ => return Err(Fault::ActionUnknown(request.action.clone())),
         };
-        let id = self.message_id();
-        let action = format!("{}Response", request.action);
-        Ok(write::envelope(&action, &id, &request.id, &body))
+        Ok(self.reply(request, &body))
     }
 
     fn identify(&self, caller: Caller) -> String {

@@ -21,7 +21,7 @@ pub(crate) fn check(data: &[u8]) {
     let host = scenario
         .build(Path::new("/nowhere"), clock)
         .expect("a host");
-    let mut service = scenario.service(host);
+    let mut service = scenario.service(host).unwrap();
     for caller in [Caller::Account(Rights::Administrator), Caller::Anonymous] {
         let answer = service.answer(data, caller);
         assert!(matches!(answer.status, 200 | 400 | 500));

@@ -69,7 +69,7 @@ impl Lab {
         let key = pem(&made.signing_key.serialize_der(), "PRIVATE KEY");
         let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
         let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let service = scenario.service(host);
+        let service = scenario.service(host).unwrap();
         let server = Server::start(address, service, accounts, tls.then_some(identity)).unwrap();
         Self {
             server,

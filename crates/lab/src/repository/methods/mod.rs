@@ -39,6 +39,18 @@ impl Repository {
             })
     }
 
+    /// What a method returns that does nothing but return a code.
+    pub fn refusal(
+        &self,
+        namespace: &str,
+        class: &str,
+        method: &str,
+        code: u32,
+    ) -> Result<Instance> {
+        let declared = self.method(namespace, class, method)?;
+        Ok(outputs(&self.host, declared, Err(Refusal(code))))
+    }
+
     /// Calls a method of an object with inputs of the declared types. The result has all outputs,
     /// those that were not given being null, and `ReturnValue`.
     pub fn invoke(

@@ -35,7 +35,7 @@ fn bench() -> Bench {
         .build(folder.path(), Arc::new(clock.clone()))
         .unwrap();
     Bench {
-        service: scenario.service(host),
+        service: scenario.service(host).unwrap(),
         clock,
         _folder: folder,
     }

@@ -1,82 +1,6 @@
-//! What a scenario's file may say, with what holds if it does not.
+//! What a scenario may say of a VM.
 
 use serde::Deserialize;
-
-/// A host.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Scenario {
-    /// The host itself.
-    pub host: HostSpec,
-    /// Who may log on. The lab is no place for real passwords.
-    pub accounts: Vec<AccountSpec>,
-    /// Names of virtual switches.
-    pub switches: Vec<String>,
-    /// VMs.
-    pub vms: Vec<VmSpec>,
-    /// How it behaves.
-    pub rules: RulesSpec,
-    /// Limits of its service.
-    pub limits: LimitsSpec,
-    /// The certificate, for a host that listens over TLS.
-    pub tls: Option<TlsSpec>,
-}
-
-/// Files in PEM.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct TlsSpec {
-    /// The certificate.
-    pub certificate: std::path::PathBuf,
-    /// Its key.
-    pub key: std::path::PathBuf,
-}
-
-/// The host itself.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct HostSpec {
-    /// Its name.
-    pub name: String,
-    /// Major, minor and build of its Windows.
-    pub os: String,
-    /// Whether errors of WMI are told as `MSFT_WmiError` rather than as `WSManFault`.
-    pub wmi_errors: bool,
-    /// Ids follow from this number.
-    pub seed: u32,
-}
-
-impl Default for HostSpec {
-    fn default() -> Self {
-        Self {
-            name: "HV01".to_owned(),
-            os: "10.0.20348".to_owned(),
-            wmi_errors: false,
-            seed: 1,
-        }
-    }
-}
-
-/// An account.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct AccountSpec {
-    /// `DOMAIN\user`, or `user` of the host itself.
-    pub user: String,
-    /// The password.
-    pub password: String,
-    /// Whether it has no rights to Hyper-V, whose classes then seem empty to it.
-    #[serde(default)]
-    pub filtered: bool,
-}
-
-impl std::fmt::Debug for AccountSpec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccountSpec")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A VM.
 #[derive(Clone, Debug, Deserialize)]
@@ -201,35 +125,4 @@ pub struct ReplicationSpec {
     pub health: u16,
     /// Seconds between two deltas.
     pub interval: u16,
-}
-
-/// How the host behaves; what is not told is as in [`crate::state::Rules`].
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-#[allow(missing_docs)]
-pub struct RulesSpec {
-    pub checkpoint_ms: Option<u64>,
-    pub destroy_ms: Option<u64>,
-    pub merge_ms: Option<u64>,
-    pub state_ms: Option<u64>,
-    pub job_removed_ms: Option<u64>,
-    pub tracking_unit: Option<u64>,
-    pub most_changes: Option<usize>,
-    pub whole_disk_refused: Option<bool>,
-    pub most_recovery: Option<usize>,
-    pub forgets_free_ids: Option<bool>,
-    pub disabled_refuses_recovery: Option<bool>,
-    pub merges_fail: Option<bool>,
-    pub missed_writes: Option<u32>,
-}
-
-/// Limits of the service; what is not told is as in [`crate::wsman::Limits`].
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-#[allow(missing_docs)]
-pub struct LimitsSpec {
-    pub envelope_kib: Option<u32>,
-    pub timeout_ms: Option<u32>,
-    pub batch_items: Option<u32>,
-    pub enumeration_idle_ms: Option<u64>,
 }

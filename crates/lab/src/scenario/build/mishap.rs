@@ -1,0 +1,69 @@
+//! What goes wrong in a scenario.
+
+use super::super::file::{AccidentSpec, DoesSpec, FailureSpec, MishapSpec, RefusedSpec};
+use super::BuildError;
+use crate::state::{Accident, Failure};
+use crate::wsman::{Fault, Mishap, What};
+
+pub(super) fn build(spec: &MishapSpec) -> Result<Mishap, BuildError> {
+    let bad = |problem| BuildError::Mishap {
+        on: spec.on.clone(),
+        problem,
+    };
+    let accidents = |specs: &[AccidentSpec]| {
+        let all = specs.iter().map(accident);
+        all.collect::<Result<Vec<_>, _>>().map_err(bad)
+    };
+    if spec.on.is_empty() {
+        return Err(bad("it does not say at which request"));
+    }
+    if spec.does.is_none() && spec.before.is_empty() && spec.after.is_empty() {
+        return Err(bad("nothing happens"));
+    }
+    Ok(Mishap {
+        on: spec.on.clone(),
+        skip: spec.skip,
+        times: spec.times.unwrap_or(1),
+        what: spec.does.map(what),
+        before: accidents(&spec.before)?,
+        after: accidents(&spec.after)?,
+    })
+}
+
+fn what(spec: DoesSpec) -> What {
+    match spec {
+        DoesSpec::Returns(code) => What::Return(code),
+        DoesSpec::Refused(how) => What::Refuse(match how {
+            RefusedSpec::AccessDenied => Fault::AccessDenied,
+            RefusedSpec::TimedOut => Fault::TimedOut,
+            RefusedSpec::Quota => Fault::Quota,
+        }),
+        DoesSpec::Cut(bytes) => What::Cut(bytes),
+        DoesSpec::Lost => What::Lose,
+    }
+}
+
+fn accident(spec: &AccidentSpec) -> Result<Accident, &'static str> {
+    Ok(match spec {
+        AccidentSpec::RestartService => Accident::RestartService { finishes: false },
+        AccidentSpec::RestartServiceWhenDone => Accident::RestartService { finishes: true },
+        AccidentSpec::JobFails(spec) => Accident::JobFails(failure(spec)?),
+        AccidentSpec::LosesTracking(path) => Accident::LosesTracking(path.clone()),
+    })
+}
+
+fn failure(spec: &FailureSpec) -> Result<Failure, &'static str> {
+    let hresult = match &spec.hresult {
+        None => None,
+        Some(text) => {
+            let digits = text.strip_prefix("0x").ok_or("a code begins with 0x")?;
+            Some(u32::from_str_radix(digits, 16).map_err(|_| "a code is no number")?)
+        }
+    };
+    let text = spec.text.clone();
+    Ok(Failure {
+        code: spec.code.unwrap_or(32768),
+        hresult,
+        text: text.unwrap_or_else(|| "Fehler beim Vorgang.".to_owned()),
+    })
+}

@@ -1,0 +1,145 @@
+//! From a scenario to a host.
+
+mod mishap;
+mod vm;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::file::{AccountSpec, Scenario};
+use crate::clock::{Clock, Ids, counted_ids};
+use crate::repository::Repository;
+use crate::server::Account;
+use crate::state::{FileError, Files, Host, NewHost, Rules, Switch};
+use crate::wsman::{FaultStyle, Limits, Rights, Service};
+
+/// Why there is no host of a scenario.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The file is no scenario.
+    #[error("the scenario cannot be read: {0}")]
+    File(#[from] serde_json::Error),
+    /// A disk cannot be made or read.
+    #[error("a disk of {vm}: {error}")]
+    Disk {
+        /// The VM's name.
+        vm: String,
+        /// What is wrong.
+        error: FileError,
+    },
+    /// A mishap cannot be understood.
+    #[error("the mishap on {on:?}: {problem}")]
+    Mishap {
+        /// The request that it is for.
+        on: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Something does not fit together.
+    #[error("{vm}: {problem}")]
+    Vm {
+        /// The VM's name.
+        vm: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+}
+
+impl Scenario {
+    /// Reads the text of a scenario.
+    pub fn read(text: &str) -> Result<Self, BuildError> {
+        Ok(serde_json::from_str(text)?)
+    }
+
+    /// Makes the host, its disks in a folder. Ids follow from the scenario's seed.
+    pub fn build(&self, folder: &Path, clock: Arc<dyn Clock>) -> Result<Host, BuildError> {
+        self.build_with(folder, clock, counted_ids(self.host.seed))
+    }
+
+    /// The same with ids from elsewhere.
+    pub fn build_with(
+        &self,
+        folder: &Path,
+        clock: Arc<dyn Clock>,
+        ids: Ids,
+    ) -> Result<Host, BuildError> {
+        let mut host = Host::new(NewHost {
+            name: self.host.name.clone(),
+            files: Files::new(folder),
+            clock,
+            ids,
+            rules: self.rules(),
+        });
+        host.os.clone_from(&self.host.os);
+        for name in &self.switches {
+            let id = host.new_id();
+            let name = name.clone();
+            host.switches.push(Switch { id, name });
+        }
+        for spec in &self.vms {
+            let vm = vm::build(&mut host, spec)?;
+            host.add_vm(vm);
+        }
+        Ok(host)
+    }
+
+    /// The service over a host.
+    pub fn service(&self, host: Host) -> Result<Service, BuildError> {
+        let style = match self.host.wmi_errors {
+            true => FaultStyle::Wmi,
+            false => FaultStyle::Wsman,
+        };
+        let (own, spec) = (Limits::default(), &self.limits);
+        let idle = spec.enumeration_idle_ms.map(Duration::from_millis);
+        let limits = Limits {
+            envelope_kib: spec.envelope_kib.unwrap_or(own.envelope_kib),
+            timeout_ms: spec.timeout_ms.unwrap_or(own.timeout_ms),
+            batch_items: spec.batch_items.unwrap_or(own.batch_items),
+            enumeration_idle: idle.unwrap_or(own.enumeration_idle),
+        };
+        let mut service = Service::new(Repository::new(host), limits, style);
+        let mishaps = self.mishaps.iter().map(mishap::build);
+        service.mishaps = mishaps.collect::<Result<_, _>>()?;
+        Ok(service)
+    }
+
+    /// Who may log on.
+    pub fn accounts(&self) -> Vec<Account> {
+        let account = |spec: &AccountSpec| Account {
+            user: spec.user.clone(),
+            password: spec.password.clone(),
+            rights: match spec.filtered {
+                true => Rights::Filtered,
+                false => Rights::Administrator,
+            },
+        };
+        self.accounts.iter().map(account).collect()
+    }
+
+    fn rules(&self) -> Rules {
+        let (own, spec) = (Rules::default(), &self.rules);
+        let time = |told: Option<u64>, own: Duration| told.map_or(own, Duration::from_millis);
+        Rules {
+            checkpoint_takes: time(spec.checkpoint_ms, own.checkpoint_takes),
+            destroy_takes: time(spec.destroy_ms, own.destroy_takes),
+            merge_takes: time(spec.merge_ms, own.merge_takes),
+            state_takes: time(spec.state_ms, own.state_takes),
+            removed_after: time(spec.job_removed_ms, own.removed_after),
+            tracking_unit: spec
+                .tracking_unit
+                .filter(|unit| *unit > 0)
+                .unwrap_or(own.tracking_unit),
+            most_changes: spec.most_changes.unwrap_or(own.most_changes),
+            whole_disk_refused: spec.whole_disk_refused.unwrap_or(own.whole_disk_refused),
+            most_recovery: spec.most_recovery.unwrap_or(own.most_recovery),
+            forgets_free_ids: spec.forgets_free_ids.unwrap_or(own.forgets_free_ids),
+            disabled_refuses_recovery: spec
+                .disabled_refuses_recovery
+                .unwrap_or(own.disabled_refuses_recovery),
+            merges_fail: spec.merges_fail.unwrap_or(own.merges_fail),
+            missed_writes: spec.missed_writes.unwrap_or(own.missed_writes),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! VMs of a scenario.
+
+use disk::Geometry;
+
+use super::super::file::{DiskSpec, State, VmSpec};
+use super::BuildError;
+use crate::state::{
+    Adapter, Controller, ControllerKind, Drive, Guest, GuestSystem, Host, Medium, Power,
+    Replication, Settings, Vm,
+};
+
+/// Slots of a SCSI controller.
+const SLOTS: usize = 64;
+
+pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
+    let bad = |problem| BuildError::Vm {
+        vm: spec.name.clone(),
+        problem,
+    };
+    if spec.name.is_empty() || !matches!(spec.generation, 1 | 2) {
+        return Err(bad("a name and a generation of 1 or 2 are needed"));
+    }
+    let id = host.new_id();
+    let mut settings = Settings {
+        id,
+        name: spec.name.clone(),
+        notes: String::new(),
+        generation: spec.generation,
+        version: spec.version.clone(),
+        folder: spec
+            .folder
+            .clone()
+            .unwrap_or_else(|| format!("D:\\VMs\\{}", spec.name)),
+        memory: spec.memory,
+        processors: spec.processors,
+        checkpoint_type: spec.checkpoint_type,
+        secure_boot: spec.generation == 2,
+        tpm: spec.tpm,
+        controllers: controllers(host, spec.generation),
+        drives: Vec::new(),
+        adapters: Vec::new(),
+        backup_service: spec.backup_service,
+    };
+    for disk in &spec.disks {
+        make_disk(host, &spec.name, disk)?;
+        let medium = Medium::Disk {
+            path: disk.path.clone(),
+            shared: disk.shared,
+        };
+        put(&mut settings, medium).ok_or_else(|| bad("it has too many disks"))?;
+    }
+    for number in &spec.pass_through {
+        let medium = Medium::PassThrough(*number);
+        put(&mut settings, medium).ok_or_else(|| bad("it has too many disks"))?;
+    }
+    for (at, adapter) in spec.adapters.iter().enumerate() {
+        let switch = match &adapter.switch {
+            Some(name) => {
+                let known = host.switches.iter().find(|switch| switch.name == *name);
+                Some(known.ok_or_else(|| bad("its switch is not known"))?.id)
+            }
+            None => None,
+        };
+        let given = adapter.mac.clone();
+        settings.adapters.push(Adapter {
+            id: host.new_id(),
+            name: "Netzwerkkarte".to_owned(),
+            static_mac: given.is_some(),
+            mac: given.unwrap_or_else(|| format!("00155D{:06X}", at + host.vms().len() * 16)),
+            switch,
+        });
+    }
+    let now = host.now();
+    Ok(Vm {
+        id,
+        power: match spec.state {
+            State::Running => Power::Running,
+            State::Off => Power::Off,
+            State::Saved => Power::Saved,
+            State::Paused => Power::Paused,
+        },
+        power_since: now,
+        created: now,
+        settings,
+        parent: None,
+        checkpoints: Vec::new(),
+        reference_points: Vec::new(),
+        busy: None,
+        guest: Guest {
+            backup_status: spec.backup_status,
+            settles: spec.settles,
+            system: spec.guest.as_ref().map(|guest| GuestSystem {
+                name: guest.name.clone(),
+                version: guest.version.clone(),
+                platform: guest.platform,
+            }),
+        },
+        replication: spec.replication.map(|replication| Replication {
+            mode: replication.mode,
+            state: replication.state,
+            health: replication.health,
+            interval: replication.interval,
+        }),
+    })
+}
+
+/// Generation 1 has two IDE controllers too.
+fn controllers(host: &mut Host, generation: u8) -> Vec<Controller> {
+    let ide = (0..2)
+        .filter(|_| generation == 1)
+        .map(|n| (ControllerKind::Ide, n));
+    let kinds: Vec<_> = ide.chain([(ControllerKind::Scsi, 0)]).collect();
+    let make = |(kind, number)| Controller {
+        id: host.new_id(),
+        kind,
+        number,
+    };
+    kinds.into_iter().map(make).collect()
+}
+
+/// Puts a medium into the first free slot, on IDE first.
+fn put(settings: &mut Settings, medium: Medium) -> Option<()> {
+    let slots = |kind| match kind {
+        ControllerKind::Ide => 2,
+        ControllerKind::Scsi => SLOTS,
+    };
+    let (controller, slot) =
+        settings
+            .controllers
+            .iter()
+            .enumerate()
+            .find_map(|(at, controller)| {
+                let used = settings
+                    .drives
+                    .iter()
+                    .filter(|drive| drive.controller == at)
+                    .count();
+                (used < slots(controller.kind)).then_some((at, used))
+            })?;
+    settings.drives.push(Drive {
+        controller,
+        slot: u32::try_from(slot).ok()?,
+        medium,
+    });
+    Some(())
+}
+
+fn make_disk(host: &mut Host, vm: &str, disk: &DiskSpec) -> Result<(), BuildError> {
+    let made = match disk.size {
+        Some(len) => {
+            let geometry = Geometry {
+                len,
+                logical_sector: 512,
+                physical_sector: 4096,
+            };
+            host.create_disk(&disk.path, geometry)
+        }
+        None => host.files().info(&disk.path).map(|_| ()),
+    };
+    made.map_err(|error| BuildError::Disk {
+        vm: vm.to_owned(),
+        error,
+    })
+}

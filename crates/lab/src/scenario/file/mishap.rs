@@ -1,0 +1,75 @@
+//! What a scenario may say of what goes wrong.
+
+use serde::Deserialize;
+
+/// Something that goes wrong at a request: it is answered otherwise, something happens to the
+/// host before or after it, or both. One of these is needed.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct MishapSpec {
+    /// The request: a method's name, `Get`, `Enumerate`, `Pull` or `Release`.
+    pub on: String,
+    /// Such requests that pass before.
+    pub skip: u32,
+    /// How many it happens to; 1 if it is not told.
+    pub times: Option<u32>,
+    /// How it is answered.
+    pub does: Option<DoesSpec>,
+    /// What happens to the host before it is looked at.
+    pub before: Vec<AccidentSpec>,
+    /// What happens to the host once it is done, before the reply is sent.
+    pub after: Vec<AccidentSpec>,
+}
+
+/// How a request is answered.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum DoesSpec {
+    /// The method returns this code and does nothing.
+    Returns(u32),
+    /// It is refused, and nothing is done.
+    Refused(RefusedSpec),
+    /// It is done, and the connection ends after so many bytes of the reply.
+    Cut(usize),
+    /// It is not done, and the connection ends without a reply.
+    Lost,
+}
+
+/// How a request is refused.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusedSpec {
+    /// The account may not do this.
+    AccessDenied,
+    /// The time ran out; it may have been done, and was not.
+    TimedOut,
+    /// Too much at once.
+    Quota,
+}
+
+/// Something that happens to a host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccidentSpec {
+    /// The service behind everything restarts: jobs are gone, and what they had not done is not
+    /// done.
+    RestartService,
+    /// The same, but what the jobs should do is done all the same.
+    RestartServiceWhenDone,
+    /// The next job fails so, and does nothing.
+    JobFails(FailureSpec),
+    /// Change tracking of the disk in this file is lost, with all its ids.
+    LosesTracking(String),
+}
+
+/// How a job fails.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct FailureSpec {
+    /// `ErrorCode`; 32768 if it is not told.
+    pub code: Option<u16>,
+    /// Windows' code, such as `0x80070005`.
+    pub hresult: Option<String>,
+    /// What it says.
+    pub text: Option<String>,
+}

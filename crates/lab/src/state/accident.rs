@@ -1,0 +1,39 @@
+//! What may happen to a host at any moment, without anybody asking for it.
+
+use super::files::FileError;
+use super::host::Host;
+use super::refusal::Failure;
+
+/// Something that happens to a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Accident {
+    /// The service behind everything restarts: all jobs are gone.
+    RestartService {
+        /// Whether what the jobs should do is done all the same. No source tells; a caller cannot
+        /// know either way.
+        finishes: bool,
+    },
+    /// The next job that is begun by a caller ends so, and does nothing.
+    JobFails(Failure),
+    /// The tracking of the disk in a file is lost, with all its ids.
+    LosesTracking(String),
+}
+
+impl Host {
+    /// Lets it happen, now.
+    pub fn suffer(&mut self, accident: &Accident) -> Result<(), FileError> {
+        self.advance();
+        match accident {
+            Accident::RestartService { finishes } => {
+                if *finishes {
+                    self.finish_jobs();
+                }
+                self.restart_service();
+            }
+            Accident::JobFails(failure) => self.failing = Some(failure.clone()),
+            Accident::LosesTracking(path) => self.lose_tracking(path)?,
+        }
+        Ok(())
+    }
+}

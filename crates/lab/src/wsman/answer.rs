@@ -1,0 +1,102 @@
+//! Answering a request, or failing to as a scenario wants it.
+
+use super::mishap::{self, What};
+use super::request::{Operation, Request, Resource};
+use super::service::{Caller, Result, Service};
+use super::{Fault, instance, reference, write};
+use crate::state::Accident;
+
+/// A reply: HTTP's status and the envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// 200, or that of a fault.
+    pub status: u16,
+    /// The envelope.
+    pub envelope: String,
+    /// Bytes of the whole reply after which the connection breaks.
+    pub cut: Option<usize>,
+}
+
+impl Service {
+    /// Answers the bytes of an envelope.
+    pub fn answer(&mut self, bytes: &[u8], caller: Caller) -> Answer {
+        let request = match Request::read(bytes) {
+            Ok(request) => request,
+            Err(unreadable) => return self.refuse(&unreadable.fault, &unreadable.id),
+        };
+        // Strangers cause no accidents.
+        let mishap = match caller {
+            Caller::Account(_) => mishap::take(&mut self.mishaps, &request),
+            Caller::Anonymous => None,
+        };
+        let Some(mishap) = mishap else {
+            let done = self.act(&request, caller);
+            return self.close(&request, done);
+        };
+        let mut done = self
+            .suffer(&mishap.before)
+            .and_then(|()| match &mishap.what {
+                Some(What::Refuse(fault)) => Err(fault.clone()),
+                Some(What::Return(code)) => self.return_only(&request, *code),
+                Some(What::Lose) => Ok(String::new()),
+                Some(What::Cut(_)) | None => self.act(&request, caller),
+            });
+        if let Err(fault) = self.suffer(&mishap.after) {
+            done = Err(fault);
+        }
+        let mut answer = self.close(&request, done);
+        answer.cut = match mishap.what {
+            Some(What::Cut(bytes)) => Some(bytes),
+            Some(What::Lose) => Some(0),
+            _ => None,
+        };
+        answer
+    }
+
+    /// An accident that cannot happen, such as to a file that is not there, is a mistake of the
+    /// scenario, which is not passed over.
+    fn suffer(&mut self, accidents: &[Accident]) -> Result<()> {
+        let host = &mut self.repository.host;
+        let mut all = accidents.iter().map(|accident| host.suffer(accident));
+        all.try_for_each(|done| done.map_err(|error| Fault::Scenario(error.to_string())))
+    }
+
+    fn close(&mut self, request: &Request, done: Result<String>) -> Answer {
+        match done {
+            Ok(envelope) => Answer {
+                status: 200,
+                envelope,
+                cut: None,
+            },
+            Err(fault) => self.refuse(&fault, &request.id),
+        }
+    }
+
+    /// A reply in which a method returns a code and nothing else.
+    fn return_only(&mut self, request: &Request, code: u32) -> Result<String> {
+        let (Operation::Invoke { method, .. }, Resource::Class { namespace, class }) =
+            (&request.operation, &request.resource)
+        else {
+            return Err(Fault::ActionUnknown(request.action.clone()));
+        };
+        let outputs = self.repository.refusal(namespace, class, method, code)?;
+        let body = instance::outputs(&outputs, &reference::uri(namespace, class));
+        Ok(self.reply(request, &body))
+    }
+
+    pub(super) fn reply(&mut self, request: &Request, body: &str) -> String {
+        let id = self.message_id();
+        let action = format!("{}Response", request.action);
+        write::envelope(&action, &id, &request.id, body)
+    }
+
+    fn refuse(&mut self, fault: &Fault, relates_to: &str) -> Answer {
+        let body = fault.write(&self.repository.host.name, self.style);
+        let id = self.message_id();
+        Answer {
+            status: fault.status(),
+            envelope: write::envelope(fault.action(), &id, relates_to, &body),
+            cut: None,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What goes wrong on demand: so often, at certain requests.
+
+use super::fault::Fault;
+use super::request::Request;
+use crate::state::Accident;
+
+/// Something that goes wrong at a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mishap {
+    /// The request that it happens to: a method's name, `Get`, `Enumerate`, `Pull` or `Release`.
+    pub on: String,
+    /// Such requests that pass before it happens.
+    pub skip: u32,
+    /// How many of them it happens to.
+    pub times: u32,
+    /// How it is answered, if otherwise than it would be.
+    pub what: Option<What>,
+    /// What happens to the host before the request is looked at.
+    pub before: Vec<Accident>,
+    /// What happens to the host when the request is done, before its reply is sent.
+    pub after: Vec<Accident>,
+}
+
+/// How a request is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The method returns a code and does nothing.
+    Return(u32),
+    /// The request is refused, and nothing is done.
+    Refuse(Fault),
+    /// It is done, and the connection ends after so many bytes of the reply: 0 for none at all.
+    Cut(usize),
+    /// It is not done, and the connection ends without a reply.
+    Lose,
+}
+
+/// Takes what goes wrong with a request out of the list.
+pub(super) fn take(mishaps: &mut Vec<Mishap>, request: &Request) -> Option<Mishap> {
+    let name = request.action.rsplit('/').next().unwrap_or("");
+    let of_request =
+        |mishap: &&mut Mishap| mishap.on.eq_ignore_ascii_case(name) && mishap.times > 0;
+    let mishap = mishaps.iter_mut().find(of_request)?;
+    if mishap.skip > 0 {
+        mishap.skip -= 1;
+        return None;
+    }
+    mishap.times -= 1;
+    let taken = mishap.clone();
+    mishaps.retain(|mishap| mishap.times > 0);
+    Some(taken)
+}

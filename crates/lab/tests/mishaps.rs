@@ -1,0 +1,223 @@
+//! What goes wrong on demand, as our client meets it.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cim::http::{Credentials, Endpoint, HttpTransport, Logon, Secret, Trust};
+use cim::job::{self, JobEnd, Patience, SystemPace};
+use cim::wsman::FaultKind;
+use cim::{
+    CimError, CimSession, Hresult, Instance, Invoked, MethodResult, ObjectPath, WsmanSession,
+    random_ids,
+};
+use hyperkeep_lab::SystemClock;
+use hyperkeep_lab::scenario::Scenario;
+use hyperkeep_lab::schema::HYPER_V;
+use support::{Lab, PASSWORD};
+
+const QUICK: &str = r#""checkpoint-ms": 50"#;
+
+fn start(rules: &str, mishap: &str) -> (Lab, WsmanSession) {
+    let scenario = format!(
+        r#"{{"vms": [{{"name": "web", "disks": [{{"path": "D:\\a.vhdx", "size": 4194304}}]}}],
+            "rules": {{{rules}}}, "limits": {{"batch-items": 1}},
+            "mishaps": [{mishap}]}}"#
+    );
+    let lab = Lab::of(&scenario, false);
+    let who = Credentials {
+        user: "LAB\\Bäcker".into(),
+        password: Secret::new(PASSWORD.into()),
+    };
+    let endpoint = Endpoint::http("127.0.0.1", Some(lab.server.address().port())).unwrap();
+    let transport = HttpTransport::new(endpoint, Trust::System, who, Logon::Ntlm).unwrap();
+    let ids = Box::new(random_ids().unwrap());
+    (lab, WsmanSession::new(Box::new(transport), ids))
+}
+
+fn create(session: &WsmanSession) -> Result<MethodResult, CimError> {
+    let query = "SELECT * FROM Msvm_ComputerSystem WHERE ElementName = 'web'";
+    let vm = session.query_paths(HYPER_V, query)?.remove(0);
+    let service = ObjectPath::new(HYPER_V, "Msvm_VirtualSystemSnapshotService");
+    let inputs = Instance::new("")
+        .with("AffectedSystem", vm)
+        .with("SnapshotType", 32768_u16);
+    session.invoke(&service, "CreateSnapshot", &inputs)
+}
+
+fn follow(session: &WsmanSession, started: &MethodResult) -> JobEnd {
+    let Invoked::Job(job) = started.outcome().unwrap() else {
+        panic!("no job");
+    };
+    let patience = Patience {
+        first: Duration::from_millis(10),
+        ..Patience::default()
+    };
+    job::follow(
+        session,
+        &job,
+        &SystemPace::default(),
+        &patience,
+        &mut |_| (),
+    )
+    .unwrap()
+}
+
+/// The checkpoints, once nothing is under way any more.
+fn checkpoints(lab: &Lab) -> usize {
+    for _ in 0..500 {
+        let mut service = lab.server.service();
+        let host = &mut service.repository.host;
+        host.advance();
+        if host.vms()[0].busy.is_none() {
+            return host.vms()[0].checkpoints.len();
+        }
+        drop(service);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("the VM stays busy");
+}
+
+#[test]
+fn a_method_refuses_as_often_as_it_is_told_to() {
+    let mishap = r#"{"on": "CreateSnapshot", "skip": 1, "times": 2, "does": {"returns": 32775}}"#;
+    let (lab, session) = start(QUICK, mishap);
+    let first = create(&session).unwrap();
+    assert!(matches!(follow(&session, &first), JobEnd::Completed(_)));
+    for _ in 0..2 {
+        let outcome = create(&session).unwrap().outcome().unwrap();
+        assert_eq!(outcome, Invoked::Refused(32775));
+    }
+    assert_eq!(checkpoints(&lab), 1);
+    let last = create(&session).unwrap();
+    assert!(matches!(follow(&session, &last), JobEnd::Completed(_)));
+    assert_eq!(checkpoints(&lab), 2);
+}
+
+#[test]
+fn a_refused_request_is_not_carried_out() {
+    for (how, kind, unknown) in [
+        ("access-denied", FaultKind::AccessDenied, false),
+        ("quota", FaultKind::Quota, false),
+        ("timed-out", FaultKind::TimedOut, true),
+    ] {
+        let mishap = format!(r#"{{"on": "CreateSnapshot", "does": {{"refused": "{how}"}}}}"#);
+        let (lab, session) = start(QUICK, &mishap);
+        let error = create(&session).unwrap_err();
+        assert_eq!(error.fault_kind(), Some(kind), "{error}");
+        assert_eq!(error.may_have_happened(), unknown, "{error}");
+        assert_eq!(checkpoints(&lab), 0);
+    }
+}
+
+#[test]
+fn a_lost_request_is_not_carried_out_and_nobody_can_know() {
+    let (lab, session) = start(QUICK, r#"{"on": "CreateSnapshot", "does": "lost"}"#);
+    let error = create(&session).unwrap_err();
+    assert!(error.may_have_happened(), "{error}");
+    assert_eq!(checkpoints(&lab), 0);
+    let again = create(&session).unwrap();
+    assert!(matches!(follow(&session, &again), JobEnd::Completed(_)));
+}
+
+#[test]
+fn a_job_fails_with_the_error_that_it_is_told() {
+    let mishap = r#"{"on": "CreateSnapshot", "before": [{"job-fails": {"hresult": "0x80070005", "text": "Zugriff"}}]}"#;
+    let (lab, session) = start(QUICK, mishap);
+    let started = create(&session).unwrap();
+    let JobEnd::Failed(failure) = follow(&session, &started) else {
+        panic!("it did not fail");
+    };
+    assert_eq!(failure.code, Some(Hresult(0x8007_0005)));
+    assert_eq!(checkpoints(&lab), 0);
+    let again = create(&session).unwrap();
+    assert!(matches!(follow(&session, &again), JobEnd::Completed(_)));
+}
+
+/// The answer is lost at different places: nothing of it, within the head, within the body.
+#[test]
+fn a_lost_answer_leaves_open_whether_it_was_done() {
+    for bytes in [0, 30, 700] {
+        let mishap = format!(r#"{{"on": "CreateSnapshot", "does": {{"cut": {bytes}}}}}"#);
+        let (lab, session) = start(QUICK, &mishap);
+        let error = create(&session).unwrap_err();
+        assert!(error.may_have_happened(), "{bytes}: {error}");
+        assert_eq!(checkpoints(&lab), 1, "it was done, and once");
+    }
+}
+
+#[test]
+fn a_lost_page_costs_nothing_but_time() {
+    for (on, skip) in [("Enumerate", 0), ("Pull", 0), ("Pull", 1)] {
+        let mishap = format!(r#"{{"on": "{on}", "skip": {skip}, "does": {{"cut": 500}}}}"#);
+        let (lab, session) = start(QUICK, &mishap);
+        let class = "CIM_ResourceAllocationSettingData";
+        let all = session
+            .query(HYPER_V, &format!("SELECT * FROM {class}"))
+            .unwrap();
+        let id = |instance: &Instance| instance.get::<String>("InstanceID").unwrap();
+        let told: Vec<String> = all.iter().map(id).collect();
+        let mut service = lab.server.service();
+        assert_eq!(service.mishaps, [], "it happened");
+        let held = service.repository.instances(HYPER_V, class).unwrap();
+        assert_eq!(told, held.iter().map(id).collect::<Vec<_>>(), "{on} {skip}");
+        assert!(told.len() > 4);
+    }
+}
+
+#[test]
+fn a_job_that_is_gone_says_nothing_of_its_end() {
+    let restart = r#"{"on": "CreateSnapshot", "after": ["restart-service"]}"#;
+    let (lab, session) = start(QUICK, restart);
+    let started = create(&session).unwrap();
+    assert!(matches!(follow(&session, &started), JobEnd::Vanished(_)));
+    assert_eq!(
+        checkpoints(&lab),
+        0,
+        "the service restarted before it was done"
+    );
+    // The same, but it was done.
+    let restart = r#"{"on": "CreateSnapshot", "after": ["restart-service-when-done"]}"#;
+    let (lab, session) = start(QUICK, restart);
+    let started = create(&session).unwrap();
+    assert!(matches!(follow(&session, &started), JobEnd::Vanished(_)));
+    assert_eq!(checkpoints(&lab), 1);
+    // In the middle of it, while somebody looks.
+    let restart = r#"{"on": "Get", "skip": 1, "after": ["restart-service"]}"#;
+    let (lab, session) = start(r#""checkpoint-ms": 60000"#, restart);
+    let started = create(&session).unwrap();
+    assert!(matches!(follow(&session, &started), JobEnd::Vanished(_)));
+    assert_eq!(checkpoints(&lab), 0);
+    // Done, and forgotten before anybody looked.
+    let (lab, session) = start(r#""checkpoint-ms": 50, "job-removed-ms": 0"#, "");
+    let started = create(&session).unwrap();
+    assert!(matches!(follow(&session, &started), JobEnd::Vanished(_)));
+    assert_eq!(checkpoints(&lab), 1);
+}
+
+#[test]
+fn what_cannot_go_wrong_is_told() {
+    for (mishap, why) in [
+        (r#"{"on": "Get"}"#, "nothing happens"),
+        (r#"{"does": "lost"}"#, "at which request"),
+        (
+            r#"{"on": "Get", "before": [{"job-fails": {"hresult": "5"}}]}"#,
+            "0x",
+        ),
+    ] {
+        let scenario = format!(r#"{{"mishaps": [{mishap}]}}"#);
+        let folder = tempfile::tempdir().unwrap();
+        let scenario = Scenario::read(&scenario).unwrap();
+        let host = scenario
+            .build(folder.path(), Arc::new(SystemClock))
+            .unwrap();
+        let error = scenario.service(host).err().unwrap().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    let mishap = r#"{"on": "CreateSnapshot", "before": [{"loses-tracking": "D:\\b.vhdx"}]}"#;
+    let (lab, session) = start(QUICK, mishap);
+    let error = create(&session).unwrap_err().to_string();
+    assert!(error.contains("b.vhdx"), "{error}");
+    assert_eq!(checkpoints(&lab), 0);
+}
