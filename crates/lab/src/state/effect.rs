@@ -56,8 +56,20 @@ impl From<FileError> for Failure {
 }
 
 impl Host {
-    pub(super) fn carry_out(&mut self, work: Work, at: Timestamp) -> End {
-        let done = match work {
+    /// Does it, and writes the configuration of the VM that it was done to.
+    pub(super) fn carry_out(&mut self, vm: Uuid, work: Work, at: Timestamp) -> End {
+        let done = self.work(work, at).and_then(|made| {
+            self.write_configurations(vm)?;
+            Ok(made)
+        });
+        match done {
+            Ok(made) => End::Completed(made),
+            Err(failure) => End::Failed(failure),
+        }
+    }
+
+    fn work(&mut self, work: Work, at: Timestamp) -> Result<Option<Made>, Failure> {
+        match work {
             Work::CreateCheckpoint { vm, wish } => self
                 .freeze(vm, wish, at)
                 .map(|id| Some(Made::Checkpoint(id))),
@@ -84,10 +96,6 @@ impl Host {
             }
             Work::Merge { vm } => self.merge(vm).map(|()| None),
             Work::Fail(failure) => Err(failure),
-        };
-        match done {
-            Ok(made) => End::Completed(made),
-            Err(failure) => End::Failed(failure),
         }
     }
 

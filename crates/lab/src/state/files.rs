@@ -43,6 +43,14 @@ pub enum FileError {
         /// What the reader or writer says.
         error: disk::Error,
     },
+    /// A configuration cannot be written.
+    #[error("the configuration of {vm}: {error}")]
+    Configuration {
+        /// The name of the VM or checkpoint.
+        vm: String,
+        /// What the writer says.
+        error: String,
+    },
     /// The lab cannot do that with an image of this format.
     #[error("{path} is a {format}, which the lab cannot {what}")]
     Format {
@@ -213,6 +221,15 @@ impl Files {
         let link = link_to(parent, child, parent_id);
         editor.set_parent(&link).map_err(disk(child))?;
         editor.close().map_err(disk(child))
+    }
+
+    /// Writes a file that is no disk, whatever was there.
+    pub(super) fn put(&self, path: &str, bytes: &[u8]) -> Result<(), FileError> {
+        let local = self.local(path)?;
+        if let Some(folder) = local.parent() {
+            fs::create_dir_all(folder).map_err(io(path))?;
+        }
+        fs::write(local, bytes).map_err(io(path))
     }
 
     /// Removes a file that is there.

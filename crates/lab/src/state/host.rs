@@ -35,6 +35,8 @@ pub struct Host {
     pub(super) tracking: HashMap<Uuid, Tracking>,
     /// Child to parent, in the case that the paths were made with.
     pub(super) parents: Vec<(String, String)>,
+    /// The configuration files of each VM.
+    pub(super) configurations: HashMap<Uuid, Vec<String>>,
     pub(super) files: Files,
     pub(super) ids: Ids,
     /// How the next job fails, if it shall.
@@ -72,6 +74,7 @@ impl Host {
             work: Vec::new(),
             tracking: HashMap::new(),
             parents: Vec::new(),
+            configurations: HashMap::new(),
             files: new.files,
             ids: new.ids,
             failing: None,
@@ -100,9 +103,11 @@ impl Host {
         self.files.create(path, geometry, &mut self.ids)
     }
 
-    /// Adds a VM whose files are there.
-    pub fn add_vm(&mut self, vm: Vm) {
+    /// Adds a VM whose disks are there, and writes its configuration.
+    pub fn add_vm(&mut self, vm: Vm) -> Result<(), FileError> {
+        let id = vm.id;
         self.vms.push(vm);
+        self.write_configurations(id)
     }
 
     /// All VMs.
@@ -139,11 +144,11 @@ impl Host {
             let Some(next) = due.min_by_key(|job| job.due()) else {
                 break;
             };
-            let (id, at) = (next.id, next.due());
+            let (id, vm, at) = (next.id, next.vm, next.due());
             let end = match self.work.iter().position(|(job, _)| *job == id) {
                 Some(place) => {
                     let (_, work) = self.work.swap_remove(place);
-                    self.carry_out(work, at)
+                    self.carry_out(vm, work, at)
                 }
                 // A job without work cannot be begun.
                 None => End::Terminated,
@@ -224,7 +229,10 @@ impl Host {
     pub(super) fn finish_jobs(&mut self) {
         let now = self.now();
         for (id, work) in std::mem::take(&mut self.work) {
-            let end = self.carry_out(work, now);
+            let Some(vm) = self.job(id).map(|job| job.vm) else {
+                continue;
+            };
+            let end = self.carry_out(vm, work, now);
             self.end_job(id, now, end);
         }
     }
@@ -287,7 +295,11 @@ impl Host {
         if let Some(notes) = notes {
             notes.clone_into(&mut found.notes);
         }
-        Ok(())
+        let mut vms = self.vms.iter();
+        let owner = vms.find(|vm| vm.all_settings().any(|known| known.id == settings));
+        let owner = owner.map(|vm| vm.id).unwrap_or_default();
+        self.write_configurations(owner)
+            .map_err(|_| Refusal::FAILED)
     }
 
     /// A running guest writes to one of its drives. The range must be of whole sectors.

@@ -14,6 +14,7 @@
 mod accident;
 mod changes;
 mod checkpoint;
+mod config;
 mod effect;
 mod files;
 mod host;

@@ -87,6 +87,8 @@ pub struct Settings {
     pub adapters: Vec<Adapter>,
     /// Whether the host offers the guest the service for backups.
     pub backup_service: bool,
+    /// Whether a checkpoint holds the memory of the VM. Of a VM itself its power tells.
+    pub saved: bool,
 }
 
 /// A controller of disks.

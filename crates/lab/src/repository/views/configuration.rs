@@ -1,6 +1,7 @@
 //! Configurations: of VMs now, and of their checkpoints.
 
 use cim::{Instance, Interval, Timestamp};
+use vmconfig::model::Kind;
 
 use super::names::{microsoft, settings_path};
 use crate::state::{CheckpointKind, Host, Power, Settings, Vm, upper};
@@ -35,11 +36,10 @@ fn of(
 ) -> Instance {
     let id = upper(settings.id);
     let present = settings.id == vm.id;
-    let folder = if present {
-        "Virtual Machines"
-    } else {
-        "Snapshots"
-    };
+    let stem = settings.relative_stem(match present {
+        true => Kind::Machine,
+        false => Kind::Checkpoint,
+    });
     let root = settings.folder.as_str();
     let mut instance = Instance::new("Msvm_VirtualSystemSettingData")
         .with("Architecture", "x64")
@@ -51,7 +51,7 @@ fn of(
         .with("BIOSGUID", format!("{{{}}}", upper(vm.id)))
         .with("Caption", "Einstellungen des virtuellen Computers")
         .with("ConfigurationDataRoot", root)
-        .with("ConfigurationFile", format!("{folder}\\{id}.vmcx"))
+        .with("ConfigurationFile", format!("{stem}.{}", settings.ending()))
         .with("ConfigurationID", id.as_str())
         .with("CreationTime", Timestamp::utc(created))
         .with("ElementName", settings.name.as_str())
@@ -59,7 +59,10 @@ fn of(
         .with("IncrementalBackupEnabled", false)
         .with("InstanceID", microsoft(settings.id))
         .with("IsAutomaticSnapshot", false)
-        .with("IsSaved", present && vm.power == Power::Saved)
+        .with(
+            "IsSaved",
+            settings.saved || present && vm.power == Power::Saved,
+        )
         .with("LogDataRoot", root)
         .with("Notes", vec![settings.notes.clone()])
         .with("SnapshotDataRoot", root)
@@ -74,7 +77,7 @@ fn of(
         )
         .with("VirtualSystemType", kind);
     if settings.generation == 2 {
-        instance.set("GuestStateFile", format!("{folder}\\{id}.vmgs"));
+        instance.set("GuestStateFile", format!("{stem}.vmgs"));
         instance.set("SecureBootEnabled", settings.secure_boot);
     }
     if let Some(parent) = parent {

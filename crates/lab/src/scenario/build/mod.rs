@@ -21,8 +21,8 @@ pub enum BuildError {
     /// The file is no scenario.
     #[error("the scenario cannot be read: {0}")]
     File(#[from] serde_json::Error),
-    /// A disk cannot be made or read.
-    #[error("a disk of {vm}: {error}")]
+    /// A file of a VM cannot be made or read.
+    #[error("a file of {vm}: {error}")]
     Disk {
         /// The VM's name.
         vm: String,
@@ -80,7 +80,11 @@ impl Scenario {
         }
         for spec in &self.vms {
             let vm = vm::build(&mut host, spec)?;
-            host.add_vm(vm);
+            let added = host.add_vm(vm);
+            added.map_err(|error| BuildError::Disk {
+                vm: spec.name.clone(),
+                error,
+            })?;
         }
         Ok(host)
     }

@@ -30,7 +30,7 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
         folder: spec
             .folder
             .clone()
-            .unwrap_or_else(|| format!("D:\\VMs\\{}", spec.name)),
+            .unwrap_or_else(|| format!("D:\\VMs\\{}", file_name(&spec.name))),
         memory: spec.memory,
         processors: spec.processors,
         checkpoint_type: spec.checkpoint_type,
@@ -40,6 +40,7 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
         drives: Vec::new(),
         adapters: Vec::new(),
         backup_service: spec.backup_service,
+        saved: false,
     };
     for disk in &spec.disks {
         make_disk(host, &spec.name, disk)?;
@@ -102,6 +103,19 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
             interval: replication.interval,
         }),
     })
+}
+
+/// A name that a folder can have.
+fn file_name(name: &str) -> String {
+    let proper = |c: char| !c.is_control() && !"\\/:*?\"<>|".contains(c);
+    let name: String = name
+        .chars()
+        .map(|c| if proper(c) { c } else { '_' })
+        .collect();
+    match name.trim_matches('.').is_empty() {
+        true => "_".to_owned(),
+        false => name,
+    }
 }
 
 /// Generation 1 has two IDE controllers too.

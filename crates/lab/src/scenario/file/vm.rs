@@ -6,7 +6,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct VmSpec {
-    /// Its name; its files lie in a folder of that name unless told.
+    /// Its name; its configuration lies in a folder of that name unless told.
     pub name: String,
     /// 1 or 2.
     pub generation: u8,

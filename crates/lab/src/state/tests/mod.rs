@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::{ManualClock, counted_ids};
 
+mod configuration;
 mod jobs;
 
 const SIZE: u64 = 8 << 20;
@@ -48,6 +49,7 @@ fn settings(id: Uuid, controller: Uuid, medium: Vec<Medium>) -> Settings {
         drives: (0..).zip(medium).map(drive).collect(),
         adapters: Vec::new(),
         backup_service: true,
+        saved: false,
     }
 }
 
@@ -73,7 +75,7 @@ fn bench(rules: Rules) -> Bench {
         shared: false,
     };
     let now = host.now();
-    host.add_vm(Vm {
+    let vm_now = Vm {
         id: vm,
         power: Power::Running,
         power_since: now,
@@ -89,7 +91,8 @@ fn bench(rules: Rules) -> Bench {
             system: None,
         },
         replication: None,
-    });
+    };
+    host.add_vm(vm_now).unwrap();
     Bench {
         host,
         clock,
@@ -174,8 +177,10 @@ impl Bench {
     }
 
     fn images(&self) -> usize {
-        std::fs::read_dir(self.folder.path().join("D/VMs/web"))
-            .unwrap()
+        let folder = std::fs::read_dir(self.folder.path().join("D/VMs/web"));
+        let kinds = folder.unwrap().map(|entry| entry.unwrap().file_type());
+        kinds
+            .filter(|kind| kind.as_ref().unwrap().is_file())
             .count()
     }
 
