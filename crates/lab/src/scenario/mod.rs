@@ -22,7 +22,10 @@ mod file;
 
 pub use build::BuildError;
 pub use file::{
-    AccidentSpec, AccountSpec, AdapterSpec, DiskSpec, DoesSpec, FailureSpec, GuestSpec, HostSpec,
-    LimitsSpec, MishapSpec, RefusedSpec, ReplicationSpec, RulesSpec, Scenario, State, TlsSpec,
-    VmSpec,
+    AccidentSpec, AccountSpec, AdapterSpec, AfterApplySpec, CheckpointSpec, DiskSpec, DoesSpec,
+    FailureSpec, GuestSpec, HostSpec, LimitsSpec, MishapSpec, RefusedSpec, ReplicationSpec,
+    RulesSpec, Scenario, State, TlsSpec, VmSpec, WriteSpec,
 };
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ pub struct CheckpointWish {
     pub kind: CheckpointKind,
     /// How consistent it must be. There is no falling back.
     pub consistency: Consistency,
+    /// Whether it holds the memory of the VM too, if that has any.
+    pub memory: bool,
     /// Whether disks that cannot be frozen are left out rather than being an error.
     pub ignore_unfreezable: bool,
 }
@@ -78,7 +80,11 @@ impl Host {
         self.begin(vm, Busy::Other, (DESTROY_POINT, takes), work, now)
     }
 
-    fn known_checkpoint(&self, vm: Uuid, checkpoint: Uuid) -> Result<CheckpointKind, Refusal> {
+    pub(super) fn known_checkpoint(
+        &self,
+        vm: Uuid,
+        checkpoint: Uuid,
+    ) -> Result<CheckpointKind, Refusal> {
         let vm = self.vm(vm).ok_or(Refusal::INVALID_PARAMETER)?;
         let found = vm
             .checkpoint(checkpoint)

@@ -12,7 +12,7 @@ use vmconfig::{Tree, Value, hvs, xml};
 
 use super::files::FileError;
 use super::host::Host;
-use super::vm::{Checkpoint, ControllerKind, Medium, Power, Settings, Vm, upper};
+use super::vm::{Checkpoint, ControllerKind, Medium, Settings, Vm, upper};
 
 /// Bytes of the memory that a saved VM is said to have, whatever its size.
 const MEMORY: u32 = 64 << 10;
@@ -71,20 +71,12 @@ type Wanted = Vec<(String, Vec<u8>, bool)>;
 
 fn wanted(vm: &Vm) -> Result<Wanted, FileError> {
     let mut all = Vec::new();
-    let saved = (vm.power == Power::Saved).then_some(vm.power_since);
-    add(
-        &mut all,
-        vm,
-        &vm.settings,
-        (Kind::Machine, vm.created),
-        saved,
-    )?;
+    add(&mut all, vm, &vm.settings, (Kind::Machine, vm.created))?;
     for checkpoint in &vm.checkpoints {
         let Checkpoint {
             settings, created, ..
         } = checkpoint;
-        let saved = settings.saved.then_some(*created);
-        add(&mut all, vm, settings, (Kind::Checkpoint, *created), saved)?;
+        add(&mut all, vm, settings, (Kind::Checkpoint, *created))?;
     }
     Ok(all)
 }
@@ -94,11 +86,10 @@ fn add(
     vm: &Vm,
     settings: &Settings,
     (kind, created): (Kind, jiff::Timestamp),
-    saved: Option<jiff::Timestamp>,
 ) -> Result<(), FileError> {
     let frozen = kind == Kind::Checkpoint;
     let stem = settings.stem(kind);
-    let config = describe(vm, settings, (kind, created), saved.is_some());
+    let config = describe(vm, settings, (kind, created));
     let tree = to_tree(&config);
     let bad = |error: String| FileError::Configuration {
         vm: settings.name.clone(),
@@ -110,15 +101,15 @@ fn add(
         "xml" => {
             let text = xml::write_tree(&tree).map_err(|error| bad(error.to_string()))?;
             to.push((format!("{stem}.xml"), text, false));
-            if let Some(saved) = saved {
+            if let Some(saved) = settings.saved {
                 let inner = format!("{stem}\\{}", upper(settings.id));
-                to.push((format!("{inner}.bin"), memory(settings, saved), frozen));
+                to.push((format!("{inner}.bin"), memory(vm, saved), frozen));
                 to.push((format!("{inner}.vsv"), vec![0xa5; 4096], frozen));
             }
         }
         _ => {
             to.push((format!("{stem}.vmcx"), hvs(&tree)?, false));
-            let state = runtime(&config, settings, saved);
+            let state = runtime(&config, vm, settings.saved);
             to.push((format!("{stem}.vmrs"), hvs(&state)?, frozen));
             if settings.generation == 2 {
                 to.push((format!("{stem}.vmgs"), guest_state(settings.tpm), frozen));
@@ -128,12 +119,7 @@ fn add(
     Ok(())
 }
 
-fn describe(
-    vm: &Vm,
-    settings: &Settings,
-    (kind, created): (Kind, jiff::Timestamp),
-    saved: bool,
-) -> VmConfig {
+fn describe(vm: &Vm, settings: &Settings, (kind, created): (Kind, jiff::Timestamp)) -> VmConfig {
     let device = |kind: DeviceKind, instance: Option<uuid::Uuid>| {
         let device_type = kind.guid().unwrap_or_default();
         Device {
@@ -241,7 +227,7 @@ fn describe(
             count: u64::try_from(vm.checkpoints.len()).ok(),
             user_type: Some(settings.checkpoint_type),
         },
-        saved_state: saved.then(|| SavedState {
+        saved_state: settings.saved.map(|_| SavedState {
             state_file: Some(format!("{}.vmrs", settings.stem(kind))),
             memory_file: None,
         }),
@@ -274,14 +260,14 @@ fn drive(drive: &super::vm::Drive) -> model::Drive {
 }
 
 /// Memory that is the same for the same VM saved at the same time.
-fn memory(settings: &Settings, saved: jiff::Timestamp) -> Vec<u8> {
-    let seed = settings.id.as_u128() as u32 ^ saved.as_nanosecond() as u32;
+fn memory(vm: &Vm, saved: jiff::Timestamp) -> Vec<u8> {
+    let seed = vm.id.as_u128() as u32 ^ saved.as_nanosecond() as u32;
     let byte = |n: u32| (n.wrapping_add(seed).wrapping_mul(2_654_435_761) >> 24) as u8;
     (0..MEMORY).map(byte).collect()
 }
 
 /// Nearly empty unless there is saved memory.
-fn runtime(config: &VmConfig, settings: &Settings, saved: Option<jiff::Timestamp>) -> Tree {
+fn runtime(config: &VmConfig, vm: &Vm, saved: Option<jiff::Timestamp>) -> Tree {
     let mut tree = Tree::default();
     let version = config.version.map_or(0x0800, ConfigVersion::packed);
     let key = ["configuration", "properties", "version"];
@@ -289,7 +275,7 @@ fn runtime(config: &VmConfig, settings: &Settings, saved: Option<jiff::Timestamp
     if let Some(saved) = saved {
         tree.set(&["savedstate", "VmVersion"], Value::Int(version));
         tree.set(&["savedstate", "type"], Value::String("Normal".into()));
-        let memory = Value::Bytes(memory(settings, saved));
+        let memory = Value::Bytes(memory(vm, saved));
         tree.set(&["savedstate", "RamBlock0"], memory);
     }
     tree

@@ -33,6 +33,18 @@ pub(super) enum Work {
         vm: Uuid,
         checkpoint: Uuid,
     },
+    Apply {
+        vm: Uuid,
+        checkpoint: Uuid,
+    },
+    DestroyTree {
+        vm: Uuid,
+        checkpoint: Uuid,
+    },
+    ClearState {
+        vm: Uuid,
+        checkpoint: Uuid,
+    },
     DestroyReferencePoint {
         vm: Uuid,
         point: Uuid,
@@ -80,6 +92,9 @@ impl Host {
                 let point = self.convert(vm, checkpoint, at);
                 point.map(|id| Some(Made::ReferencePoint(id)))
             }
+            Work::Apply { vm, checkpoint } => self.apply(vm, checkpoint, at).map(|()| None),
+            Work::DestroyTree { vm, checkpoint } => self.drop_tree(vm, checkpoint).map(|()| None),
+            Work::ClearState { vm, checkpoint } => self.drop_memory(vm, checkpoint).map(|()| None),
             Work::DestroyReferencePoint { vm, point } => {
                 if let Some(vm) = self.vm_mut(vm) {
                     vm.reference_points.retain(|p| p.id != point);
@@ -91,6 +106,7 @@ impl Host {
                 if let Some(vm) = self.vm_mut(vm) {
                     vm.power = to;
                     vm.power_since = at;
+                    vm.settings.saved = (to == Power::Saved).then_some(at);
                 }
                 Ok(None)
             }
@@ -99,7 +115,13 @@ impl Host {
         }
     }
 
-    fn freeze(&mut self, id: Uuid, wish: CheckpointWish, at: Timestamp) -> Result<Uuid, Failure> {
+    /// Makes a checkpoint at once, as its job does.
+    pub fn freeze(
+        &mut self,
+        id: Uuid,
+        wish: CheckpointWish,
+        at: Timestamp,
+    ) -> Result<Uuid, Failure> {
         let vm = self.vm(id).ok_or_else(gone)?.clone();
         if wish.consistency == Consistency::Application && !vm.can_settle() {
             return Err(Failure::general(
@@ -152,6 +174,12 @@ impl Host {
             }
         }
         let mut settings = vm.settings;
+        // A running VM goes on while its memory is saved; one for a backup has none.
+        settings.saved = match (wish.memory, vm.power) {
+            (true, Power::Running | Power::Paused) => Some(at),
+            (true, _) => settings.saved,
+            (false, _) => None,
+        };
         settings.id = checkpoint;
         settings.name = format!(
             "{} - ({})",
@@ -172,7 +200,7 @@ impl Host {
     }
 
     /// Makes the file that the VM goes on in.
-    fn fork(&mut self, path: &str) -> Result<String, FileError> {
+    pub(super) fn fork(&mut self, path: &str) -> Result<String, FileError> {
         let id = self.new_id();
         let (folder, name) = path.rsplit_once('\\').unwrap_or(("", path));
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
@@ -210,7 +238,11 @@ impl Host {
     }
 
     /// Takes a checkpoint out of the tree; its children move up. Merging is for later.
-    fn drop_checkpoint(&mut self, vm: Uuid, checkpoint: Uuid) -> Result<Checkpoint, Failure> {
+    pub(super) fn drop_checkpoint(
+        &mut self,
+        vm: Uuid,
+        checkpoint: Uuid,
+    ) -> Result<Checkpoint, Failure> {
         let vm = self.vm_mut(vm).ok_or_else(gone)?;
         let place = vm
             .checkpoints
@@ -259,7 +291,7 @@ impl Host {
     }
 }
 
-fn gone() -> Failure {
+pub(super) fn gone() -> Failure {
     Failure::general(None, "Das Objekt ist nicht mehr vorhanden.")
 }
 

@@ -35,6 +35,13 @@ impl Host {
         let _ = self.begin(vm, Busy::Merging, (JOB, takes), work, at);
     }
 
+    /// Merges and writes everything at once, as a scenario does before anybody looks.
+    pub fn clear_up(&mut self, vm: Uuid) -> Result<(), Failure> {
+        self.merge(vm)?;
+        self.write_configurations(vm)?;
+        Ok(())
+    }
+
     pub(super) fn merge(&mut self, vm: Uuid) -> Result<(), Failure> {
         while let Some(step) = self.next_step(vm) {
             match step {

@@ -23,6 +23,7 @@ mod merge;
 mod refusal;
 mod rules;
 mod tracking;
+mod tree;
 pub mod vm;
 
 pub use accident::Accident;
@@ -32,7 +33,7 @@ pub use files::{FileError, Files};
 pub use host::{Host, NewHost};
 pub use job::{End, Job, JobId, Made};
 pub use refusal::{Failure, Refusal};
-pub use rules::Rules;
+pub use rules::{AfterApply, Rules};
 pub use vm::{
     Adapter, Busy, Checkpoint, CheckpointKind, Consistency, Controller, ControllerKind, Drive,
     Guest, GuestSystem, Medium, Power, ReferencePoint, Replication, Settings, Switch, Tracked, Vm,

@@ -3,6 +3,18 @@
 
 use std::time::Duration;
 
+/// UNVERIFIED: what becomes of change tracking when a VM goes back to a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterApply {
+    /// Ids stay, and nobody notes that the disk is another now: the worst for who leans on them.
+    #[default]
+    Blind,
+    /// Ids stay, and the whole disk has changed.
+    Whole,
+    /// All ids are forgotten.
+    Lost,
+}
+
 /// How the host behaves.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -30,6 +42,8 @@ pub struct Rules {
     pub forgets_free_ids: bool,
     /// UNVERIFIED: whether disabling checkpoints for users also refuses recovery checkpoints.
     pub disabled_refuses_recovery: bool,
+    /// UNVERIFIED: what becomes of change tracking when a checkpoint is applied.
+    pub after_apply: AfterApply,
     /// Merges fail, and the chains stay.
     pub merges_fail: bool,
     /// Of a thousand writes of guests, how many change tracking misses.
@@ -50,6 +64,7 @@ impl Default for Rules {
             most_recovery: usize::MAX,
             forgets_free_ids: true,
             disabled_refuses_recovery: false,
+            after_apply: AfterApply::default(),
             merges_fail: false,
             missed_writes: 0,
         }

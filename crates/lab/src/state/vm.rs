@@ -20,6 +20,8 @@ pub struct Vm {
     pub settings: Settings,
     /// The checkpoint that the present state descends from.
     pub parent: Option<Uuid>,
+    /// The checkpoint that it went back to last, which may be gone.
+    pub last_applied: Option<Uuid>,
     /// Its checkpoints, recovery checkpoints among them, in the order of their making.
     pub checkpoints: Vec<Checkpoint>,
     /// Its reference points, in the order of their making.
@@ -47,6 +49,7 @@ pub enum Power {
 #[allow(missing_docs)]
 pub enum Busy {
     CreatingCheckpoint,
+    ApplyingCheckpoint,
     DeletingCheckpoint,
     Merging,
     ChangingState,
@@ -87,8 +90,8 @@ pub struct Settings {
     pub adapters: Vec<Adapter>,
     /// Whether the host offers the guest the service for backups.
     pub backup_service: bool,
-    /// Whether a checkpoint holds the memory of the VM. Of a VM itself its power tells.
-    pub saved: bool,
+    /// When the memory was saved that belongs to it, if some does.
+    pub saved: Option<Timestamp>,
 }
 
 /// A controller of disks.

@@ -87,6 +87,13 @@ impl Repository {
             ("Msvm_VirtualSystemReferencePointService", "DestroyReferencePoint") => {
                 point::destroy(host, inputs)
             }
+            ("Msvm_VirtualSystemSnapshotService", "ApplySnapshot") => snapshot::apply(host, inputs),
+            ("Msvm_VirtualSystemSnapshotService", "ClearSnapshotState") => {
+                snapshot::clear_state(host, inputs)
+            }
+            ("Msvm_VirtualSystemSnapshotService", "DestroySnapshotTree") => {
+                snapshot::destroy_tree(host, inputs)
+            }
             ("Msvm_VirtualSystemSnapshotService", "ConvertToReferencePoint") => {
                 snapshot::convert(host, inputs)
             }

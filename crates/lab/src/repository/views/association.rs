@@ -57,6 +57,19 @@ pub(super) fn most_current(host: &Host) -> Vec<Instance> {
     host.vms().iter().filter_map(of).collect()
 }
 
+/// Here the checkpoint comes first.
+pub(super) fn last_applied(host: &Host) -> Vec<Instance> {
+    let of = |vm: &crate::state::Vm| {
+        let applied = vm.checkpoint(vm.last_applied?)?;
+        Some(dependency(
+            "Msvm_LastAppliedSnapshot",
+            settings_path(host, applied.settings.id),
+            vm_path(host, vm.id),
+        ))
+    };
+    host.vms().iter().filter_map(of).collect()
+}
+
 pub(super) fn reference_points(host: &Host) -> Vec<Instance> {
     let of = |vm: &crate::state::Vm| {
         let all = vm.reference_points.iter().map(|point| {

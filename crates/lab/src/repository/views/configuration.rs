@@ -4,7 +4,7 @@ use cim::{Instance, Interval, Timestamp};
 use vmconfig::model::Kind;
 
 use super::names::{microsoft, settings_path};
-use crate::state::{CheckpointKind, Host, Power, Settings, Vm, upper};
+use crate::state::{CheckpointKind, Host, Settings, Vm, upper};
 
 const REALIZED: &str = "Microsoft:Hyper-V:System:Realized";
 
@@ -59,10 +59,7 @@ fn of(
         .with("IncrementalBackupEnabled", false)
         .with("InstanceID", microsoft(settings.id))
         .with("IsAutomaticSnapshot", false)
-        .with(
-            "IsSaved",
-            settings.saved || present && vm.power == Power::Saved,
-        )
+        .with("IsSaved", settings.saved.is_some())
         .with("LogDataRoot", root)
         .with("Notes", vec![settings.notes.clone()])
         .with("SnapshotDataRoot", root)

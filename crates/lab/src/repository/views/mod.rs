@@ -46,7 +46,7 @@ const HYPER_V_VIEWS: &[(&str, View)] = &[
     ("Msvm_ImageManagementService", |host| {
         service::of(host, "Msvm_ImageManagementService")
     }),
-    ("Msvm_LastAppliedSnapshot", |_| Vec::new()),
+    ("Msvm_LastAppliedSnapshot", association::last_applied),
     ("Msvm_MemorySettingData", device::memory),
     (
         "Msvm_MostCurrentSnapshotInBranch",

@@ -75,6 +75,7 @@ pub(super) fn enabled_state(power: Power) -> u16 {
 pub(super) fn operational_status(vm: &Vm) -> Vec<u16> {
     let busy = match vm.busy.map(|(busy, _)| busy) {
         Some(Busy::CreatingCheckpoint) => Some(32768),
+        Some(Busy::ApplyingCheckpoint) => Some(32769),
         Some(Busy::DeletingCheckpoint) => Some(32770),
         Some(Busy::Merging) => Some(32772),
         Some(Busy::ChangingState | Busy::Other) | None => None,
@@ -85,6 +86,7 @@ pub(super) fn operational_status(vm: &Vm) -> Vec<u16> {
 pub(super) fn status_texts(vm: &Vm) -> Vec<String> {
     let busy = match vm.busy.map(|(busy, _)| busy) {
         Some(Busy::CreatingCheckpoint) => Some("Prüfpunkt wird erstellt"),
+        Some(Busy::ApplyingCheckpoint) => Some("Prüfpunkt wird angewendet"),
         Some(Busy::DeletingCheckpoint) => Some("Prüfpunkt wird gelöscht"),
         Some(Busy::Merging) => Some("Datenträger werden zusammengeführt"),
         Some(Busy::ChangingState | Busy::Other) | None => None,

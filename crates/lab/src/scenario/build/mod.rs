@@ -1,17 +1,18 @@
 //! From a scenario to a host.
 
 mod mishap;
+mod tree;
 mod vm;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file::{AccountSpec, Scenario};
+use super::file::{AccountSpec, AfterApplySpec, Scenario};
 use crate::clock::{Clock, Ids, counted_ids};
 use crate::repository::Repository;
 use crate::server::Account;
-use crate::state::{FileError, Files, Host, NewHost, Rules, Switch};
+use crate::state::{AfterApply, FileError, Files, Host, NewHost, Rules, Switch};
 use crate::wsman::{FaultStyle, Limits, Rights, Service};
 
 /// Why there is no host of a scenario.
@@ -28,6 +29,14 @@ pub enum BuildError {
         vm: String,
         /// What is wrong.
         error: FileError,
+    },
+    /// A checkpoint cannot be made.
+    #[error("a checkpoint of {vm}: {why}")]
+    Checkpoint {
+        /// The VM's name.
+        vm: String,
+        /// What is wrong.
+        why: String,
     },
     /// A mishap cannot be understood.
     #[error("the mishap on {on:?}: {problem}")]
@@ -80,11 +89,13 @@ impl Scenario {
         }
         for spec in &self.vms {
             let vm = vm::build(&mut host, spec)?;
+            let id = vm.id;
             let added = host.add_vm(vm);
             added.map_err(|error| BuildError::Disk {
                 vm: spec.name.clone(),
                 error,
             })?;
+            tree::build(&mut host, id, spec)?;
         }
         Ok(host)
     }
@@ -142,6 +153,12 @@ impl Scenario {
             disabled_refuses_recovery: spec
                 .disabled_refuses_recovery
                 .unwrap_or(own.disabled_refuses_recovery),
+            after_apply: match spec.after_apply {
+                None => own.after_apply,
+                Some(AfterApplySpec::Blind) => AfterApply::Blind,
+                Some(AfterApplySpec::Whole) => AfterApply::Whole,
+                Some(AfterApplySpec::Lost) => AfterApply::Lost,
+            },
             merges_fail: spec.merges_fail.unwrap_or(own.merges_fail),
             missed_writes: spec.missed_writes.unwrap_or(own.missed_writes),
         }

@@ -40,7 +40,7 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
         drives: Vec::new(),
         adapters: Vec::new(),
         backup_service: spec.backup_service,
-        saved: false,
+        saved: (spec.state == State::Saved).then(|| host.now()),
     };
     for disk in &spec.disks {
         make_disk(host, &spec.name, disk)?;
@@ -84,6 +84,7 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
         created: now,
         settings,
         parent: None,
+        last_applied: None,
         checkpoints: Vec::new(),
         reference_points: Vec::new(),
         busy: None,

@@ -6,7 +6,9 @@ mod vm;
 use serde::Deserialize;
 
 pub use mishap::{AccidentSpec, DoesSpec, FailureSpec, MishapSpec, RefusedSpec};
-pub use vm::{AdapterSpec, DiskSpec, GuestSpec, ReplicationSpec, State, VmSpec};
+pub use vm::{
+    AdapterSpec, CheckpointSpec, DiskSpec, GuestSpec, ReplicationSpec, State, VmSpec, WriteSpec,
+};
 
 /// A host.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -102,8 +104,21 @@ pub struct RulesSpec {
     pub most_recovery: Option<usize>,
     pub forgets_free_ids: Option<bool>,
     pub disabled_refuses_recovery: Option<bool>,
+    pub after_apply: Option<AfterApplySpec>,
     pub merges_fail: Option<bool>,
     pub missed_writes: Option<u32>,
+}
+
+/// What becomes of change tracking when a checkpoint is applied.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum AfterApplySpec {
+    /// Nothing: it does not notice.
+    Blind,
+    /// The whole disk has changed.
+    Whole,
+    /// Its ids are forgotten.
+    Lost,
 }
 
 /// Limits of the service; what is not told is as in [`crate::wsman::Limits`].

@@ -26,6 +26,10 @@ pub struct VmSpec {
     pub tpm: bool,
     /// Virtual disks, on SCSI in generation 2 and the first two of generation 1 on IDE.
     pub disks: Vec<DiskSpec>,
+    /// The tree of its checkpoints: at most one that descends from none.
+    pub checkpoints: Vec<CheckpointSpec>,
+    /// What its guest has written since.
+    pub writes: Vec<WriteSpec>,
     /// Numbers of disks of the host that it has for itself.
     pub pass_through: Vec<u32>,
     /// Network adapters.
@@ -55,6 +59,8 @@ impl Default for VmSpec {
             checkpoint_type: 3,
             tpm: false,
             disks: Vec::new(),
+            checkpoints: Vec::new(),
+            writes: Vec::new(),
             pass_through: Vec::new(),
             adapters: Vec::new(),
             backup_service: true,
@@ -64,6 +70,38 @@ impl Default for VmSpec {
             replication: None,
         }
     }
+}
+
+/// A checkpoint, and what descends from it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct CheckpointSpec {
+    /// Its name.
+    pub name: String,
+    /// What the guest wrote before it was taken, since the one that it descends from.
+    pub writes: Vec<WriteSpec>,
+    /// Whether it is one for somebody's backup, rather than a user's.
+    pub recovery: bool,
+    /// Whether it holds memory.
+    pub memory: bool,
+    /// Whether the VM went back to it, and has gone on from there.
+    pub now: bool,
+    /// Those that descend from it, in the order of their making.
+    pub checkpoints: Vec<CheckpointSpec>,
+}
+
+/// Something that a guest writes: bytes that follow from a number.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct WriteSpec {
+    /// Which drive of the VM, from 0.
+    pub drive: usize,
+    /// Where, in bytes.
+    pub offset: u64,
+    /// How many bytes, whole sectors.
+    pub length: u32,
+    /// The number; 0 writes zeros.
+    pub seed: u32,
 }
 
 /// What a guest tells of its system.

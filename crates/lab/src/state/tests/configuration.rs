@@ -85,7 +85,7 @@ fn memory_is_there_while_a_vm_is_saved() {
             .create_checkpoint(bench.vm, wish(CheckpointKind::Recovery, Consistency::Crash));
         let id = bench.made(job.unwrap());
         let frozen = bench.vm().checkpoint(id).unwrap();
-        assert!(!frozen.settings.saved);
+        assert_eq!(frozen.settings.saved, None);
         assert_eq!(bench.memory(&frozen.settings.stem(Kind::Checkpoint)), None);
         let job = bench.host.change_state(bench.vm, 2).unwrap();
         bench.end(job);

@@ -12,6 +12,7 @@ use crate::clock::{ManualClock, counted_ids};
 
 mod configuration;
 mod jobs;
+mod tree;
 
 const SIZE: u64 = 8 << 20;
 const LEAF: &str = "D:\\VMs\\web\\disk.vhdx";
@@ -49,7 +50,7 @@ fn settings(id: Uuid, controller: Uuid, medium: Vec<Medium>) -> Settings {
         drives: (0..).zip(medium).map(drive).collect(),
         adapters: Vec::new(),
         backup_service: true,
-        saved: false,
+        saved: None,
     }
 }
 
@@ -82,6 +83,7 @@ fn bench(rules: Rules) -> Bench {
         created: now,
         settings: settings(vm, controller, vec![medium]),
         parent: None,
+        last_applied: None,
         checkpoints: Vec::new(),
         reference_points: Vec::new(),
         busy: None,
@@ -105,6 +107,7 @@ fn wish(kind: CheckpointKind, consistency: Consistency) -> CheckpointWish {
     CheckpointWish {
         kind,
         consistency,
+        memory: false,
         ignore_unfreezable: false,
     }
 }
@@ -112,6 +115,7 @@ fn wish(kind: CheckpointKind, consistency: Consistency) -> CheckpointWish {
 const RECOVERY: CheckpointWish = CheckpointWish {
     kind: CheckpointKind::Recovery,
     consistency: Consistency::Application,
+    memory: false,
     ignore_unfreezable: false,
 };
 

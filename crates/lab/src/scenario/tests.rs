@@ -1,0 +1,97 @@
+//! Scenarios that are more than data.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use disk::BlockRead;
+use disk::resolve::{Folders, open_chain};
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::state::{Checkpoint, CheckpointKind, Host};
+
+pub(super) fn build(text: &str, folder: &Path) -> Result<Host, BuildError> {
+    let clock = ManualClock::new("2026-10-05T04:00:00Z".parse().unwrap());
+    Scenario::read(text)?.build(folder, Arc::new(clock))
+}
+
+/// The first bytes of some sectors, of a disk with all that is below it.
+fn sectors(host: &Host, folder: &Path, path: &str) -> [bool; 4] {
+    let files = Folders::new().mount("D:\\", folder.join("D"));
+    let chain = open_chain(&files, &host.files().local(path).unwrap()).unwrap();
+    [0, 1, 2, 3].map(|sector| {
+        let mut bytes = [0; 512];
+        chain.read_at(sector * 512, &mut bytes).unwrap();
+        bytes != [0; 512]
+    })
+}
+
+#[test]
+fn a_tree_of_checkpoints_holds_what_was_written_on_the_way_to_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |sector: u32| {
+        format!(
+            r#"[{{"offset": {}, "length": 512, "seed": 7}}]"#,
+            sector * 512
+        )
+    };
+    let text = format!(
+        r#"{{"vms": [{{"name": "web", "state": "off",
+            "disks": [{{"path": "D:\\\\a.vhdx", "size": 4194304}}],
+            "writes": {},
+            "checkpoints": [{{"name": "base", "writes": {}, "checkpoints": [
+                {{"name": "left", "writes": {}, "memory": true}},
+                {{"name": "right", "writes": {}, "now": true, "checkpoints": [
+                    {{"name": "theirs", "recovery": true}}]}}]}}]}}]}}"#,
+        write(0),
+        write(1),
+        write(2),
+        write(3)
+    )
+    .replace("\\\\", "\\");
+    let host = build(&text, folder.path()).unwrap();
+    let vm = &host.vms()[0];
+    let by_name = |name: &str| -> &Checkpoint {
+        let mut all = vm.checkpoints.iter();
+        all.find(|c| c.settings.name == name).unwrap()
+    };
+    let id = |name: &str| Some(by_name(name).settings.id);
+    let tree: Vec<_> = ["base", "left", "right", "theirs"]
+        .map(|name| by_name(name).parent)
+        .into();
+    assert_eq!(tree, [None, id("base"), id("base"), id("right")]);
+    assert_eq!((vm.parent, vm.last_applied), (id("right"), id("right")));
+    assert_eq!(by_name("theirs").kind, CheckpointKind::Recovery);
+    assert!(by_name("left").settings.saved.is_some());
+    assert!(by_name("right").settings.saved.is_none() && vm.settings.saved.is_none());
+    let content = |path: &str| sectors(&host, folder.path(), path);
+    let of = |name: &str| content(by_name(name).settings.disks().next().unwrap().1);
+    assert_eq!(of("base"), [false, true, false, false]);
+    assert_eq!(of("left"), [false, true, true, false]);
+    assert_eq!(of("right"), [false, true, false, true]);
+    assert_eq!(of("theirs"), [false, true, false, true]);
+    let now = content(vm.settings.disks().next().unwrap().1);
+    assert_eq!(now, [true, true, false, true]);
+    // What lay between is gone: base, left, right, the leaf of theirs' branch, and now.
+    let images = std::fs::read_dir(folder.path().join("D")).unwrap();
+    let images = images.filter(|e| e.as_ref().unwrap().file_type().unwrap().is_file());
+    assert_eq!(images.count(), 5);
+}
+
+#[test]
+fn what_cannot_be_a_tree_is_told() {
+    for (checkpoints, why) in [
+        (r#"[{"name": "a"}, {"name": "b"}]"#, "first"),
+        (r#"[{"now": true, "checkpoints": [{"now": true}]}]"#, "now"),
+        (r#"[{"writes": [{"drive": 3, "length": 512}]}]"#, "disk"),
+        (r#"[{"colour": 1}]"#, "colour"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = r#"{"path": "D:\\a.vhdx", "size": 4194304}"#;
+        let text = format!(
+            r#"{{"vms": [{{"name": "a", "disks": [{disk}], "checkpoints": {checkpoints}}}]}}"#
+        );
+        let error = build(&text, folder.path()).err().unwrap().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
