@@ -23,8 +23,8 @@ mod file;
 pub use build::BuildError;
 pub use file::{
     AccidentSpec, AccountSpec, AdapterSpec, AfterApplySpec, CheckpointSpec, DiskSpec, DoesSpec,
-    FailureSpec, GuestSpec, HostSpec, LimitsSpec, MishapSpec, RefusedSpec, ReplicationSpec,
-    RulesSpec, Scenario, State, TlsSpec, VmSpec, WriteSpec,
+    FailureSpec, GuestSpec, HostDeviceKindSpec, HostDeviceSpec, HostSpec, LimitsSpec, MishapSpec,
+    RefusedSpec, ReplicationSpec, RulesSpec, Scenario, State, TlsSpec, VmSpec, WriteSpec,
 };
 
 #[cfg(test)]

@@ -204,7 +204,9 @@ fn describe(vm: &Vm, settings: &Settings, (kind, created): (Kind, jiff::Timestam
         },
         memory: model::Memory {
             startup_mib: Some(settings.memory),
-            dynamic: Some(false),
+            dynamic: Some(settings.dynamic_memory.is_some()),
+            minimum_mib: settings.dynamic_memory.map(|(least, _)| least),
+            maximum_mib: settings.dynamic_memory.map(|(_, most)| most),
             ..model::Memory::default()
         },
         firmware: model::Firmware {

@@ -36,8 +36,8 @@ pub use refusal::{Failure, Refusal};
 pub use rules::{AfterApply, Rules};
 pub use vm::{
     Adapter, Busy, Checkpoint, CheckpointKind, Consistency, Controller, ControllerKind, Drive,
-    Guest, GuestSystem, Medium, Power, ReferencePoint, Replication, Settings, Switch, Tracked, Vm,
-    upper,
+    Guest, GuestSystem, HostDevice, HostDeviceKind, Medium, Power, ReferencePoint, Replication,
+    Settings, Switch, Tracked, Vm, upper,
 };
 
 #[cfg(test)]

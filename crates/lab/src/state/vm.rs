@@ -74,6 +74,8 @@ pub struct Settings {
     pub folder: String,
     /// MiB that it starts with.
     pub memory: u64,
+    /// MiB that it has at least and at most, if its memory is dynamic.
+    pub dynamic_memory: Option<(u64, u64)>,
     /// Virtual processors.
     pub processors: u64,
     /// `UserSnapshotType`: 2 none, 3 production or standard, 4 production only, 5 standard.
@@ -82,12 +84,16 @@ pub struct Settings {
     pub secure_boot: bool,
     /// Whether it has a virtual TPM.
     pub tpm: bool,
+    /// Whether it is shielded from its host.
+    pub shielded: bool,
     /// Controllers in their order.
     pub controllers: Vec<Controller>,
     /// Drives with what is in them.
     pub drives: Vec<Drive>,
     /// Network adapters.
     pub adapters: Vec<Adapter>,
+    /// Devices of the host that it has.
+    pub host_devices: Vec<HostDevice>,
     /// Whether the host offers the guest the service for backups.
     pub backup_service: bool,
     /// When the memory was saved that belongs to it, if some does.
@@ -153,6 +159,30 @@ pub struct Adapter {
     pub static_mac: bool,
     /// The switch that it is connected to.
     pub switch: Option<Uuid>,
+    /// Whether it is one that generation 1 boots from.
+    pub legacy: bool,
+    /// The VLAN that it is in.
+    pub vlan: Option<u16>,
+}
+
+/// A device of the host that a VM has: nothing of it is in a checkpoint.
+#[derive(Clone, Debug)]
+pub struct HostDevice {
+    /// Its id within the VM.
+    pub id: Uuid,
+    /// What it is.
+    pub kind: HostDeviceKind,
+    /// Its name for people.
+    pub name: String,
+}
+
+/// The kinds of devices of the host that a VM can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum HostDeviceKind {
+    FibreChannel,
+    PciExpress,
+    GpuPartition,
 }
 
 /// A checkpoint.

@@ -18,10 +18,15 @@ const SCENARIO: &str = r#"{
     "vms": [
         {"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": 8388608},
                                   {"path": "D:\\VMs\\web\\b.vhdx", "size": 4194304}],
-         "adapters": [{"switch": "LAN"}, {"mac": "00155D112233"}],
+         "adapters": [{"switch": "LAN", "vlan": 17}, {"mac": "00155D112233"}],
+         "dynamic-memory": [512, 4096], "dvds": ["D:\\ISO\\setup.iso", null],
+         "host-devices": [{"kind": "fibre-channel", "name": "FC"},
+                          {"kind": "pci-express", "name": "NVMe"},
+                          {"kind": "gpu-partition", "name": "GPU"}],
          "guest": {"name": "Windows & Co", "version": "10.0.1", "platform": 2},
          "replication": {"mode": 1, "state": 3, "health": 1, "interval": 300}},
-        {"name": "old", "generation": 1, "version": "5.0", "state": "off", "pass-through": [3]}
+        {"name": "old", "generation": 1, "version": "5.0", "state": "off", "pass-through": [3],
+         "adapters": [{"legacy": true}]}
     ]
 }"#;
 
@@ -129,7 +134,7 @@ fn every_view_fits_its_class_and_can_be_found_by_its_path() {
             }
         }
     }
-    assert!(classes > 45, "{classes} classes have instances");
+    assert!(classes > 50, "{classes} classes have instances");
 }
 
 #[test]
@@ -192,7 +197,12 @@ fn disks_hang_on_drives_on_controllers() {
         .iter()
         .map(|d| d.get_list::<String>("HostResource").unwrap().concat())
         .collect();
-    assert_eq!(files, ["D:\\VMs\\web\\a.vhdx", "D:\\VMs\\web\\b.vhdx"]);
+    let expected = [
+        "D:\\VMs\\web\\a.vhdx",
+        "D:\\VMs\\web\\b.vhdx",
+        "D:\\ISO\\setup.iso",
+    ];
+    assert_eq!(files, expected);
     for (slot, disk) in disks.iter().enumerate() {
         let drive = bench.repository.get(&disk.get("Parent").unwrap()).unwrap();
         assert_eq!(
@@ -230,6 +240,73 @@ fn disks_hang_on_drives_on_controllers() {
         related.of.to_wql()
     ));
     assert_eq!(references.len(), 1);
+}
+
+#[test]
+fn adapters_have_connections_and_these_their_vlan() {
+    let mut bench = bench();
+    for (class, count) in [
+        ("Msvm_SyntheticEthernetPortSettingData", 2),
+        ("Msvm_EmulatedEthernetPortSettingData", 1),
+    ] {
+        let adapters = bench.select(&format!("SELECT * FROM {class}"));
+        assert_eq!(adapters.len(), count, "{class}");
+    }
+    let connections = bench.select("SELECT * FROM Msvm_EthernetPortAllocationSettingData");
+    let parents: Vec<String> = connections
+        .iter()
+        .map(|c| bench.repository.get(&c.get("Parent").unwrap()).unwrap())
+        .map(|adapter| adapter.class)
+        .collect();
+    let (new, old) = (
+        "Msvm_SyntheticEthernetPortSettingData",
+        "Msvm_EmulatedEthernetPortSettingData",
+    );
+    assert_eq!(parents, [new, new, old]);
+    let vlan = "Msvm_EthernetSwitchPortVlanSettingData";
+    let vlans: Vec<Vec<u16>> = connections
+        .iter()
+        .map(|c| {
+            let path = c.path.clone().unwrap();
+            let found = bench.around(&path, "Msvm_EthernetPortSettingDataComponent", vlan);
+            found
+                .iter()
+                .map(|v| v.get("AccessVlanId").unwrap())
+                .collect()
+        })
+        .collect();
+    assert_eq!(vlans, [vec![17], vec![], vec![]]);
+}
+
+#[test]
+fn memory_and_devices_of_the_host_are_told() {
+    let mut bench = bench();
+    let memory = bench.select("SELECT * FROM Msvm_MemorySettingData");
+    let told: Vec<(bool, u64, u64, u64)> = memory
+        .iter()
+        .map(|m| {
+            let number = |name| m.get::<u64>(name).unwrap();
+            let dynamic = m.get("DynamicMemoryEnabled").unwrap();
+            let quantity = number("VirtualQuantity");
+            (dynamic, number("Reservation"), quantity, number("Limit"))
+        })
+        .collect();
+    assert_eq!(told, [(true, 512, 1024, 4096), (false, 1024, 1024, 1024)]);
+    let settings =
+        bench.path("SELECT * FROM Msvm_VirtualSystemSettingData WHERE ElementName = 'web'");
+    let component = "Msvm_VirtualSystemSettingDataComponent";
+    for (class, name) in [
+        ("Msvm_SyntheticFcPortSettingData", "FC"),
+        ("Msvm_PciExpressSettingData", "NVMe"),
+        ("Msvm_GpuPartitionSettingData", "GPU"),
+    ] {
+        let found = bench.around(&settings, component, class);
+        let names: Vec<String> = found
+            .iter()
+            .map(|i| i.get("ElementName").unwrap())
+            .collect();
+        assert_eq!(names, [name]);
+    }
 }
 
 #[test]

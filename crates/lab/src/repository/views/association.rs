@@ -3,7 +3,7 @@
 use cim::{Instance, ObjectPath};
 
 use super::names::{by_id, path, settings_path, vm_path};
-use super::{device, integration, job};
+use super::{device, integration, job, network};
 use crate::schema::{HYPER_V, Schema};
 use crate::state::{End, Host, Made, upper};
 
@@ -106,11 +106,13 @@ pub(super) fn replication(host: &Host) -> Vec<Instance> {
 
 /// Each device belongs to the configuration whose id begins its own.
 pub(super) fn components(host: &Host) -> Vec<Instance> {
-    let views: [fn(&Host) -> Vec<Instance>; 7] = [
+    let views: [fn(&Host) -> Vec<Instance>; 9] = [
         device::controllers_and_drives,
         device::media,
-        device::adapters,
-        device::connections,
+        network::synthetic,
+        network::legacy,
+        network::connections,
+        device::all_host_devices,
         device::memory,
         device::processors,
         device::security,

@@ -48,8 +48,12 @@ fn of(
         .with("AutomaticSnapshotsEnabled", false)
         .with("AutomaticStartupAction", 3_u16)
         .with("AutomaticStartupActionDelay", Interval::default())
+        .with("BaseBoardSerialNumber", serial(vm.id))
         .with("BIOSGUID", format!("{{{}}}", upper(vm.id)))
+        .with("BIOSSerialNumber", serial(vm.id))
         .with("Caption", "Einstellungen des virtuellen Computers")
+        .with("ChassisAssetTag", serial(vm.id))
+        .with("ChassisSerialNumber", serial(vm.id))
         .with("ConfigurationDataRoot", root)
         .with("ConfigurationFile", format!("{stem}.{}", settings.ending()))
         .with("ConfigurationID", id.as_str())
@@ -81,4 +85,14 @@ fn of(
         instance.set("Parent", settings_path(host, parent).to_string());
     }
     instance
+}
+
+/// Digits in groups, as serial numbers are, that follow from the VM's id.
+fn serial(id: uuid::Uuid) -> String {
+    let digits = id.as_u128() % 10_u128.pow(26);
+    let text = format!("{digits:026}");
+    let (groups, last) = text.split_at(24);
+    let groups = groups.as_bytes().chunks(4).map(String::from_utf8_lossy);
+    let all: Vec<_> = groups.chain([last.into()]).collect();
+    all.join("-")
 }

@@ -1,23 +1,22 @@
-//! Devices of configurations: controllers, drives, disks, network adapters, memory, processors.
+//! Devices of configurations: controllers, drives, disks, memory, processors, the host's own.
 
 use cim::Instance;
 
-use super::names::{by_id, path, system_path, within};
-use crate::state::{Adapter, ControllerKind, Drive, Host, Medium, Settings, upper};
+use super::names::{by_id, path, within};
+use crate::state::{ControllerKind, Drive, Host, HostDeviceKind, Medium, Settings, upper};
 
 const RESOURCE: &str = "Msvm_ResourceAllocationSettingData";
 const STORAGE: &str = "Msvm_StorageAllocationSettingData";
-const ADAPTER: &str = "Msvm_SyntheticEthernetPortSettingData";
 
 /// Each configuration there is, with what `make` makes of it.
-fn each(host: &Host, make: impl Fn(&Settings) -> Vec<Instance>) -> Vec<Instance> {
+pub(super) fn each(host: &Host, make: impl Fn(&Settings) -> Vec<Instance>) -> Vec<Instance> {
     let vms = host.vms().iter();
     vms.flat_map(|vm| vm.all_settings())
         .flat_map(make)
         .collect()
 }
 
-fn resource(class: &str, id: String, kind: u16, sub_type: &str, name: &str) -> Instance {
+pub(super) fn resource(class: &str, id: String, kind: u16, sub_type: &str, name: &str) -> Instance {
     Instance::new(class)
         .with("AutomaticAllocation", true)
         .with("AutomaticDeallocation", true)
@@ -125,53 +124,12 @@ pub(super) fn media(host: &Host) -> Vec<Instance> {
     })
 }
 
-fn adapter_id(settings: &Settings, adapter: &Adapter) -> String {
-    within(settings, &upper(adapter.id))
-}
-
-pub(super) fn adapters(host: &Host) -> Vec<Instance> {
-    each(host, |settings| {
-        let adapters = settings.adapters.iter().map(|adapter| {
-            let sub_type = "Microsoft:Hyper-V:Synthetic Ethernet Port";
-            let id = adapter_id(settings, adapter);
-            resource(ADAPTER, id, 10, sub_type, &adapter.name)
-                .with("Address", adapter.mac.as_str())
-                .with("ClusterMonitored", true)
-                .with("StaticMacAddress", adapter.static_mac)
-                .with(
-                    "VirtualSystemIdentifiers",
-                    vec![format!("{{{}}}", upper(adapter.id))],
-                )
-        });
-        adapters.collect()
-    })
-}
-
-pub(super) fn connections(host: &Host) -> Vec<Instance> {
-    const CLASS: &str = "Msvm_EthernetPortAllocationSettingData";
-    each(host, |settings| {
-        let connections = settings.adapters.iter().map(|adapter| {
-            let switch = host.switches.iter().find(|s| Some(s.id) == adapter.switch);
-            let id = format!("{}\\C", adapter_id(settings, adapter));
-            let parent = by_id(host, ADAPTER, &adapter_id(settings, adapter));
-            let sub_type = "Microsoft:Hyper-V:Ethernet Connection";
-            let mut connection = resource(CLASS, id, 33, sub_type, "Ethernet-Verbindung")
-                .with("EnabledState", if switch.is_some() { 2_u16 } else { 3 })
-                .with("Parent", parent.to_string());
-            if let Some(switch) = switch {
-                let path = system_path(host, "Msvm_VirtualEthernetSwitch", &upper(switch.id));
-                connection.set("HostResource", vec![path.to_string()]);
-                connection.set("LastKnownSwitchName", switch.name.as_str());
-            }
-            connection
-        });
-        connections.collect()
-    })
-}
-
 pub(super) fn memory(host: &Host) -> Vec<Instance> {
     each(host, |settings| {
         let id = within(settings, "4764334D-E001-4176-82EE-5594EC9B530E");
+        let (least, most) = settings
+            .dynamic_memory
+            .unwrap_or((settings.memory, settings.memory));
         let memory = resource(
             "Msvm_MemorySettingData",
             id,
@@ -180,9 +138,9 @@ pub(super) fn memory(host: &Host) -> Vec<Instance> {
             "Arbeitsspeicher",
         )
         .with("AllocationUnits", "byte * 2^20")
-        .with("DynamicMemoryEnabled", false)
-        .with("Limit", settings.memory)
-        .with("Reservation", settings.memory)
+        .with("DynamicMemoryEnabled", settings.dynamic_memory.is_some())
+        .with("Limit", most)
+        .with("Reservation", least)
         .with("VirtualQuantity", settings.memory)
         .with("VirtualQuantityUnits", "byte * 2^20");
         vec![memory]
@@ -199,6 +157,7 @@ pub(super) fn processors(host: &Host) -> Vec<Instance> {
             "Microsoft:Hyper-V:Processor",
             "Prozessor",
         )
+        .with("ExposeVirtualizationExtensions", false)
         .with("Limit", 100_000_u64)
         .with("LimitProcessorFeatures", false)
         .with("Reservation", 0_u64)
@@ -223,8 +182,47 @@ pub(super) fn security(host: &Host) -> Vec<Instance> {
                 within(settings, "0AF17D96-49AB-4A8E-A1B2-0F1B2B9F5F2C"),
             )
             .with("KsdEnabled", false)
-            .with("ShieldingRequested", false)
+            .with("ShieldingRequested", settings.shielded)
             .with("TpmEnabled", settings.tpm);
         vec![security]
     })
+}
+
+/// Devices of the host, of one class each. What their subtypes are called is UNVERIFIED.
+pub(super) fn host_devices(host: &Host, wanted: HostDeviceKind) -> Vec<Instance> {
+    let (class, number, sub_type) = match wanted {
+        HostDeviceKind::FibreChannel => (
+            "Msvm_SyntheticFcPortSettingData",
+            7,
+            "Microsoft:Hyper-V:Synthetic FibreChannel Port",
+        ),
+        HostDeviceKind::PciExpress => (
+            "Msvm_PciExpressSettingData",
+            32768,
+            "Microsoft:Hyper-V:Virtual Pci Express Port",
+        ),
+        HostDeviceKind::GpuPartition => (
+            "Msvm_GpuPartitionSettingData",
+            32770,
+            "Microsoft:Hyper-V:GPU Partition",
+        ),
+    };
+    each(host, |settings| {
+        let all = settings.host_devices.iter();
+        let devices = all.filter(|device| device.kind == wanted).map(|device| {
+            let id = within(settings, &upper(device.id));
+            resource(class, id, number, sub_type, &device.name)
+        });
+        devices.collect()
+    })
+}
+
+pub(super) fn all_host_devices(host: &Host) -> Vec<Instance> {
+    let kinds = [
+        HostDeviceKind::FibreChannel,
+        HostDeviceKind::PciExpress,
+        HostDeviceKind::GpuPartition,
+    ];
+    let all = kinds.into_iter();
+    all.flat_map(|kind| host_devices(host, kind)).collect()
 }

@@ -8,6 +8,7 @@ mod device;
 mod integration;
 mod job;
 mod names;
+mod network;
 mod point;
 mod service;
 mod summary;
@@ -17,7 +18,7 @@ mod windows;
 use cim::Instance;
 
 use crate::schema::{CIMV2, HYPER_V};
-use crate::state::Host;
+use crate::state::{Host, HostDeviceKind};
 
 pub(super) use job::{error as job_error, path as job_path};
 pub(super) use names::{settings_id, vm_id};
@@ -41,7 +42,7 @@ const HYPER_V_VIEWS: &[(&str, View)] = &[
     ("Msvm_ConcreteJob", job::all),
     (
         "Msvm_EthernetPortAllocationSettingData",
-        device::connections,
+        network::connections,
     ),
     ("Msvm_ImageManagementService", |host| {
         service::of(host, "Msvm_ImageManagementService")
@@ -74,7 +75,19 @@ const HYPER_V_VIEWS: &[(&str, View)] = &[
     ("Msvm_SnapshotOfVirtualSystem", association::snapshots),
     ("Msvm_StorageAllocationSettingData", device::media),
     ("Msvm_SummaryInformation", summary::all),
-    ("Msvm_SyntheticEthernetPortSettingData", device::adapters),
+    ("Msvm_SyntheticEthernetPortSettingData", network::synthetic),
+    ("Msvm_EmulatedEthernetPortSettingData", network::legacy),
+    ("Msvm_EthernetSwitchPortVlanSettingData", network::vlans),
+    ("Msvm_EthernetPortSettingDataComponent", network::features),
+    ("Msvm_SyntheticFcPortSettingData", |host| {
+        device::host_devices(host, HostDeviceKind::FibreChannel)
+    }),
+    ("Msvm_PciExpressSettingData", |host| {
+        device::host_devices(host, HostDeviceKind::PciExpress)
+    }),
+    ("Msvm_GpuPartitionSettingData", |host| {
+        device::host_devices(host, HostDeviceKind::GpuPartition)
+    }),
     ("Msvm_SystemDevice", association::system_devices),
     (
         "Msvm_SystemReplicationRelationship",

@@ -2,11 +2,11 @@
 
 use disk::Geometry;
 
-use super::super::file::{DiskSpec, State, VmSpec};
+use super::super::file::{DiskSpec, HostDeviceKindSpec, State, VmSpec};
 use super::BuildError;
 use crate::state::{
-    Adapter, Controller, ControllerKind, Drive, Guest, GuestSystem, Host, Medium, Power,
-    Replication, Settings, Vm,
+    Adapter, Controller, ControllerKind, Drive, Guest, GuestSystem, Host, HostDevice,
+    HostDeviceKind, Medium, Power, Replication, Settings, Vm,
 };
 
 /// Slots of a SCSI controller.
@@ -32,13 +32,16 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
             .clone()
             .unwrap_or_else(|| format!("D:\\VMs\\{}", file_name(&spec.name))),
         memory: spec.memory,
+        dynamic_memory: spec.dynamic_memory,
         processors: spec.processors,
         checkpoint_type: spec.checkpoint_type,
         secure_boot: spec.generation == 2,
         tpm: spec.tpm,
+        shielded: spec.shielded,
         controllers: controllers(host, spec.generation),
         drives: Vec::new(),
         adapters: Vec::new(),
+        host_devices: Vec::new(),
         backup_service: spec.backup_service,
         saved: (spec.state == State::Saved).then(|| host.now()),
     };
@@ -53,6 +56,21 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
     for number in &spec.pass_through {
         let medium = Medium::PassThrough(*number);
         put(&mut settings, medium).ok_or_else(|| bad("it has too many disks"))?;
+    }
+    for image in &spec.dvds {
+        let medium = Medium::Dvd(image.clone());
+        put(&mut settings, medium).ok_or_else(|| bad("it has too many disks"))?;
+    }
+    for device in &spec.host_devices {
+        settings.host_devices.push(HostDevice {
+            id: host.new_id(),
+            kind: match device.kind {
+                HostDeviceKindSpec::FibreChannel => HostDeviceKind::FibreChannel,
+                HostDeviceKindSpec::PciExpress => HostDeviceKind::PciExpress,
+                HostDeviceKindSpec::GpuPartition => HostDeviceKind::GpuPartition,
+            },
+            name: device.name.clone(),
+        });
     }
     for (at, adapter) in spec.adapters.iter().enumerate() {
         let switch = match &adapter.switch {
@@ -69,6 +87,8 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
             static_mac: given.is_some(),
             mac: given.unwrap_or_else(|| format!("00155D{:06X}", at + host.vms().len() * 16)),
             switch,
+            legacy: adapter.legacy,
+            vlan: adapter.vlan,
         });
     }
     let now = host.now();

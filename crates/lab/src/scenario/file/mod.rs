@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 pub use mishap::{AccidentSpec, DoesSpec, FailureSpec, MishapSpec, RefusedSpec};
 pub use vm::{
-    AdapterSpec, CheckpointSpec, DiskSpec, GuestSpec, ReplicationSpec, State, VmSpec, WriteSpec,
+    AdapterSpec, CheckpointSpec, DiskSpec, GuestSpec, HostDeviceKindSpec, HostDeviceSpec,
+    ReplicationSpec, State, VmSpec, WriteSpec,
 };
 
 /// A host.

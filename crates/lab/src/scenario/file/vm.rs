@@ -18,12 +18,16 @@ pub struct VmSpec {
     pub folder: Option<String>,
     /// MiB of memory.
     pub memory: u64,
+    /// MiB that it has at least and at most, if its memory is dynamic.
+    pub dynamic_memory: Option<(u64, u64)>,
     /// Processors.
     pub processors: u64,
     /// `UserSnapshotType`.
     pub checkpoint_type: u16,
     /// Virtual TPM.
     pub tpm: bool,
+    /// Shielded from its host.
+    pub shielded: bool,
     /// Virtual disks, on SCSI in generation 2 and the first two of generation 1 on IDE.
     pub disks: Vec<DiskSpec>,
     /// The tree of its checkpoints: at most one that descends from none.
@@ -32,6 +36,10 @@ pub struct VmSpec {
     pub writes: Vec<WriteSpec>,
     /// Numbers of disks of the host that it has for itself.
     pub pass_through: Vec<u32>,
+    /// Optical drives, each with the path of the image in it, or null.
+    pub dvds: Vec<Option<String>>,
+    /// Devices of the host that it has.
+    pub host_devices: Vec<HostDeviceSpec>,
     /// Network adapters.
     pub adapters: Vec<AdapterSpec>,
     /// Whether the host offers it the service for backups.
@@ -55,13 +63,17 @@ impl Default for VmSpec {
             state: State::Running,
             folder: None,
             memory: 1024,
+            dynamic_memory: None,
             processors: 1,
             checkpoint_type: 3,
             tpm: false,
+            shielded: false,
             disks: Vec::new(),
             checkpoints: Vec::new(),
             writes: Vec::new(),
             pass_through: Vec::new(),
+            dvds: Vec::new(),
+            host_devices: Vec::new(),
             adapters: Vec::new(),
             backup_service: true,
             backup_status: 2,
@@ -149,6 +161,30 @@ pub struct AdapterSpec {
     pub switch: Option<String>,
     /// Its address, 12 hexadecimal digits, if it was chosen.
     pub mac: Option<String>,
+    /// Whether it is one that generation 1 boots from.
+    pub legacy: bool,
+    /// The VLAN that it is in.
+    pub vlan: Option<u16>,
+}
+
+/// A device of the host that a VM has.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct HostDeviceSpec {
+    /// What it is.
+    pub kind: HostDeviceKindSpec,
+    /// Its name.
+    pub name: String,
+}
+
+/// The kinds of devices of the host.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum HostDeviceKindSpec {
+    FibreChannel,
+    PciExpress,
+    GpuPartition,
 }
 
 /// Replication of a VM.

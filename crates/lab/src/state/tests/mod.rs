@@ -38,10 +38,12 @@ fn settings(id: Uuid, controller: Uuid, medium: Vec<Medium>) -> Settings {
         version: "9.0".into(),
         folder: "D:\\VMs\\web".into(),
         memory: 1024,
+        dynamic_memory: None,
         processors: 2,
         checkpoint_type: 3,
         secure_boot: true,
         tpm: false,
+        shielded: false,
         controllers: vec![Controller {
             id: controller,
             kind: ControllerKind::Scsi,
@@ -49,6 +51,7 @@ fn settings(id: Uuid, controller: Uuid, medium: Vec<Medium>) -> Settings {
         }],
         drives: (0..).zip(medium).map(drive).collect(),
         adapters: Vec::new(),
+        host_devices: Vec::new(),
         backup_service: true,
         saved: None,
     }
