@@ -22,9 +22,10 @@ mod file;
 
 pub use build::BuildError;
 pub use file::{
-    AccidentSpec, AccountSpec, AdapterSpec, AfterApplySpec, CheckpointSpec, DiskSpec, DoesSpec,
-    FailureSpec, GuestSpec, HostDeviceKindSpec, HostDeviceSpec, HostSpec, LimitsSpec, MishapSpec,
-    RefusedSpec, ReplicationSpec, RulesSpec, Scenario, State, TlsSpec, VmSpec, WriteSpec,
+    AccidentSpec, AccountSpec, AdapterSpec, AfterApplySpec, CheckpointKindSpec, CheckpointSpec,
+    DiskSpec, DoesSpec, FailureSpec, GuestSpec, HostDeviceKindSpec, HostDeviceSpec, HostSpec,
+    LimitsSpec, MishapSpec, RefusedSpec, ReplicaConflictSpec, ReplicationSpec, RulesSpec, Scenario,
+    State, TlsSpec, VmSpec, WriteSpec,
 };
 
 #[cfg(test)]

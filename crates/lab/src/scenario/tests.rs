@@ -42,7 +42,7 @@ fn a_tree_of_checkpoints_holds_what_was_written_on_the_way_to_each() {
             "checkpoints": [{{"name": "base", "writes": {}, "checkpoints": [
                 {{"name": "left", "writes": {}, "memory": true}},
                 {{"name": "right", "writes": {}, "now": true, "checkpoints": [
-                    {{"name": "theirs", "recovery": true}}]}}]}}]}}]}}"#,
+                    {{"name": "theirs", "kind": "recovery"}}]}}]}}]}}]}}"#,
         write(0),
         write(1),
         write(2),

@@ -1,5 +1,7 @@
 //! What may happen to a host at any moment, without anybody asking for it.
 
+use uuid::Uuid;
+
 use super::files::FileError;
 use super::host::Host;
 use super::refusal::Failure;
@@ -16,6 +18,8 @@ pub enum Accident {
     },
     /// The next job that is begun by a caller ends so, and does nothing.
     JobFails(Failure),
+    /// A delta arrives at a replica, whatever its interval.
+    ReceivesDelta(Uuid),
     /// The tracking of the disk in a file is lost, with all its ids.
     LosesTracking(String),
 }
@@ -32,6 +36,10 @@ impl Host {
                 self.restart_service();
             }
             Accident::JobFails(failure) => self.failing = Some(failure.clone()),
+            Accident::ReceivesDelta(vm) => {
+                let now = self.now();
+                self.receive_delta(*vm, now);
+            }
             Accident::LosesTracking(path) => self.lose_tracking(path)?,
         }
         Ok(())

@@ -44,6 +44,9 @@ impl Host {
         }
         let (now, takes) = (self.now(), self.rules.checkpoint_takes);
         let kind = if recovery { BACKUP } else { SNAPSHOT };
+        if let Some(conflict) = self.conflict(vm, kind) {
+            return conflict;
+        }
         let work = Work::CreateCheckpoint { vm, wish };
         self.begin(vm, Busy::CreatingCheckpoint, (kind, takes), work, now)
     }

@@ -45,6 +45,13 @@ pub(super) enum Work {
         vm: Uuid,
         checkpoint: Uuid,
     },
+    ApplyDelta {
+        vm: Uuid,
+    },
+    ChangeReplication {
+        vm: Uuid,
+        to: u16,
+    },
     DestroyReferencePoint {
         vm: Uuid,
         point: Uuid,
@@ -95,6 +102,11 @@ impl Host {
             Work::Apply { vm, checkpoint } => self.apply(vm, checkpoint, at).map(|()| None),
             Work::DestroyTree { vm, checkpoint } => self.drop_tree(vm, checkpoint).map(|()| None),
             Work::ClearState { vm, checkpoint } => self.drop_memory(vm, checkpoint).map(|()| None),
+            Work::ApplyDelta { vm } => self.apply_delta(vm).map(|()| None),
+            Work::ChangeReplication { vm, to } => {
+                self.set_replication(vm, to, at);
+                Ok(None)
+            }
             Work::DestroyReferencePoint { vm, point } => {
                 if let Some(vm) = self.vm_mut(vm) {
                     vm.reference_points.retain(|p| p.id != point);

@@ -141,7 +141,14 @@ impl Host {
         loop {
             let pending = self.jobs.iter().filter(|job| job.end.is_none());
             let due = pending.filter(|job| job.due() <= now);
-            let Some(next) = due.min_by_key(|job| job.due()) else {
+            let next = due.min_by_key(|job| job.due());
+            if let Some((at, vm)) = self.due_delta(now)
+                && next.is_none_or(|job| job.due() > at)
+            {
+                self.receive_delta(vm, at);
+                continue;
+            }
+            let Some(next) = next else {
                 break;
             };
             let (id, vm, at) = (next.id, next.vm, next.due());
@@ -171,19 +178,41 @@ impl Host {
         work: Work,
         at: Timestamp,
     ) -> Result<JobId, Refusal> {
-        let id = self.new_id();
-        let known = self.vm_mut(vm).ok_or(Refusal::INVALID_PARAMETER)?;
+        let failing = self.failing.clone().map(Work::Fail);
+        let id = self.start(vm, busy, (kind, takes), failing.unwrap_or(work), at)?;
+        self.failing = None;
+        Ok(id)
+    }
+
+    /// The same for jobs that nobody asked for.
+    pub(super) fn start(
+        &mut self,
+        vm: Uuid,
+        busy: Busy,
+        job: (u16, Duration),
+        work: Work,
+        at: Timestamp,
+    ) -> Result<JobId, Refusal> {
+        let known = self.vm(vm).ok_or(Refusal::INVALID_PARAMETER)?;
         if known.busy.is_some() {
             return Err(Refusal::INVALID_STATE);
         }
-        known.busy = Some((busy, Some(id)));
-        let work = match self.failing.take() {
-            Some(failure) if kind != super::merge::JOB => Work::Fail(failure),
-            failing => {
-                self.failing = failing;
-                work
-            }
-        };
+        let id = self.start_aside(vm, job, work, at);
+        if let Some(known) = self.vm_mut(vm) {
+            known.busy = Some((busy, Some(id)));
+        }
+        Ok(id)
+    }
+
+    /// A job that the VM is not busy with.
+    pub(super) fn start_aside(
+        &mut self,
+        vm: Uuid,
+        (kind, takes): (u16, Duration),
+        work: Work,
+        at: Timestamp,
+    ) -> JobId {
+        let id = self.new_id();
         self.jobs.push(Job {
             id,
             kind,
@@ -194,7 +223,7 @@ impl Host {
             end: None,
         });
         self.work.push((id, work));
-        Ok(id)
+        id
     }
 
     fn end_job(&mut self, id: JobId, at: Timestamp, end: End) {
@@ -318,13 +347,23 @@ impl Host {
                 "disk {drive:?} of a running VM"
             )));
         };
-        self.files.write(&path, offset, data, &mut self.ids)?;
+        self.write_disk(&path, offset, data)
+    }
+
+    /// Something writes to the disk in a file, and change tracking notes it unless it shall not.
+    pub(super) fn write_disk(
+        &mut self,
+        path: &str,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), FileError> {
+        self.files.write(path, offset, data, &mut self.ids)?;
         self.writes += 1;
         if scatter(self.writes) % 1000 < u64::from(self.rules.missed_writes) {
             return Ok(());
         }
         if let Some(written) = range(offset, data)
-            && let Some(disk) = self.disk_id(&path)?
+            && let Some(disk) = self.disk_id(path)?
             && let Some(tracking) = self.tracking.get_mut(&disk)
         {
             tracking.note(written);

@@ -32,7 +32,7 @@ impl Host {
         let takes = self.rules.merge_takes;
         let work = Work::Merge { vm };
         // The VM is there and idle, so this is not refused.
-        let _ = self.begin(vm, Busy::Merging, (JOB, takes), work, at);
+        let _ = self.start(vm, Busy::Merging, (JOB, takes), work, at);
     }
 
     /// Merges and writes everything at once, as a scenario does before anybody looks.

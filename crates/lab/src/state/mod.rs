@@ -21,6 +21,7 @@ mod host;
 pub mod job;
 mod merge;
 mod refusal;
+mod replica;
 mod rules;
 mod tracking;
 mod tree;
@@ -33,7 +34,7 @@ pub use files::{FileError, Files};
 pub use host::{Host, NewHost};
 pub use job::{End, Job, JobId, Made};
 pub use refusal::{Failure, Refusal};
-pub use rules::{AfterApply, Rules};
+pub use rules::{AfterApply, ReplicaConflict, Rules};
 pub use vm::{
     Adapter, Busy, Checkpoint, CheckpointKind, Consistency, Controller, ControllerKind, Drive,
     Guest, GuestSystem, HostDevice, HostDeviceKind, Medium, Power, ReferencePoint, Replication,

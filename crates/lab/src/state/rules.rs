@@ -15,6 +15,16 @@ pub enum AfterApply {
     Lost,
 }
 
+/// UNVERIFIED: how a checkpoint for a backup is refused while a replica applies a delta. The text
+/// is known, its number is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaConflict {
+    /// The method returns 32775.
+    Refused,
+    /// A job begins and fails with this `ErrorCode`.
+    Job(u16),
+}
+
 /// How the host behaves.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -44,6 +54,10 @@ pub struct Rules {
     pub disabled_refuses_recovery: bool,
     /// UNVERIFIED: what becomes of change tracking when a checkpoint is applied.
     pub after_apply: AfterApply,
+    /// UNVERIFIED: how a checkpoint is refused while a replica applies a delta.
+    pub replica_conflict: ReplicaConflict,
+    /// UNVERIFIED: whether a checkpoint for a backup keeps deltas from a replica.
+    pub held_checkpoint_blocks_deltas: bool,
     /// Merges fail, and the chains stay.
     pub merges_fail: bool,
     /// Of a thousand writes of guests, how many change tracking misses.
@@ -65,6 +79,8 @@ impl Default for Rules {
             forgets_free_ids: true,
             disabled_refuses_recovery: false,
             after_apply: AfterApply::default(),
+            replica_conflict: ReplicaConflict::Job(32768),
+            held_checkpoint_blocks_deltas: false,
             merges_fail: false,
             missed_writes: 0,
         }

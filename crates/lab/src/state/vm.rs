@@ -1,5 +1,7 @@
 //! A virtual machine as the host knows it: plain data, no behaviour.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -53,7 +55,9 @@ pub enum Busy {
     DeletingCheckpoint,
     Merging,
     ChangingState,
-    /// Something that has no number there, such as a replica's delta being applied.
+    /// A replica applies a delta; it has no number there.
+    Delta,
+    /// Something else that has no number there.
     Other,
 }
 
@@ -222,6 +226,8 @@ pub enum CheckpointKind {
     User,
     /// Made for a backup.
     Recovery,
+    /// Made by replication, as one to fail over to.
+    Replica,
 }
 
 /// How consistent a checkpoint is.
@@ -280,6 +286,14 @@ pub struct Replication {
     pub health: u16,
     /// Seconds between two deltas.
     pub interval: u16,
+    /// When the next delta arrives at a replica, if any does.
+    pub next: Option<Timestamp>,
+    /// How long it takes to apply one.
+    pub delta_takes: Duration,
+    /// Bytes that one changes.
+    pub delta_bytes: u32,
+    /// How many there were.
+    pub deltas: u32,
 }
 
 /// A virtual switch of the host.

@@ -66,6 +66,9 @@ impl Repository {
             ("Msvm_ComputerSystem", "RequestStateChange") => {
                 system::request_state(host, &object, inputs)
             }
+            ("Msvm_ComputerSystem", "RequestReplicationStateChangeEx") => {
+                system::request_replication(host, &object, inputs)
+            }
             ("Msvm_ConcreteJob", "RequestStateChange") => job::request_state(host, &object, inputs),
             ("Msvm_ConcreteJob", "GetError") => job::error(host, &object, "Error"),
             ("Msvm_ConcreteJob", "GetErrorEx") => job::error(host, &object, "Errors"),

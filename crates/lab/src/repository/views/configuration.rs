@@ -15,6 +15,7 @@ pub(super) fn all(host: &Host) -> Vec<Instance> {
             let kind = match checkpoint.kind {
                 CheckpointKind::User => "Microsoft:Hyper-V:Snapshot:Realized",
                 CheckpointKind::Recovery => "Microsoft:Hyper-V:Snapshot:Recovery",
+                CheckpointKind::Replica => "Microsoft:Hyper-V:Snapshot:Replica:Standard",
             };
             let (settings, parent) = (&checkpoint.settings, checkpoint.parent);
             of(host, vm, settings, kind, checkpoint.created, parent)

@@ -139,7 +139,7 @@ fn told(vm: &Vm) -> Vec<String> {
 }
 
 /// `InstanceID` of the first relationship of a VM.
-pub(super) fn relationship_id(vm: &Vm) -> String {
+pub(in super::super) fn relationship_id(vm: &Vm) -> String {
     format!("Microsoft:{}\\HVR\\0", upper(vm.id))
 }
 

@@ -20,6 +20,7 @@ use cim::Instance;
 use crate::schema::{CIMV2, HYPER_V};
 use crate::state::{Host, HostDeviceKind};
 
+pub(super) use integration::relationship_id;
 pub(super) use job::{error as job_error, path as job_path};
 pub(super) use names::{settings_id, vm_id};
 pub(super) use service::CLASSES as SERVICES;

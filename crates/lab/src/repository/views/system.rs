@@ -78,7 +78,7 @@ pub(super) fn operational_status(vm: &Vm) -> Vec<u16> {
         Some(Busy::ApplyingCheckpoint) => Some(32769),
         Some(Busy::DeletingCheckpoint) => Some(32770),
         Some(Busy::Merging) => Some(32772),
-        Some(Busy::ChangingState | Busy::Other) | None => None,
+        Some(Busy::ChangingState | Busy::Delta | Busy::Other) | None => None,
     };
     [2].into_iter().chain(busy).collect()
 }
@@ -89,7 +89,7 @@ pub(super) fn status_texts(vm: &Vm) -> Vec<String> {
         Some(Busy::ApplyingCheckpoint) => Some("Prüfpunkt wird angewendet"),
         Some(Busy::DeletingCheckpoint) => Some("Prüfpunkt wird gelöscht"),
         Some(Busy::Merging) => Some("Datenträger werden zusammengeführt"),
-        Some(Busy::ChangingState | Busy::Other) | None => None,
+        Some(Busy::ChangingState | Busy::Delta | Busy::Other) | None => None,
     };
     ["Normaler Betrieb"]
         .into_iter()

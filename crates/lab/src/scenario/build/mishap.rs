@@ -1,17 +1,19 @@
 //! What goes wrong in a scenario.
 
+use uuid::Uuid;
+
 use super::super::file::{AccidentSpec, DoesSpec, FailureSpec, MishapSpec, RefusedSpec};
 use super::BuildError;
-use crate::state::{Accident, Failure};
+use crate::state::{Accident, Failure, Host};
 use crate::wsman::{Fault, Mishap, What};
 
-pub(super) fn build(spec: &MishapSpec) -> Result<Mishap, BuildError> {
+pub(super) fn build(host: &Host, spec: &MishapSpec) -> Result<Mishap, BuildError> {
     let bad = |problem| BuildError::Mishap {
         on: spec.on.clone(),
         problem,
     };
     let accidents = |specs: &[AccidentSpec]| {
-        let all = specs.iter().map(accident);
+        let all = specs.iter().map(|spec| accident(host, spec));
         all.collect::<Result<Vec<_>, _>>().map_err(bad)
     };
     if spec.on.is_empty() {
@@ -43,13 +45,20 @@ fn what(spec: DoesSpec) -> What {
     }
 }
 
-fn accident(spec: &AccidentSpec) -> Result<Accident, &'static str> {
+fn accident(host: &Host, spec: &AccidentSpec) -> Result<Accident, &'static str> {
     Ok(match spec {
         AccidentSpec::RestartService => Accident::RestartService { finishes: false },
         AccidentSpec::RestartServiceWhenDone => Accident::RestartService { finishes: true },
         AccidentSpec::JobFails(spec) => Accident::JobFails(failure(spec)?),
+        AccidentSpec::ReceivesDelta(name) => Accident::ReceivesDelta(vm(host, name)?),
         AccidentSpec::LosesTracking(path) => Accident::LosesTracking(path.clone()),
     })
+}
+
+fn vm(host: &Host, name: &str) -> Result<Uuid, &'static str> {
+    let mut vms = host.vms().iter();
+    let found = vms.find(|vm| vm.settings.name == name);
+    Ok(found.ok_or("there is no such VM")?.id)
 }
 
 fn failure(spec: &FailureSpec) -> Result<Failure, &'static str> {

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file::{AccountSpec, AfterApplySpec, Scenario};
+use super::file::{AccountSpec, AfterApplySpec, ReplicaConflictSpec, Scenario};
 use crate::clock::{Clock, Ids, counted_ids};
 use crate::repository::Repository;
 use crate::server::Account;
-use crate::state::{AfterApply, FileError, Files, Host, NewHost, Rules, Switch};
+use crate::state::{AfterApply, FileError, Files, Host, NewHost, ReplicaConflict, Rules, Switch};
 use crate::wsman::{FaultStyle, Limits, Rights, Service};
 
 /// Why there is no host of a scenario.
@@ -114,9 +114,10 @@ impl Scenario {
             batch_items: spec.batch_items.unwrap_or(own.batch_items),
             enumeration_idle: idle.unwrap_or(own.enumeration_idle),
         };
+        let mishaps = self.mishaps.iter().map(|spec| mishap::build(&host, spec));
+        let mishaps = mishaps.collect::<Result<_, _>>()?;
         let mut service = Service::new(Repository::new(host), limits, style);
-        let mishaps = self.mishaps.iter().map(mishap::build);
-        service.mishaps = mishaps.collect::<Result<_, _>>()?;
+        service.mishaps = mishaps;
         Ok(service)
     }
 
@@ -159,6 +160,14 @@ impl Scenario {
                 Some(AfterApplySpec::Whole) => AfterApply::Whole,
                 Some(AfterApplySpec::Lost) => AfterApply::Lost,
             },
+            replica_conflict: match spec.replica_conflict {
+                None => own.replica_conflict,
+                Some(ReplicaConflictSpec::Refused) => ReplicaConflict::Refused,
+                Some(ReplicaConflictSpec::Job(code)) => ReplicaConflict::Job(code),
+            },
+            held_checkpoint_blocks_deltas: spec
+                .held_checkpoint_blocks_deltas
+                .unwrap_or(own.held_checkpoint_blocks_deltas),
             merges_fail: spec.merges_fail.unwrap_or(own.merges_fail),
             missed_writes: spec.missed_writes.unwrap_or(own.missed_writes),
         }

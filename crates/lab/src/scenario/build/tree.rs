@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::super::file::{CheckpointSpec, VmSpec, WriteSpec};
+use super::super::file::{CheckpointKindSpec, CheckpointSpec, VmSpec, WriteSpec};
 use super::BuildError;
 use crate::state::{CheckpointKind, CheckpointWish, Consistency, Host, Power};
 
@@ -55,12 +55,13 @@ fn grow(
         run(host, vm);
         write(host, vm, &spec.writes)?;
         let wish = CheckpointWish {
-            kind: match spec.recovery {
-                true => CheckpointKind::Recovery,
-                false => CheckpointKind::User,
+            kind: match spec.kind {
+                CheckpointKindSpec::User => CheckpointKind::User,
+                CheckpointKindSpec::Recovery => CheckpointKind::Recovery,
+                CheckpointKindSpec::Replica => CheckpointKind::Replica,
             },
             consistency: Consistency::Crash,
-            memory: spec.memory && !spec.recovery,
+            memory: spec.memory && spec.kind == CheckpointKindSpec::User,
             ignore_unfreezable: true,
         };
         let made = host.freeze(vm, wish, at).map_err(|f| f.text)?;

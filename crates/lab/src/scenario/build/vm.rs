@@ -1,5 +1,7 @@
 //! VMs of a scenario.
 
+use std::time::Duration;
+
 use disk::Geometry;
 
 use super::super::file::{DiskSpec, HostDeviceKindSpec, State, VmSpec};
@@ -122,6 +124,15 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
             state: replication.state,
             health: replication.health,
             interval: replication.interval,
+            next: (replication.interval > 0)
+                .then(|| {
+                    now.checked_add(Duration::from_secs(replication.interval.into()))
+                        .ok()
+                })
+                .flatten(),
+            delta_takes: Duration::from_millis(replication.delta_ms),
+            delta_bytes: replication.delta_bytes,
+            deltas: 0,
         }),
     })
 }

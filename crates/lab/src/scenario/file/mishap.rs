@@ -58,6 +58,8 @@ pub enum AccidentSpec {
     RestartServiceWhenDone,
     /// The next job fails so, and does nothing.
     JobFails(FailureSpec),
+    /// A delta arrives at the replica of this name.
+    ReceivesDelta(String),
     /// Change tracking of the disk in this file is lost, with all its ids.
     LosesTracking(String),
 }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 pub use mishap::{AccidentSpec, DoesSpec, FailureSpec, MishapSpec, RefusedSpec};
 pub use vm::{
-    AdapterSpec, CheckpointSpec, DiskSpec, GuestSpec, HostDeviceKindSpec, HostDeviceSpec,
-    ReplicationSpec, State, VmSpec, WriteSpec,
+    AdapterSpec, CheckpointKindSpec, CheckpointSpec, DiskSpec, GuestSpec, HostDeviceKindSpec,
+    HostDeviceSpec, ReplicationSpec, State, VmSpec, WriteSpec,
 };
 
 /// A host.
@@ -106,6 +106,8 @@ pub struct RulesSpec {
     pub forgets_free_ids: Option<bool>,
     pub disabled_refuses_recovery: Option<bool>,
     pub after_apply: Option<AfterApplySpec>,
+    pub replica_conflict: Option<ReplicaConflictSpec>,
+    pub held_checkpoint_blocks_deltas: Option<bool>,
     pub merges_fail: Option<bool>,
     pub missed_writes: Option<u32>,
 }
@@ -120,6 +122,16 @@ pub enum AfterApplySpec {
     Whole,
     /// Its ids are forgotten.
     Lost,
+}
+
+/// How a checkpoint is refused while a replica applies a delta.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplicaConflictSpec {
+    /// The method returns 32775.
+    Refused,
+    /// A job fails with this code.
+    Job(u16),
 }
 
 /// Limits of the service; what is not told is as in [`crate::wsman::Limits`].

@@ -92,14 +92,27 @@ pub struct CheckpointSpec {
     pub name: String,
     /// What the guest wrote before it was taken, since the one that it descends from.
     pub writes: Vec<WriteSpec>,
-    /// Whether it is one for somebody's backup, rather than a user's.
-    pub recovery: bool,
+    /// Whose it is.
+    pub kind: CheckpointKindSpec,
     /// Whether it holds memory.
     pub memory: bool,
     /// Whether the VM went back to it, and has gone on from there.
     pub now: bool,
     /// Those that descend from it, in the order of their making.
     pub checkpoints: Vec<CheckpointSpec>,
+}
+
+/// Whose a checkpoint is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckpointKindSpec {
+    /// A user's.
+    #[default]
+    User,
+    /// For somebody's backup.
+    Recovery,
+    /// Replication's.
+    Replica,
 }
 
 /// Something that a guest writes: bytes that follow from a number.
@@ -197,6 +210,16 @@ pub struct ReplicationSpec {
     pub state: u16,
     /// 1 good, 2 warning, 3 critical.
     pub health: u16,
-    /// Seconds between two deltas.
+    /// Seconds between two deltas; a replica gets none with 0.
     pub interval: u16,
+    /// Milliseconds that a replica needs to apply one.
+    #[serde(default = "two_seconds")]
+    pub delta_ms: u64,
+    /// Bytes that one changes.
+    #[serde(default)]
+    pub delta_bytes: u32,
+}
+
+fn two_seconds() -> u64 {
+    2000
 }

@@ -8,10 +8,11 @@ use disk::{BlockRead, ByteRange, ByteRanges, Geometry};
 use uuid::Uuid;
 
 use super::*;
-use crate::clock::{ManualClock, counted_ids};
+use crate::clock::{Clock, ManualClock, counted_ids};
 
 mod configuration;
 mod jobs;
+mod replica;
 mod tree;
 
 const SIZE: u64 = 8 << 20;
