@@ -25,7 +25,7 @@ pub use file::{
     AccidentSpec, AccountSpec, AdapterSpec, AfterApplySpec, CheckpointKindSpec, CheckpointSpec,
     DiskSpec, DoesSpec, FailureSpec, GuestSpec, HostDeviceKindSpec, HostDeviceSpec, HostSpec,
     LimitsSpec, MishapSpec, RefusedSpec, ReplicaConflictSpec, ReplicationSpec, RulesSpec, Scenario,
-    State, TlsSpec, VmSpec, WriteSpec,
+    SpaceSpec, State, TlsSpec, VmSpec, VolumeSpec, WriteSpec,
 };
 
 #[cfg(test)]

@@ -20,6 +20,10 @@ pub enum Accident {
     JobFails(Failure),
     /// A delta arrives at a replica, whatever its interval.
     ReceivesDelta(Uuid),
+    /// The next merge fails so, and leaves the chain as it is.
+    MergeFails(Failure),
+    /// So many bytes are free on a volume from now on.
+    Space(String, u64),
     /// The tracking of the disk in a file is lost, with all its ids.
     LosesTracking(String),
 }
@@ -40,6 +44,8 @@ impl Host {
                 let now = self.now();
                 self.receive_delta(*vm, now);
             }
+            Accident::MergeFails(failure) => self.failing_merge = Some(failure.clone()),
+            Accident::Space(volume, free) => self.set_free(volume, *free)?,
             Accident::LosesTracking(path) => self.lose_tracking(path)?,
         }
         Ok(())

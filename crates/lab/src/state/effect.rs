@@ -118,6 +118,8 @@ impl Host {
                 if let Some(vm) = self.vm_mut(vm) {
                     vm.power = to;
                     vm.power_since = at;
+                    vm.merge_failed = false;
+                    vm.critical = false;
                     vm.settings.saved = (to == Power::Saved).then_some(at);
                 }
                 Ok(None)
@@ -165,13 +167,14 @@ impl Host {
             if is_shared(&vm.settings, drive) {
                 continue;
             }
-            match self.fork(path) {
+            let forked = self.room_for_child(path);
+            match forked.and_then(|()| Ok(self.fork(path)?)) {
                 Ok(child) => children.push((drive, path.to_owned(), child)),
-                Err(error) => {
+                Err(failure) => {
                     for (_, _, child) in &children {
                         self.files.remove(child)?;
                     }
-                    return Err(error.into());
+                    return Err(failure);
                 }
             }
         }
@@ -256,6 +259,7 @@ impl Host {
         checkpoint: Uuid,
     ) -> Result<Checkpoint, Failure> {
         let vm = self.vm_mut(vm).ok_or_else(gone)?;
+        vm.merge_failed = false;
         let place = vm
             .checkpoints
             .iter()

@@ -51,6 +51,9 @@ pub enum FileError {
         /// What the writer says.
         error: String,
     },
+    /// There is no room for what a guest writes.
+    #[error("there is no room for {0}")]
+    Full(String),
     /// The lab cannot do that with an image of this format.
     #[error("{path} is a {format}, which the lab cannot {what}")]
     Format {
@@ -185,6 +188,35 @@ impl Files {
     pub fn size(&self, path: &str) -> Result<u64, FileError> {
         let found = fs::metadata(self.local(path)?).map_err(io(path))?;
         Ok(found.len())
+    }
+
+    /// Bytes of all files below a folder or on a drive.
+    pub fn used(&self, folder: &str) -> Result<u64, FileError> {
+        let name = folder.trim_end_matches('\\');
+        let local = match name.strip_suffix(':') {
+            // A drive has no name of a file behind it.
+            Some(_) => self.local(&format!("{name}\\x"))?.with_file_name(""),
+            None => self.local(name)?,
+        };
+        let mut sum = 0_u64;
+        let mut folders = vec![local];
+        while let Some(next) = folders.pop() {
+            let entries = match fs::read_dir(&next) {
+                Ok(entries) => entries,
+                // Nothing was ever written there.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(io(folder)(error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(io(folder))?;
+                let found = entry.metadata().map_err(io(folder))?;
+                match found.is_dir() {
+                    true => folders.push(entry.path()),
+                    false => sum = sum.saturating_add(found.len()),
+                }
+            }
+        }
+        Ok(sum)
     }
 
     /// Writes to the disk that an image holds, as a guest does. In a differencing image only

@@ -15,6 +15,7 @@ use super::refusal::{Failure, Refusal};
 use super::rules::Rules;
 use super::tracking::Tracking;
 use super::vm::{Busy, Medium, Power, Switch, Vm};
+use super::volume::Volume;
 use crate::clock::{Clock, Ids};
 
 /// A simulated host.
@@ -27,6 +28,8 @@ pub struct Host {
     pub booted: Timestamp,
     /// Its virtual switches.
     pub switches: Vec<Switch>,
+    /// Its volumes that have an end.
+    pub volumes: Vec<Volume>,
     /// How it behaves.
     pub rules: Rules,
     pub(super) vms: Vec<Vm>,
@@ -41,6 +44,8 @@ pub struct Host {
     pub(super) ids: Ids,
     /// How the next job fails, if it shall.
     pub(super) failing: Option<Failure>,
+    /// The same of the next merge.
+    pub(super) failing_merge: Option<Failure>,
     /// Writes of guests so far.
     writes: u64,
     clock: Arc<dyn Clock>,
@@ -68,6 +73,7 @@ impl Host {
             os: "10.0.20348".to_owned(),
             booted: new.clock.now(),
             switches: Vec::new(),
+            volumes: Vec::new(),
             rules: new.rules,
             vms: Vec::new(),
             jobs: Vec::new(),
@@ -78,6 +84,7 @@ impl Host {
             files: new.files,
             ids: new.ids,
             failing: None,
+            failing_merge: None,
             writes: 0,
             clock: new.clock,
         }
@@ -230,8 +237,13 @@ impl Host {
         let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) else {
             return;
         };
+        let failed_merge = job.kind == super::merge::JOB && matches!(end, End::Failed(_));
         job.end = Some((at, end));
         let vm = job.vm;
+        if let Some(vm) = self.vm_mut(vm) {
+            // It is not tried again until something changes.
+            vm.merge_failed |= failed_merge;
+        }
         if let Some(vm) = self.vm_mut(vm)
             && vm.busy.is_some_and(|(_, by)| by == Some(id))
         {
@@ -275,6 +287,7 @@ impl Host {
         self.work.clear();
         let ids: Vec<Uuid> = self.vms.iter().map(|vm| vm.id).collect();
         for vm in &mut self.vms {
+            vm.merge_failed = false;
             if vm.busy.is_some_and(|(_, by)| by.is_some()) {
                 vm.busy = None;
             }
@@ -347,6 +360,7 @@ impl Host {
                 "disk {drive:?} of a running VM"
             )));
         };
+        self.room_to_write(vm, &path, data.len())?;
         self.write_disk(&path, offset, data)
     }
 

@@ -14,6 +14,9 @@ use super::vm::{Busy, Medium, Vm};
 /// `JobType` of a merge.
 pub(super) const JOB: u16 = 50;
 
+/// `ERROR_SHARING_VIOLATION`: somebody has a file open.
+const SHARING_VIOLATION: u32 = 0x8007_0020;
+
 /// What can be done to a file that nothing refers to.
 enum Step {
     /// It has no child.
@@ -25,12 +28,20 @@ enum Step {
 impl Host {
     /// Begins a merge if a chain of the VM needs one and the VM is not busy.
     pub(super) fn merge_if_needed(&mut self, vm: Uuid, at: Timestamp) {
-        let idle = self.vm(vm).is_some_and(|vm| vm.busy.is_none());
-        if !idle || self.rules.merges_fail || self.next_step(vm).is_none() {
+        let ready = |vm: &Vm| vm.busy.is_none() && !vm.merge_failed;
+        if !self.vm(vm).is_some_and(ready) || self.next_step(vm).is_none() {
             return;
         }
         let takes = self.rules.merge_takes;
-        let work = Work::Merge { vm };
+        let text =
+            "Die Hintergrundzusammenführung der Datenträger konnte nicht abgeschlossen werden.";
+        let work = match self.failing_merge.take() {
+            Some(failure) => Work::Fail(failure),
+            None if self.rules.merges_fail => {
+                Work::Fail(Failure::general(Some(SHARING_VIOLATION), text))
+            }
+            None => Work::Merge { vm },
+        };
         // The VM is there and idle, so this is not refused.
         let _ = self.start(vm, Busy::Merging, (JOB, takes), work, at);
     }
@@ -50,6 +61,7 @@ impl Host {
                     self.parents.retain(|(child, _)| !same_path(child, &path));
                 }
                 Step::Merge { parent, child } => {
+                    self.room_to_merge(&parent, &child)?;
                     self.files.merge(&parent, &child, &mut self.ids)?;
                     self.parents.retain(|(known, _)| !same_path(known, &child));
                     let orphans: Vec<String> = self.children(&child);

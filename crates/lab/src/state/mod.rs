@@ -26,6 +26,7 @@ mod rules;
 mod tracking;
 mod tree;
 pub mod vm;
+mod volume;
 
 pub use accident::Accident;
 pub use changes::{Changes, ChangesQuery};
@@ -40,6 +41,7 @@ pub use vm::{
     Guest, GuestSystem, HostDevice, HostDeviceKind, Medium, Power, ReferencePoint, Replication,
     Settings, Switch, Tracked, Vm, upper,
 };
+pub use volume::Volume;
 
 #[cfg(test)]
 mod tests;

@@ -64,16 +64,17 @@ impl Host {
             else {
                 continue;
             };
-            match self.fork(path) {
+            let forked = self.room_for_child(path);
+            match forked.and_then(|()| Ok(self.fork(path)?)) {
                 Ok(child) => {
                     let parent = std::mem::replace(path, child.clone());
                     children.push((child, parent));
                 }
-                Err(error) => {
+                Err(failure) => {
                     for (child, _) in &children {
                         self.files.remove(child)?;
                     }
-                    return Err(error.into());
+                    return Err(failure);
                 }
             }
         }

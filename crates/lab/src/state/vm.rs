@@ -28,6 +28,10 @@ pub struct Vm {
     pub checkpoints: Vec<Checkpoint>,
     /// Its reference points, in the order of their making.
     pub reference_points: Vec<ReferencePoint>,
+    /// Whether it stands still since its volume is full.
+    pub critical: bool,
+    /// Whether its last merge failed, so that it is not tried again by itself.
+    pub merge_failed: bool,
     /// What it is busy with, and the job that does it, if one does.
     pub busy: Option<(Busy, Option<JobId>)>,
     /// What the guest's side of the integration services does.

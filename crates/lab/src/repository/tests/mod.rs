@@ -15,6 +15,8 @@ mod methods;
 
 const SCENARIO: &str = r#"{
     "switches": ["LAN"],
+    "volumes": [{"name": "D:\\", "capacity": 1073741824, "others": 1000},
+                {"name": "C:\\ClusterStorage\\Volume1", "capacity": 4096}],
     "vms": [
         {"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": 8388608},
                                   {"path": "D:\\VMs\\web\\b.vhdx", "size": 4194304}],

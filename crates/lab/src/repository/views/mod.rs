@@ -32,7 +32,10 @@ type View = fn(&Host) -> Vec<Instance>;
 pub(super) fn views(namespace: &str) -> &'static [(&'static str, View)] {
     match namespace {
         HYPER_V => HYPER_V_VIEWS,
-        CIMV2 => &[("Win32_OperatingSystem", windows::operating_system)],
+        CIMV2 => &[
+            ("Win32_OperatingSystem", windows::operating_system),
+            ("Win32_Volume", windows::volumes),
+        ],
         _ => &[],
     }
 }

@@ -3,7 +3,7 @@
 use cim::{Instance, Timestamp};
 
 use super::names::{microsoft, settings_path};
-use super::system::{enabled_state, operational_status, status_texts};
+use super::system::{enabled_state, health, operational_status, status_texts};
 use crate::state::{Host, Settings, Vm, upper};
 
 pub(super) fn all(host: &Host) -> Vec<Instance> {
@@ -81,7 +81,7 @@ fn fill(to: &mut Instance, host: &Host, vm: &Vm, settings: &Settings, code: u32)
             let paths = jobs.map(|job| super::job::path(host, job.id));
             to.set("AsynchronousTasks", paths.collect::<Vec<_>>());
         }
-        109 => to.set("HealthState", 5_u16),
+        109 => to.set("HealthState", health(vm)),
         110 => to.set("OperationalStatus", operational_status(vm)),
         111 => to.set("StatusDescriptions", status_texts(vm)),
         114 => to.set("ReplicationMode", replication.map_or(0, |r| r.mode)),

@@ -39,7 +39,7 @@ fn of(host: &Host, vm: &Vm) -> Instance {
         .with("ElementName", vm.settings.name.as_str())
         .with("EnabledDefault", 2_u16)
         .with("EnabledState", enabled_state(vm.power))
-        .with("HealthState", 5_u16)
+        .with("HealthState", health(vm))
         .with("InstallDate", Timestamp::utc(vm.created))
         .with("Name", upper(vm.id))
         .with("NumberOfNumaNodes", 1_u16)
@@ -80,7 +80,13 @@ pub(super) fn operational_status(vm: &Vm) -> Vec<u16> {
         Some(Busy::Merging) => Some(32772),
         Some(Busy::ChangingState | Busy::Delta | Busy::Other) | None => None,
     };
-    [2].into_iter().chain(busy).collect()
+    let first = if vm.critical { 5 } else { 2 };
+    [first].into_iter().chain(busy).collect()
+}
+
+/// 5 good, 20 a major failure: it stands still for want of space.
+pub(super) fn health(vm: &Vm) -> u16 {
+    if vm.critical { 20 } else { 5 }
 }
 
 pub(super) fn status_texts(vm: &Vm) -> Vec<String> {

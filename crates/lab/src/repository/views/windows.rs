@@ -1,8 +1,8 @@
-//! Windows itself.
+//! Windows itself: the system and its volumes.
 
 use cim::{Instance, Timestamp};
 
-use crate::state::Host;
+use crate::state::{Host, Volume};
 
 pub(super) fn operating_system(host: &Host) -> Vec<Instance> {
     let build = host.os.rsplit('.').next().unwrap_or_default();
@@ -19,4 +19,29 @@ pub(super) fn operating_system(host: &Host) -> Vec<Instance> {
         .with("ProductType", 3_u32)
         .with("Version", host.os.as_str());
     vec![system]
+}
+
+/// `DriveType` of a disk of the machine.
+const LOCAL_DISK: u32 = 3;
+
+pub(super) fn volumes(host: &Host) -> Vec<Instance> {
+    let of = |volume: &Volume| {
+        let id = volume.id.hyphenated();
+        let mut instance = Instance::new("Win32_Volume")
+            .with("Capacity", volume.capacity)
+            .with("Caption", volume.name.as_str())
+            .with("DeviceID", format!("\\\\?\\Volume{{{id}}}\\"))
+            .with("DriveType", LOCAL_DISK)
+            .with("FileSystem", "NTFS")
+            .with("Name", volume.name.as_str());
+        if volume.name.len() == 3 {
+            instance.set("DriveLetter", volume.name.trim_end_matches('\\'));
+        }
+        // What cannot be counted is not told.
+        if let Ok(free) = host.free(volume) {
+            instance.set("FreeSpace", free);
+        }
+        instance
+    };
+    host.volumes.iter().map(of).collect()
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::super::file::{AccidentSpec, DoesSpec, FailureSpec, MishapSpec, RefusedSpec};
+use super::super::file::{AccidentSpec, DoesSpec, FailureSpec, MishapSpec, RefusedSpec, SpaceSpec};
 use super::BuildError;
 use crate::state::{Accident, Failure, Host};
 use crate::wsman::{Fault, Mishap, What};
@@ -50,6 +50,8 @@ fn accident(host: &Host, spec: &AccidentSpec) -> Result<Accident, &'static str> 
         AccidentSpec::RestartService => Accident::RestartService { finishes: false },
         AccidentSpec::RestartServiceWhenDone => Accident::RestartService { finishes: true },
         AccidentSpec::JobFails(spec) => Accident::JobFails(failure(spec)?),
+        AccidentSpec::MergeFails(spec) => Accident::MergeFails(failure(spec)?),
+        AccidentSpec::Space(SpaceSpec { volume, free }) => Accident::Space(volume.clone(), *free),
         AccidentSpec::ReceivesDelta(name) => Accident::ReceivesDelta(vm(host, name)?),
         AccidentSpec::LosesTracking(path) => Accident::LosesTracking(path.clone()),
     })

@@ -8,11 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file::{AccountSpec, AfterApplySpec, ReplicaConflictSpec, Scenario};
+use super::file::{AccountSpec, AfterApplySpec, ReplicaConflictSpec, Scenario, VolumeSpec};
 use crate::clock::{Clock, Ids, counted_ids};
 use crate::repository::Repository;
 use crate::server::Account;
-use crate::state::{AfterApply, FileError, Files, Host, NewHost, ReplicaConflict, Rules, Switch};
+use crate::state::{
+    AfterApply, FileError, Files, Host, NewHost, ReplicaConflict, Rules, Switch, Volume,
+};
 use crate::wsman::{FaultStyle, Limits, Rights, Service};
 
 /// Why there is no host of a scenario.
@@ -86,6 +88,20 @@ impl Scenario {
             let id = host.new_id();
             let name = name.clone();
             host.switches.push(Switch { id, name });
+        }
+        for VolumeSpec {
+            name,
+            capacity,
+            others,
+        } in &self.volumes
+        {
+            let id = host.new_id();
+            host.volumes.push(Volume {
+                id,
+                name: format!("{}\\", name.trim_end_matches('\\')),
+                capacity: *capacity,
+                others: *others,
+            });
         }
         for spec in &self.vms {
             let vm = vm::build(&mut host, spec)?;

@@ -109,6 +109,8 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
         last_applied: None,
         checkpoints: Vec::new(),
         reference_points: Vec::new(),
+        critical: false,
+        merge_failed: false,
         busy: None,
         guest: Guest {
             backup_status: spec.backup_status,

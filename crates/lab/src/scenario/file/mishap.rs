@@ -58,6 +58,10 @@ pub enum AccidentSpec {
     RestartServiceWhenDone,
     /// The next job fails so, and does nothing.
     JobFails(FailureSpec),
+    /// The next merge fails so.
+    MergeFails(FailureSpec),
+    /// So much is free on a volume from now on.
+    Space(SpaceSpec),
     /// A delta arrives at the replica of this name.
     ReceivesDelta(String),
     /// Change tracking of the disk in this file is lost, with all its ids.
@@ -74,4 +78,14 @@ pub struct FailureSpec {
     pub hresult: Option<String>,
     /// What it says.
     pub text: Option<String>,
+}
+
+/// How much is free on a volume.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SpaceSpec {
+    /// The volume's name.
+    pub volume: String,
+    /// Bytes.
+    pub free: u64,
 }

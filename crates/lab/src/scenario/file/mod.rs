@@ -5,7 +5,7 @@ mod vm;
 
 use serde::Deserialize;
 
-pub use mishap::{AccidentSpec, DoesSpec, FailureSpec, MishapSpec, RefusedSpec};
+pub use mishap::{AccidentSpec, DoesSpec, FailureSpec, MishapSpec, RefusedSpec, SpaceSpec};
 pub use vm::{
     AdapterSpec, CheckpointKindSpec, CheckpointSpec, DiskSpec, GuestSpec, HostDeviceKindSpec,
     HostDeviceSpec, ReplicationSpec, State, VmSpec, WriteSpec,
@@ -21,6 +21,8 @@ pub struct Scenario {
     pub accounts: Vec<AccountSpec>,
     /// Names of virtual switches.
     pub switches: Vec<String>,
+    /// Volumes that have an end.
+    pub volumes: Vec<VolumeSpec>,
     /// VMs.
     pub vms: Vec<VmSpec>,
     /// How it behaves.
@@ -31,6 +33,19 @@ pub struct Scenario {
     pub mishaps: Vec<MishapSpec>,
     /// The certificate, for a host that listens over TLS.
     pub tls: Option<TlsSpec>,
+}
+
+/// A volume.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VolumeSpec {
+    /// Where it is mounted, such as `D:\\`.
+    pub name: String,
+    /// Bytes that it has.
+    pub capacity: u64,
+    /// Bytes of it that are in use for something else.
+    #[serde(default)]
+    pub others: u64,
 }
 
 /// Files in PEM.

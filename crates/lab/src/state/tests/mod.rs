@@ -14,6 +14,7 @@ mod configuration;
 mod jobs;
 mod replica;
 mod tree;
+mod volume;
 
 const SIZE: u64 = 8 << 20;
 const LEAF: &str = "D:\\VMs\\web\\disk.vhdx";
@@ -90,6 +91,8 @@ fn bench(rules: Rules) -> Bench {
         last_applied: None,
         checkpoints: Vec::new(),
         reference_points: Vec::new(),
+        critical: false,
+        merge_failed: false,
         busy: None,
         guest: Guest {
             backup_status: 2,
