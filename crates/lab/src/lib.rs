@@ -21,4 +21,4 @@ pub mod state;
 pub mod wsman;
 
 pub use clock::{Clock, Ids, ManualClock, SystemClock, counted_ids};
-pub use serve::{ServeError, serve};
+pub use serve::{ServeError, keep_going, serve};

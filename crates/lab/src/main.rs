@@ -1,16 +1,18 @@
-//! `hyperkeep-lab SCENARIO FOLDER [ADDRESS]`: one simulated host, until the process ends.
+//! `hyperkeep-lab SCENARIO FOLDER [ADDRESS]`: a simulated host, or the nodes of a cluster, until
+//! the process ends.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use hyperkeep_lab::serve;
+use hyperkeep_lab::{keep_going, serve};
 
 const USAGE: &str = "usage: hyperkeep-lab SCENARIO FOLDER [ADDRESS]
 
 SCENARIO  a JSON file that describes the host
 FOLDER    where the host's files lie or are made
-ADDRESS   where to listen, 127.0.0.1:5985 unless given; port 0 takes any that is free";
+ADDRESS   where to listen, 127.0.0.1:5985 unless given; port 0 takes any that is free,
+          and nodes of a cluster have ports that follow each other";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,11 +29,12 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     match serve(Path::new(scenario), Path::new(folder), address) {
-        Ok(server) => {
-            // The first and only line, for programs that wait for it.
-            println!("{}", server.address());
-            server.wait();
-            ExitCode::SUCCESS
+        Ok(servers) => {
+            // One line for each host, for programs that wait for them.
+            for server in &servers {
+                println!("{}", server.address());
+            }
+            keep_going(&servers)
         }
         Err(error) => {
             eprintln!("{error}");

@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::SystemClock;
 use crate::scenario::{BuildError, Scenario};
 use crate::server::{BadIdentity, Identity, Server};
+
+/// How often the time of a host passes at least.
+const STEP: Duration = Duration::from_millis(100);
 
 /// Why a host does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +40,10 @@ pub enum ServeError {
     },
 }
 
-/// Starts the host of a scenario's file. Its files lie in `folder`; a certificate that the
-/// scenario names lies beside the scenario unless its path is whole.
-pub fn serve(file: &Path, folder: &Path, address: SocketAddr) -> Result<Server, ServeError> {
+/// Starts the host of a scenario's file, or all nodes of its cluster, these at ports that follow
+/// each other. Files lie in `folder`; a certificate that the scenario names lies beside the
+/// scenario unless its path is whole.
+pub fn serve(file: &Path, folder: &Path, address: SocketAddr) -> Result<Vec<Server>, ServeError> {
     let read = |path: PathBuf| match std::fs::read(&path) {
         Ok(bytes) => Ok(bytes),
         Err(error) => Err(ServeError::File { path, error }),
@@ -53,8 +58,27 @@ pub fn serve(file: &Path, folder: &Path, address: SocketAddr) -> Result<Server, 
         }
         None => None,
     };
-    let host = scenario.build(folder, Arc::new(SystemClock))?;
-    let (service, accounts) = (scenario.service(host)?, scenario.accounts());
-    Server::start(address, service, accounts, tls)
-        .map_err(|error| ServeError::Listen { address, error })
+    let mut servers = Vec::new();
+    let mut address = address;
+    for host in scenario.build_all(folder, Arc::new(SystemClock))? {
+        let (service, accounts) = (scenario.service(host)?, scenario.accounts());
+        let started = Server::start(address, service, accounts, tls.clone());
+        servers.push(started.map_err(|error| ServeError::Listen { address, error })?);
+        // Port 0 takes any that is free, again and again.
+        if address.port() != 0 {
+            address.set_port(address.port().saturating_add(1));
+        }
+    }
+    Ok(servers)
+}
+
+/// Lets the time of hosts pass, until the process ends: guests write and VMs move even if nobody
+/// asks for anything.
+pub fn keep_going(servers: &[Server]) -> ! {
+    loop {
+        for server in servers {
+            server.service().repository.host.advance();
+        }
+        std::thread::sleep(STEP);
+    }
 }

@@ -13,7 +13,7 @@ pub use error::RepositoryError;
 
 use cim::{Class, Instance, ObjectPath};
 
-use crate::schema::Schema;
+use crate::schema::{CLUSTER, Schema};
 use crate::state::Host;
 use wql::Query;
 
@@ -40,9 +40,16 @@ impl Repository {
         Self { host }
     }
 
+    /// The classes of a namespace, if the host has it.
+    pub fn schema(&self, namespace: &str) -> Result<&'static Schema> {
+        let known = Schema::of(namespace);
+        let here = known.filter(|known| known.namespace != CLUSTER || self.host.node.is_some());
+        here.ok_or_else(|| RepositoryError::NoNamespace(namespace.to_owned()))
+    }
+
     /// A class.
     pub fn class(&self, namespace: &str, name: &str) -> Result<&'static Class> {
-        let schema = schema(namespace)?;
+        let schema = self.schema(namespace)?;
         let class = schema.class(name);
         class.ok_or_else(|| RepositoryError::NoClass {
             namespace: schema.namespace.to_owned(),
@@ -54,7 +61,7 @@ impl Repository {
     pub fn instances(&mut self, namespace: &str, class: &str) -> Result<Vec<Instance>> {
         self.host.advance();
         self.class(namespace, class)?;
-        Ok(self.all(schema(namespace)?, class))
+        Ok(self.all(self.schema(namespace)?, class))
     }
 
     fn all(&self, schema: &Schema, class: &str) -> Vec<Instance> {
@@ -102,7 +109,7 @@ impl Repository {
 
     /// What a query finds in a namespace.
     pub fn query(&mut self, namespace: &str, text: &str) -> Result<Found> {
-        let schema = schema(namespace)?;
+        let schema = self.schema(namespace)?;
         match text.parse()? {
             Query::Select {
                 columns,
@@ -151,10 +158,6 @@ fn part(of: &Instance, columns: &[String]) -> Instance {
         }
     }
     part
-}
-
-fn schema(namespace: &str) -> Result<&'static Schema> {
-    Schema::of(namespace).ok_or_else(|| RepositoryError::NoNamespace(namespace.to_owned()))
 }
 
 #[cfg(test)]

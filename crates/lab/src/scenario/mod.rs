@@ -23,9 +23,9 @@ mod file;
 pub use build::BuildError;
 pub use file::{
     AccidentSpec, AccountSpec, AdapterSpec, AfterApplySpec, CheckpointKindSpec, CheckpointSpec,
-    DiskSpec, DoesSpec, FailureSpec, GuestSpec, HostDeviceKindSpec, HostDeviceSpec, HostSpec,
-    LimitsSpec, MishapSpec, RefusedSpec, ReplicaConflictSpec, ReplicationSpec, RulesSpec, Scenario,
-    SpaceSpec, State, TlsSpec, VmSpec, VolumeSpec, WriteSpec,
+    ClusterSpec, DiskSpec, DoesSpec, FailureSpec, GuestSpec, HostDeviceKindSpec, HostDeviceSpec,
+    HostSpec, LimitsSpec, MishapSpec, MoveSpec, RefusedSpec, ReplicaConflictSpec, ReplicationSpec,
+    RulesSpec, Scenario, SpaceSpec, State, TlsSpec, VmSpec, VolumeSpec, WriteSpec,
 };
 
 #[cfg(test)]

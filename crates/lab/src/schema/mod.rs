@@ -13,6 +13,8 @@ pub use mof::BadMof;
 
 /// Hyper-V's namespace.
 pub const HYPER_V: &str = "root/virtualization/v2";
+/// The namespace of failover clusters; hosts that are in none do not have it.
+pub const CLUSTER: &str = "root/mscluster";
 /// The namespace of Windows itself.
 pub const CIMV2: &str = "root/cimv2";
 
@@ -27,11 +29,12 @@ pub struct Schema {
 impl Schema {
     /// The classes of a namespace of the lab's hosts, in any case and with either kind of slash.
     pub fn of(namespace: &str) -> Option<&'static Self> {
-        static ALL: OnceLock<[Schema; 2]> = OnceLock::new();
+        static ALL: OnceLock<[Schema; 3]> = OnceLock::new();
         let all = ALL.get_or_init(|| {
             [
                 Schema::own(HYPER_V, include_str!("hyperv.mof")),
                 Schema::own(CIMV2, include_str!("cimv2.mof")),
+                Schema::own(CLUSTER, include_str!("mscluster.mof")),
             ]
         });
         let wanted = namespace.replace('\\', "/");

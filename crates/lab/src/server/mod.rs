@@ -91,13 +91,6 @@ impl Server {
     pub fn service(&self) -> MutexGuard<'_, Service> {
         self.shared.service()
     }
-
-    /// Waits until it is stopped, which only the end of the process does.
-    pub fn wait(mut self) {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }
 
 impl Drop for Server {

@@ -24,6 +24,8 @@ pub enum Accident {
     MergeFails(Failure),
     /// So many bytes are free on a volume from now on.
     Space(String, u64),
+    /// A VM moves to the node of this name, as soon as it has time.
+    Migrates(Uuid, String),
     /// The tracking of the disk in a file is lost, with all its ids.
     LosesTracking(String),
 }
@@ -46,6 +48,12 @@ impl Host {
             }
             Accident::MergeFails(failure) => self.failing_merge = Some(failure.clone()),
             Accident::Space(volume, free) => self.set_free(volume, *free)?,
+            Accident::Migrates(vm, to) => {
+                let moves = self.migrate(*vm, to);
+                moves.map_err(|_| FileError::Missing(format!("a node {to} for this VM")))?;
+                let now = self.now();
+                self.depart(now);
+            }
             Accident::LosesTracking(path) => self.lose_tracking(path)?,
         }
         Ok(())

@@ -52,6 +52,10 @@ pub(super) enum Work {
         vm: Uuid,
         to: u16,
     },
+    Leave {
+        vm: Uuid,
+        to: usize,
+    },
     DestroyReferencePoint {
         vm: Uuid,
         point: Uuid,
@@ -107,6 +111,7 @@ impl Host {
                 self.set_replication(vm, to, at);
                 Ok(None)
             }
+            Work::Leave { vm, to } => self.leave(vm, to).map(|()| None),
             Work::DestroyReferencePoint { vm, point } => {
                 if let Some(vm) = self.vm_mut(vm) {
                     vm.reference_points.retain(|p| p.id != point);

@@ -1,7 +1,8 @@
 //! The host's files: Windows paths, and where they really lie.
 //!
 //! `D:\VMs\web\disk.vhdx` is `D/VMs/web/disk.vhdx` in the lab's folder, `\\nas\vms\a.vhdx` is
-//! `UNC/nas/vms/a.vhdx`. Nothing outside that folder is ever touched: a path with `..`, with an
+//! `UNC/nas/vms/a.vhdx`; the volumes of a cluster (`C:\ClusterStorage\…`) may lie in a folder that
+//! several hosts have. Nothing outside that folder is ever touched: a path with `..`, with an
 //! empty part or with a colon elsewhere than behind the drive is refused.
 
 use std::fs::{self, File, OpenOptions};
@@ -70,12 +71,26 @@ pub enum FileError {
 #[derive(Clone, Debug)]
 pub struct Files {
     root: PathBuf,
+    /// Where the volumes of a cluster lie, if not there too.
+    shared: Option<PathBuf>,
 }
 
 impl Files {
     /// The files in a folder.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            shared: None,
+        }
+    }
+
+    /// The same with the volumes of a cluster (`C:\\ClusterStorage`) in a folder that all nodes
+    /// have.
+    pub fn with_shared(self, shared: impl Into<PathBuf>) -> Self {
+        Self {
+            shared: Some(shared.into()),
+            ..self
+        }
     }
 
     /// The folder.
@@ -104,11 +119,21 @@ impl Files {
         if parts.len() < 2 || path.len() > 1024 || !parts.iter().all(proper) {
             return Err(bad());
         }
-        let mut local = self.root.clone();
+        let cluster = match parts.as_slice() {
+            [drive, first, ..] => {
+                drive.eq_ignore_ascii_case("C") && first.eq_ignore_ascii_case("ClusterStorage")
+            }
+            _ => false,
+        };
+        let mut local = match &self.shared {
+            Some(shared) if cluster => shared.clone(),
+            _ => self.root.clone(),
+        };
         for (at, part) in parts.iter().enumerate() {
             // Drives in one case, so that `d:` and `D:` are the same.
             match at {
                 0 => local.push(part.to_ascii_uppercase()),
+                1 if cluster => local.push("ClusterStorage"),
                 _ => local.push(part),
             }
         }

@@ -8,6 +8,7 @@ use disk::Format;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::cluster::Node;
 use super::effect::Work;
 use super::files::{FileError, Files, range};
 use super::job::{End, Job, JobId};
@@ -30,6 +31,8 @@ pub struct Host {
     pub switches: Vec<Switch>,
     /// Its volumes that have an end.
     pub volumes: Vec<Volume>,
+    /// The cluster that it is a node of.
+    pub node: Option<Node>,
     /// How it behaves.
     pub rules: Rules,
     pub(super) vms: Vec<Vm>,
@@ -42,6 +45,8 @@ pub struct Host {
     pub(super) configurations: HashMap<Uuid, Vec<String>>,
     pub(super) files: Files,
     pub(super) ids: Ids,
+    /// VMs that shall move, and to which node.
+    pub(super) leaving: Vec<(Uuid, usize)>,
     /// How the next job fails, if it shall.
     pub(super) failing: Option<Failure>,
     /// The same of the next merge.
@@ -74,6 +79,7 @@ impl Host {
             booted: new.clock.now(),
             switches: Vec::new(),
             volumes: Vec::new(),
+            node: None,
             rules: new.rules,
             vms: Vec::new(),
             jobs: Vec::new(),
@@ -83,6 +89,7 @@ impl Host {
             configurations: HashMap::new(),
             files: new.files,
             ids: new.ids,
+            leaving: Vec::new(),
             failing: None,
             failing_merge: None,
             writes: 0,
@@ -145,6 +152,7 @@ impl Host {
     /// Lets the host's time pass up to now.
     pub fn advance(&mut self) {
         let now = self.now();
+        self.arrive(now);
         loop {
             let pending = self.jobs.iter().filter(|job| job.end.is_none());
             let due = pending.filter(|job| job.due() <= now);
@@ -169,6 +177,7 @@ impl Host {
             };
             self.end_job(id, at, end);
         }
+        self.depart(now);
         let keep = self.rules.removed_after;
         self.jobs.retain(|job| match &job.end {
             Some((at, _)) => at.checked_add(keep).is_ok_and(|gone| gone > now),

@@ -88,15 +88,9 @@ impl Host {
         known.map(|(child, _)| child.clone()).collect()
     }
 
-    /// The first file of the VM that nothing refers to and that can be dealt with.
-    fn next_step(&self, vm: Uuid) -> Option<Step> {
-        let vm = self.vm(vm)?;
-        let used = |path: &str| {
-            vm.all_settings()
-                .any(|s| s.disks().any(|(_, p)| same_path(p, path)))
-        };
-        // Every file of the VM is a leaf of a configuration or below one; files that were left
-        // over by a failed merge are above one.
+    /// Every file of a VM's disks: a leaf of a configuration or below one; files that were left
+    /// over by a failed merge are above one.
+    pub(super) fn files_of(&self, vm: &Vm) -> Vec<String> {
         let mut of_vm: Vec<&str> = Vec::new();
         let mut next: Vec<&str> = vm
             .all_settings()
@@ -114,20 +108,31 @@ impl Host {
                 .filter(|(_, parent)| same_path(parent, path));
             next.extend(above.map(|(child, _)| child.as_str()));
         }
-        of_vm
-            .into_iter()
-            .filter(|path| !used(path))
-            .find_map(|path| {
-                let mut children = self.children(path);
-                match (children.pop(), children.is_empty()) {
-                    (None, _) => Some(Step::Remove(path.to_owned())),
-                    (Some(child), true) => Some(Step::Merge {
-                        parent: path.to_owned(),
-                        child,
-                    }),
-                    (Some(_), false) => None,
-                }
-            })
+        of_vm.into_iter().map(str::to_owned).collect()
+    }
+
+    /// The first file of the VM that nothing refers to and that can be dealt with.
+    fn next_step(&self, vm: Uuid) -> Option<Step> {
+        let vm = self.vm(vm)?;
+        let used = |path: &str| {
+            vm.all_settings()
+                .any(|s| s.disks().any(|(_, p)| same_path(p, path)))
+        };
+        let mut files = self.files_of(vm).into_iter();
+        files.find_map(|path| {
+            if used(&path) {
+                return None;
+            }
+            let mut children = self.children(&path);
+            match (children.pop(), children.is_empty()) {
+                (None, _) => Some(Step::Remove(path)),
+                (Some(child), true) => Some(Step::Merge {
+                    parent: path,
+                    child,
+                }),
+                (Some(_), false) => None,
+            }
+        })
     }
 }
 

@@ -14,6 +14,7 @@
 mod accident;
 mod changes;
 mod checkpoint;
+mod cluster;
 mod config;
 mod effect;
 mod files;
@@ -31,6 +32,7 @@ mod volume;
 pub use accident::Accident;
 pub use changes::{Changes, ChangesQuery};
 pub use checkpoint::CheckpointWish;
+pub use cluster::{Cluster, Node, Role};
 pub use files::{FileError, Files};
 pub use host::{Host, NewHost};
 pub use job::{End, Job, JobId, Made};

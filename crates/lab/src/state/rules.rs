@@ -58,6 +58,10 @@ pub struct Rules {
     pub replica_conflict: ReplicaConflict,
     /// UNVERIFIED: whether a checkpoint for a backup keeps deltas from a replica.
     pub held_checkpoint_blocks_deltas: bool,
+    /// UNVERIFIED: whether a VM can move while it has a checkpoint for a backup.
+    pub migrates_with_checkpoint: bool,
+    /// How long it takes to move.
+    pub migration_takes: Duration,
     /// Merges fail, and the chains stay.
     pub merges_fail: bool,
     /// Of a thousand writes of guests, how many change tracking misses.
@@ -81,6 +85,8 @@ impl Default for Rules {
             after_apply: AfterApply::default(),
             replica_conflict: ReplicaConflict::Job(32768),
             held_checkpoint_blocks_deltas: false,
+            migrates_with_checkpoint: true,
+            migration_takes: Duration::from_secs(3),
             merges_fail: false,
             missed_writes: 0,
         }

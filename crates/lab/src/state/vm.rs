@@ -58,6 +58,7 @@ pub enum Busy {
     ApplyingCheckpoint,
     DeletingCheckpoint,
     Merging,
+    Migrating,
     ChangingState,
     /// A replica applies a delta; it has no number there.
     Delta,

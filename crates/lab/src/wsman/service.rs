@@ -10,7 +10,7 @@ use super::mishap::Mishap;
 use super::request::{Enumerate, Filter, Input, Mode, Operation, Request, Resource};
 use super::{class, instance, invoke, reference, write};
 use crate::repository::{Found, Repository, RepositoryError};
-use crate::schema::{HYPER_V, Schema};
+use crate::schema::HYPER_V;
 
 /// Limits of the service, as `winrm/config` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,12 +277,14 @@ impl Service {
                 return Err(Fault::Filter("der Klassenname muss * sein".to_owned()));
             }
             Some(Filter::Wql(query)) => self.repository.query(namespace, query)?,
-            Some(Filter::Associated(related)) => {
-                Found::Objects(self.repository.associators(schema(namespace)?, related)?)
-            }
-            Some(Filter::Associating(related)) => {
-                Found::Objects(self.repository.references(schema(namespace)?, related)?)
-            }
+            Some(Filter::Associated(related)) => Found::Objects({
+                let schema = self.repository.schema(namespace)?;
+                self.repository.associators(schema, related)?
+            }),
+            Some(Filter::Associating(related)) => Found::Objects({
+                let schema = self.repository.schema(namespace)?;
+                self.repository.references(schema, related)?
+            }),
         };
         let write = |instance: &Instance| {
             let path = || {
@@ -324,11 +326,6 @@ impl Service {
             &reference::uri(namespace, class),
         ))
     }
-}
-
-fn schema(namespace: &str) -> Result<&'static Schema> {
-    let known = Schema::of(namespace);
-    known.ok_or_else(|| RepositoryError::NoNamespace(namespace.to_owned()).into())
 }
 
 /// Hyper-V's objects are hidden from those who have no rights there.

@@ -3,6 +3,7 @@
 //! Texts for people are German on purpose: a client that decides by them fails here.
 
 mod association;
+mod cluster;
 mod configuration;
 mod device;
 mod integration;
@@ -17,7 +18,7 @@ mod windows;
 
 use cim::Instance;
 
-use crate::schema::{CIMV2, HYPER_V};
+use crate::schema::{CIMV2, CLUSTER, HYPER_V};
 use crate::state::{Host, HostDeviceKind};
 
 pub(super) use integration::relationship_id;
@@ -35,6 +36,13 @@ pub(super) fn views(namespace: &str) -> &'static [(&'static str, View)] {
         CIMV2 => &[
             ("Win32_OperatingSystem", windows::operating_system),
             ("Win32_Volume", windows::volumes),
+        ],
+        CLUSTER => &[
+            ("MSCluster_Cluster", cluster::clusters),
+            ("MSCluster_ClusterSharedVolume", cluster::volumes),
+            ("MSCluster_Node", cluster::nodes),
+            ("MSCluster_Resource", cluster::resources),
+            ("MSCluster_ResourceGroup", cluster::groups),
         ],
         _ => &[],
     }

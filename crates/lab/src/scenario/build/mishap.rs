@@ -2,7 +2,9 @@
 
 use uuid::Uuid;
 
-use super::super::file::{AccidentSpec, DoesSpec, FailureSpec, MishapSpec, RefusedSpec, SpaceSpec};
+use super::super::file::{
+    AccidentSpec, DoesSpec, FailureSpec, MishapSpec, MoveSpec, RefusedSpec, SpaceSpec,
+};
 use super::BuildError;
 use crate::state::{Accident, Failure, Host};
 use crate::wsman::{Fault, Mishap, What};
@@ -51,7 +53,12 @@ fn accident(host: &Host, spec: &AccidentSpec) -> Result<Accident, &'static str> 
         AccidentSpec::RestartServiceWhenDone => Accident::RestartService { finishes: true },
         AccidentSpec::JobFails(spec) => Accident::JobFails(failure(spec)?),
         AccidentSpec::MergeFails(spec) => Accident::MergeFails(failure(spec)?),
-        AccidentSpec::Space(SpaceSpec { volume, free }) => Accident::Space(volume.clone(), *free),
+        AccidentSpec::Space(SpaceSpec { volume, free }) => {
+            Accident::Space(format!("{}\\", volume.trim_end_matches('\\')), *free)
+        }
+        AccidentSpec::Migrates(MoveSpec { vm: name, to }) => {
+            Accident::Migrates(vm(host, name)?, to.clone())
+        }
         AccidentSpec::ReceivesDelta(name) => Accident::ReceivesDelta(vm(host, name)?),
         AccidentSpec::LosesTracking(path) => Accident::LosesTracking(path.clone()),
     })

@@ -13,7 +13,8 @@ use crate::clock::{Clock, Ids, counted_ids};
 use crate::repository::Repository;
 use crate::server::Account;
 use crate::state::{
-    AfterApply, FileError, Files, Host, NewHost, ReplicaConflict, Rules, Switch, Volume,
+    AfterApply, Cluster, FileError, Files, Host, NewHost, Node, ReplicaConflict, Rules, Switch,
+    Volume,
 };
 use crate::wsman::{FaultStyle, Limits, Rights, Service};
 
@@ -40,6 +41,9 @@ pub enum BuildError {
         /// What is wrong.
         why: String,
     },
+    /// A cluster is no single host, and not every node is one of it.
+    #[error("{0} is not the only host, or no node of the cluster")]
+    Node(String),
     /// A mishap cannot be understood.
     #[error("the mishap on {on:?}: {problem}")]
     Mishap {
@@ -64,9 +68,44 @@ impl Scenario {
         Ok(serde_json::from_str(text)?)
     }
 
-    /// Makes the host, its disks in a folder. Ids follow from the scenario's seed.
+    /// Makes the only host, its disks in a folder. Ids follow from the scenario's seed.
     pub fn build(&self, folder: &Path, clock: Arc<dyn Clock>) -> Result<Host, BuildError> {
         self.build_with(folder, clock, counted_ids(self.host.seed))
+    }
+
+    /// Makes all hosts: the nodes of the cluster, each with a folder of its name and one that they
+    /// share, or the only one.
+    pub fn build_all(&self, folder: &Path, clock: Arc<dyn Clock>) -> Result<Vec<Host>, BuildError> {
+        let Some(spec) = &self.cluster else {
+            return Ok(vec![self.build(folder, clock)?]);
+        };
+        let cluster = Cluster::new(&spec.name, &spec.nodes);
+        let vms = self.vms.iter().filter_map(|vm| vm.node.as_ref());
+        for node in vms.chain(self.mishaps.iter().filter_map(|m| m.node.as_ref())) {
+            if !spec.nodes.contains(node) {
+                return Err(BuildError::Node(node.clone()));
+            }
+        }
+        let mut hosts = Vec::new();
+        for (place, name) in spec.nodes.iter().enumerate() {
+            // The ids of no two nodes are the same.
+            let step = u32::try_from(place).unwrap_or(0).wrapping_mul(0x0100_0000);
+            let files = Files::new(folder.join(name)).with_shared(folder.join("shared"));
+            let mut host = self.empty(NewHost {
+                name: name.clone(),
+                files,
+                clock: clock.clone(),
+                ids: counted_ids(self.host.seed.wrapping_add(step)),
+                rules: self.rules(),
+            });
+            host.node = Some(Node {
+                cluster: cluster.clone(),
+                place,
+            });
+            self.fill(&mut host)?;
+            hosts.push(host);
+        }
+        Ok(hosts)
     }
 
     /// The same with ids from elsewhere.
@@ -76,13 +115,28 @@ impl Scenario {
         clock: Arc<dyn Clock>,
         ids: Ids,
     ) -> Result<Host, BuildError> {
-        let mut host = Host::new(NewHost {
+        if let Some(cluster) = &self.cluster {
+            return Err(BuildError::Node(cluster.name.clone()));
+        }
+        let of_vms = self.vms.iter().filter_map(|vm| vm.node.as_ref());
+        let of_mishaps = self.mishaps.iter().filter_map(|m| m.node.as_ref());
+        if let Some(node) = of_vms.chain(of_mishaps).next() {
+            return Err(BuildError::Node(node.clone()));
+        }
+        let mut host = self.empty(NewHost {
             name: self.host.name.clone(),
             files: Files::new(folder),
             clock,
             ids,
             rules: self.rules(),
         });
+        self.fill(&mut host)?;
+        Ok(host)
+    }
+
+    /// A host with switches and volumes.
+    fn empty(&self, new: NewHost) -> Host {
+        let mut host = Host::new(new);
         host.os.clone_from(&self.host.os);
         for name in &self.switches {
             let id = host.new_id();
@@ -103,17 +157,35 @@ impl Scenario {
                 others: *others,
             });
         }
+        host
+    }
+
+    /// Whether something that names a node, or none, is for this host.
+    fn is_for(&self, host: &str, node: Option<&String>) -> bool {
+        let first = self.cluster.as_ref().and_then(|c| c.nodes.first());
+        node.or(first).is_none_or(|node| node == host)
+    }
+
+    /// Makes the VMs of a host.
+    fn fill(&self, host: &mut Host) -> Result<(), BuildError> {
         for spec in &self.vms {
-            let vm = vm::build(&mut host, spec)?;
+            if !self.is_for(&host.name, spec.node.as_ref()) {
+                continue;
+            }
+            let vm = vm::build(host, spec)?;
             let id = vm.id;
+            let role = vm::role(host, &vm);
             let added = host.add_vm(vm);
             added.map_err(|error| BuildError::Disk {
                 vm: spec.name.clone(),
                 error,
             })?;
-            tree::build(&mut host, id, spec)?;
+            tree::build(host, id, spec)?;
+            if let (Some(node), Some(role)) = (&host.node, role) {
+                node.cluster.add_role(role);
+            }
         }
-        Ok(host)
+        Ok(())
     }
 
     /// The service over a host.
@@ -130,7 +202,9 @@ impl Scenario {
             batch_items: spec.batch_items.unwrap_or(own.batch_items),
             enumeration_idle: idle.unwrap_or(own.enumeration_idle),
         };
-        let mishaps = self.mishaps.iter().map(|spec| mishap::build(&host, spec));
+        let here = self.mishaps.iter();
+        let here = here.filter(|spec| self.is_for(&host.name, spec.node.as_ref()));
+        let mishaps = here.map(|spec| mishap::build(&host, spec));
         let mishaps = mishaps.collect::<Result<_, _>>()?;
         let mut service = Service::new(Repository::new(host), limits, style);
         service.mishaps = mishaps;
@@ -184,6 +258,10 @@ impl Scenario {
             held_checkpoint_blocks_deltas: spec
                 .held_checkpoint_blocks_deltas
                 .unwrap_or(own.held_checkpoint_blocks_deltas),
+            migrates_with_checkpoint: spec
+                .migrates_with_checkpoint
+                .unwrap_or(own.migrates_with_checkpoint),
+            migration_takes: time(spec.migration_ms, own.migration_takes),
             merges_fail: spec.merges_fail.unwrap_or(own.merges_fail),
             missed_writes: spec.missed_writes.unwrap_or(own.missed_writes),
         }

@@ -8,8 +8,11 @@ use super::super::file::{DiskSpec, HostDeviceKindSpec, State, VmSpec};
 use super::BuildError;
 use crate::state::{
     Adapter, Controller, ControllerKind, Drive, Guest, GuestSystem, Host, HostDevice,
-    HostDeviceKind, Medium, Power, Replication, Settings, Vm,
+    HostDeviceKind, Medium, Power, Replication, Role, Settings, Vm,
 };
+
+/// Where VMs of a cluster lie.
+const CLUSTERED: &str = "C:\\ClusterStorage\\Volume1\\";
 
 /// Slots of a SCSI controller.
 const SLOTS: usize = 64;
@@ -29,10 +32,13 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
         notes: String::new(),
         generation: spec.generation,
         version: spec.version.clone(),
-        folder: spec
-            .folder
-            .clone()
-            .unwrap_or_else(|| format!("D:\\VMs\\{}", file_name(&spec.name))),
+        folder: spec.folder.clone().unwrap_or_else(|| {
+            let root = match &host.node {
+                Some(_) => CLUSTERED,
+                None => "D:\\VMs\\",
+            };
+            format!("{root}{}", file_name(&spec.name))
+        }),
         memory: spec.memory,
         dynamic_memory: spec.dynamic_memory,
         processors: spec.processors,
@@ -136,6 +142,22 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
             delta_bytes: replication.delta_bytes,
             deltas: 0,
         }),
+    })
+}
+
+/// What a cluster knows of a VM, if all its files are where every node finds them.
+pub(super) fn role(host: &Host, vm: &Vm) -> Option<Role> {
+    let shared = |path: &str| {
+        let start = path.get(.."C:\\ClusterStorage\\".len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case("C:\\ClusterStorage\\"))
+    };
+    let node = host.node.as_ref()?;
+    let all = vm.settings.disks().all(|(_, path)| shared(path));
+    (all && shared(&vm.settings.folder)).then(|| Role {
+        vm: vm.id,
+        name: vm.settings.name.clone(),
+        folder: vm.settings.folder.clone(),
+        owner: node.place,
     })
 }
 

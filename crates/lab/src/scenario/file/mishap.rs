@@ -7,6 +7,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct MishapSpec {
+    /// The node of a cluster at which it happens; the first if it is not told.
+    pub node: Option<String>,
     /// The request: a method's name, `Get`, `Enumerate`, `Pull` or `Release`.
     pub on: String,
     /// Such requests that pass before.
@@ -62,6 +64,8 @@ pub enum AccidentSpec {
     MergeFails(FailureSpec),
     /// So much is free on a volume from now on.
     Space(SpaceSpec),
+    /// A VM moves to another node.
+    Migrates(MoveSpec),
     /// A delta arrives at the replica of this name.
     ReceivesDelta(String),
     /// Change tracking of the disk in this file is lost, with all its ids.
@@ -88,4 +92,14 @@ pub struct SpaceSpec {
     pub volume: String,
     /// Bytes.
     pub free: u64,
+}
+
+/// A VM that moves.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct MoveSpec {
+    /// Its name.
+    pub vm: String,
+    /// The node.
+    pub to: String,
 }

@@ -5,7 +5,9 @@ mod vm;
 
 use serde::Deserialize;
 
-pub use mishap::{AccidentSpec, DoesSpec, FailureSpec, MishapSpec, RefusedSpec, SpaceSpec};
+pub use mishap::{
+    AccidentSpec, DoesSpec, FailureSpec, MishapSpec, MoveSpec, RefusedSpec, SpaceSpec,
+};
 pub use vm::{
     AdapterSpec, CheckpointKindSpec, CheckpointSpec, DiskSpec, GuestSpec, HostDeviceKindSpec,
     HostDeviceSpec, ReplicationSpec, State, VmSpec, WriteSpec,
@@ -15,8 +17,10 @@ pub use vm::{
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Scenario {
-    /// The host itself.
+    /// The host itself, or what all nodes of the cluster have in common.
     pub host: HostSpec,
+    /// The cluster, if it is one.
+    pub cluster: Option<ClusterSpec>,
     /// Who may log on. The lab is no place for real passwords.
     pub accounts: Vec<AccountSpec>,
     /// Names of virtual switches.
@@ -33,6 +37,17 @@ pub struct Scenario {
     pub mishaps: Vec<MishapSpec>,
     /// The certificate, for a host that listens over TLS.
     pub tls: Option<TlsSpec>,
+}
+
+/// A failover cluster. Its VMs lie on `C:\\ClusterStorage` unless told, and those that do are kept
+/// running by it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ClusterSpec {
+    /// Its name.
+    pub name: String,
+    /// The names of its nodes.
+    pub nodes: Vec<String>,
 }
 
 /// A volume.
@@ -123,6 +138,8 @@ pub struct RulesSpec {
     pub after_apply: Option<AfterApplySpec>,
     pub replica_conflict: Option<ReplicaConflictSpec>,
     pub held_checkpoint_blocks_deltas: Option<bool>,
+    pub migrates_with_checkpoint: Option<bool>,
+    pub migration_ms: Option<u64>,
     pub merges_fail: Option<bool>,
     pub missed_writes: Option<u32>,
 }

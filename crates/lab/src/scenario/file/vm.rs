@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub struct VmSpec {
     /// Its name; its configuration lies in a folder of that name unless told.
     pub name: String,
+    /// The node of a cluster that has it; the first if it is not told.
+    pub node: Option<String>,
     /// 1 or 2.
     pub generation: u8,
     /// The version of its configuration.
@@ -58,6 +60,7 @@ impl Default for VmSpec {
     fn default() -> Self {
         Self {
             name: String::new(),
+            node: None,
             generation: 2,
             version: "9.0".to_owned(),
             state: State::Running,

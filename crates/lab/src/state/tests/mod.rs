@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::{Clock, ManualClock, counted_ids};
 
+mod cluster;
 mod configuration;
 mod jobs;
 mod replica;
