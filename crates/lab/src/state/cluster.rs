@@ -97,6 +97,11 @@ impl Cluster {
         self.shared().roles.push(role);
     }
 
+    /// Forgets a VM.
+    pub fn remove_role(&self, vm: Uuid) {
+        self.shared().roles.retain(|role| role.vm != vm);
+    }
+
     fn place(&self, node: &str) -> Option<usize> {
         let shared = self.shared();
         let mut nodes = shared.nodes.iter();

@@ -56,6 +56,9 @@ pub(super) enum Work {
         vm: Uuid,
         to: usize,
     },
+    DestroySystem {
+        vm: Uuid,
+    },
     DestroyReferencePoint {
         vm: Uuid,
         point: Uuid,
@@ -112,6 +115,7 @@ impl Host {
                 Ok(None)
             }
             Work::Leave { vm, to } => self.leave(vm, to).map(|()| None),
+            Work::DestroySystem { vm } => self.drop_system(vm).map(|()| None),
             Work::DestroyReferencePoint { vm, point } => {
                 if let Some(vm) = self.vm_mut(vm) {
                     vm.reference_points.retain(|p| p.id != point);

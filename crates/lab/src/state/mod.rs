@@ -24,6 +24,7 @@ mod merge;
 mod refusal;
 mod replica;
 mod rules;
+mod system;
 mod tracking;
 mod tree;
 pub mod vm;

@@ -12,6 +12,8 @@ use super::job::JobId;
 pub struct Vm {
     /// Its id, by which everything knows it.
     pub id: Uuid,
+    /// Whether it is only planned: an import that nobody has finished.
+    pub planned: bool,
     /// Whether it runs.
     pub power: Power,
     /// When that changed last.

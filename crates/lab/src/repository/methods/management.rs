@@ -19,6 +19,7 @@ pub(super) fn summary(host: &mut Host, inputs: &Instance) -> Called {
         true => host
             .vms()
             .iter()
+            .filter(|vm| !vm.planned)
             .map(|vm| (vm.id, vm.settings.id))
             .collect(),
         false => {
@@ -79,4 +80,11 @@ pub(super) fn modify(repository: &mut Repository, inputs: &Instance) -> Called {
         .host
         .modify(settings, name.as_deref(), notes.as_deref())?;
     done()
+}
+
+/// Takes a VM that does not run, or is only planned, off the host. Its disks stay.
+pub(super) fn destroy(host: &mut Host, inputs: &Instance) -> Called {
+    let path: ObjectPath = needed(inputs, "AffectedSystem")?;
+    let vm = views::system_id(host, &path).ok_or(Refusal::INVALID_PARAMETER)?;
+    host.destroy_system(vm).map(Outcome::Job)
 }

@@ -81,6 +81,9 @@ impl Repository {
             ("Msvm_ImageManagementService", "GetVirtualHardDiskState") => {
                 image::state(host, inputs)
             }
+            ("Msvm_VirtualSystemManagementService", "DestroySystem") => {
+                management::destroy(host, inputs)
+            }
             ("Msvm_VirtualSystemManagementService", "GetSummaryInformation") => {
                 management::summary(host, inputs)
             }

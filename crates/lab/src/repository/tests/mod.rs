@@ -12,6 +12,7 @@ use crate::scenario::Scenario;
 use crate::schema::{CIMV2, HYPER_V};
 
 mod methods;
+mod planned;
 
 const SCENARIO: &str = r#"{
     "switches": ["LAN"],
@@ -28,7 +29,8 @@ const SCENARIO: &str = r#"{
          "guest": {"name": "Windows & Co", "version": "10.0.1", "platform": 2},
          "replication": {"mode": 1, "state": 3, "health": 1, "interval": 300}},
         {"name": "old", "generation": 1, "version": "5.0", "state": "off", "pass-through": [3],
-         "adapters": [{"legacy": true}]}
+         "adapters": [{"legacy": true}]},
+        {"name": "half", "state": "off", "planned": true}
     ]
 }"#;
 
@@ -39,9 +41,13 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    bench_of(SCENARIO)
+}
+
+fn bench_of(scenario: &str) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new("2026-10-05T04:00:00Z".parse().unwrap());
-    let scenario = Scenario::read(SCENARIO).unwrap();
+    let scenario = Scenario::read(scenario).unwrap();
     let host = scenario
         .build(folder.path(), Arc::new(clock.clone()))
         .unwrap();
@@ -145,6 +151,7 @@ fn a_class_stands_for_its_subclasses() {
     let systems = bench.select("SELECT * FROM CIM_ComputerSystem");
     let classes: Vec<_> = systems.iter().map(|i| i.class.as_str()).collect();
     let mut expected = vec!["Msvm_ComputerSystem"; 3];
+    expected.push("Msvm_PlannedComputerSystem");
     expected.push("Msvm_VirtualEthernetSwitch");
     assert_eq!(classes, expected);
     let of_class =
@@ -293,7 +300,14 @@ fn memory_and_devices_of_the_host_are_told() {
             (dynamic, number("Reservation"), quantity, number("Limit"))
         })
         .collect();
-    assert_eq!(told, [(true, 512, 1024, 4096), (false, 1024, 1024, 1024)]);
+    assert_eq!(
+        told,
+        [
+            (true, 512, 1024, 4096),
+            (false, 1024, 1024, 1024),
+            (false, 1024, 1024, 1024)
+        ]
+    );
     let settings =
         bench.path("SELECT * FROM Msvm_VirtualSystemSettingData WHERE ElementName = 'web'");
     let component = "Msvm_VirtualSystemSettingDataComponent";

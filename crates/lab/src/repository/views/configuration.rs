@@ -7,10 +7,12 @@ use super::names::{microsoft, settings_path};
 use crate::state::{CheckpointKind, Host, Settings, Vm, upper};
 
 const REALIZED: &str = "Microsoft:Hyper-V:System:Realized";
+const PLANNED: &str = "Microsoft:Hyper-V:System:Planned";
 
 pub(super) fn all(host: &Host) -> Vec<Instance> {
     let of_vm = |vm: &Vm| {
-        let present = of(host, vm, &vm.settings, REALIZED, vm.created, vm.parent);
+        let kind = if vm.planned { PLANNED } else { REALIZED };
+        let present = of(host, vm, &vm.settings, kind, vm.created, vm.parent);
         let checkpoints = vm.checkpoints.iter().map(|checkpoint| {
             let kind = match checkpoint.kind {
                 CheckpointKind::User => "Microsoft:Hyper-V:Snapshot:Realized",

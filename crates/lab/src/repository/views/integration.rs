@@ -107,7 +107,8 @@ pub(super) fn devices(host: &Host, service: &Offered) -> Vec<Instance> {
         }
         device
     };
-    host.vms().iter().map(of).collect()
+    let realized = host.vms().iter().filter(|vm| !vm.planned);
+    realized.map(of).collect()
 }
 
 /// What a running guest tells of its system, each item as an embedded instance.

@@ -23,7 +23,7 @@ use crate::state::{Host, HostDeviceKind};
 
 pub(super) use integration::relationship_id;
 pub(super) use job::{error as job_error, path as job_path};
-pub(super) use names::{settings_id, vm_id};
+pub(super) use names::{settings_id, system_id, vm_id};
 pub(super) use service::CLASSES as SERVICES;
 pub(super) use summary::summary;
 
@@ -65,6 +65,7 @@ const HYPER_V_VIEWS: &[(&str, View)] = &[
         "Msvm_MostCurrentSnapshotInBranch",
         association::most_current,
     ),
+    ("Msvm_PlannedComputerSystem", system::planned),
     ("Msvm_ProcessorSettingData", device::processors),
     (
         "Msvm_ReferencePointOfVirtualSystem",

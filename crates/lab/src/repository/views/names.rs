@@ -19,7 +19,12 @@ pub(super) fn by_id(host: &Host, class: &str, instance: &str) -> ObjectPath {
 }
 
 pub(super) fn vm_path(host: &Host, id: Uuid) -> ObjectPath {
-    system_path(host, "Msvm_ComputerSystem", &upper(id))
+    let planned = host.vm(id).is_some_and(|vm| vm.planned);
+    let class = match planned {
+        true => "Msvm_PlannedComputerSystem",
+        false => "Msvm_ComputerSystem",
+    };
+    system_path(host, class, &upper(id))
 }
 
 pub(super) fn system_path(host: &Host, class: &str, name: &str) -> ObjectPath {
@@ -44,15 +49,23 @@ pub(super) fn within(settings: &Settings, rest: &str) -> String {
 
 /// The VM that a path names.
 pub(in super::super) fn vm_id(host: &Host, path: &ObjectPath) -> Option<Uuid> {
-    let is_vm = ["Msvm_ComputerSystem", "CIM_ComputerSystem"];
-    if !is_vm
-        .iter()
-        .any(|class| class.eq_ignore_ascii_case(&path.class))
-    {
-        return None;
-    }
+    let id = system_id(host, path)?;
+    host.vm(id).filter(|vm| !vm.planned).map(|vm| vm.id)
+}
+
+/// The same if it may be only planned.
+pub(in super::super) fn system_id(host: &Host, path: &ObjectPath) -> Option<Uuid> {
     let id = Uuid::try_parse(&path.key("Name")?).ok()?;
-    host.vm(id).map(|vm| vm.id)
+    let vm = host.vm(id)?;
+    let own = match vm.planned {
+        true => "Msvm_PlannedComputerSystem",
+        false => "Msvm_ComputerSystem",
+    };
+    let is_vm = [own, "CIM_ComputerSystem"];
+    let mut classes = is_vm.iter();
+    classes
+        .any(|class| class.eq_ignore_ascii_case(&path.class))
+        .then_some(id)
 }
 
 /// The VM and the configuration that a path names: the VM's present one or a checkpoint's.

@@ -7,7 +7,7 @@ use super::system::{enabled_state, health, operational_status, status_texts};
 use crate::state::{Host, Settings, Vm, upper};
 
 pub(super) fn all(host: &Host) -> Vec<Instance> {
-    let vms = host.vms().iter();
+    let vms = host.vms().iter().filter(|vm| !vm.planned);
     vms.map(|vm| summary(host, vm, &vm.settings, None))
         .collect()
 }

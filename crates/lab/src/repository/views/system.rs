@@ -7,8 +7,26 @@ use cim::{Instance, Timestamp};
 use crate::state::{Busy, Host, Power, Vm, upper};
 
 pub(super) fn all(host: &Host) -> Vec<Instance> {
-    let vms = host.vms().iter().map(|vm| of(host, vm));
+    let vms = host.vms().iter().filter(|vm| !vm.planned);
+    let vms = vms.map(|vm| of(host, vm));
     std::iter::once(itself(host)).chain(vms).collect()
+}
+
+/// What is only planned is of another class, and tells little.
+pub(super) fn planned(host: &Host) -> Vec<Instance> {
+    let of = |vm: &Vm| {
+        Instance::new("Msvm_PlannedComputerSystem")
+            .with("Caption", "Geplanter virtueller Computer")
+            .with("CreationClassName", "Msvm_PlannedComputerSystem")
+            .with("ElementName", vm.settings.name.as_str())
+            .with("EnabledState", enabled_state(vm.power))
+            .with("HealthState", 5_u16)
+            .with("InstallDate", Timestamp::utc(vm.created))
+            .with("Name", upper(vm.id))
+            .with("OperationalStatus", operational_status(vm))
+            .with("StatusDescriptions", status_texts(vm))
+    };
+    host.vms().iter().filter(|vm| vm.planned).map(of).collect()
 }
 
 /// The host is a computer system too: its name is no GUID, and nobody installed it.

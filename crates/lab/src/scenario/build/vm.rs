@@ -25,6 +25,9 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
     if spec.name.is_empty() || !matches!(spec.generation, 1 | 2) {
         return Err(bad("a name and a generation of 1 or 2 are needed"));
     }
+    if spec.planned && spec.state != State::Off {
+        return Err(bad("what is only planned is off"));
+    }
     let id = host.new_id();
     let mut settings = Settings {
         id,
@@ -102,6 +105,7 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
     let now = host.now();
     Ok(Vm {
         id,
+        planned: spec.planned,
         power: match spec.state {
             State::Running => Power::Running,
             State::Off => Power::Off,

@@ -14,6 +14,8 @@ pub struct VmSpec {
     pub generation: u8,
     /// The version of its configuration.
     pub version: String,
+    /// Whether it is only planned: an import that nobody has finished. It must be off.
+    pub planned: bool,
     /// Whether it runs.
     pub state: State,
     /// The folder of its files.
@@ -63,6 +65,7 @@ impl Default for VmSpec {
             node: None,
             generation: 2,
             version: "9.0".to_owned(),
+            planned: false,
             state: State::Running,
             folder: None,
             memory: 1024,

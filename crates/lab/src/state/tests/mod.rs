@@ -84,6 +84,7 @@ fn bench(rules: Rules) -> Bench {
     let now = host.now();
     let vm_now = Vm {
         id: vm,
+        planned: false,
         power: Power::Running,
         power_since: now,
         created: now,
