@@ -41,19 +41,19 @@ pub enum ServeError {
 }
 
 /// Starts the host of a scenario's file, or all nodes of its cluster, these at ports that follow
-/// each other. Files lie in `folder`; a certificate that the scenario names lies beside the
-/// scenario unless its path is whole.
+/// each other. Files lie in `folder`; other files that the scenario names lie
+/// beside it unless their paths are whole.
 pub fn serve(file: &Path, folder: &Path, address: SocketAddr) -> Result<Vec<Server>, ServeError> {
     let read = |path: PathBuf| match std::fs::read(&path) {
         Ok(bytes) => Ok(bytes),
         Err(error) => Err(ServeError::File { path, error }),
     };
     let text = read(file.to_owned())?;
-    let scenario = Scenario::read(&String::from_utf8_lossy(&text))?;
+    let mut scenario = Scenario::read(&String::from_utf8_lossy(&text))?;
+    scenario.beside(file.parent().unwrap_or(Path::new("")));
     let tls = match &scenario.tls {
         Some(tls) => {
-            let beside = |name: &Path| file.parent().unwrap_or(Path::new("")).join(name);
-            let (certificate, key) = (read(beside(&tls.certificate))?, read(beside(&tls.key))?);
+            let (certificate, key) = (read(tls.certificate.clone())?, read(tls.key.clone())?);
             Some(Identity::from_pem(&certificate, &key)?)
         }
         None => None,

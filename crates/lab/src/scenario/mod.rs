@@ -24,8 +24,8 @@ pub use build::BuildError;
 pub use file::{
     AccidentSpec, AccountSpec, AdapterSpec, AfterApplySpec, CheckpointKindSpec, CheckpointSpec,
     ClusterSpec, DiskSpec, DoesSpec, FailureSpec, GuestSpec, HostDeviceKindSpec, HostDeviceSpec,
-    HostSpec, LimitsSpec, MishapSpec, MoveSpec, RefusedSpec, ReplicaConflictSpec, ReplicationSpec,
-    RulesSpec, Scenario, SpaceSpec, State, TlsSpec, VmSpec, VolumeSpec, WriteSpec,
+    HostSpec, LimitsSpec, MishapSpec, MoveSpec, RefusedSpec, ReplaySpec, ReplicaConflictSpec,
+    ReplicationSpec, RulesSpec, Scenario, SpaceSpec, State, TlsSpec, VmSpec, VolumeSpec, WriteSpec,
 };
 
 #[cfg(test)]

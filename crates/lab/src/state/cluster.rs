@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::effect::{Work, gone};
 use super::host::Host;
 use super::refusal::{Failure, Refusal};
+use super::replay::Replay;
 use super::tracking::Tracking;
 use super::vm::{Busy, CheckpointKind, Switch, Vm};
 
@@ -60,6 +61,7 @@ struct Moved {
     parents: Vec<(String, String)>,
     configurations: Vec<String>,
     switches: Vec<Switch>,
+    replays: Vec<Replay>,
 }
 
 impl Cluster {
@@ -169,6 +171,7 @@ impl Host {
             parents,
             configurations: self.configurations.remove(&id).unwrap_or_default(),
             switches: self.switches.clone(),
+            replays: self.replays.extract_if(.., |r| r.vm == id).collect(),
         };
         let mut shared = node.cluster.shared();
         shared.between.push((to, moved));
@@ -207,6 +210,7 @@ impl Host {
             self.vms.push(vm);
             self.tracking.extend(moved.tracking);
             self.parents.extend(moved.parents);
+            self.replays.extend(moved.replays);
             self.configurations.insert(id, moved.configurations);
             self.merge_if_needed(id, now);
         }

@@ -169,6 +169,9 @@ impl Host {
                 return Err(Failure::general(None, text));
             }
         }
+        if wish.consistency == Consistency::Application {
+            self.settle_guest(id)?;
+        }
         let checkpoint = self.new_id();
         let mut tracked = Vec::new();
         let mut children: Vec<(usize, String, String)> = Vec::new();

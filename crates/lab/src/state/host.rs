@@ -13,6 +13,7 @@ use super::effect::Work;
 use super::files::{FileError, Files, range};
 use super::job::{End, Job, JobId};
 use super::refusal::{Failure, Refusal};
+use super::replay::Replay;
 use super::rules::Rules;
 use super::tracking::Tracking;
 use super::vm::{Busy, Medium, Power, Switch, Vm};
@@ -51,6 +52,8 @@ pub struct Host {
     pub(super) failing: Option<Failure>,
     /// The same of the next merge.
     pub(super) failing_merge: Option<Failure>,
+    /// Guests that write by themselves.
+    pub(super) replays: Vec<Replay>,
     /// Writes of guests so far.
     writes: u64,
     clock: Arc<dyn Clock>,
@@ -92,6 +95,7 @@ impl Host {
             leaving: Vec::new(),
             failing: None,
             failing_merge: None,
+            replays: Vec::new(),
             writes: 0,
             clock: new.clock,
         }
@@ -157,7 +161,15 @@ impl Host {
             let pending = self.jobs.iter().filter(|job| job.end.is_none());
             let due = pending.filter(|job| job.due() <= now);
             let next = due.min_by_key(|job| job.due());
-            if let Some((at, vm)) = self.due_delta(now)
+            let delta = self.due_delta(now);
+            if let Some((at, which)) = self.due_piece(now)
+                && next.is_none_or(|job| job.due() > at)
+                && delta.is_none_or(|(delta, _)| delta > at)
+            {
+                self.write_piece(which);
+                continue;
+            }
+            if let Some((at, vm)) = delta
                 && next.is_none_or(|job| job.due() > at)
             {
                 self.receive_delta(vm, at);

@@ -22,6 +22,7 @@ mod host;
 pub mod job;
 mod merge;
 mod refusal;
+mod replay;
 mod replica;
 mod rules;
 mod system;

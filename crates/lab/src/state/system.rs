@@ -30,6 +30,7 @@ impl Host {
         if let Some(node) = &self.node {
             node.cluster.remove_role(id);
         }
+        self.replays.retain(|replay| replay.vm != id);
         self.forget_free_ids();
         Ok(())
     }

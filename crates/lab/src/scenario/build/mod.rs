@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file::{AccountSpec, AfterApplySpec, ReplicaConflictSpec, Scenario, VolumeSpec};
+use super::file::{
+    AccountSpec, AfterApplySpec, ReplaySpec, ReplicaConflictSpec, Scenario, VolumeSpec,
+};
 use crate::clock::{Clock, Ids, counted_ids};
 use crate::repository::Repository;
 use crate::server::Account;
@@ -66,6 +68,19 @@ impl Scenario {
     /// Reads the text of a scenario.
     pub fn read(text: &str) -> Result<Self, BuildError> {
         Ok(serde_json::from_str(text)?)
+    }
+
+    /// Takes the files that it names as lying in a folder, unless their paths are whole.
+    pub fn beside(&mut self, folder: &Path) {
+        let disks = self.vms.iter_mut().flat_map(|vm| &mut vm.disks);
+        let replays = disks.filter_map(|disk| disk.guest.as_mut());
+        for image in replays.flat_map(|replay| &mut replay.images) {
+            *image = folder.join(&*image);
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.certificate = folder.join(&tls.certificate);
+            tls.key = folder.join(&tls.key);
+        }
     }
 
     /// Makes the only host, its disks in a folder. Ids follow from the scenario's seed.
@@ -181,6 +196,16 @@ impl Scenario {
                 error,
             })?;
             tree::build(host, id, spec)?;
+            for (drive, disk) in spec.disks.iter().enumerate() {
+                if let Some(ReplaySpec { images, every_ms }) = &disk.guest {
+                    let every = Duration::from_millis(*every_ms);
+                    let done = host.replay(id, drive, images.clone(), every);
+                    done.map_err(|error| BuildError::Disk {
+                        vm: spec.name.clone(),
+                        error,
+                    })?;
+                }
+            }
             if let (Some(node), Some(role)) = (&host.node, role) {
                 node.cluster.add_role(role);
             }

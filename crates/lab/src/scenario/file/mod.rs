@@ -10,7 +10,7 @@ pub use mishap::{
 };
 pub use vm::{
     AdapterSpec, CheckpointKindSpec, CheckpointSpec, DiskSpec, GuestSpec, HostDeviceKindSpec,
-    HostDeviceSpec, ReplicationSpec, State, VmSpec, WriteSpec,
+    HostDeviceSpec, ReplaySpec, ReplicationSpec, State, VmSpec, WriteSpec,
 };
 
 /// A host.

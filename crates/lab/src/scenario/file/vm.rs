@@ -170,6 +170,20 @@ pub struct DiskSpec {
     /// Whether several VMs may use it.
     #[serde(default)]
     pub shared: bool,
+    /// What its guest writes by itself.
+    #[serde(default)]
+    pub guest: Option<ReplaySpec>,
+}
+
+/// Images of a whole disk that a guest goes through, from the last to the first again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ReplaySpec {
+    /// Files as large as the disk, beside the scenario unless their paths are whole. The disk has
+    /// the first one's content to begin with.
+    pub images: Vec<std::path::PathBuf>,
+    /// Milliseconds between two pieces of at most 64 KiB.
+    pub every_ms: u64,
 }
 
 /// A network adapter.
