@@ -2,10 +2,15 @@
 
 use disk::ByteRange;
 
+use super::effect::Work;
 use super::files::FileError;
 use super::host::{Host, same_path};
+use super::job::JobId;
 use super::refusal::Refusal;
 use super::vm::Power;
+
+/// `JobType` of a job of the storage service that gets information.
+const GET_INFO: u16 = 8;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +65,16 @@ impl Host {
         let tracking = disk.and_then(|disk| self.tracking.get(&disk));
         let changed = tracking.and_then(|tracking| tracking.changes(&query.since, frozen));
         let changed = changed.ok_or(Refusal::FAILED)?;
+        if self.rules.changes_stand_still {
+            return Ok(Changes {
+                processed: 0,
+                ranges: Vec::new(),
+            });
+        }
+        let from = match self.rules.changes_count_from_question {
+            true => query.offset,
+            false => 0,
+        };
         let rounded = changed.align_out(self.rules.tracking_unit);
         let mut ranges: Vec<ByteRange> = Vec::new();
         for range in rounded.within(window) {
@@ -67,12 +82,37 @@ impl Host {
                 let processed = range.start.saturating_sub(query.offset);
                 return Ok(Changes { processed, ranges });
             }
-            ranges.push(range);
+            ranges.push(ByteRange::new(
+                range.start.saturating_sub(from),
+                range.end.saturating_sub(from),
+            ));
         }
         Ok(Changes {
             processed: query.len,
             ranges,
         })
+    }
+
+    /// A question about changes that is answered with a job, which tells nothing.
+    pub fn changes_in_job(&mut self, query: &ChangesQuery) -> Result<JobId, Refusal> {
+        self.changes(query)?;
+        let path = query.path.as_str();
+        let has = |vm: &&super::Vm| {
+            let mut all = vm.all_settings().flat_map(|settings| settings.disks());
+            all.any(|(_, known)| same_path(known, path))
+        };
+        let vm = self.vms.iter().find(has).map(|vm| vm.id);
+        let (now, takes) = (self.now(), self.rules.state_takes);
+        let id = self.start_aside(
+            vm.unwrap_or_default(),
+            (GET_INFO, takes),
+            Work::Nothing,
+            now,
+        );
+        if let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) {
+            job.storage = true;
+        }
+        Ok(id)
     }
 
     /// A scenario's accident: the tracking of the disk in a file is lost, with all its ids.

@@ -70,6 +70,8 @@ pub(super) enum Work {
     Merge {
         vm: Uuid,
     },
+    /// Nothing, and that well.
+    Nothing,
     /// Nothing: it fails.
     Fail(Failure),
 }
@@ -134,6 +136,7 @@ impl Host {
                 Ok(None)
             }
             Work::Merge { vm } => self.merge(vm).map(|()| None),
+            Work::Nothing => Ok(None),
             Work::Fail(failure) => Err(failure),
         }
     }

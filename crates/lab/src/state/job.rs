@@ -23,6 +23,8 @@ pub struct Job {
     pub id: JobId,
     /// `JobType`: what it does.
     pub kind: u16,
+    /// Whether it is one of the storage service.
+    pub storage: bool,
     /// The VM that it works on.
     pub vm: Uuid,
     /// When it began.

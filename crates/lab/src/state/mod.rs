@@ -26,6 +26,7 @@ mod replay;
 mod replica;
 mod rules;
 mod system;
+mod time;
 mod tracking;
 mod tree;
 pub mod vm;

@@ -45,6 +45,17 @@ pub struct Rules {
     /// UNVERIFIED: whether asking for the changes of a whole disk at once is refused, as the
     /// documentation says; programs do it and it works.
     pub whole_disk_refused: bool,
+    /// UNVERIFIED: whether offsets of changes count from where the question begins, rather than
+    /// from the beginning of the disk.
+    pub changes_count_from_question: bool,
+    /// UNVERIFIED: whether a question about changes is answered with a job, which does not tell
+    /// them.
+    pub changes_as_job: bool,
+    /// A question about changes is answered with no progress.
+    pub changes_stand_still: bool,
+    /// UNVERIFIED: whether reference points name disks by their drives (`…\\D`) rather than by what
+    /// is in these (`…\\L`). Sources show either.
+    pub points_name_drives: bool,
     /// UNVERIFIED: how many recovery checkpoints a VM may have at once.
     pub most_recovery: usize,
     /// UNVERIFIED: whether an id of change tracking is forgotten when no reference point and no
@@ -79,6 +90,10 @@ impl Default for Rules {
             tracking_unit: 32 << 10,
             most_changes: 4096,
             whole_disk_refused: false,
+            changes_count_from_question: false,
+            changes_as_job: false,
+            changes_stand_still: false,
+            points_name_drives: false,
             most_recovery: usize::MAX,
             forgets_free_ids: true,
             disabled_refuses_recovery: false,

@@ -21,6 +21,9 @@ pub(super) fn changes(host: &mut Host, inputs: &Instance) -> Called {
         offset: needed(inputs, "ByteOffset")?,
         len: needed(inputs, "ByteLength")?,
     };
+    if host.rules.changes_as_job {
+        return host.changes_in_job(&query).map(Outcome::Job);
+    }
     let changes = host.changes(&query)?;
     let offsets: Vec<u64> = changes.ranges.iter().map(|range| range.start).collect();
     let lengths: Vec<u64> = changes.ranges.iter().map(|range| range.len()).collect();

@@ -69,9 +69,15 @@ impl Repository {
             ("Msvm_ComputerSystem", "RequestReplicationStateChangeEx") => {
                 system::request_replication(host, &object, inputs)
             }
-            ("Msvm_ConcreteJob", "RequestStateChange") => job::request_state(host, &object, inputs),
-            ("Msvm_ConcreteJob", "GetError") => job::error(host, &object, "Error"),
-            ("Msvm_ConcreteJob", "GetErrorEx") => job::error(host, &object, "Errors"),
+            ("Msvm_ConcreteJob" | "Msvm_StorageJob", "RequestStateChange") => {
+                job::request_state(host, &object, inputs)
+            }
+            ("Msvm_ConcreteJob" | "Msvm_StorageJob", "GetError") => {
+                job::error(host, &object, "Error")
+            }
+            ("Msvm_ConcreteJob" | "Msvm_StorageJob", "GetErrorEx") => {
+                job::error(host, &object, "Errors")
+            }
             ("Msvm_ImageManagementService", "GetVirtualDiskChanges") => {
                 image::changes(host, inputs)
             }

@@ -11,6 +11,7 @@ use crate::clock::ManualClock;
 use crate::scenario::Scenario;
 use crate::schema::{CIMV2, HYPER_V};
 
+mod changes;
 mod methods;
 mod planned;
 

@@ -5,12 +5,34 @@ use cim::{Instance, Interval, ObjectPath, Timestamp};
 use super::names::by_id;
 use crate::state::{End, Failure, Host, Job, JobId, upper};
 
-pub(in super::super) fn path(host: &Host, id: JobId) -> ObjectPath {
-    by_id(host, "Msvm_ConcreteJob", &upper(id))
+fn class(storage: bool) -> &'static str {
+    match storage {
+        true => "Msvm_StorageJob",
+        false => "Msvm_ConcreteJob",
+    }
 }
 
-pub(super) fn all(host: &Host) -> Vec<Instance> {
-    host.jobs().iter().map(|job| of(host, job)).collect()
+pub(in super::super) fn path(host: &Host, id: JobId) -> ObjectPath {
+    let storage = host.job(id).is_some_and(|job| job.storage);
+    by_id(host, class(storage), &upper(id))
+}
+
+pub(super) fn concrete(host: &Host) -> Vec<Instance> {
+    let jobs = host.jobs().iter().filter(|job| !job.storage);
+    jobs.map(|job| of(host, job)).collect()
+}
+
+/// Those of the storage service tell Windows' code as a number too.
+pub(super) fn storage(host: &Host) -> Vec<Instance> {
+    let jobs = host.jobs().iter().filter(|job| job.storage);
+    let with_code = |job: &Job| {
+        let code = match &job.end {
+            Some((_, End::Failed(failure))) => failure.hresult.unwrap_or(0x8000_4005),
+            _ => 0,
+        };
+        of(host, job).with("JobCompletionStatusCode", code)
+    };
+    jobs.map(with_code).collect()
 }
 
 fn of(host: &Host, job: &Job) -> Instance {
@@ -20,7 +42,7 @@ fn of(host: &Host, job: &Job) -> Instance {
         Some((_, End::Completed(_))) => (2, "Der Auftrag wurde abgeschlossen."),
         None => (11, "Der Auftrag wird ausgeführt."),
     };
-    let mut instance = Instance::new("Msvm_ConcreteJob")
+    let mut instance = Instance::new(class(job.storage))
         .with("Cancellable", job.cancellable && job.end.is_none())
         .with("Caption", "Auftrag")
         .with("DeleteOnCompletion", false)
@@ -33,7 +55,7 @@ fn of(host: &Host, job: &Job) -> Instance {
         .with("JobState", job.state(now))
         .with("JobStatus", status)
         .with("JobType", job.kind)
-        .with("Name", "Msvm_ConcreteJob")
+        .with("Name", class(job.storage))
         .with("OperationalStatus", vec![health])
         .with("PercentComplete", job.percent(now))
         .with("StartTime", Timestamp::utc(job.started))

@@ -51,7 +51,8 @@ pub(super) fn views(namespace: &str) -> &'static [(&'static str, View)] {
 const HYPER_V_VIEWS: &[(&str, View)] = &[
     ("Msvm_AffectedJobElement", association::affected_job_element),
     ("Msvm_ComputerSystem", system::all),
-    ("Msvm_ConcreteJob", job::all),
+    ("Msvm_ConcreteJob", job::concrete),
+    ("Msvm_StorageJob", job::storage),
     (
         "Msvm_EthernetPortAllocationSettingData",
         network::connections,

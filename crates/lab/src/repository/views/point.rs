@@ -6,12 +6,16 @@ use crate::state::{Consistency, Host, ReferencePoint, Vm, upper};
 
 pub(super) fn all(host: &Host) -> Vec<Instance> {
     let vms = host.vms().iter();
-    vms.flat_map(|vm| vm.reference_points.iter().map(|point| of(vm, point)))
+    vms.flat_map(|vm| vm.reference_points.iter().map(|point| of(host, vm, point)))
         .collect()
 }
 
-fn of(vm: &Vm, point: &ReferencePoint) -> Instance {
-    let disks = point.tracked.iter().map(|t| t.instance.clone());
+fn of(host: &Host, vm: &Vm, point: &ReferencePoint) -> Instance {
+    let name = |medium: &str| match medium.strip_suffix("\\L") {
+        Some(place) if host.rules.points_name_drives => format!("{place}\\D"),
+        _ => medium.to_owned(),
+    };
+    let disks = point.tracked.iter().map(|t| name(&t.instance));
     // Disks without change tracking have an identifier of the disk and none of that: programs are
     // known to meet arrays of different lengths.
     let ids = point.tracked.iter().filter_map(|t| t.id.clone());

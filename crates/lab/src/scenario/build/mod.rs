@@ -264,6 +264,12 @@ impl Scenario {
                 .unwrap_or(own.tracking_unit),
             most_changes: spec.most_changes.unwrap_or(own.most_changes),
             whole_disk_refused: spec.whole_disk_refused.unwrap_or(own.whole_disk_refused),
+            changes_count_from_question: spec
+                .changes_count_from_question
+                .unwrap_or(own.changes_count_from_question),
+            changes_as_job: spec.changes_as_job.unwrap_or(own.changes_as_job),
+            changes_stand_still: spec.changes_stand_still.unwrap_or(own.changes_stand_still),
+            points_name_drives: spec.points_name_drives.unwrap_or(own.points_name_drives),
             most_recovery: spec.most_recovery.unwrap_or(own.most_recovery),
             forgets_free_ids: spec.forgets_free_ids.unwrap_or(own.forgets_free_ids),
             disabled_refuses_recovery: spec
