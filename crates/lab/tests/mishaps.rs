@@ -15,6 +15,7 @@ use cim::{
 use hyperkeep_lab::SystemClock;
 use hyperkeep_lab::scenario::Scenario;
 use hyperkeep_lab::schema::HYPER_V;
+use hyperkeep_lab::state::Power;
 use support::{Lab, PASSWORD};
 
 const QUICK: &str = r#""checkpoint-ms": 50"#;
@@ -215,9 +216,40 @@ fn what_cannot_go_wrong_is_told() {
         let error = scenario.service(host).err().unwrap().to_string();
         assert!(error.contains(why), "{error}");
     }
+    let mishap = r#"{"on": "CreateSnapshot", "before": [{"receives-delta": "web"}]}"#;
+    let (_lab, session) = start("", mishap);
+    let error = create(&session).unwrap_err().to_string();
+    assert!(error.contains("Szenario"), "{error}");
     let mishap = r#"{"on": "CreateSnapshot", "before": [{"loses-tracking": "D:\\b.vhdx"}]}"#;
     let (lab, session) = start(QUICK, mishap);
     let error = create(&session).unwrap_err().to_string();
     assert!(error.contains("b.vhdx"), "{error}");
     assert_eq!(checkpoints(&lab), 0);
+}
+
+/// Everything that a scenario can make happen, in one: it is understood, and happens.
+#[test]
+fn every_accident_can_be_told() {
+    let accidents = r#"{"on": "CreateSnapshot", "before": [
+        {"writes": {"vm": "web", "what": {"offset": 4096, "length": 512, "seed": 3}}},
+        {"takes-checkpoint": {"vm": "web", "name": "theirs", "kind": "recovery"}},
+        {"drops-checkpoint": {"vm": "web", "name": "theirs"}},
+        {"settles": {"vm": "web", "is": false}},
+        {"stuck": {"vm": "web", "is": true}},
+        {"stuck": {"vm": "web", "is": false}},
+        {"turns": {"vm": "web", "state": "off"}},
+        {"merge-fails": {}},
+        {"loses-tracking": "D:\\a.vhdx"}]}"#;
+    let (lab, session) = start(QUICK, accidents);
+    let outcome = create(&session).unwrap().outcome().unwrap();
+    assert!(
+        matches!(outcome, Invoked::Refused(32775)),
+        "it merges: {outcome:?}"
+    );
+    let mut service = lab.server.service();
+    assert_eq!(service.mishaps, []);
+    let host = &mut service.repository.host;
+    let vm = &host.vms()[0];
+    assert!(!vm.guest.settles && vm.checkpoints.is_empty());
+    assert_eq!(vm.power, Power::Off);
 }

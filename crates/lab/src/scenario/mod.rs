@@ -23,9 +23,10 @@ mod file;
 pub use build::BuildError;
 pub use file::{
     AccidentSpec, AccountSpec, AdapterSpec, AfterApplySpec, CheckpointKindSpec, CheckpointSpec,
-    ClusterSpec, DiskSpec, DoesSpec, FailureSpec, GuestSpec, HostDeviceKindSpec, HostDeviceSpec,
-    HostSpec, LimitsSpec, MishapSpec, MoveSpec, RefusedSpec, ReplaySpec, ReplicaConflictSpec,
-    ReplicationSpec, RulesSpec, Scenario, SpaceSpec, State, TlsSpec, VmSpec, VolumeSpec, WriteSpec,
+    ClusterSpec, DiskSpec, DoesSpec, DropsSpec, FailureSpec, GuestSpec, HostDeviceKindSpec,
+    HostDeviceSpec, HostSpec, LimitsSpec, MishapSpec, MoveSpec, RefusedSpec, ReplaySpec,
+    ReplicaConflictSpec, ReplicationSpec, RulesSpec, Scenario, SpaceSpec, State, SwitchSpec,
+    TakesSpec, TlsSpec, TurnsSpec, VmSpec, VolumeSpec, WriteSpec, WritesSpec,
 };
 
 #[cfg(test)]

@@ -41,6 +41,22 @@ impl Settings {
     }
 }
 
+impl Vm {
+    /// What protects the key of its TPM: another one after each start, and four bytes for none
+    /// (UNVERIFIED).
+    pub fn key_protector(&self) -> Vec<u8> {
+        match self.settings.tpm {
+            true => [
+                b"key protector of the lab ".as_slice(),
+                self.id.as_bytes(),
+                &self.starts.to_le_bytes(),
+            ]
+            .concat(),
+            false => vec![0, 0, 0, 4],
+        }
+    }
+}
+
 impl Host {
     /// Brings the configuration files of a VM to what its state demands.
     pub(super) fn write_configurations(&mut self, id: uuid::Uuid) -> Result<(), FileError> {
@@ -112,7 +128,12 @@ fn add(
             let state = runtime(&config, vm, settings.saved);
             to.push((format!("{stem}.vmrs"), hvs(&state)?, frozen));
             if settings.generation == 2 {
-                to.push((format!("{stem}.vmgs"), guest_state(settings.tpm), frozen));
+                let protector = settings.tpm.then(|| vm.key_protector());
+                to.push((
+                    format!("{stem}.vmgs"),
+                    guest_state(protector.as_deref()),
+                    frozen,
+                ));
             }
         }
     }
@@ -285,7 +306,8 @@ fn runtime(config: &VmConfig, vm: &Vm, saved: Option<jiff::Timestamp>) -> Tree {
 
 /// A fixed VHD with two headers and a table, in which a virtual TPM has its state and its key
 /// protector (layout: Microsoft's openvmm, `vm/vmgs`).
-fn guest_state(tpm: bool) -> Vec<u8> {
+fn guest_state(protector: Option<&[u8]>) -> Vec<u8> {
+    let tpm = protector.is_some();
     const DATA: u64 = 64 << 10;
     let mut file = vec![0; DATA as usize];
     let mut put = |at: usize, bytes: &[u8]| {
@@ -315,6 +337,8 @@ fn guest_state(tpm: bool) -> Vec<u8> {
         put(entry + 4, &1_u32.to_le_bytes());
         put(entry + 8, &size.to_le_bytes());
     }
+    // The state of a TPM tells which protector belongs to it.
+    put(5 * 4096, protector.unwrap_or_default());
     let mut footer = [0; 512];
     footer[..8].copy_from_slice(b"conectix");
     footer[8..12].copy_from_slice(&2_u32.to_be_bytes());

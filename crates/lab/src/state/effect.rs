@@ -126,19 +126,27 @@ impl Host {
                 Ok(None)
             }
             Work::ChangePower { vm, to } => {
-                if let Some(vm) = self.vm_mut(vm) {
-                    vm.power = to;
-                    vm.power_since = at;
-                    vm.merge_failed = false;
-                    vm.critical = false;
-                    vm.settings.saved = (to == Power::Saved).then_some(at);
-                }
+                self.set_power(vm, to, at);
                 Ok(None)
             }
             Work::Merge { vm } => self.merge(vm).map(|()| None),
             Work::Nothing => Ok(None),
             Work::Fail(failure) => Err(failure),
         }
+    }
+
+    /// A VM runs from now on, or does not.
+    pub(super) fn set_power(&mut self, vm: Uuid, to: Power, at: Timestamp) {
+        let Some(vm) = self.vm_mut(vm) else { return };
+        // A start rolls the key that protects its TPM.
+        if (vm.power, to) == (Power::Off, Power::Running) {
+            vm.starts = vm.starts.wrapping_add(1);
+        }
+        vm.power = to;
+        vm.power_since = at;
+        vm.merge_failed = false;
+        vm.critical = false;
+        vm.settings.saved = (to == Power::Saved).then_some(at);
     }
 
     /// Makes a checkpoint at once, as its job does.

@@ -32,7 +32,7 @@ mod tree;
 pub mod vm;
 mod volume;
 
-pub use accident::Accident;
+pub use accident::{Accident, Impossible};
 pub use changes::{Changes, ChangesQuery};
 pub use checkpoint::CheckpointWish;
 pub use cluster::{Cluster, Node, Role};

@@ -18,6 +18,8 @@ pub struct Vm {
     pub power: Power,
     /// When that changed last.
     pub power_since: Timestamp,
+    /// How often it was started.
+    pub starts: u32,
     /// When it was made.
     pub created: Timestamp,
     /// Its present configuration. The id in it is the VM's.

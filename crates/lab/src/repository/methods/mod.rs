@@ -8,6 +8,7 @@ mod inputs;
 mod job;
 mod management;
 mod point;
+mod security;
 mod snapshot;
 mod system;
 
@@ -87,6 +88,7 @@ impl Repository {
             ("Msvm_ImageManagementService", "GetVirtualHardDiskState") => {
                 image::state(host, inputs)
             }
+            ("Msvm_SecurityService", "GetKeyProtector") => security::key_protector(host, inputs),
             ("Msvm_VirtualSystemManagementService", "DestroySystem") => {
                 management::destroy(host, inputs)
             }

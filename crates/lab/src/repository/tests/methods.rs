@@ -272,3 +272,23 @@ fn checkpoints_of_users_are_of_the_type_that_the_vm_is_set_to() {
         assert_eq!(saved, memory, "{kind} {settles}");
     }
 }
+
+#[test]
+fn key_protectors_are_told_by_the_security_service() {
+    let mut bench = bench();
+    let service = bench.service("Msvm_SecurityService");
+    let all = bench.select("SELECT * FROM Msvm_SecuritySettingData");
+    let mut inputs = Instance::new("");
+    inputs.set_embedded("SecuritySettingData", &all[0]).unwrap();
+    let ask = |bench: &mut Bench, inputs: &Instance| {
+        let outputs = bench.call(&service, "GetKeyProtector", inputs.clone());
+        outputs.get_list::<u8>("KeyProtector").unwrap()
+    };
+    assert_eq!(ask(&mut bench, &inputs), [0, 0, 0, 4], "it has no TPM");
+    let vm = bench.repository.host.vms()[0].id;
+    bench.repository.host.vm_mut(vm).unwrap().settings.tpm = true;
+    let expected = bench.repository.host.vms()[0].key_protector();
+    assert_eq!(ask(&mut bench, &inputs), expected);
+    let outputs = bench.call(&service, "SetKeyProtector", inputs);
+    assert_eq!(outputs.get::<u32>("ReturnValue").unwrap(), 32770);
+}

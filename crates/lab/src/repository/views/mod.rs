@@ -81,6 +81,9 @@ const HYPER_V_VIEWS: &[(&str, View)] = &[
         "Msvm_ResourceAllocationSettingData",
         device::controllers_and_drives,
     ),
+    ("Msvm_SecurityService", |host| {
+        service::of(host, "Msvm_SecurityService")
+    }),
     ("Msvm_SecuritySettingData", device::security),
     (
         "Msvm_SettingsDefineState",

@@ -4,8 +4,9 @@ use cim::Instance;
 
 use crate::state::Host;
 
-pub(in super::super) const CLASSES: [&str; 4] = [
+pub(in super::super) const CLASSES: [&str; 5] = [
     "Msvm_ImageManagementService",
+    "Msvm_SecurityService",
     "Msvm_VirtualSystemManagementService",
     "Msvm_VirtualSystemReferencePointService",
     "Msvm_VirtualSystemSnapshotService",

@@ -3,9 +3,10 @@
 use uuid::Uuid;
 
 use super::super::file::{
-    AccidentSpec, DoesSpec, FailureSpec, MishapSpec, MoveSpec, RefusedSpec, SpaceSpec,
+    AccidentSpec, DoesSpec, DropsSpec, FailureSpec, MishapSpec, MoveSpec, RefusedSpec, SpaceSpec,
+    SwitchSpec, TurnsSpec, WritesSpec,
 };
-use super::BuildError;
+use super::{BuildError, tree};
 use crate::state::{Accident, Failure, Host};
 use crate::wsman::{Fault, Mishap, What};
 
@@ -59,6 +60,27 @@ fn accident(host: &Host, spec: &AccidentSpec) -> Result<Accident, &'static str> 
         AccidentSpec::Migrates(MoveSpec { vm: name, to }) => {
             Accident::Migrates(vm(host, name)?, to.clone())
         }
+        AccidentSpec::Writes(WritesSpec { vm: name, what }) => Accident::Writes {
+            vm: vm(host, name)?,
+            drive: what.drive,
+            offset: what.offset,
+            data: tree::content(what),
+        },
+        AccidentSpec::TakesCheckpoint(taken) => Accident::TakesCheckpoint {
+            vm: vm(host, &taken.vm)?,
+            kind: tree::kind(taken.kind),
+            name: taken.name.clone(),
+        },
+        AccidentSpec::DropsCheckpoint(DropsSpec { vm: of, name }) => {
+            Accident::DropsCheckpoint(vm(host, of)?, name.clone())
+        }
+        AccidentSpec::Settles(SwitchSpec { vm: name, is }) => {
+            Accident::Settles(vm(host, name)?, *is)
+        }
+        AccidentSpec::Turns(TurnsSpec { vm: name, state }) => {
+            Accident::Turns(vm(host, name)?, super::vm::power(*state))
+        }
+        AccidentSpec::Stuck(SwitchSpec { vm: name, is }) => Accident::Stuck(vm(host, name)?, *is),
         AccidentSpec::ReceivesDelta(name) => Accident::ReceivesDelta(vm(host, name)?),
         AccidentSpec::LosesTracking(path) => Accident::LosesTracking(path.clone()),
     })

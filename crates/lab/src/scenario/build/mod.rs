@@ -1,6 +1,7 @@
 //! From a scenario to a host.
 
 mod mishap;
+mod rules;
 mod tree;
 mod vm;
 
@@ -8,16 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file::{
-    AccountSpec, AfterApplySpec, ReplaySpec, ReplicaConflictSpec, Scenario, VolumeSpec,
-};
+use super::file::{AccountSpec, ReplaySpec, Scenario, VolumeSpec};
 use crate::clock::{Clock, Ids, counted_ids};
 use crate::repository::Repository;
 use crate::server::Account;
-use crate::state::{
-    AfterApply, Cluster, FileError, Files, Host, NewHost, Node, ReplicaConflict, Rules, Switch,
-    Volume,
-};
+use crate::state::{Cluster, FileError, Files, Host, NewHost, Node, Switch, Volume};
 use crate::wsman::{FaultStyle, Limits, Rights, Service};
 
 /// Why there is no host of a scenario.
@@ -247,54 +243,5 @@ impl Scenario {
             },
         };
         self.accounts.iter().map(account).collect()
-    }
-
-    fn rules(&self) -> Rules {
-        let (own, spec) = (Rules::default(), &self.rules);
-        let time = |told: Option<u64>, own: Duration| told.map_or(own, Duration::from_millis);
-        Rules {
-            checkpoint_takes: time(spec.checkpoint_ms, own.checkpoint_takes),
-            destroy_takes: time(spec.destroy_ms, own.destroy_takes),
-            merge_takes: time(spec.merge_ms, own.merge_takes),
-            state_takes: time(spec.state_ms, own.state_takes),
-            removed_after: time(spec.job_removed_ms, own.removed_after),
-            tracking_unit: spec
-                .tracking_unit
-                .filter(|unit| *unit > 0)
-                .unwrap_or(own.tracking_unit),
-            most_changes: spec.most_changes.unwrap_or(own.most_changes),
-            whole_disk_refused: spec.whole_disk_refused.unwrap_or(own.whole_disk_refused),
-            changes_count_from_question: spec
-                .changes_count_from_question
-                .unwrap_or(own.changes_count_from_question),
-            changes_as_job: spec.changes_as_job.unwrap_or(own.changes_as_job),
-            changes_stand_still: spec.changes_stand_still.unwrap_or(own.changes_stand_still),
-            points_name_drives: spec.points_name_drives.unwrap_or(own.points_name_drives),
-            most_recovery: spec.most_recovery.unwrap_or(own.most_recovery),
-            forgets_free_ids: spec.forgets_free_ids.unwrap_or(own.forgets_free_ids),
-            disabled_refuses_recovery: spec
-                .disabled_refuses_recovery
-                .unwrap_or(own.disabled_refuses_recovery),
-            after_apply: match spec.after_apply {
-                None => own.after_apply,
-                Some(AfterApplySpec::Blind) => AfterApply::Blind,
-                Some(AfterApplySpec::Whole) => AfterApply::Whole,
-                Some(AfterApplySpec::Lost) => AfterApply::Lost,
-            },
-            replica_conflict: match spec.replica_conflict {
-                None => own.replica_conflict,
-                Some(ReplicaConflictSpec::Refused) => ReplicaConflict::Refused,
-                Some(ReplicaConflictSpec::Job(code)) => ReplicaConflict::Job(code),
-            },
-            held_checkpoint_blocks_deltas: spec
-                .held_checkpoint_blocks_deltas
-                .unwrap_or(own.held_checkpoint_blocks_deltas),
-            migrates_with_checkpoint: spec
-                .migrates_with_checkpoint
-                .unwrap_or(own.migrates_with_checkpoint),
-            migration_takes: time(spec.migration_ms, own.migration_takes),
-            merges_fail: spec.merges_fail.unwrap_or(own.merges_fail),
-            missed_writes: spec.missed_writes.unwrap_or(own.missed_writes),
-        }
     }
 }

@@ -55,11 +55,7 @@ fn grow(
         run(host, vm);
         write(host, vm, &spec.writes)?;
         let wish = CheckpointWish {
-            kind: match spec.kind {
-                CheckpointKindSpec::User => CheckpointKind::User,
-                CheckpointKindSpec::Recovery => CheckpointKind::Recovery,
-                CheckpointKindSpec::Replica => CheckpointKind::Replica,
-            },
+            kind: kind(spec.kind),
             consistency: Consistency::Crash,
             memory: spec.memory && spec.kind == CheckpointKindSpec::User,
             ignore_unfreezable: true,
@@ -75,6 +71,14 @@ fn grow(
         grow(host, vm, Some(made), &spec.checkpoints, now)?;
     }
     Ok(())
+}
+
+pub(super) fn kind(spec: CheckpointKindSpec) -> CheckpointKind {
+    match spec {
+        CheckpointKindSpec::User => CheckpointKind::User,
+        CheckpointKindSpec::Recovery => CheckpointKind::Recovery,
+        CheckpointKindSpec::Replica => CheckpointKind::Replica,
+    }
 }
 
 fn run(host: &mut Host, vm: Uuid) {

@@ -106,13 +106,9 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
     Ok(Vm {
         id,
         planned: spec.planned,
-        power: match spec.state {
-            State::Running => Power::Running,
-            State::Off => Power::Off,
-            State::Saved => Power::Saved,
-            State::Paused => Power::Paused,
-        },
+        power: power(spec.state),
         power_since: now,
+        starts: 1,
         created: now,
         settings,
         parent: None,
@@ -147,6 +143,15 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
             deltas: 0,
         }),
     })
+}
+
+pub(super) fn power(state: State) -> Power {
+    match state {
+        State::Running => Power::Running,
+        State::Off => Power::Off,
+        State::Saved => Power::Saved,
+        State::Paused => Power::Paused,
+    }
 }
 
 /// What a cluster knows of a VM, if all its files are where every node finds them.

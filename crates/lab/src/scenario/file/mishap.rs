@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::vm::{CheckpointKindSpec, State, WriteSpec};
+
 /// Something that goes wrong at a request: it is answered otherwise, something happens to the
 /// host before or after it, or both. One of these is needed.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -68,6 +70,18 @@ pub enum AccidentSpec {
     Migrates(MoveSpec),
     /// A delta arrives at the replica of this name.
     ReceivesDelta(String),
+    /// A guest writes.
+    Writes(WritesSpec),
+    /// Somebody else takes a checkpoint.
+    TakesCheckpoint(TakesSpec),
+    /// Somebody else removes a checkpoint.
+    DropsCheckpoint(DropsSpec),
+    /// A guest settles when it is asked to, or does not.
+    Settles(SwitchSpec),
+    /// A VM is started, turned off, saved or paused.
+    Turns(TurnsSpec),
+    /// A VM is busy with something that does not end.
+    Stuck(SwitchSpec),
     /// Change tracking of the disk in this file is lost, with all its ids.
     LosesTracking(String),
 }
@@ -102,4 +116,57 @@ pub struct MoveSpec {
     pub vm: String,
     /// The node.
     pub to: String,
+}
+
+/// A guest that writes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct WritesSpec {
+    /// Its VM's name.
+    pub vm: String,
+    /// What it writes.
+    pub what: WriteSpec,
+}
+
+/// Somebody who takes a checkpoint.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TakesSpec {
+    /// Of the VM of this name.
+    pub vm: String,
+    /// The checkpoint's name.
+    pub name: String,
+    /// Whose it is.
+    #[serde(default)]
+    pub kind: CheckpointKindSpec,
+}
+
+/// Somebody who removes a checkpoint.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DropsSpec {
+    /// Of the VM of this name.
+    pub vm: String,
+    /// The checkpoint's name.
+    pub name: String,
+}
+
+/// Something of a VM that is so from now on, or is not.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SwitchSpec {
+    /// The VM's name.
+    pub vm: String,
+    /// Whether.
+    pub is: bool,
+}
+
+/// A VM that changes its state.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TurnsSpec {
+    /// Its name.
+    pub vm: String,
+    /// The new state.
+    pub state: State,
 }

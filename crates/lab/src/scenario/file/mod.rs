@@ -6,7 +6,8 @@ mod vm;
 use serde::Deserialize;
 
 pub use mishap::{
-    AccidentSpec, DoesSpec, FailureSpec, MishapSpec, MoveSpec, RefusedSpec, SpaceSpec,
+    AccidentSpec, DoesSpec, DropsSpec, FailureSpec, MishapSpec, MoveSpec, RefusedSpec, SpaceSpec,
+    SwitchSpec, TakesSpec, TurnsSpec, WritesSpec,
 };
 pub use vm::{
     AdapterSpec, CheckpointKindSpec, CheckpointSpec, DiskSpec, GuestSpec, HostDeviceKindSpec,

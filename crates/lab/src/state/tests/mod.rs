@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::{Clock, ManualClock, counted_ids};
 
+mod accident;
 mod cluster;
 mod configuration;
 mod jobs;
@@ -87,6 +88,7 @@ fn bench(rules: Rules) -> Bench {
         planned: false,
         power: Power::Running,
         power_since: now,
+        starts: 1,
         created: now,
         settings: settings(vm, controller, vec![medium]),
         parent: None,
