@@ -1,4 +1,5 @@
-//! Scenarios: one host described in a JSON file.
+//! Scenarios: a host, or the nodes of a cluster, described in a JSON file
+//! (`docs/hyperv/lab-scenario.md`).
 //!
 //! [`Scenario`] is the file's content, with names in kebab case; a name that is not known is an
 //! error. [`Scenario::build`] makes the host of it, with its disks, in a folder. Example:

@@ -94,3 +94,14 @@ fn what_cannot_be_a_tree_is_told() {
         assert!(error.contains(why), "{error}");
     }
 }
+
+#[test]
+fn the_example_of_the_documentation_is_a_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = include_str!("../../../../docs/hyperv/lab-scenario.json");
+    let host = build(text, folder.path()).unwrap();
+    let names = host.vms().iter().map(|vm| vm.settings.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["web", "legacy", "copy of db"]);
+    let service = Scenario::read(text).unwrap().service(host).unwrap();
+    assert_eq!(service.mishaps.len(), 2);
+}
