@@ -83,7 +83,7 @@ impl Host {
 }
 
 /// Path, bytes, and whether they stay once they are there.
-type Wanted = Vec<(String, Vec<u8>, bool)>;
+pub(super) type Wanted = Vec<(String, Vec<u8>, bool)>;
 
 fn wanted(vm: &Vm) -> Result<Wanted, FileError> {
     let mut all = Vec::new();
@@ -97,7 +97,7 @@ fn wanted(vm: &Vm) -> Result<Wanted, FileError> {
     Ok(all)
 }
 
-fn add(
+pub(super) fn add(
     to: &mut Wanted,
     vm: &Vm,
     settings: &Settings,

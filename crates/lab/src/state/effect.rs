@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::checkpoint::CheckpointWish;
+use super::export::ExportWish;
 use super::files::FileError;
 use super::host::Host;
 use super::job::{End, Made};
@@ -58,6 +59,10 @@ pub(super) enum Work {
     },
     DestroySystem {
         vm: Uuid,
+    },
+    Export {
+        vm: Uuid,
+        wish: ExportWish,
     },
     DestroyReferencePoint {
         vm: Uuid,
@@ -117,6 +122,7 @@ impl Host {
                 Ok(None)
             }
             Work::Leave { vm, to } => self.leave(vm, to).map(|()| None),
+            Work::Export { vm, wish } => self.carry_away(vm, &wish, at).map(|()| None),
             Work::DestroySystem { vm } => self.drop_system(vm).map(|()| None),
             Work::DestroyReferencePoint { vm, point } => {
                 if let Some(vm) = self.vm_mut(vm) {
@@ -145,6 +151,7 @@ impl Host {
         vm.power = to;
         vm.power_since = at;
         vm.merge_failed = false;
+        vm.merges_off &= to != Power::Running;
         vm.critical = false;
         vm.settings.saved = (to == Power::Saved).then_some(at);
     }

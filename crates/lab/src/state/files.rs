@@ -289,6 +289,20 @@ impl Files {
         fs::write(local, bytes).map_err(io(path))
     }
 
+    /// Copies a file, to a name that is free.
+    pub(super) fn copy(&self, from: &str, to: &str) -> Result<(), FileError> {
+        let (source, target) = (self.local(from)?, self.local(to)?);
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder).map_err(io(to))?;
+        }
+        let mut options = OpenOptions::new();
+        let copy = options.write(true).create_new(true).open(&target);
+        let mut copy = copy.map_err(io(to))?;
+        let mut original = File::open(source).map_err(io(from))?;
+        std::io::copy(&mut original, &mut copy).map_err(io(to))?;
+        Ok(())
+    }
+
     /// Removes a file that is there.
     pub fn remove(&self, path: &str) -> Result<(), FileError> {
         fs::remove_file(self.local(path)?).map_err(io(path))

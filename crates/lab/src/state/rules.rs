@@ -34,6 +34,8 @@ pub struct Rules {
     pub destroy_takes: Duration,
     /// How long a merge takes.
     pub merge_takes: Duration,
+    /// How long an export takes.
+    pub export_takes: Duration,
     /// How long a change of state takes.
     pub state_takes: Duration,
     /// How long a job is there after its end.
@@ -85,6 +87,7 @@ impl Default for Rules {
             checkpoint_takes: Duration::from_secs(3),
             destroy_takes: Duration::from_secs(1),
             merge_takes: Duration::from_secs(4),
+            export_takes: Duration::from_secs(5),
             state_takes: Duration::from_secs(2),
             removed_after: super::job::REMOVED_AFTER,
             tracking_unit: 32 << 10,

@@ -169,6 +169,7 @@ impl Host {
         let ids: Vec<Uuid> = self.vms.iter().map(|vm| vm.id).collect();
         for vm in &mut self.vms {
             vm.merge_failed = false;
+            vm.merges_off = false;
             if vm.busy.is_some_and(|(_, by)| by.is_some()) {
                 vm.busy = None;
             }

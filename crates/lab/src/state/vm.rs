@@ -34,6 +34,8 @@ pub struct Vm {
     pub reference_points: Vec<ReferencePoint>,
     /// Whether it stands still since its volume is full.
     pub critical: bool,
+    /// Whether its disks are not merged until somebody allows it again.
+    pub merges_off: bool,
     /// Whether its last merge failed, so that it is not tried again by itself.
     pub merge_failed: bool,
     /// What it is busy with, and the job that does it, if one does.
@@ -63,6 +65,7 @@ pub enum Busy {
     DeletingCheckpoint,
     Merging,
     Migrating,
+    Exporting,
     ChangingState,
     /// A replica applies a delta; it has no number there.
     Delta,

@@ -65,6 +65,11 @@ impl Host {
         self.needs(parent, self.files.size(child)?)
     }
 
+    /// Whether there is room for so many bytes.
+    pub(super) fn room_for_copy(&self, path: &str, bytes: u64) -> Result<(), Failure> {
+        self.needs(path, bytes)
+    }
+
     fn needs(&self, path: &str, bytes: u64) -> Result<(), Failure> {
         match self.has_room(path, bytes)? {
             true => Ok(()),

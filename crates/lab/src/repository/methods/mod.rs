@@ -3,6 +3,7 @@
 //! A method that the schema has and that is not built here returns 32770, *not supported*, and
 //! has done nothing.
 
+mod export;
 mod image;
 mod inputs;
 mod job;
@@ -91,6 +92,12 @@ impl Repository {
             ("Msvm_SecurityService", "GetKeyProtector") => security::key_protector(host, inputs),
             ("Msvm_VirtualSystemManagementService", "DestroySystem") => {
                 management::destroy(host, inputs)
+            }
+            ("Msvm_VirtualSystemManagementService", "ExportSystemDefinition") => {
+                export::export(host, inputs)
+            }
+            ("Msvm_VirtualSystemManagementService", "ModifyDiskMergeSettings") => {
+                export::merge_settings(host, inputs)
             }
             ("Msvm_VirtualSystemManagementService", "GetSummaryInformation") => {
                 management::summary(host, inputs)

@@ -12,6 +12,7 @@ use crate::scenario::Scenario;
 use crate::schema::{CIMV2, HYPER_V};
 
 mod changes;
+mod export;
 mod methods;
 mod planned;
 

@@ -6,6 +6,7 @@ mod association;
 mod cluster;
 mod configuration;
 mod device;
+mod export;
 mod integration;
 mod job;
 mod names;
@@ -94,6 +95,9 @@ const HYPER_V_VIEWS: &[(&str, View)] = &[
     ("Msvm_SummaryInformation", summary::all),
     ("Msvm_SyntheticEthernetPortSettingData", network::synthetic),
     ("Msvm_EmulatedEthernetPortSettingData", network::legacy),
+    ("Msvm_DiskMergeSettingData", export::merges),
+    ("Msvm_SystemExportSettingData", export::of_systems),
+    ("Msvm_VirtualSystemExportSettingData", export::settings),
     ("Msvm_EthernetSwitchPortVlanSettingData", network::vlans),
     ("Msvm_EthernetPortSettingDataComponent", network::features),
     ("Msvm_SyntheticFcPortSettingData", |host| {

@@ -96,6 +96,7 @@ pub(super) fn operational_status(vm: &Vm) -> Vec<u16> {
         Some(Busy::ApplyingCheckpoint) => Some(32769),
         Some(Busy::DeletingCheckpoint) => Some(32770),
         Some(Busy::Merging) => Some(32772),
+        Some(Busy::Exporting) => Some(32773),
         Some(Busy::Migrating) => Some(32774),
         Some(Busy::ChangingState | Busy::Delta | Busy::Other) | None => None,
     };
@@ -113,6 +114,7 @@ pub(super) fn status_texts(vm: &Vm) -> Vec<String> {
         Some(Busy::CreatingCheckpoint) => Some("Prüfpunkt wird erstellt"),
         Some(Busy::ApplyingCheckpoint) => Some("Prüfpunkt wird angewendet"),
         Some(Busy::DeletingCheckpoint) => Some("Prüfpunkt wird gelöscht"),
+        Some(Busy::Exporting) => Some("Wird exportiert"),
         Some(Busy::Migrating) => Some("Wird migriert"),
         Some(Busy::Merging) => Some("Datenträger werden zusammengeführt"),
         Some(Busy::ChangingState | Busy::Delta | Busy::Other) | None => None,

@@ -13,6 +13,7 @@ impl Scenario {
             checkpoint_takes: time(spec.checkpoint_ms, own.checkpoint_takes),
             destroy_takes: time(spec.destroy_ms, own.destroy_takes),
             merge_takes: time(spec.merge_ms, own.merge_takes),
+            export_takes: time(spec.export_ms, own.export_takes),
             state_takes: time(spec.state_ms, own.state_takes),
             removed_after: time(spec.job_removed_ms, own.removed_after),
             tracking_unit: spec

@@ -116,6 +116,7 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
         checkpoints: Vec::new(),
         reference_points: Vec::new(),
         critical: false,
+        merges_off: false,
         merge_failed: false,
         busy: None,
         guest: Guest {

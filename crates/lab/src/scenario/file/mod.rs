@@ -128,6 +128,7 @@ pub struct RulesSpec {
     pub checkpoint_ms: Option<u64>,
     pub destroy_ms: Option<u64>,
     pub merge_ms: Option<u64>,
+    pub export_ms: Option<u64>,
     pub state_ms: Option<u64>,
     pub job_removed_ms: Option<u64>,
     pub tracking_unit: Option<u64>,

@@ -96,6 +96,7 @@ fn bench(rules: Rules) -> Bench {
         checkpoints: Vec::new(),
         reference_points: Vec::new(),
         critical: false,
+        merges_off: false,
         merge_failed: false,
         busy: None,
         guest: Guest {
