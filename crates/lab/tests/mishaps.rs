@@ -14,15 +14,21 @@ use cim::{
 };
 use hyperkeep_lab::SystemClock;
 use hyperkeep_lab::scenario::Scenario;
-use hyperkeep_lab::schema::HYPER_V;
+use hyperkeep_lab::schema::{CIMV2, HYPER_V};
 use hyperkeep_lab::state::Power;
 use support::{Lab, PASSWORD};
 
 const QUICK: &str = r#""checkpoint-ms": 50"#;
 
 fn start(rules: &str, mishap: &str) -> (Lab, WsmanSession) {
+    start_with("", rules, mishap)
+}
+
+/// With something more to say of the VM, behind a comma.
+fn start_with(vm: &str, rules: &str, mishap: &str) -> (Lab, WsmanSession) {
     let scenario = format!(
-        r#"{{"vms": [{{"name": "web", "disks": [{{"path": "D:\\a.vhdx", "size": 4194304}}]}}],
+        r#"{{"vms": [{{"name": "web", "disks": [{{"path": "D:\\a.vhdx", "size": 4194304}}] {vm}}}],
+            "volumes": [{{"name": "D:\\", "capacity": 1073741824}}],
             "rules": {{{rules}}}, "limits": {{"batch-items": 1}},
             "mishaps": [{mishap}]}}"#
     );
@@ -252,4 +258,129 @@ fn every_accident_can_be_told() {
     let vm = &host.vms()[0];
     assert!(!vm.guest.settles && vm.checkpoints.is_empty());
     assert_eq!(vm.power, Power::Off);
+}
+
+#[test]
+fn without_room_a_checkpoint_fails_and_later_does_not() {
+    let mishaps = r#"
+        {"on": "CreateSnapshot", "before": [{"space": {"volume": "D:", "free": 0}}]},
+        {"on": "CreateSnapshot", "before": [{"space": {"volume": "D:", "free": 99000000}}]}"#;
+    let (lab, session) = start(QUICK, mishaps);
+    let free = |session: &WsmanSession| -> u64 {
+        let all = session.query(CIMV2, "SELECT * FROM Win32_Volume").unwrap();
+        all[0].get("FreeSpace").unwrap()
+    };
+    assert!(free(&session) > 99_000_000);
+    let started = create(&session).unwrap();
+    let JobEnd::Failed(failure) = follow(&session, &started) else {
+        panic!("there was room");
+    };
+    assert_eq!(failure.code, Some(Hresult(0x8007_0070)));
+    assert_eq!((free(&session), checkpoints(&lab)), (0, 0));
+    let started = create(&session).unwrap();
+    assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+    assert_eq!(checkpoints(&lab), 1);
+}
+
+#[test]
+fn a_replica_is_in_the_way_until_its_delta_is_applied() {
+    let vm = r#", "state": "off", "replication":
+        {"mode": 2, "state": 3, "health": 1, "interval": 300, "delta-ms": 300}"#;
+    let mishap = r#"{"on": "CreateSnapshot", "before": [{"receives-delta": "web"}]}"#;
+    let (lab, session) = start_with(vm, QUICK, mishap);
+    let started = create(&session).unwrap();
+    let JobEnd::Failed(failure) = follow(&session, &started) else {
+        panic!("nothing was in the way");
+    };
+    // Only the text says what it is.
+    assert_eq!((failure.code, failure.errors.len()), (None, 1));
+    assert_eq!(checkpoints(&lab), 0);
+    let started = create(&session).unwrap();
+    assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+    // Suspended, none arrives; and it goes on afterwards.
+    let vm = session
+        .query_paths(
+            HYPER_V,
+            "SELECT * FROM Msvm_ComputerSystem WHERE ElementName = 'web'",
+        )
+        .unwrap()
+        .remove(0);
+    for (wanted, state) in [(7_u16, 7), (1, 3)] {
+        let inputs = Instance::new("").with("RequestedState", wanted);
+        let method = "RequestReplicationStateChangeEx";
+        let started = session.invoke(&vm, method, &inputs).unwrap();
+        assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+        let query = "SELECT * FROM Msvm_ReplicationRelationship";
+        let told = session.query(HYPER_V, query).unwrap();
+        assert_eq!(told[0].get::<u16>("ReplicationState"), Ok(state));
+    }
+}
+
+/// Asks what changed on the disk since the first checkpoint, by the second.
+fn changes(lab: &Lab, session: &WsmanSession) -> Invoked {
+    let (path, since) = {
+        let service = lab.server.service();
+        let vm = &service.repository.host.vms()[0];
+        let path = vm.checkpoints[1]
+            .settings
+            .disks()
+            .next()
+            .unwrap()
+            .1
+            .to_owned();
+        (path, vm.checkpoints[0].tracked[0].id.clone().unwrap())
+    };
+    let service = ObjectPath::new(HYPER_V, "Msvm_ImageManagementService");
+    let inputs = Instance::new("")
+        .with("Path", path)
+        .with("LimitId", since)
+        .with("ByteOffset", 0_u64)
+        .with("ByteLength", 4_u64 << 20);
+    let result = session.invoke(&service, "GetVirtualDiskChanges", &inputs);
+    result.unwrap().outcome().unwrap()
+}
+
+#[test]
+fn an_id_of_change_tracking_is_lost_between_two_backups() {
+    let mishap =
+        r#"{"on": "CreateSnapshot", "skip": 2, "before": [{"loses-tracking": "D:\\a.vhdx"}]}"#;
+    let (lab, session) = start(QUICK, mishap);
+    for _ in 0..2 {
+        let started = create(&session).unwrap();
+        assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+    }
+    assert_eq!(changes(&lab, &session), Invoked::Done);
+    let started = create(&session).unwrap();
+    assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+    assert_eq!(changes(&lab, &session), Invoked::Refused(32768));
+}
+
+#[test]
+fn a_merge_fails_in_the_background_and_its_job_tells_so() {
+    let mishap =
+        r#"{"on": "DestroySnapshot", "before": [{"merge-fails": {"hresult": "0x80070299"}}]}"#;
+    let (lab, session) = start(
+        r#""checkpoint-ms": 50, "destroy-ms": 20, "merge-ms": 20"#,
+        mishap,
+    );
+    let started = create(&session).unwrap();
+    assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+    let recovery = "SELECT * FROM Msvm_VirtualSystemSettingData WHERE VirtualSystemType = 'Microsoft:Hyper-V:Snapshot:Recovery'";
+    let made = session.query_paths(HYPER_V, recovery).unwrap().remove(0);
+    let service = ObjectPath::new(HYPER_V, "Msvm_VirtualSystemSnapshotService");
+    let inputs = Instance::new("").with("AffectedSnapshot", made);
+    let started = session
+        .invoke(&service, "DestroySnapshot", &inputs)
+        .unwrap();
+    assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+    assert_eq!(checkpoints(&lab), 0);
+    let failed = "SELECT * FROM Msvm_ConcreteJob WHERE JobType = 50 AND JobState = 10";
+    let merges = session.query(HYPER_V, failed).unwrap();
+    let text: String = merges[0].get("ErrorDescription").unwrap();
+    assert_eq!(Hresult::find(&text), Some(Hresult(0x8007_0299)));
+    let disks = "SELECT * FROM Msvm_StorageAllocationSettingData";
+    let leaf: Vec<String> = session.query(HYPER_V, disks).unwrap()[0]
+        .get_list("HostResource")
+        .unwrap();
+    assert!(leaf[0].ends_with(".avhdx"), "the chain stays: {leaf:?}");
 }
