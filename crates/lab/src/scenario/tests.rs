@@ -105,3 +105,50 @@ fn the_example_of_the_documentation_is_a_host() {
     let service = Scenario::read(text).unwrap().service(host).unwrap();
     assert_eq!(service.mishaps.len(), 2);
 }
+
+#[test]
+fn disks_are_where_the_scenario_puts_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = |name: &str, place: &str| {
+        format!(r#"{{"path": "D:\\{name}.vhdx", "size": 4194304 {place}}}"#)
+    };
+    let at = |controller: u32, slot: u32| {
+        format!(r#", "place": {{"controller": {controller}, "slot": {slot}}}"#)
+    };
+    let vm = |disks: &[String]| {
+        let disks = disks.join(", ");
+        format!(
+            r#"{{"vms": [{{"name": "a", "generation": 1, "scsi-controllers": 2, "disks": [{disks}]}}]}}"#
+        )
+    };
+    let text = vm(&[
+        disk("a", &at(1, 1)),
+        disk("b", ""),
+        disk("c", &at(3, 63)),
+        disk("d", &at(0, 1)),
+        disk("e", ""),
+        disk("f", ""),
+    ]);
+    let host = build(&text, folder.path()).unwrap();
+    let settings = &host.vms()[0].settings;
+    let places: Vec<_> = settings
+        .drives
+        .iter()
+        .map(|d| (d.controller, d.slot))
+        .collect();
+    assert_eq!(places, [(1, 1), (0, 0), (3, 63), (0, 1), (1, 0), (2, 0)]);
+    // IDE by one id and a number, SCSI by an id each.
+    let place = |at: usize| settings.place(&settings.drives[at]);
+    assert_eq!(place(0), "83F8638B-8DCA-4152-9EDA-2CA8B33039B4\\1\\1");
+    assert!(place(2).ends_with("\\0\\63") && place(5).ends_with("\\0\\0"));
+    assert_ne!(place(2)[..36], place(5)[..36]);
+    for disks in [
+        [disk("a", &at(4, 0)), disk("b", "")],
+        [disk("a", &at(0, 2)), disk("b", "")],
+        [disk("a", &at(0, 1)), disk("b", &at(0, 1))],
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = build(&vm(&disks), folder.path()).err().unwrap().to_string();
+        assert!(error.contains("no place"), "{error}");
+    }
+}

@@ -29,8 +29,18 @@ pub struct CheckpointWish {
 }
 
 impl Host {
-    /// Begins to make a checkpoint.
+    /// Begins to make a checkpoint, which the host names.
     pub fn create_checkpoint(&mut self, vm: Uuid, wish: CheckpointWish) -> Result<JobId, Refusal> {
+        self.create_named(vm, wish, None)
+    }
+
+    /// The same with a name that the caller would like: taken or not, as the rules are.
+    pub fn create_named(
+        &mut self,
+        vm: Uuid,
+        wish: CheckpointWish,
+        name: Option<String>,
+    ) -> Result<JobId, Refusal> {
         self.advance();
         let known = self.vm(vm).ok_or(Refusal::INVALID_PARAMETER)?;
         let recovery = wish.kind == CheckpointKind::Recovery;
@@ -47,7 +57,8 @@ impl Host {
         if let Some(conflict) = self.conflict(vm, kind) {
             return conflict;
         }
-        let work = Work::CreateCheckpoint { vm, wish };
+        let name = name.filter(|name| self.rules.names_at_once && !name.is_empty());
+        let work = Work::CreateCheckpoint { vm, wish, name };
         self.begin(vm, Busy::CreatingCheckpoint, (kind, takes), work, now)
     }
 

@@ -11,7 +11,8 @@ use super::host::Host;
 use super::job::{End, Made};
 use super::refusal::Failure;
 use super::vm::{
-    Checkpoint, CheckpointKind, Consistency, Medium, Power, ReferencePoint, Settings, Tracked, Vm,
+    Checkpoint, CheckpointKind, Consistency, ControllerKind, Medium, Power, ReferencePoint,
+    Settings, Tracked, Vm,
 };
 
 /// The guest did not settle: VSS says that writers had no time.
@@ -25,6 +26,7 @@ pub(super) enum Work {
     CreateCheckpoint {
         vm: Uuid,
         wish: CheckpointWish,
+        name: Option<String>,
     },
     DestroyCheckpoint {
         vm: Uuid,
@@ -103,9 +105,14 @@ impl Host {
 
     fn work(&mut self, work: Work, at: Timestamp) -> Result<Option<Made>, Failure> {
         match work {
-            Work::CreateCheckpoint { vm, wish } => self
-                .freeze(vm, wish, at)
-                .map(|id| Some(Made::Checkpoint(id))),
+            Work::CreateCheckpoint { vm, wish, name } => {
+                let id = self.freeze(vm, wish, at)?;
+                let known = self.vm_mut(vm).and_then(|vm| vm.checkpoints.last_mut());
+                if let (Some(name), Some(made)) = (name, known) {
+                    made.settings.name = name;
+                }
+                Ok(Some(Made::Checkpoint(id)))
+            }
             Work::DestroyCheckpoint { vm, checkpoint } => {
                 self.drop_checkpoint(vm, checkpoint).map(|_| None)
             }
@@ -164,7 +171,12 @@ impl Host {
         at: Timestamp,
     ) -> Result<Uuid, Failure> {
         let vm = self.vm(id).ok_or_else(gone)?.clone();
-        if wish.consistency == Consistency::Application && !vm.can_settle() {
+        let has_scsi = |vm: &Vm| {
+            let mut controllers = vm.settings.controllers.iter();
+            controllers.any(|c| c.kind == ControllerKind::Scsi)
+        };
+        let can_settle = vm.can_settle() && (!self.rules.application_needs_scsi || has_scsi(&vm));
+        if wish.consistency == Consistency::Application && !can_settle {
             return Err(Failure::general(
                 Some(WRITERS_FAILED),
                 format!(

@@ -63,6 +63,13 @@ pub struct Rules {
     /// UNVERIFIED: whether an id of change tracking is forgotten when no reference point and no
     /// checkpoint holds it any more.
     pub forgets_free_ids: bool,
+    /// UNVERIFIED: whether a checkpoint has the name at once that its settings are given.
+    pub names_at_once: bool,
+    /// Seconds by which the host's clock is ahead, or behind.
+    pub clock_ahead: i64,
+    /// UNVERIFIED on hosts since 2016: whether a running VM without a SCSI controller cannot have
+    /// an application-consistent checkpoint.
+    pub application_needs_scsi: bool,
     /// UNVERIFIED: whether disabling checkpoints for users also refuses recovery checkpoints.
     pub disabled_refuses_recovery: bool,
     /// UNVERIFIED: what becomes of change tracking when a checkpoint is applied.
@@ -99,6 +106,9 @@ impl Default for Rules {
             points_name_drives: false,
             most_recovery: usize::MAX,
             forgets_free_ids: true,
+            names_at_once: false,
+            clock_ahead: 0,
+            application_needs_scsi: false,
             disabled_refuses_recovery: false,
             after_apply: AfterApply::default(),
             replica_conflict: ReplicaConflict::Job(32768),

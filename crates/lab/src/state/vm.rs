@@ -116,6 +116,9 @@ pub struct Settings {
     pub saved: Option<Timestamp>,
 }
 
+/// The id of IDE controllers.
+const IDE: Uuid = uuid::uuid!("83f8638b-8dca-4152-9eda-2ca8b33039b4");
+
 /// A controller of disks.
 #[derive(Clone, Debug)]
 pub struct Controller {
@@ -330,6 +333,17 @@ impl Vm {
     }
 }
 
+impl Controller {
+    /// The end of its `InstanceID`. IDE controllers have one id in all VMs and differ by number;
+    /// each SCSI controller has an id of its own and the number 0.
+    pub fn place(&self) -> String {
+        match self.kind {
+            ControllerKind::Ide => format!("{}\\{}", upper(IDE), self.number),
+            ControllerKind::Scsi => format!("{}\\0", upper(self.id)),
+        }
+    }
+}
+
 impl Settings {
     /// The virtual disks with their files, in the order of the drives.
     pub fn disks(&self) -> impl Iterator<Item = (usize, &str)> {
@@ -343,9 +357,9 @@ impl Settings {
     /// The end of the `InstanceID` of a drive, or of what is in it when `D` or `L` is added: the
     /// place, not the file.
     pub fn place(&self, drive: &Drive) -> String {
-        let id = self.controllers.get(drive.controller).map(|c| c.id);
-        let id = upper(id.unwrap_or_default());
-        format!("{id}\\0\\{}", drive.slot)
+        let controller = self.controllers.get(drive.controller);
+        let path = controller.map(Controller::place).unwrap_or_default();
+        format!("{path}\\{}", drive.slot)
     }
 
     /// The `InstanceID` of the setting of the disk in a drive.

@@ -41,7 +41,8 @@ pub(super) fn create(host: &mut Host, inputs: &Instance) -> Called {
         memory: kind == CheckpointKind::User && consistency == Consistency::Crash,
         ignore_unfreezable: ignore.unwrap_or(false),
     };
-    host.create_checkpoint(vm, wish).map(Outcome::Job)
+    let name: Option<String> = optional(&settings, "ElementName")?;
+    host.create_named(vm, wish, name).map(Outcome::Job)
 }
 
 /// What the VM can do, or for a user's what the VM's settings say: production only, production or

@@ -292,3 +292,53 @@ fn key_protectors_are_told_by_the_security_service() {
     let outputs = bench.call(&service, "SetKeyProtector", inputs);
     assert_eq!(outputs.get::<u32>("ReturnValue").unwrap(), 32770);
 }
+
+#[test]
+fn a_checkpoint_has_its_name_at_once_or_is_given_one() {
+    for rule in [false, true] {
+        let mut bench = bench();
+        bench.repository.host.rules.names_at_once = rule;
+        let vm = bench.path("SELECT * FROM Msvm_ComputerSystem WHERE ElementName = 'web'");
+        let service = bench.service("Msvm_VirtualSystemSnapshotService");
+        let settings =
+            Instance::new("Msvm_VirtualSystemSnapshotSettingData").with("ElementName", "ours");
+        let mut inputs = Instance::new("")
+            .with("AffectedSystem", vm)
+            .with("SnapshotType", 32768_u16);
+        inputs.set_embedded("SnapshotSettings", &settings).unwrap();
+        bench.finish(&service, "CreateSnapshot", inputs);
+        let query = "SELECT * FROM Msvm_VirtualSystemSettingData WHERE ElementName = 'ours'";
+        assert_eq!(bench.select(query).len(), usize::from(rule));
+    }
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_wrong_everywhere() {
+    let mut bench = bench();
+    bench.repository.host.rules.clock_ahead = -3600;
+    let expected = bench.clock.now().checked_sub(Duration::from_secs(3600));
+    let told = bench
+        .repository
+        .query(CIMV2, "SELECT * FROM Win32_OperatingSystem");
+    let Found::Objects(system) = told.unwrap() else {
+        panic!("no objects");
+    };
+    let local: cim::Timestamp = system[0].get("LocalDateTime").unwrap();
+    assert_eq!(local.instant(), expected.unwrap());
+    let vm = bench.path("SELECT * FROM Msvm_ComputerSystem WHERE ElementName = 'web'");
+    let service = bench.service("Msvm_VirtualSystemSnapshotService");
+    let inputs = Instance::new("")
+        .with("AffectedSystem", vm)
+        .with("SnapshotType", 32768_u16);
+    bench.finish(&service, "CreateSnapshot", inputs);
+    let recovery = "SELECT * FROM Msvm_VirtualSystemSettingData WHERE VirtualSystemType = 'Microsoft:Hyper-V:Snapshot:Recovery'";
+    let created: cim::Timestamp = bench.one(recovery).get("CreationTime").unwrap();
+    assert!(
+        created.instant()
+            < bench
+                .clock
+                .now()
+                .checked_sub(Duration::from_secs(3500))
+                .unwrap()
+    );
+}

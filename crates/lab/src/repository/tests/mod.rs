@@ -7,7 +7,7 @@ use cim::{Instance, KeyValue, ObjectPath};
 
 use super::wql::Related;
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::scenario::Scenario;
 use crate::schema::{CIMV2, HYPER_V};
 

@@ -3,7 +3,9 @@
 use cim::Instance;
 
 use super::names::{by_id, path, within};
-use crate::state::{ControllerKind, Drive, Host, HostDeviceKind, Medium, Settings, upper};
+use crate::state::{
+    Controller, ControllerKind, Drive, Host, HostDeviceKind, Medium, Settings, upper,
+};
 
 const RESOURCE: &str = "Msvm_ResourceAllocationSettingData";
 const STORAGE: &str = "Msvm_StorageAllocationSettingData";
@@ -29,8 +31,8 @@ pub(super) fn resource(class: &str, id: String, kind: u16, sub_type: &str, name:
 
 fn controller_id(settings: &Settings, at: usize) -> String {
     let controller = settings.controllers.get(at);
-    let (id, number) = controller.map_or_else(Default::default, |c| (c.id, c.number));
-    within(settings, &format!("{}\\{number}", upper(id)))
+    let place = controller.map(Controller::place).unwrap_or_default();
+    within(settings, &place)
 }
 
 fn drive_id(settings: &Settings, drive: &Drive) -> String {

@@ -30,6 +30,11 @@ impl Scenario {
             points_name_drives: spec.points_name_drives.unwrap_or(own.points_name_drives),
             most_recovery: spec.most_recovery.unwrap_or(own.most_recovery),
             forgets_free_ids: spec.forgets_free_ids.unwrap_or(own.forgets_free_ids),
+            names_at_once: spec.names_at_once.unwrap_or(own.names_at_once),
+            clock_ahead: spec.clock_ahead_s.unwrap_or(own.clock_ahead),
+            application_needs_scsi: spec
+                .application_needs_scsi
+                .unwrap_or(own.application_needs_scsi),
             disabled_refuses_recovery: spec
                 .disabled_refuses_recovery
                 .unwrap_or(own.disabled_refuses_recovery),

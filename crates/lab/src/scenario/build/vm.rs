@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use disk::Geometry;
 
-use super::super::file::{DiskSpec, HostDeviceKindSpec, State, VmSpec};
+use super::super::file::{DiskSpec, HostDeviceKindSpec, PlaceSpec, State, VmSpec};
 use super::BuildError;
 use crate::state::{
     Adapter, Controller, ControllerKind, Drive, Guest, GuestSystem, Host, HostDevice,
@@ -15,7 +15,7 @@ use crate::state::{
 const CLUSTERED: &str = "C:\\ClusterStorage\\Volume1\\";
 
 /// Slots of a SCSI controller.
-const SLOTS: usize = 64;
+const SLOTS: u32 = 64;
 
 pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
     let bad = |problem| BuildError::Vm {
@@ -49,7 +49,7 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
         secure_boot: spec.generation == 2,
         tpm: spec.tpm,
         shielded: spec.shielded,
-        controllers: controllers(host, spec.generation),
+        controllers: controllers(host, spec),
         drives: Vec::new(),
         adapters: Vec::new(),
         host_devices: Vec::new(),
@@ -62,15 +62,15 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
             path: disk.path.clone(),
             shared: disk.shared,
         };
-        put(&mut settings, medium).ok_or_else(|| bad("it has too many disks"))?;
+        put(&mut settings, medium, disk.place).ok_or_else(|| bad("a disk has no place"))?;
     }
     for number in &spec.pass_through {
         let medium = Medium::PassThrough(*number);
-        put(&mut settings, medium).ok_or_else(|| bad("it has too many disks"))?;
+        put(&mut settings, medium, None).ok_or_else(|| bad("a drive has no place"))?;
     }
     for image in &spec.dvds {
         let medium = Medium::Dvd(image.clone());
-        put(&mut settings, medium).ok_or_else(|| bad("it has too many disks"))?;
+        put(&mut settings, medium, None).ok_or_else(|| bad("a drive has no place"))?;
     }
     for device in &spec.host_devices {
         settings.host_devices.push(HostDevice {
@@ -185,11 +185,12 @@ fn file_name(name: &str) -> String {
 }
 
 /// Generation 1 has two IDE controllers too.
-fn controllers(host: &mut Host, generation: u8) -> Vec<Controller> {
+fn controllers(host: &mut Host, spec: &VmSpec) -> Vec<Controller> {
     let ide = (0..2)
-        .filter(|_| generation == 1)
+        .filter(|_| spec.generation == 1)
         .map(|n| (ControllerKind::Ide, n));
-    let kinds: Vec<_> = ide.chain([(ControllerKind::Scsi, 0)]).collect();
+    let scsi = (0..spec.scsi_controllers.unwrap_or(1)).map(|n| (ControllerKind::Scsi, n));
+    let kinds: Vec<_> = ide.chain(scsi).collect();
     let make = |(kind, number)| Controller {
         id: host.new_id(),
         kind,
@@ -198,28 +199,26 @@ fn controllers(host: &mut Host, generation: u8) -> Vec<Controller> {
     kinds.into_iter().map(make).collect()
 }
 
-/// Puts a medium into the first free slot, on IDE first.
-fn put(settings: &mut Settings, medium: Medium) -> Option<()> {
+/// Puts a medium into a place, or into the first free one, on IDE first. `None` when it is taken,
+/// or there is none.
+fn put(settings: &mut Settings, medium: Medium, wanted: Option<PlaceSpec>) -> Option<()> {
     let slots = |kind| match kind {
         ControllerKind::Ide => 2,
         ControllerKind::Scsi => SLOTS,
     };
-    let (controller, slot) =
-        settings
-            .controllers
-            .iter()
-            .enumerate()
-            .find_map(|(at, controller)| {
-                let used = settings
-                    .drives
-                    .iter()
-                    .filter(|drive| drive.controller == at)
-                    .count();
-                (used < slots(controller.kind)).then_some((at, used))
-            })?;
+    let all = settings.controllers.iter().enumerate();
+    let mut places = all.flat_map(|(at, c)| (0..slots(c.kind)).map(move |slot| (at, slot)));
+    let is_free = |(at, slot): &(usize, u32)| {
+        let mut drives = settings.drives.iter();
+        !drives.any(|drive| (drive.controller, drive.slot) == (*at, *slot))
+    };
+    let is_wanted = |(at, slot): &(usize, u32)| {
+        wanted.is_none_or(|place| (place.controller, place.slot) == (*at, *slot))
+    };
+    let (controller, slot) = places.find(|place| is_free(place) && is_wanted(place))?;
     settings.drives.push(Drive {
         controller,
-        slot: u32::try_from(slot).ok()?,
+        slot,
         medium,
     });
     Some(())

@@ -11,7 +11,7 @@ pub use mishap::{
 };
 pub use vm::{
     AdapterSpec, CheckpointKindSpec, CheckpointSpec, DiskSpec, GuestSpec, HostDeviceKindSpec,
-    HostDeviceSpec, ReplaySpec, ReplicationSpec, State, VmSpec, WriteSpec,
+    HostDeviceSpec, PlaceSpec, ReplaySpec, ReplicationSpec, State, VmSpec, WriteSpec,
 };
 
 /// A host.
@@ -140,6 +140,9 @@ pub struct RulesSpec {
     pub points_name_drives: Option<bool>,
     pub most_recovery: Option<usize>,
     pub forgets_free_ids: Option<bool>,
+    pub names_at_once: Option<bool>,
+    pub clock_ahead_s: Option<i64>,
+    pub application_needs_scsi: Option<bool>,
     pub disabled_refuses_recovery: Option<bool>,
     pub after_apply: Option<AfterApplySpec>,
     pub replica_conflict: Option<ReplicaConflictSpec>,

@@ -32,6 +32,8 @@ pub struct VmSpec {
     pub tpm: bool,
     /// Shielded from its host.
     pub shielded: bool,
+    /// SCSI controllers; 1 if it is not told.
+    pub scsi_controllers: Option<u32>,
     /// Virtual disks, on SCSI in generation 2 and the first two of generation 1 on IDE.
     pub disks: Vec<DiskSpec>,
     /// The tree of its checkpoints: at most one that descends from none.
@@ -74,6 +76,7 @@ impl Default for VmSpec {
             checkpoint_type: 3,
             tpm: false,
             shielded: false,
+            scsi_controllers: None,
             disks: Vec::new(),
             checkpoints: Vec::new(),
             writes: Vec::new(),
@@ -170,9 +173,22 @@ pub struct DiskSpec {
     /// Whether several VMs may use it.
     #[serde(default)]
     pub shared: bool,
+    /// Where it is; the first free place if it is not told.
+    #[serde(default)]
+    pub place: Option<PlaceSpec>,
     /// What its guest writes by itself.
     #[serde(default)]
     pub guest: Option<ReplaySpec>,
+}
+
+/// A place for a disk.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PlaceSpec {
+    /// The controller, IDE before SCSI, from 0.
+    pub controller: usize,
+    /// The slot of it.
+    pub slot: u32,
 }
 
 /// Images of a whole disk that a guest goes through, from the last to the first again.

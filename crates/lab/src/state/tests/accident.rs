@@ -95,3 +95,17 @@ fn a_key_protector_belongs_to_one_state_of_the_tpm() {
     bench.suffer(Accident::Turns(vm, Power::Running));
     assert_eq!(bench.vm().key_protector(), protectors[1]);
 }
+
+#[test]
+fn a_vm_without_scsi_settles_or_not_as_the_scenario_says() {
+    for rule in [false, true] {
+        let mut bench = bench(Rules {
+            application_needs_scsi: rule,
+            ..Rules::default()
+        });
+        let vm = bench.host.vm_mut(bench.vm).unwrap();
+        vm.settings.controllers[0].kind = ControllerKind::Ide;
+        let job = bench.host.create_checkpoint(bench.vm, RECOVERY).unwrap();
+        assert_eq!(matches!(bench.end(job), End::Failed(_)), rule);
+    }
+}
