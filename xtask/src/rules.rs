@@ -8,6 +8,10 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("hyperkeep-disk", &["hyperkeep-hostfile"]),
     ("hyperkeep-vmconfig", &["hyperkeep-hostfile"]),
     ("hyperkeep-cim", &[]),
+    (
+        "hyperkeep-hyperv",
+        &["hyperkeep-disk", "hyperkeep-vmconfig", "hyperkeep-cim"],
+    ),
     ("hyperkeep-vault-format", &[]),
     ("hyperkeep-store", &["hyperkeep-hostfile"]),
     (

@@ -1,0 +1,4 @@
+//! Tests against a host whose objects are written from Hyper-V's documented classes.
+
+mod inventory;
+mod support;
