@@ -1,7 +1,7 @@
-//! A Hyper-V host: what is on it.
+//! A Hyper-V host: what is on it, what a backup of it can be, and how one is made without harm.
 //!
 //! ```text
-//! cim::CimSession ─► inventory         what there is, as plain data
+//! cim::CimSession ─► inventory ─► preflight         what there is, what is possible, and why not
 //! ```
 //!
 //! Invariants of the whole crate:
@@ -12,6 +12,8 @@
 
 mod ids;
 pub mod inventory;
+pub mod preflight;
 
 pub use ids::{machine_path, settings_path};
 pub use inventory::Inventory;
+pub use preflight::{Mode, Preflight};

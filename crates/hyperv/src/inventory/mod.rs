@@ -55,6 +55,8 @@ use group::Configurations;
 use row::Row;
 use tables::Tables;
 
+pub(crate) use settings::offers;
+
 use crate::ids;
 
 /// What there is on a host.

@@ -6,8 +6,8 @@ use cim::{Instance, Interval, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vmconfig::model::{
-    CheckpointSettings, ConfigVersion, DataRoots, Finding as ConfigFinding, Firmware, Generation,
-    IntegrationService, Kind, Memory, Processors, SavedState, Security, VmConfig,
+    CheckpointSettings, ConfigVersion, DataRoots, DeviceKind, Finding as ConfigFinding, Firmware,
+    Generation, IntegrationService, Kind, Memory, Processors, SavedState, Security, VmConfig,
 };
 
 use super::devices::{self, Medium};
@@ -290,4 +290,11 @@ fn join(root: Option<&str>, name: &str) -> String {
         Some(root) if !whole => format!("{}\\{name}", root.trim_end_matches('\\')),
         _ => name.to_owned(),
     }
+}
+
+/// Whether a service is offered to the guest, if the host tells.
+pub(crate) fn offers(config: &VmConfig, kind: DeviceKind) -> Option<bool> {
+    let services = config.integration_services.iter();
+    let mut same = services.filter(|s| Some(s.device_type) == kind.guid());
+    same.next()?.enabled
 }
