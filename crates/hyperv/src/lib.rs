@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cim::CimSession ─► inventory ─► preflight         what there is, what is possible, and why not
+//! files::HostFiles ─► disk::Chain                   frozen disks, by the host's own paths
 //! ```
 //!
 //! Invariants of the whole crate:
@@ -10,6 +11,7 @@
 //!   never a panic and never a guess.
 //! - The number of calls does not grow with the number of devices.
 
+pub mod files;
 mod ids;
 pub mod inventory;
 pub mod preflight;

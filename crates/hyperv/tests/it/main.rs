@@ -1,4 +1,5 @@
 //! Tests against a host whose objects are written from Hyper-V's documented classes.
 
+mod files;
 mod inventory;
 mod support;

@@ -1,0 +1,11 @@
+//! Replays the committed fuzz corpora of this crate.
+
+use testkit::corpus;
+
+#[path = "fuzz/host_path.rs"]
+mod host_path;
+
+#[test]
+fn hyperv_host_path() {
+    corpus::replay("hyperv_host_path", host_path::check);
+}
