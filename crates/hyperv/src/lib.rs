@@ -14,6 +14,7 @@
 pub mod files;
 mod ids;
 pub mod inventory;
+pub mod journal;
 pub mod preflight;
 
 pub use ids::{machine_path, settings_path};

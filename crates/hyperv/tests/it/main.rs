@@ -2,4 +2,5 @@
 
 mod files;
 mod inventory;
+mod journal;
 mod support;

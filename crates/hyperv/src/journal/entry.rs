@@ -1,0 +1,108 @@
+//! The lines of a journal.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "kebab-case")]
+pub enum Entry {
+    /// Something will be done.
+    Begin {
+        /// Its number, which its end repeats.
+        number: u64,
+        /// What will be done.
+        intent: Intent,
+    },
+    /// The host goes on with it after the call has returned.
+    Job {
+        /// The number of its beginning.
+        number: u64,
+        /// The path of the job.
+        path: String,
+    },
+    /// It ended.
+    End {
+        /// The number of its beginning.
+        number: u64,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A reference point that was made is remembered elsewhere.
+    Release {
+        /// The VM.
+        vm: Uuid,
+        /// The reference point.
+        reference_point: String,
+    },
+}
+
+/// What will be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The VM.
+    pub vm: Uuid,
+    /// The call.
+    pub call: Call,
+    /// When, by the clock of this machine. For people; nothing is ordered by it.
+    pub at: Timestamp,
+}
+
+/// A call that changes a host. Objects are named as the host names them (`InstanceID`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "kebab-case")]
+pub enum Call {
+    /// Takes a recovery checkpoint.
+    CreateCheckpoint {
+        /// The name that it will be given.
+        name: String,
+        /// Every checkpoint that the VM had before: the new one is none of these.
+        before: Vec<String>,
+    },
+    /// Gives a checkpoint our name.
+    RenameCheckpoint {
+        /// The checkpoint.
+        checkpoint: String,
+        /// The name.
+        name: String,
+    },
+    /// Makes a reference point of a checkpoint, which ends the checkpoint.
+    ConvertCheckpoint {
+        /// The checkpoint.
+        checkpoint: String,
+        /// Every reference point that the VM had before: the new one is none of these.
+        before: Vec<String>,
+    },
+    /// Removes a checkpoint.
+    DestroyCheckpoint {
+        /// The checkpoint.
+        checkpoint: String,
+    },
+    /// Removes a reference point.
+    DestroyReferencePoint {
+        /// The reference point.
+        reference_point: String,
+    },
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It is done.
+    Done {
+        /// What it made, if it makes something.
+        made: Option<String>,
+    },
+    /// It was not done, for sure.
+    NotDone {
+        /// Why.
+        why: String,
+    },
+    /// Nobody knows: the host must be looked at.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}

@@ -1,0 +1,252 @@
+//! The files of journals.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use uuid::Uuid;
+
+use super::entry::{Entry, Intent, Outcome};
+use super::read::{MOST_LINE, Reading, line, read};
+
+/// Ending of journals' names.
+const ENDING: &str = "journal";
+/// Bytes of a journal that are read: more than a run of thousands of VMs writes.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// A journal that cannot be written or read. While it cannot be written, no host is changed.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal {path}: {problem}; nothing on a host is changed without it")]
+pub struct JournalError {
+    /// The file or folder.
+    pub path: String,
+    /// What failed.
+    pub problem: String,
+}
+
+fn failed(path: &Path, problem: impl ToString) -> JournalError {
+    JournalError {
+        path: path.display().to_string(),
+        problem: problem.to_string(),
+    }
+}
+
+/// The journal of this run.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: File,
+    next: u64,
+    /// A write failed and may have left half a line.
+    torn: bool,
+}
+
+impl Journal {
+    /// Begins the journal of a run in a folder, which is made if need be.
+    ///
+    /// # Errors
+    /// When the file cannot be made, locked and made durable.
+    pub fn create(folder: &Path, run: Uuid) -> Result<Self, JournalError> {
+        fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        let path = folder.join(format!("{run}.{ENDING}"));
+        let fail = |error: io::Error| failed(&path, error);
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .open(&path);
+        let file = file.map_err(fail)?;
+        file.lock().map_err(fail)?;
+        file.sync_all().map_err(fail)?;
+        sync_folder(folder).map_err(|error| failed(folder, error))?;
+        Ok(Self {
+            path,
+            inner: Mutex::new(Inner {
+                file,
+                next: 1,
+                torn: false,
+            }),
+        })
+    }
+
+    /// Writes down what will be done, durably, and gives the number to end it by.
+    ///
+    /// # Errors
+    /// Then it must not be done.
+    pub fn begin(&self, intent: Intent) -> Result<u64, JournalError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = inner.next;
+        inner.next = number.saturating_add(1);
+        self.append(&mut inner, &Entry::Begin { number, intent })?;
+        Ok(number)
+    }
+
+    /// Writes down which job goes on with it.
+    ///
+    /// # Errors
+    /// When that cannot be written; it is done all the same.
+    pub fn job(&self, number: u64, path: &str) -> Result<(), JournalError> {
+        let path = path.to_owned();
+        self.add(&Entry::Job { number, path })
+    }
+
+    /// Writes down how it ended.
+    ///
+    /// # Errors
+    /// When that cannot be written: then it stays open, and the next run looks at the host.
+    pub fn end(&self, number: u64, outcome: Outcome) -> Result<(), JournalError> {
+        self.add(&Entry::End { number, outcome })
+    }
+
+    /// Writes down that a reference point is remembered elsewhere.
+    ///
+    /// # Errors
+    /// When that cannot be written: then the next run asks again.
+    pub fn release(&self, vm: Uuid, reference_point: &str) -> Result<(), JournalError> {
+        let reference_point = reference_point.to_owned();
+        self.add(&Entry::Release {
+            vm,
+            reference_point,
+        })
+    }
+
+    fn add(&self, entry: &Entry) -> Result<(), JournalError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        self.append(&mut inner, entry)
+    }
+
+    fn append(&self, inner: &mut Inner, entry: &Entry) -> Result<(), JournalError> {
+        let mut bytes = line(entry).map_err(|error| failed(&self.path, error))?;
+        if bytes.len() > MOST_LINE {
+            return Err(failed(&self.path, "the entry is too long"));
+        }
+        if inner.torn {
+            bytes.insert(0, b'\n');
+        }
+        inner.torn = true;
+        let written = inner
+            .file
+            .write_all(&bytes)
+            .and_then(|()| inner.file.sync_data());
+        written.map_err(|error| failed(&self.path, error))?;
+        inner.torn = false;
+        Ok(())
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it tells so far.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn reading(&self) -> Result<Reading, JournalError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        read_all(&mut inner.file).map_err(|error| failed(&self.path, error))
+    }
+
+    /// Ends the run: a journal in which nothing is open is removed, any other is left to the next
+    /// run.
+    ///
+    /// # Errors
+    /// When it cannot be read or removed.
+    pub fn close(self) -> Result<Reading, JournalError> {
+        let reading = self.reading()?;
+        if reading.is_settled() {
+            remove(&self.path)?;
+        }
+        Ok(reading)
+    }
+}
+
+/// The journals in a folder whose runs are gone, taken over: what is settled is written to them,
+/// and nobody else takes them. Those of runs that are alive are passed over.
+///
+/// # Errors
+/// When the folder or a journal cannot be read. A folder that is not there has none.
+pub fn dead(folder: &Path) -> Result<Vec<Journal>, JournalError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(folder, error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| failed(folder, error))?.path();
+        if path.extension().is_some_and(|ending| ending == ENDING) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths {
+        let fail = |error: io::Error| failed(&path, error);
+        let mut file = match OpenOptions::new().read(true).append(true).open(&path) {
+            Ok(file) => file,
+            // Another run has seen to it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(fail(error)),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => continue,
+            Err(TryLockError::Error(error)) => return Err(fail(error)),
+        }
+        // Whoever held the lock before may have removed the file.
+        if !path.try_exists().map_err(fail)? {
+            continue;
+        }
+        let reading = read_all(&mut file).map_err(fail)?;
+        let inner = Inner {
+            next: reading.last.saturating_add(1),
+            // Its last line may be torn.
+            torn: reading.damaged > 0,
+            file,
+        };
+        found.push(Journal {
+            inner: Mutex::new(inner),
+            path,
+        });
+    }
+    Ok(found)
+}
+
+fn read_all(file: &mut File) -> io::Result<Reading> {
+    let mut bytes = Vec::new();
+    if file.metadata()?.len() > MOST_BYTES {
+        return Err(io::Error::other("it is longer than any journal of ours"));
+    }
+    file.seek(SeekFrom::Start(0))?;
+    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(read(&bytes))
+}
+
+fn remove(path: &Path) -> Result<(), JournalError> {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(path, error)),
+    }
+    // If this does not last, the file is back after a power cut, and says nothing new.
+    let _ = path.parent().map(sync_folder);
+    Ok(())
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Windows keeps names with the file's own flush.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}

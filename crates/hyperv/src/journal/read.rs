@@ -1,0 +1,147 @@
+//! From the bytes of a journal to what is open in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::entry::{Call, Entry, Intent, Outcome};
+
+/// Bytes that a line may have.
+pub(super) const MOST_LINE: usize = 1 << 20;
+/// Characters of a checksum, and the space behind it.
+const SUM: usize = 8;
+
+/// What a journal tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Calls whose end is not known, in their order.
+    pub open: Vec<Open>,
+    /// Checkpoints that were made and not seen to end, with their VMs.
+    pub checkpoints: BTreeSet<(Uuid, String)>,
+    /// Reference points that were made and not seen to end, with their VMs.
+    pub reference_points: BTreeSet<(Uuid, String)>,
+    /// The highest number of any call.
+    pub last: u64,
+    /// Lines that are torn or damaged. A process that was killed leaves one at most.
+    pub damaged: usize,
+}
+
+/// A call whose end is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// The number of its beginning.
+    pub number: u64,
+    /// What was to be done.
+    pub intent: Intent,
+    /// The path of the job that did it, if it came that far.
+    pub job: Option<String>,
+}
+
+impl Reading {
+    /// Whether nothing needs to be looked for on a host.
+    pub fn is_settled(&self) -> bool {
+        self.open.is_empty() && self.checkpoints.is_empty() && self.reference_points.is_empty()
+    }
+}
+
+/// One line of a journal.
+pub(super) fn line(entry: &Entry) -> Result<Vec<u8>, serde_json::Error> {
+    let json = serde_json::to_vec(entry)?;
+    let mut line = format!("{:08x} ", crc32c::crc32c(&json)).into_bytes();
+    line.extend_from_slice(&json);
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn parse(line: &[u8]) -> Option<Entry> {
+    let (sum, rest) = line.split_at_checked(SUM)?;
+    let json = rest.strip_prefix(b" ")?;
+    let sum = std::str::from_utf8(sum).ok()?;
+    let digits = sum
+        .bytes()
+        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let told = u32::from_str_radix(sum, 16).ok().filter(|_| digits)?;
+    if json.len() > MOST_LINE || crc32c::crc32c(json) != told {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}
+
+/// Reads a journal. Any bytes have a reading: what is no line is counted.
+pub fn read(bytes: &[u8]) -> Reading {
+    let mut reading = Reading::default();
+    let mut begun: BTreeMap<u64, Open> = BTreeMap::new();
+    let mut lines = bytes.split(|b| *b == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        let last = lines.peek().is_none();
+        // A run that goes on after a torn line ends it with an empty one.
+        if line.is_empty() {
+            continue;
+        }
+        // Without its end a line may be the beginning of a longer one.
+        match (parse(line).filter(|_| !last), last) {
+            (Some(entry), _) => apply(entry, &mut begun, &mut reading),
+            (None, _) => reading.damaged += 1,
+        }
+    }
+    reading.open = begun.into_values().collect();
+    reading
+}
+
+fn apply(entry: Entry, begun: &mut BTreeMap<u64, Open>, reading: &mut Reading) {
+    match entry {
+        Entry::Release {
+            vm,
+            reference_point,
+        } => _ = reading.reference_points.remove(&(vm, reference_point)),
+        Entry::Begin { number, intent } => {
+            reading.last = reading.last.max(number);
+            let job = None;
+            let open = Open {
+                number,
+                intent,
+                job,
+            };
+            begun.insert(number, open);
+        }
+        Entry::Job { number, path } => {
+            if let Some(open) = begun.get_mut(&number) {
+                open.job = Some(path);
+            }
+        }
+        Entry::End { number, outcome } => {
+            let Some(open) = begun.remove(&number) else {
+                // Its beginning is on a line that is damaged: there is nothing to settle it by.
+                reading.damaged += 1;
+                return;
+            };
+            match outcome {
+                Outcome::Done { made } => done(open.intent, made, reading),
+                Outcome::NotDone { .. } => {}
+                Outcome::Unknown { .. } => _ = begun.insert(number, open),
+            }
+        }
+    }
+}
+
+fn done(intent: Intent, made: Option<String>, reading: &mut Reading) {
+    let vm = intent.vm;
+    match (intent.call, made) {
+        (Call::CreateCheckpoint { .. }, Some(made)) => {
+            reading.checkpoints.insert((vm, made));
+        }
+        (Call::ConvertCheckpoint { checkpoint, .. }, made) => {
+            reading.checkpoints.remove(&(vm, checkpoint));
+            if let Some(made) = made {
+                reading.reference_points.insert((vm, made));
+            }
+        }
+        (Call::DestroyCheckpoint { checkpoint }, _) => {
+            reading.checkpoints.remove(&(vm, checkpoint));
+        }
+        (Call::DestroyReferencePoint { reference_point }, _) => {
+            reading.reference_points.remove(&(vm, reference_point));
+        }
+        (Call::CreateCheckpoint { .. } | Call::RenameCheckpoint { .. }, _) => {}
+    }
+}
