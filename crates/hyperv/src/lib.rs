@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cim::CimSession ─► inventory ─► preflight         what there is, what is possible, and why not
+//! journal ─► control ─► checkpoint                  what is done to it: written down first, undone after
 //! files::HostFiles ─► disk::Chain                   frozen disks, by the host's own paths
 //! ```
 //!
@@ -9,8 +10,12 @@
 //!
 //! - What a host tells is hostile and may differ from its documentation: it becomes a finding,
 //!   never a panic and never a guess.
-//! - The number of calls does not grow with the number of devices.
+//! - The number of calls of an inventory does not grow with the number of devices.
+//! - A host is changed by [`control`] alone, which writes down first what it will do. What was made
+//!   is removed on every path; what others made is never touched.
 
+pub mod checkpoint;
+pub mod control;
 pub mod files;
 mod ids;
 pub mod inventory;

@@ -1,5 +1,6 @@
 //! Tests against a host whose objects are written from Hyper-V's documented classes.
 
+mod checkpoint;
 mod files;
 mod inventory;
 mod journal;

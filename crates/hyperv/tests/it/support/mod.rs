@@ -1,6 +1,7 @@
 //! A host of the tests: tables of instances, and every call kept.
 
 mod machine;
+pub(crate) mod vmms;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,216 @@
+//! Taking a recovery checkpoint.
+
+use cim::wsman::FaultKind;
+use cim::{CimSession, Instance, job, path::HYPER_V};
+use uuid::Uuid;
+
+use super::look::{SeenCheckpoint, checkpoints, only_new, service};
+use super::{CheckpointError, Mark, RecoveryCheckpoint};
+use crate::control::{Change, ChangeError, Control, Returned};
+use crate::ids;
+use crate::journal::Call;
+
+/// `SnapshotType` of a checkpoint for a backup; not on the page of the method, but what
+/// Microsoft's own sample and every other program uses.
+const RECOVERY: u16 = 32768;
+
+/// How consistent the checkpoint shall be (`ConsistencyLevel`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consistency {
+    /// The guest settles; it fails when the guest does not.
+    Application,
+    /// As after a power cut; the guest is not asked.
+    Crash,
+}
+
+/// What the guest's applications take the backup for (`GuestBackupType`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GuestBackup {
+    /// A copy beside other backups: they change nothing.
+    #[default]
+    Copy,
+    /// A full backup: databases cut their logs.
+    Full,
+}
+
+/// How a checkpoint is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How consistent.
+    pub consistency: Consistency,
+    /// What the guest takes it for.
+    pub guest_backup: GuestBackup,
+    /// Go on without the disks that no checkpoint holds. Only with findings that name them.
+    pub ignore_other_disks: bool,
+}
+
+impl<'c, 'a> RecoveryCheckpoint<'c, 'a> {
+    /// Takes a checkpoint of a VM and gives it our name.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Occupied`] when there is a recovery checkpoint, and whatever the host
+    /// fails with: with [`Consistency::Application`] that the guest does not settle. Then there is
+    /// no checkpoint of ours, or after [`ChangeError::Unknown`] the journal tells that there may be.
+    pub fn create(
+        control: &'c Control<'a>,
+        vm: Uuid,
+        options: Options,
+        mark: &Mark,
+    ) -> Result<Self, CheckpointError> {
+        let session = control.session();
+        let seen = checkpoints(session, vm)?;
+        if let Some(other) = seen.iter().find(|c| c.recovery) {
+            return Err(CheckpointError::Occupied(other.instance_id.clone()));
+        }
+        let before: Vec<String> = seen.into_iter().map(|c| c.instance_id).collect();
+        let service = service(session, "Msvm_VirtualSystemSnapshotService")?;
+        let mut inputs = Instance::default().with("AffectedSystem", ids::machine_path(vm));
+        inputs
+            .set_embedded("SnapshotSettings", &settings(control, options))
+            .map_err(|error| CheckpointError::Unwritable(error.to_string()))?;
+        inputs.set("SnapshotType", RECOVERY);
+        let name = mark.name();
+        let change = Change {
+            call: Call::CreateCheckpoint {
+                name: name.clone(),
+                before: before.clone(),
+            },
+            target: &service,
+            method: "CreateSnapshot",
+            inputs: &inputs,
+            cancellable: true,
+        };
+        let made = control.change(vm, &change, &|returned| {
+            made(session, vm, &before, returned).map(Some)
+        })?;
+        let instance_id = made.unwrap_or_default();
+        let checkpoint = Self {
+            control,
+            vm,
+            instance_id,
+            asked: options.consistency,
+            held: true,
+        };
+        if let Err(error) = checkpoint.rename(&name) {
+            // The journal knows it by its id all the same.
+            control.note(format!(
+                "the checkpoint {} could not be given our name: {error}",
+                checkpoint.instance_id
+            ));
+        }
+        Ok(checkpoint)
+    }
+
+    fn rename(&self, name: &str) -> Result<(), CheckpointError> {
+        let control = self.control;
+        let service = service(control.session(), "Msvm_VirtualSystemManagementService")?;
+        // What is absent stays as it is.
+        let settings = Instance::new("Msvm_VirtualSystemSettingData")
+            .with("InstanceID", self.instance_id.as_str())
+            .with("ElementName", name);
+        let mut inputs = Instance::default();
+        inputs
+            .set_embedded("SystemSettings", &settings)
+            .map_err(|error| CheckpointError::Unwritable(error.to_string()))?;
+        let change = Change {
+            call: Call::RenameCheckpoint {
+                checkpoint: self.instance_id.clone(),
+                name: name.to_owned(),
+            },
+            target: &service,
+            method: "ModifySystemSettings",
+            inputs: &inputs,
+            cancellable: false,
+        };
+        control.change(self.vm, &change, &|_| Ok(None))?;
+        Ok(())
+    }
+}
+
+/// What the host is asked for.
+fn settings(control: &Control<'_>, options: Options) -> Instance {
+    let level: u8 = match options.consistency {
+        Consistency::Application => 1,
+        Consistency::Crash => 2,
+    };
+    const CLASS: &str = "Msvm_VirtualSystemSnapshotSettingData";
+    let settings = Instance::new(CLASS)
+        .with("ConsistencyLevel", level)
+        .with("IgnoreNonSnapshottableDisks", options.ignore_other_disks);
+    // Hosts before 1703 do not have the property, and refuse settings with it.
+    match control.session().class(HYPER_V, CLASS) {
+        Ok(class) if class.property("GuestBackupType").is_some() => {
+            let kind: u8 = match options.guest_backup {
+                GuestBackup::Full => 1,
+                GuestBackup::Copy => 2,
+            };
+            settings.with("GuestBackupType", kind)
+        }
+        Ok(_) => settings,
+        Err(error) => {
+            if error.fault_kind() != Some(FaultKind::NoClass) {
+                control.note(format!(
+                    "what the guest takes the backup for was not told: {error}"
+                ));
+            }
+            settings
+        }
+    }
+}
+
+/// The checkpoint that a call made: told by its output or its job, or else the only new one, since
+/// the host says that it is there.
+fn made(
+    session: &dyn CimSession,
+    vm: Uuid,
+    before: &[String],
+    returned: &Returned<'_>,
+) -> Result<String, String> {
+    let output = returned
+        .outputs
+        .get_opt::<cim::ObjectPath>("ResultingSnapshot");
+    if let Some(id) = output
+        .ok()
+        .flatten()
+        .and_then(|path| path.key("InstanceID"))
+    {
+        return Ok(id);
+    }
+    if let Some(job) = returned.job {
+        let rows = job::results(session, job, "Msvm_VirtualSystemSettingData");
+        let rows = rows.map_err(|error| error.to_string())?;
+        let seen: Vec<_> = rows.iter().filter_map(SeenCheckpoint::read).collect();
+        let recovery = seen
+            .iter()
+            .filter(|c| c.recovery)
+            .map(|c| c.instance_id.as_str());
+        if let Some(id) = only_new(recovery, before) {
+            return Ok(id);
+        }
+    }
+    let now = checkpoints(session, vm).map_err(|error| error.to_string())?;
+    let recovery = now
+        .iter()
+        .filter(|c| c.recovery)
+        .map(|c| c.instance_id.as_str());
+    only_new(recovery, before)
+        .ok_or_else(|| "which checkpoint it made is not to be told".to_owned())
+}
+
+/// The error by which a guest that does not settle shows: the host began, and failed.
+pub(super) fn did_not_settle(error: &CheckpointError) -> bool {
+    use crate::control::NotDone;
+    let CheckpointError::Change(ChangeError::NotDone { why, .. }) = error else {
+        return false;
+    };
+    matches!(why, NotDone::Failed(_))
+}
+
+impl CheckpointError {
+    /// Whether the host began to take the checkpoint and failed: asked for
+    /// [`Consistency::Application`], that the guest does not settle is the likeliest reason, and
+    /// [`Consistency::Crash`] may do.
+    pub fn may_be_the_guest(&self) -> bool {
+        did_not_settle(self)
+    }
+}

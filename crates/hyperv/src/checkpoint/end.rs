@@ -1,0 +1,173 @@
+//! Ending a recovery checkpoint.
+
+use cim::{Instance, job};
+
+use super::look::{checkpoints, only_new, reference_points, service};
+use super::{CheckpointError, RecoveryCheckpoint};
+use crate::control::{Change, ChangeError};
+use crate::ids;
+use crate::inventory::ReferencePoint;
+use crate::journal::{Call, Outcome};
+
+const SERVICE: &str = "Msvm_VirtualSystemSnapshotService";
+
+impl RecoveryCheckpoint<'_, '_> {
+    /// Makes a reference point of it, by which the next backup asks what has changed. The
+    /// checkpoint ends with it. Files of the checkpoint must be closed.
+    ///
+    /// # Errors
+    /// When there is no reference point that is surely ours; the checkpoint is removed then, and
+    /// the next backup reads in full.
+    pub fn convert(mut self) -> Result<ReferencePoint, CheckpointError> {
+        let session = self.control.session();
+        let before = reference_points(session, self.vm)?;
+        let before: Vec<String> = before.into_iter().map(|point| point.instance_id).collect();
+        let service = service(session, SERVICE)?;
+        let inputs = Instance::default()
+            .with("AffectedSnapshot", ids::settings_path(&self.instance_id))
+            .with("ReferencePointSettings", "");
+        let change = Change {
+            call: Call::ConvertCheckpoint {
+                checkpoint: self.instance_id.clone(),
+                before: before.clone(),
+            },
+            target: &service,
+            method: "ConvertToReferencePoint",
+            inputs: &inputs,
+            cancellable: false,
+        };
+        let vm = self.vm;
+        let converted = self.control.change(vm, &change, &|returned| {
+            let output = returned
+                .outputs
+                .get_opt::<cim::ObjectPath>("ResultingReferencePoint");
+            let output = output
+                .ok()
+                .flatten()
+                .and_then(|path| path.key("InstanceID"));
+            if output.is_some() {
+                return Ok(output);
+            }
+            if let Some(job) = returned.job {
+                let rows = job::results(session, job, "Msvm_VirtualSystemReferencePoint");
+                let rows = rows.map_err(|error| error.to_string())?;
+                let ids: Vec<String> = rows
+                    .iter()
+                    .filter_map(|row| row.get("InstanceID").ok())
+                    .collect();
+                if let Some(one) = only_new(ids.iter().map(String::as_str), &before) {
+                    return Ok(Some(one));
+                }
+            }
+            let now = reference_points(session, vm).map_err(|error| error.to_string())?;
+            let one = only_new(now.iter().map(|point| point.instance_id.as_str()), &before);
+            one.map(Some)
+                .ok_or_else(|| "which reference point it made is not to be told".to_owned())
+        });
+        let made = match converted {
+            Ok(made) => made,
+            Err(error) => self.after(error, &before)?,
+        };
+        self.held = false;
+        let points = reference_points(session, vm)?;
+        let ours = |point: &ReferencePoint| Some(&point.instance_id) == made.as_ref();
+        let lost = || CheckpointError::NoReferencePoint(self.instance_id.clone());
+        points.into_iter().find(ours).ok_or_else(lost)
+    }
+
+    /// After a conversion that was not seen to be done. When the checkpoint, which nobody else
+    /// would touch, is gone and there is one new reference point, that is what became of it.
+    /// When the checkpoint is there, it is removed as this is dropped.
+    fn after(
+        &mut self,
+        error: ChangeError,
+        before: &[String],
+    ) -> Result<Option<String>, CheckpointError> {
+        let ChangeError::Unknown { number, .. } = &error else {
+            return Err(error.into());
+        };
+        let number = *number;
+        if self.is_there()? {
+            return Err(error.into());
+        }
+        // Whatever it became, there is nothing left to remove by its name.
+        self.held = false;
+        let now = reference_points(self.control.session(), self.vm)?;
+        let now = now.iter().map(|point| point.instance_id.as_str());
+        match only_new(now, before) {
+            Some(made) => {
+                let made = Some(made);
+                self.control
+                    .settle(number, Outcome::Done { made: made.clone() });
+                Ok(made)
+            }
+            None => {
+                self.control.note(error.to_string());
+                Err(CheckpointError::NoReferencePoint(self.instance_id.clone()))
+            }
+        }
+    }
+
+    /// Removes it; its disks are merged by the host in its own time.
+    ///
+    /// # Errors
+    /// When it is still there, or that is not to be told: then it stays in the journal.
+    pub fn destroy(mut self) -> Result<(), CheckpointError> {
+        // Tried once here and told; not again when it is dropped.
+        self.held = false;
+        self.remove()
+    }
+
+    fn is_there(&self) -> Result<bool, CheckpointError> {
+        let seen = checkpoints(self.control.session(), self.vm)?;
+        Ok(seen.iter().any(|c| c.is(&self.instance_id)))
+    }
+
+    pub(super) fn remove(&self) -> Result<(), CheckpointError> {
+        super::end::destroy_checkpoint(self.control, self.vm, &self.instance_id)
+    }
+}
+
+/// Removes a checkpoint that is surely ours, and looks whether it is gone.
+pub(crate) fn destroy_checkpoint(
+    control: &crate::control::Control<'_>,
+    vm: uuid::Uuid,
+    instance_id: &str,
+) -> Result<(), CheckpointError> {
+    let session = control.session();
+    let service = service(session, SERVICE)?;
+    let inputs = Instance::default().with("AffectedSnapshot", ids::settings_path(instance_id));
+    let change = Change {
+        call: Call::DestroyCheckpoint {
+            checkpoint: instance_id.to_owned(),
+        },
+        target: &service,
+        method: "DestroySnapshot",
+        inputs: &inputs,
+        cancellable: false,
+    };
+    // A call of which nobody knows may be made again: what it removes is removed once.
+    let mut unknown = Vec::new();
+    for _ in 0..3 {
+        let tried = control.change(vm, &change, &|_| Ok(None));
+        let there = checkpoints(session, vm)?.iter().any(|c| c.is(instance_id));
+        if !there {
+            if let Err(ChangeError::Unknown { number, .. }) = &tried {
+                unknown.push(*number);
+            }
+            for number in unknown {
+                control.settle(number, Outcome::Done { made: None });
+            }
+            if matches!(tried, Err(ChangeError::NotDone { .. })) {
+                control.seen_done(vm, change.call);
+            }
+            return Ok(());
+        }
+        match tried {
+            Ok(_) => break,
+            Err(ChangeError::Unknown { number, .. }) => unknown.push(number),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(CheckpointError::StillThere(instance_id.to_owned()))
+}

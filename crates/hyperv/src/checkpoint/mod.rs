@@ -1,0 +1,108 @@
+//! Recovery checkpoints: taken, held, and ended on every path.
+//!
+//! ```text
+//! create ─► RecoveryCheckpoint ─► frozen disks are read ─┬─► convert ─► reference point
+//!                                                        └─► destroy
+//!           dropped on the way ─► destroy
+//! ```
+//!
+//! Invariants:
+//!
+//! - A checkpoint is ours by the answer of the call that made it, by its job, or by the name that
+//!   we gave it, and by nothing else. What merely appeared meanwhile is told, and left alone.
+//! - Once it exists it is ended: by conversion, by removal, or when it is dropped. What cannot be
+//!   ended is in the notes and stays in the journal.
+//! - Another backup's checkpoint is never touched, and none is taken beside it.
+
+mod create;
+mod end;
+mod look;
+mod mark;
+
+use std::fmt;
+
+use cim::CimError;
+use uuid::Uuid;
+
+pub use create::{Consistency, GuestBackup, Options};
+pub use look::{SeenCheckpoint, checkpoints, reference_points};
+pub use mark::Mark;
+
+use crate::control::{ChangeError, Control};
+
+/// A recovery checkpoint of ours that is there.
+pub struct RecoveryCheckpoint<'c, 'a> {
+    control: &'c Control<'a>,
+    vm: Uuid,
+    instance_id: String,
+    /// What the host was asked for.
+    pub asked: Consistency,
+    held: bool,
+}
+
+/// A checkpoint that could not be taken or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The host could not be asked; nothing was done.
+    #[error(transparent)]
+    Host(#[from] CimError),
+    /// The call failed.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// Somebody else's recovery checkpoint is there.
+    #[error(
+        "there is a recovery checkpoint {0} already: another backup runs, or has left it behind"
+    )]
+    Occupied(String),
+    /// The host has no service for this, or several.
+    #[error("the host has {found} objects of {class} where there is one: is Hyper-V running?")]
+    NoService {
+        /// The class.
+        class: &'static str,
+        /// How many there are.
+        found: usize,
+    },
+    /// A value could not be written.
+    #[error("the settings cannot be written: {0}")]
+    Unwritable(String),
+    /// The checkpoint is there, although it was to be removed.
+    #[error(
+        "the checkpoint {0} is still there: it is in the journal, and the next run tries again"
+    )]
+    StillThere(String),
+    /// The checkpoint is gone, and what it became is not known.
+    #[error(
+        "the checkpoint {0} is gone and its reference point is not to be told: the next backup reads in full"
+    )]
+    NoReferencePoint(String),
+}
+
+impl RecoveryCheckpoint<'_, '_> {
+    /// The VM.
+    pub fn vm(&self) -> Uuid {
+        self.vm
+    }
+
+    /// The host's name for the checkpoint.
+    pub fn instance_id(&self) -> &str {
+        &self.instance_id
+    }
+}
+
+impl fmt::Debug for RecoveryCheckpoint<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecoveryCheckpoint({} of {})", self.instance_id, self.vm)
+    }
+}
+
+/// Whatever happens on the way, the host does not keep it.
+impl Drop for RecoveryCheckpoint<'_, '_> {
+    fn drop(&mut self) {
+        if self.held
+            && let Err(error) = self.remove()
+        {
+            self.control.note(error.to_string());
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Calls that change a host: written down first, made once, followed to their end.
+//!
+//! [`Control::change`] is the only way to such a call. It knows three ends: *done*, *not done* and
+//! *unknown*, and never takes one for another: an answer that got lost, a job that vanished or goes
+//! on too long is unknown, and whoever asked must look at the host. Only what was surely not done
+//! is tried again, and only where the host says that waiting may help.
+
+mod backoff;
+mod error;
+
+use std::sync::{Mutex, PoisonError};
+
+use cim::job::{self, JobEnd, Pace, Patience};
+use cim::{CimError, CimSession, Instance, Invoked, ObjectPath};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+pub use backoff::Backoff;
+pub use error::{ChangeError, NotDone};
+
+use crate::journal::{Call, Intent, Journal, Outcome};
+
+/// What is needed to change a host.
+pub struct Control<'a> {
+    session: &'a dyn CimSession,
+    journal: &'a Journal,
+    pace: &'a dyn Pace,
+    clock: &'a (dyn Fn() -> Timestamp + Sync),
+    /// How long to bear what of jobs.
+    pub patience: Patience,
+    /// How often and how long to try again what was surely not done.
+    pub backoff: Backoff,
+    notes: Mutex<Vec<String>>,
+}
+
+/// What a call that is done has returned.
+pub struct Returned<'a> {
+    /// The outputs; null where a job did it.
+    pub outputs: &'a Instance,
+    /// The job.
+    pub job: Option<&'a ObjectPath>,
+}
+
+/// A call that changes a host.
+pub struct Change<'a> {
+    /// What the journal says of it.
+    pub call: Call,
+    /// The object.
+    pub target: &'a ObjectPath,
+    /// The method.
+    pub method: &'a str,
+    /// Its inputs.
+    pub inputs: &'a Instance,
+    /// Whether its job may be ended when somebody wants to stop. What cleans up goes on.
+    pub cancellable: bool,
+}
+
+impl<'a> Control<'a> {
+    /// Changes a host over a session, with every call in a journal first.
+    pub fn new(
+        session: &'a dyn CimSession,
+        journal: &'a Journal,
+        pace: &'a dyn Pace,
+        clock: &'a (dyn Fn() -> Timestamp + Sync),
+    ) -> Self {
+        Self {
+            session,
+            journal,
+            pace,
+            clock,
+            patience: Patience::default(),
+            backoff: Backoff::default(),
+            notes: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The session.
+    pub fn session(&self) -> &'a dyn CimSession {
+        self.session
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &'a Journal {
+        self.journal
+    }
+
+    /// What went wrong on the way without being anybody's error: what was left on the host above
+    /// all. Taken out.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn note(&self, note: String) {
+        self.notes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(note);
+    }
+
+    /// Makes a call. `made` tells, when it is done, the name of what it made; an error of it means
+    /// that this is not known.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotDone`] and [`ChangeError::Unknown`]; [`ChangeError::Journal`] when nothing
+    /// was done because it could not be written down.
+    pub fn change(
+        &self,
+        vm: Uuid,
+        change: &Change<'_>,
+        made: &dyn Fn(&Returned<'_>) -> Result<Option<String>, String>,
+    ) -> Result<Option<String>, ChangeError> {
+        let mut tries = self.backoff.start(self.pace);
+        loop {
+            let error = match self.once(vm, change, made) {
+                Ok(made) => return Ok(made),
+                Err(error) => error,
+            };
+            if !error.is_worth_waiting() || (change.cancellable && self.pace.cancelled()) {
+                return Err(error);
+            }
+            match tries.next(self.pace) {
+                Some(wait) => self.pace.sleep(wait),
+                None => return Err(error),
+            }
+        }
+    }
+
+    /// Writes down how a call ended. What cannot be written stays open, and the next run looks at
+    /// the host.
+    pub(crate) fn settle(&self, number: u64, outcome: Outcome) {
+        if let Err(error) = self.journal.end(number, outcome) {
+            self.note(error.to_string());
+        }
+    }
+
+    /// Writes down that something was seen to be done, whoever did it.
+    pub(crate) fn seen_done(&self, vm: Uuid, call: Call) {
+        let at = (self.clock)();
+        match self.journal.begin(Intent { vm, call, at }) {
+            Ok(number) => self.settle(number, Outcome::Done { made: None }),
+            Err(error) => self.note(error.to_string()),
+        }
+    }
+
+    fn once(
+        &self,
+        vm: Uuid,
+        change: &Change<'_>,
+        made: &dyn Fn(&Returned<'_>) -> Result<Option<String>, String>,
+    ) -> Result<Option<String>, ChangeError> {
+        let intent = Intent {
+            vm,
+            call: change.call.clone(),
+            at: (self.clock)(),
+        };
+        let number = self.journal.begin(intent)?;
+        let end = self.perform(number, change, made);
+        let outcome = match &end {
+            Ok(made) => Outcome::Done { made: made.clone() },
+            Err(End::NotDone(why)) => Outcome::NotDone {
+                why: why.to_string(),
+            },
+            Err(End::Unknown(why)) => Outcome::Unknown { why: why.clone() },
+        };
+        self.settle(number, outcome);
+        let call = change.method.to_owned();
+        end.map_err(|end| match end {
+            End::NotDone(why) => ChangeError::NotDone { call, why },
+            End::Unknown(why) => ChangeError::Unknown { call, why, number },
+        })
+    }
+
+    fn perform(
+        &self,
+        number: u64,
+        change: &Change<'_>,
+        made: &dyn Fn(&Returned<'_>) -> Result<Option<String>, String>,
+    ) -> Result<Option<String>, End> {
+        let answer = self
+            .session
+            .invoke(change.target, change.method, change.inputs);
+        let result = answer.map_err(End::of)?;
+        let outputs = &result.outputs;
+        let job = match result
+            .outcome()
+            .map_err(|error| End::Unknown(error.to_string()))?
+        {
+            Invoked::Done => None,
+            Invoked::Job(path) => Some(path),
+            Invoked::Refused(code) => return Err(End::NotDone(NotDone::Refused(code))),
+        };
+        if let Some(job) = &job {
+            if let Err(error) = self.journal.job(number, &job.to_string()) {
+                self.note(error.to_string());
+            }
+            self.follow(job, change.cancellable)?;
+        }
+        let job = job.as_ref();
+        made(&Returned { outputs, job }).map_err(End::Unknown)
+    }
+
+    fn follow(&self, job: &ObjectPath, cancellable: bool) -> Result<(), End> {
+        let steady = Steady(self.pace);
+        let pace: &dyn Pace = if cancellable { self.pace } else { &steady };
+        let end = job::follow(self.session, job, pace, &self.patience, &mut |_| {});
+        match end.map_err(|error| End::Unknown(error.to_string()))? {
+            JobEnd::Completed(_) => Ok(()),
+            JobEnd::Failed(failure) => Err(End::NotDone(NotDone::Failed(failure))),
+            JobEnd::Cancelled(failure) => Err(End::NotDone(NotDone::Cancelled(failure))),
+            JobEnd::Vanished(_) => Err(End::Unknown(
+                "its job is gone before its end was seen".to_owned(),
+            )),
+            JobEnd::StillRunning(_) => Err(End::Unknown("its job goes on".to_owned())),
+        }
+    }
+}
+
+enum End {
+    NotDone(NotDone),
+    Unknown(String),
+}
+
+impl End {
+    fn of(error: CimError) -> Self {
+        if error.may_have_happened() {
+            Self::Unknown(error.to_string())
+        } else {
+            Self::NotDone(NotDone::NotCalled(Box::new(error)))
+        }
+    }
+}
+
+/// A pace that nobody stops.
+struct Steady<'a>(&'a dyn Pace);
+
+impl Pace for Steady<'_> {
+    fn now(&self) -> std::time::Duration {
+        self.0.now()
+    }
+
+    fn sleep(&self, span: std::time::Duration) {
+        self.0.sleep(span);
+    }
+}

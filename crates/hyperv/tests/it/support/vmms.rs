@@ -1,0 +1,347 @@
+//! A host with one VM whose checkpoints and reference points come and go, and which fails on
+//! demand: a model of what the documentation says, small enough to be seen through.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cim::job::Pace;
+use cim::path::HYPER_V;
+use cim::wsman::Associations;
+use cim::{
+    CimError, CimSession, CimType, Class, Instance, Kind, MethodResult, ObjectPath,
+    class::ClassProperty,
+};
+use uuid::Uuid;
+
+use super::{NO_CLASS, broken, fault, guid, untyped};
+
+const NOT_FOUND: u32 = 0x8033_8000;
+
+/// How a method fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It is refused with this code, once.
+    Refused(u32),
+    /// The connection breaks before the host has it.
+    LostRequest,
+    /// The connection breaks after the host has done it.
+    LostReply,
+    /// The host begins and fails.
+    FailedJob,
+    /// It is done, and its job is forgotten before anybody has looked.
+    ForgottenJob,
+    /// It is done, and the job does not tell what it made.
+    SilentJob,
+}
+
+#[derive(Default)]
+struct State {
+    checkpoints: BTreeMap<String, (String, bool)>,
+    points: Vec<String>,
+    jobs: BTreeMap<String, (u16, Vec<Instance>)>,
+    next: u128,
+    failures: Vec<(String, Failure)>,
+    calls: Vec<String>,
+    now: Duration,
+    inputs: Vec<Instance>,
+}
+
+pub(crate) struct Vmms {
+    state: Mutex<State>,
+    /// Whether methods are done at once, without a job.
+    pub(crate) direct: bool,
+    pub(crate) guest_backup_type: bool,
+}
+
+pub(crate) const VM: Uuid = Uuid::from_u128(1);
+
+impl Vmms {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                next: 100,
+                ..State::default()
+            }),
+            direct: false,
+            guest_backup_type: true,
+        }
+    }
+
+    /// The next call of this method fails so.
+    pub(crate) fn fail(&self, method: &str, failure: Failure) {
+        self.state
+            .lock()
+            .unwrap()
+            .failures
+            .push((method.to_owned(), failure));
+    }
+
+    pub(crate) fn put_checkpoint(&self, id: &str, name: &str, recovery: bool) {
+        let mut state = self.state.lock().unwrap();
+        state
+            .checkpoints
+            .insert(id.to_owned(), (name.to_owned(), recovery));
+    }
+
+    pub(crate) fn put_point(&self, id: &str) {
+        self.state.lock().unwrap().points.push(id.to_owned());
+    }
+
+    /// Names of checkpoints by id.
+    pub(crate) fn checkpoints(&self) -> BTreeMap<String, String> {
+        let state = self.state.lock().unwrap();
+        state
+            .checkpoints
+            .iter()
+            .map(|(id, (name, _))| (id.clone(), name.clone()))
+            .collect()
+    }
+
+    pub(crate) fn points(&self) -> Vec<String> {
+        self.state.lock().unwrap().points.clone()
+    }
+
+    /// The methods that were called, in their order.
+    pub(crate) fn methods(&self) -> Vec<String> {
+        self.state.lock().unwrap().calls.clone()
+    }
+
+    /// The inputs of each call.
+    pub(crate) fn inputs(&self) -> Vec<Instance> {
+        self.state.lock().unwrap().inputs.clone()
+    }
+}
+
+/// Only waiting moves the clock.
+impl Pace for Vmms {
+    fn now(&self) -> Duration {
+        self.state.lock().unwrap().now
+    }
+
+    fn sleep(&self, span: Duration) {
+        self.state.lock().unwrap().now += span;
+    }
+}
+
+fn settings(id: &str, name: &str, recovery: bool) -> Instance {
+    let kind = if recovery { "Recovery" } else { "Realized" };
+    Instance::new("Msvm_VirtualSystemSettingData")
+        .with("InstanceID", id)
+        .with("ElementName", name)
+        .with("VirtualSystemIdentifier", guid(1))
+        .with(
+            "VirtualSystemType",
+            format!("Microsoft:Hyper-V:Snapshot:{kind}"),
+        )
+}
+
+fn point(id: &str) -> Instance {
+    Instance::new("Msvm_VirtualSystemReferencePoint")
+        .with("InstanceID", id)
+        .with("VirtualSystemIdentifier", guid(1))
+        .with("ReferencePointType", 2_u16)
+        .with(
+            "VirtualDiskIdentifiers",
+            vec![format!("Microsoft:{}\\c\\0\\0\\D", guid(1))],
+        )
+        .with(
+            "ResilientChangeTrackingIdentifiers",
+            vec![format!("rct:{id}")],
+        )
+}
+
+impl State {
+    fn id(&mut self, start: &str) -> String {
+        self.next += 1;
+        format!("{start}{}", guid(self.next))
+    }
+
+    /// Does it, and gives what it made.
+    fn perform(&mut self, method: &str, inputs: &Instance) -> Result<Vec<Instance>, u32> {
+        let of = |name: &str| -> String {
+            let path: ObjectPath = inputs.get(name).unwrap();
+            path.key("InstanceID").unwrap()
+        };
+        match method {
+            "CreateSnapshot" => {
+                assert_eq!(inputs.get::<u16>("SnapshotType"), Ok(32768));
+                let id = self.id("Microsoft:");
+                let name = "a - (2026/1/5)".to_owned();
+                self.checkpoints.insert(id.clone(), (name.clone(), true));
+                Ok(vec![settings(&id, &name, true)])
+            }
+            "ModifySystemSettings" => {
+                let told: Instance = inputs.get("SystemSettings").unwrap();
+                let id: String = told.get("InstanceID").unwrap();
+                let checkpoint = self.checkpoints.get_mut(&id).ok_or(32773_u32)?;
+                checkpoint.0 = told.get("ElementName").unwrap();
+                Ok(Vec::new())
+            }
+            "ConvertToReferencePoint" => {
+                let id = of("AffectedSnapshot");
+                self.checkpoints.remove(&id).ok_or(32773_u32)?;
+                let made = self.id("RP:");
+                self.points.push(made.clone());
+                Ok(vec![point(&made)])
+            }
+            "DestroySnapshot" => {
+                self.checkpoints
+                    .remove(&of("AffectedSnapshot"))
+                    .ok_or(32773_u32)?;
+                Ok(Vec::new())
+            }
+            "DestroyReferencePoint" => {
+                let id = of("AffectedReferencePoint");
+                let at = self.points.iter().position(|p| *p == id).ok_or(32773_u32)?;
+                self.points.remove(at);
+                Ok(Vec::new())
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+fn returned(method: &str, value: u32) -> Instance {
+    Instance::new(format!("{method}_OUTPUT")).with("ReturnValue", value)
+}
+
+impl CimSession for Vmms {
+    fn get(&self, path: &ObjectPath) -> Result<Instance, CimError> {
+        let state = self.state.lock().unwrap();
+        let id = path.key("InstanceID").unwrap();
+        let Some((job, _)) = state.jobs.get(&id) else {
+            return Err(fault("get", NOT_FOUND, false));
+        };
+        let error = if *job == 10 { 32768_u16 } else { 0 };
+        let job = Instance::new("Msvm_ConcreteJob")
+            .with("JobState", *job)
+            .with("ErrorCode", error)
+            .with("ErrorDescription", "失敗");
+        Ok(untyped(&job))
+    }
+
+    fn query(&self, _: &str, wql: &str) -> Result<Vec<Instance>, CimError> {
+        panic!("no query is expected: {wql}")
+    }
+
+    fn query_paths(&self, _: &str, wql: &str) -> Result<Vec<ObjectPath>, CimError> {
+        let class = wql.strip_prefix("SELECT * FROM ").unwrap();
+        assert!(class.ends_with("Service"), "{class}");
+        Ok(vec![
+            ObjectPath::new(HYPER_V, class).with_key("Name", "vmms"),
+        ])
+    }
+
+    fn associators(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
+        let state = self.state.lock().unwrap();
+        let rows: Vec<Instance> = match which.association.as_deref().unwrap() {
+            "Msvm_SnapshotOfVirtualSystem" => {
+                let all = state.checkpoints.iter();
+                all.map(|(id, (name, recovery))| settings(id, name, *recovery))
+                    .collect()
+            }
+            "Msvm_ReferencePointOfVirtualSystem" => state.points.iter().map(|p| point(p)).collect(),
+            "Msvm_AffectedJobElement" => {
+                let id = which.of.key("InstanceID").unwrap();
+                let class = which.result.clone().unwrap();
+                let job = state
+                    .jobs
+                    .get(&id)
+                    .ok_or_else(|| fault("associators", NOT_FOUND, false))?;
+                job.1
+                    .iter()
+                    .filter(|row| row.class == class)
+                    .cloned()
+                    .collect()
+            }
+            other => panic!("{other}"),
+        };
+        Ok(rows.iter().map(untyped).collect())
+    }
+
+    fn references(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
+        panic!("{which:?}")
+    }
+
+    fn invoke(
+        &self,
+        _: &ObjectPath,
+        method: &str,
+        inputs: &Instance,
+    ) -> Result<MethodResult, CimError> {
+        let mut state = self.state.lock().unwrap();
+        let give = |outputs: Instance| {
+            Ok(MethodResult {
+                outputs: untyped(&outputs),
+            })
+        };
+        if method == "GetErrorEx" {
+            return give(returned(method, 0));
+        }
+        state.calls.push(method.to_owned());
+        state.inputs.push(inputs.clone());
+        let at = state.failures.iter().position(|(of, _)| of == method);
+        let failure = at.map(|at| state.failures.remove(at).1);
+        let jobs = |state: &mut State, job: u16, made: Vec<Instance>, kept: bool| {
+            let id = state.id("J");
+            if kept {
+                state.jobs.insert(id.clone(), (job, made));
+            }
+            let path = ObjectPath::new(HYPER_V, "Msvm_ConcreteJob").with_key("InstanceID", id);
+            give(returned(method, 4096).with("Job", path))
+        };
+        match failure {
+            Some(Failure::Refused(code)) => return give(returned(method, code)),
+            Some(Failure::LostRequest) => return Err(broken(method, false, true)),
+            Some(Failure::FailedJob) => return jobs(&mut state, 10, Vec::new(), true),
+            _ => {}
+        }
+        let made = match state.perform(method, inputs) {
+            Ok(made) => made,
+            Err(code) => return give(returned(method, code)),
+        };
+        match failure {
+            Some(Failure::LostReply) => Err(broken(method, true, true)),
+            Some(Failure::ForgottenJob) => jobs(&mut state, 7, made, false),
+            Some(Failure::SilentJob) => jobs(&mut state, 7, Vec::new(), true),
+            _ if self.direct => {
+                let mut outputs = returned(method, 0);
+                if let Some(made) = made.first() {
+                    let name = match method {
+                        "CreateSnapshot" => "ResultingSnapshot",
+                        _ => "ResultingReferencePoint",
+                    };
+                    let id: String = made.get("InstanceID").unwrap();
+                    let path = ObjectPath::new(HYPER_V, &made.class).with_key("InstanceID", id);
+                    outputs.set(name, path);
+                }
+                give(outputs)
+            }
+            _ => jobs(&mut state, 7, made, true),
+        }
+    }
+
+    fn class(&self, _: &str, name: &str) -> Result<Arc<Class>, CimError> {
+        if name != "Msvm_VirtualSystemSnapshotSettingData" {
+            return Err(fault("class", NO_CLASS, false));
+        }
+        let property = |name: &str| ClassProperty {
+            name: name.to_owned(),
+            kind: Kind::of(CimType::Uint8),
+            key: false,
+            embeds: None,
+        };
+        let mut properties = vec![property("ConsistencyLevel")];
+        if self.guest_backup_type {
+            properties.push(property("GuestBackupType"));
+        }
+        let (name, namespace) = (name.to_owned(), Some(HYPER_V.to_owned()));
+        Ok(Arc::new(Class {
+            name,
+            namespace,
+            properties,
+            ..Class::default()
+        }))
+    }
+}
