@@ -5,3 +5,4 @@ mod files;
 mod inventory;
 mod journal;
 mod support;
+mod tracking;

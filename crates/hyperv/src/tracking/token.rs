@@ -1,0 +1,195 @@
+//! What is kept from one backup to the next, and when it may be relied on.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids;
+use crate::inventory::ReferencePoint;
+
+/// State of change tracking that belongs to a restore point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// The installation whose reference point it is.
+    pub installation: Uuid,
+    /// The VM.
+    pub vm: Uuid,
+    /// The reference point.
+    pub reference_point: String,
+    /// The checkpoint that had been applied last.
+    pub last_applied: Option<String>,
+    /// The disks.
+    pub disks: Vec<TokenDisk>,
+}
+
+/// A disk of a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenDisk {
+    /// The host's name for its place.
+    pub place: String,
+    /// The disk's id, which stays the same along a chain; a VHD has none.
+    pub disk_id: Option<Uuid>,
+    /// Its size in bytes.
+    pub len: u64,
+    /// The folder of its file.
+    pub folder: String,
+    /// The id of change tracking; `None` for a disk that is not tracked.
+    pub tracking_id: Option<String>,
+}
+
+/// How a VM is now, under its new checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// This installation.
+    pub installation: Uuid,
+    /// The VM.
+    pub vm: Uuid,
+    /// The checkpoint that was applied last (`Msvm_LastAppliedSnapshot`).
+    pub last_applied: Option<String>,
+    /// The frozen disks.
+    pub disks: Vec<NowDisk>,
+}
+
+/// A frozen disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NowDisk {
+    /// The host's name for its place.
+    pub place: String,
+    /// The disk's id.
+    pub disk_id: Option<Uuid>,
+    /// Its size in bytes.
+    pub len: u64,
+    /// The folder of its file.
+    pub folder: String,
+}
+
+/// How a disk is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The host may be asked what changed since this id.
+    Ask {
+        /// The id of change tracking.
+        since: String,
+    },
+    /// It is read in full.
+    Full(Doubt),
+}
+
+/// Why a disk is read in full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "doubt", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Doubt {
+    /// There is no token: the first backup, or one whose token was not kept.
+    NoToken,
+    /// The token is of another installation or another VM.
+    OtherMachine,
+    /// The token's reference point is not there any more.
+    NoReferencePoint,
+    /// A checkpoint was applied since: whether tracking knows of that is not documented.
+    Applied,
+    /// The disk was not there.
+    NewDisk,
+    /// Another disk is in its place, or the disk has no id.
+    OtherDisk,
+    /// Several disks are told to be in this place.
+    Ambiguous,
+    /// It has another size.
+    Resized {
+        /// Its size then.
+        was: u64,
+    },
+    /// Its file is in another folder: moved by the host it is tracked on, copied by hand it is not.
+    Moved {
+        /// The folder then.
+        was: String,
+    },
+    /// It was not tracked.
+    NotTracked,
+    /// The reference point has another id for it than it had.
+    OtherTracking,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoToken => f.write_str("there is nothing to compare with"),
+            Self::OtherMachine => f.write_str("what was kept is of another installation or VM"),
+            Self::NoReferencePoint => f.write_str("the last reference point is gone"),
+            Self::Applied => f.write_str("a checkpoint was applied since"),
+            Self::NewDisk => f.write_str("the disk is new"),
+            Self::OtherDisk => f.write_str("another disk is in its place"),
+            Self::Ambiguous => f.write_str("several disks are told to be in this place"),
+            Self::Resized { was } => write!(f, "the disk had {was} bytes"),
+            Self::Moved { was } => write!(f, "the disk's file was in {was}"),
+            Self::NotTracked => f.write_str("the disk was not tracked"),
+            Self::OtherTracking => f.write_str("the host's tracking of the disk began anew"),
+        }
+    }
+}
+
+/// Decides for each disk of `now`, in its order. `points` are the VM's reference points.
+pub fn decide(token: Option<&Token>, points: &[ReferencePoint], now: &Now) -> Vec<Decision> {
+    let machine = machine(token, points, now);
+    let decide = |disk: &NowDisk| match &machine {
+        Err(doubt) => Decision::Full(doubt.clone()),
+        Ok((token, point)) => match self::disk(token, point, now, disk) {
+            Ok(since) => Decision::Ask { since },
+            Err(doubt) => Decision::Full(doubt),
+        },
+    };
+    now.disks.iter().map(decide).collect()
+}
+
+/// What holds for all disks of a VM, or for none.
+fn machine<'a>(
+    token: Option<&'a Token>,
+    points: &'a [ReferencePoint],
+    now: &Now,
+) -> Result<(&'a Token, &'a ReferencePoint), Doubt> {
+    let token = token.ok_or(Doubt::NoToken)?;
+    if token.vm != now.vm || token.installation != now.installation {
+        return Err(Doubt::OtherMachine);
+    }
+    let same =
+        |point: &&ReferencePoint| point.vm == now.vm && point.instance_id == token.reference_point;
+    let point = points.iter().find(same).ok_or(Doubt::NoReferencePoint)?;
+    let fold = |id: &Option<String>| id.as_deref().map(ids::fold);
+    if fold(&token.last_applied) != fold(&now.last_applied) {
+        return Err(Doubt::Applied);
+    }
+    Ok((token, point))
+}
+
+fn disk(token: &Token, point: &ReferencePoint, now: &Now, disk: &NowDisk) -> Result<String, Doubt> {
+    let place = ids::place(&disk.place).ok_or(Doubt::Ambiguous)?;
+    let here = |other: &str| ids::place(other).as_deref() == Some(&place);
+    if now.disks.iter().filter(|other| here(&other.place)).count() != 1 {
+        return Err(Doubt::Ambiguous);
+    }
+    let mut then = token.disks.iter().filter(|other| here(&other.place));
+    let was = then.next().ok_or(Doubt::NewDisk)?;
+    if then.next().is_some() {
+        return Err(Doubt::Ambiguous);
+    }
+    if was.disk_id.is_none() || was.disk_id != disk.disk_id {
+        return Err(Doubt::OtherDisk);
+    }
+    if was.len != disk.len {
+        return Err(Doubt::Resized { was: was.len });
+    }
+    if ids::fold(&was.folder) != ids::fold(&disk.folder) {
+        let was = was.folder.clone();
+        return Err(Doubt::Moved { was });
+    }
+    let since = was
+        .tracking_id
+        .as_deref()
+        .filter(|id| !id.trim().is_empty());
+    let since = since.ok_or(Doubt::NotTracked)?;
+    if point.tracking_of(&disk.place) != Some(since) {
+        return Err(Doubt::OtherTracking);
+    }
+    Ok(since.to_owned())
+}
