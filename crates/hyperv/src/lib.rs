@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cim::CimSession ─► inventory ─► preflight         what there is, what is possible, and why not
-//! journal ─► control ─► checkpoint                  what is done to it: written down first, undone after
+//! control ─► journal, checkpoint ─► recovery        what is done to it: written down first, undone after
 //! tracking                                          what changed, and whether to believe it
 //! files::HostFiles ─► disk::Chain                   frozen disks, by the host's own paths
 //! ```
@@ -22,6 +22,7 @@ mod ids;
 pub mod inventory;
 pub mod journal;
 pub mod preflight;
+pub mod recovery;
 pub mod tracking;
 
 pub use ids::{machine_path, settings_path};

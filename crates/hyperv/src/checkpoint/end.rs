@@ -124,12 +124,15 @@ impl RecoveryCheckpoint<'_, '_> {
     }
 
     pub(super) fn remove(&self) -> Result<(), CheckpointError> {
-        super::end::destroy_checkpoint(self.control, self.vm, &self.instance_id)
+        destroy_checkpoint(self.control, self.vm, &self.instance_id)
     }
 }
 
 /// Removes a checkpoint that is surely ours, and looks whether it is gone.
-pub(crate) fn destroy_checkpoint(
+///
+/// # Errors
+/// When it is still there, or that is not to be told.
+pub fn destroy_checkpoint(
     control: &crate::control::Control<'_>,
     vm: uuid::Uuid,
     instance_id: &str,

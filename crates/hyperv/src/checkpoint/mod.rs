@@ -18,6 +18,7 @@ mod create;
 mod end;
 mod look;
 mod mark;
+mod point;
 
 use std::fmt;
 
@@ -25,8 +26,10 @@ use cim::CimError;
 use uuid::Uuid;
 
 pub use create::{Consistency, GuestBackup, Options};
+pub use end::destroy_checkpoint;
 pub use look::{SeenCheckpoint, checkpoints, reference_points};
 pub use mark::Mark;
+pub use point::destroy_reference_point;
 
 use crate::control::{ChangeError, Control};
 
@@ -66,7 +69,7 @@ pub enum CheckpointError {
     /// A value could not be written.
     #[error("the settings cannot be written: {0}")]
     Unwritable(String),
-    /// The checkpoint is there, although it was to be removed.
+    /// What was to be removed is still there.
     #[error(
         "the checkpoint {0} is still there: it is in the journal, and the next run tries again"
     )]

@@ -4,5 +4,6 @@ mod checkpoint;
 mod files;
 mod inventory;
 mod journal;
+mod recovery;
 mod support;
 mod tracking;

@@ -2,6 +2,7 @@
 //! demand: a model of what the documentation says, small enough to be seen through.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub(crate) enum Failure {
     SilentJob,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     checkpoints: BTreeMap<String, (String, bool)>,
     points: Vec<String>,
@@ -45,10 +46,22 @@ struct State {
     calls: Vec<String>,
     now: Duration,
     inputs: Vec<Instance>,
+    /// What the host is doing with the VM.
+    operation: Option<u16>,
+}
+
+/// A moment at which a process could be killed: its journal, and the host as it was then.
+pub(crate) struct Moment {
+    pub(crate) journal: Vec<u8>,
+    state: State,
+    pub(crate) what: String,
 }
 
 pub(crate) struct Vmms {
     state: Mutex<State>,
+    /// Where the journal is, if every moment is to be kept.
+    pub(crate) journal: Mutex<Option<PathBuf>>,
+    pub(crate) moments: Mutex<Vec<Moment>>,
     /// Whether methods are done at once, without a job.
     pub(crate) direct: bool,
     pub(crate) guest_backup_type: bool,
@@ -63,8 +76,38 @@ impl Vmms {
                 next: 100,
                 ..State::default()
             }),
+            journal: Mutex::new(None),
+            moments: Mutex::new(Vec::new()),
             direct: false,
             guest_backup_type: true,
+        }
+    }
+
+    /// The host as it was at a moment, with time gone by since: jobs are forgotten or not.
+    pub(crate) fn at(moment: &Moment, forgotten: bool) -> Self {
+        let host = Self::new();
+        let mut state = moment.state.clone();
+        state.failures.clear();
+        if forgotten {
+            state.jobs.clear();
+        }
+        *host.state.lock().unwrap() = state;
+        host
+    }
+
+    pub(crate) fn set_operation(&self, operation: Option<u16>) {
+        self.state.lock().unwrap().operation = operation;
+    }
+
+    fn moment(&self, state: &State, what: String) {
+        if let Some(path) = &*self.journal.lock().unwrap() {
+            let journal = std::fs::read(path).unwrap();
+            let state = state.clone();
+            self.moments.lock().unwrap().push(Moment {
+                journal,
+                state,
+                what,
+            });
         }
     }
 
@@ -209,6 +252,13 @@ fn returned(method: &str, value: u32) -> Instance {
 impl CimSession for Vmms {
     fn get(&self, path: &ObjectPath) -> Result<Instance, CimError> {
         let state = self.state.lock().unwrap();
+        if path.class == "Msvm_ComputerSystem" {
+            let mut status = vec![2_u16];
+            status.extend(state.operation);
+            let machine = Instance::new("Msvm_ComputerSystem");
+            return Ok(untyped(&machine.with("OperationalStatus", status)));
+        }
+        self.moment(&state, format!("before {path} is looked at"));
         let id = path.key("InstanceID").unwrap();
         let Some((job, _)) = state.jobs.get(&id) else {
             return Err(fault("get", NOT_FOUND, false));
@@ -235,6 +285,7 @@ impl CimSession for Vmms {
 
     fn associators(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
         let state = self.state.lock().unwrap();
+        self.moment(&state, format!("before {:?} is asked", which.association));
         let rows: Vec<Instance> = match which.association.as_deref().unwrap() {
             "Msvm_SnapshotOfVirtualSystem" => {
                 let all = state.checkpoints.iter();
@@ -279,6 +330,7 @@ impl CimSession for Vmms {
         if method == "GetErrorEx" {
             return give(returned(method, 0));
         }
+        self.moment(&state, format!("before {method}"));
         state.calls.push(method.to_owned());
         state.inputs.push(inputs.clone());
         let at = state.failures.iter().position(|(of, _)| of == method);
@@ -301,6 +353,7 @@ impl CimSession for Vmms {
             Ok(made) => made,
             Err(code) => return give(returned(method, code)),
         };
+        self.moment(&state, format!("after {method}, before its answer"));
         match failure {
             Some(Failure::LostReply) => Err(broken(method, true, true)),
             Some(Failure::ForgottenJob) => jobs(&mut state, 7, made, false),
