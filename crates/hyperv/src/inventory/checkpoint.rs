@@ -97,6 +97,8 @@ pub(super) enum ToldParent {
     None,
     Id(Uuid),
     Odd(String),
+    /// Nothing is told at all, which is a finding of its own.
+    Untold,
 }
 
 /// Puts checkpoints into an order that does not depend on the host's, and makes sure that each
@@ -113,6 +115,7 @@ pub(super) fn settle(
     let known: HashSet<Uuid> = checkpoints.iter().map(|(c, _)| c.id).collect();
     let mut check = |of: &str, told: &ToldParent| match told {
         ToldParent::None => Parent::None,
+        ToldParent::Untold => Parent::Unknown,
         ToldParent::Id(id) if known.contains(id) => Parent::Of(*id),
         ToldParent::Id(id) => {
             let (of, parent) = (of.to_owned(), id.to_string());

@@ -290,10 +290,7 @@ impl Join {
             let mut settings = Settings::default();
             settings.config.name = row.text("ElementName", &mut notes).unwrap_or_default();
             settings.config.id = Some(id);
-            (
-                settings,
-                ToldParent::Odd("the settings are not told".to_owned()),
-            )
+            (settings, ToldParent::Untold)
         });
         let checkpoints = self.checkpoints.remove(&id).unwrap_or_default();
         let (checkpoints, parent) = checkpoint::settle(checkpoints, &told, &mut notes);
