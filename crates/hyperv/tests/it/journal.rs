@@ -171,7 +171,9 @@ fn bytes_of(steps: &[u8]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::create(dir.path(), VM).unwrap();
     run(&journal, steps);
-    fs::read(journal.path()).unwrap()
+    let path = journal.path().to_owned();
+    drop(journal);
+    fs::read(path).unwrap()
 }
 
 proptest! {
