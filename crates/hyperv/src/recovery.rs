@@ -10,7 +10,8 @@
 
 use std::collections::BTreeSet;
 
-use cim::{CimError, job};
+use cim::job::{self, JobSnapshot};
+use cim::{CimError, ObjectPath};
 use uuid::Uuid;
 
 use crate::checkpoint::{
@@ -227,6 +228,13 @@ impl Now {
         }
         let job = open.job.as_deref().and_then(|path| path.parse().ok());
         if let Some(job) = job {
+            if runs(control, &job)? {
+                let vm = open.intent.vm;
+                report
+                    .failed
+                    .push(format!("VM {vm}: the job {job} goes on"));
+                return Ok(None);
+            }
             let rows = job::results(control.session(), &job, "Msvm_VirtualSystemSettingData");
             // Hosts forget jobs after minutes; then it tells nothing.
             let rows = match rows {
@@ -261,6 +269,16 @@ impl Now {
             .suspects
             .extend(new.iter().map(|id| (*id).to_owned()));
         Ok(None)
+    }
+}
+
+/// Whether a job is there and goes on.
+fn runs(control: &Control<'_>, job: &ObjectPath) -> Result<bool, CimError> {
+    match control.session().get(job) {
+        Ok(row) => Ok(JobSnapshot::read(&row).is_ok_and(|job| !job.state.is_end())),
+        // Hosts forget jobs after minutes.
+        Err(error) if error.fault_kind().is_some() => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -198,6 +198,22 @@ fn a_host_that_is_still_at_it_is_waited_for() {
 }
 
 #[test]
+fn a_job_that_goes_on_is_waited_for() {
+    let all = moments(false, backup);
+    let asked = |m: &&Moment| m.what.contains("Msvm_ConcreteJob");
+    let moment = all.iter().find(asked).unwrap();
+    let host = Vmms::at(moment, false);
+    host.unfinish();
+    let (report, reading) = next_run(&host, &moment.journal, Remembered::No);
+    assert!(report.failed[0].contains("goes on"), "{report:?}");
+    assert_eq!((reading.open.len(), report.suspects.len()), (1, 0));
+    // Later it has ended, and its checkpoint is there.
+    let host = Vmms::at(moment, false);
+    let (_, reading) = next_run(&host, &moment.journal, Remembered::No);
+    assert!(only_theirs(&host) && reading.is_settled());
+}
+
+#[test]
 fn what_cannot_be_removed_is_told_and_tried_by_the_run_after_next() {
     let all = moments(false, abandoned);
     let moment = all

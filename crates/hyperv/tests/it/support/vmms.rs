@@ -95,6 +95,13 @@ impl Vmms {
         host
     }
 
+    /// Jobs go on, and what they make is not there yet.
+    pub(crate) fn unfinish(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.jobs.values_mut().for_each(|job| job.0 = 4);
+        state.checkpoints.retain(|_, (_, recovery)| !*recovery);
+    }
+
     pub(crate) fn set_operation(&self, operation: Option<u16>) {
         self.state.lock().unwrap().operation = operation;
     }
