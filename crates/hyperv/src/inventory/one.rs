@@ -1,0 +1,47 @@
+//! One configuration alone, as a backup needs it of the checkpoint that it has taken.
+
+use cim::wsman::Associations;
+use cim::{CimError, CimSession};
+use vmconfig::model::Kind;
+
+use super::checkpoint::SettingsKind;
+use super::finding::{Finding, Notes};
+use super::row::Row;
+use super::settings::{self, Rows, Settings};
+use super::tables::part_of;
+use crate::ids;
+
+/// Reads one configuration by the host's name for it, in two calls. Names of switches are those
+/// that were last known.
+///
+/// # Errors
+/// When the host cannot be asked, or does not know it.
+pub fn configuration(
+    session: &dyn CimSession,
+    instance_id: &str,
+) -> Result<(Settings, Vec<Finding>), CimError> {
+    let path = ids::settings_path(instance_id);
+    let row = session.get(&path)?;
+    let which = Associations::of(&path).by("Msvm_VirtualSystemSettingDataComponent");
+    let devices = session.associators(&which)?;
+    let rows: Rows<'_> = devices
+        .iter()
+        .filter_map(|row| Some((part_of(&row.class)?, row)))
+        .collect();
+    let mut notes = Notes::default();
+    let row = Row(&row);
+    if rows.is_empty() {
+        notes.push(Finding::NoDevices {
+            settings: instance_id.to_owned(),
+        });
+    }
+    let kind = row
+        .text("VirtualSystemType", &mut notes)
+        .unwrap_or_default();
+    let kind = match SettingsKind::of(&kind) {
+        SettingsKind::Machine | SettingsKind::PlannedMachine => Kind::Machine,
+        SettingsKind::Checkpoint(_) | SettingsKind::Other => Kind::Checkpoint,
+    };
+    let settings = settings::read(row, kind, &rows, &[], &mut notes);
+    Ok((settings, notes.into_findings()))
+}
