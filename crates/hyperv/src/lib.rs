@@ -3,8 +3,8 @@
 //! ```text
 //! cim::CimSession ─► inventory ─► preflight         what there is, what is possible, and why not
 //! control ─► journal, checkpoint ─► recovery        what is done to it: written down first, undone after
-//! tracking                                          what changed, and whether to believe it
-//! files::HostFiles ─► disk::Chain                   frozen disks, by the host's own paths
+//! frozen ─► checkpoint, files, tracking             a VM that holds still, and what changed of it
+//! files::HostFiles ─► disk::Chain                   disks, by the host's own paths
 //! ```
 //!
 //! Invariants of the whole crate:
@@ -18,6 +18,7 @@
 pub mod checkpoint;
 pub mod control;
 pub mod files;
+pub mod frozen;
 mod ids;
 pub mod inventory;
 pub mod journal;

@@ -79,6 +79,11 @@ impl<'a> Control<'a> {
         self.session
     }
 
+    /// The clock, the sleep, and whether somebody wants to stop.
+    pub fn pace(&self) -> &'a dyn Pace {
+        self.pace
+    }
+
     /// The journal.
     pub fn journal(&self) -> &'a Journal {
         self.journal

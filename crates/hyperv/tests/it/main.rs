@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod files;
+mod frozen;
 mod inventory;
 mod journal;
 mod recovery;

@@ -15,7 +15,7 @@ use cim::{
 };
 use uuid::Uuid;
 
-use super::{NO_CLASS, broken, fault, guid, untyped};
+use super::{Disk, Machine, NO_CLASS, broken, fault, guid, untyped};
 
 const NOT_FOUND: u32 = 0x8033_8000;
 
@@ -48,6 +48,11 @@ struct State {
     inputs: Vec<Instance>,
     /// What the host is doing with the VM.
     operation: Option<u16>,
+    disks: Vec<Disk>,
+    applied: Option<String>,
+    changes: Vec<(u64, u64)>,
+    /// The tracking ids by which changes were asked for.
+    asked: Vec<String>,
 }
 
 /// A moment at which a process could be killed: its journal, and the host as it was then.
@@ -93,6 +98,25 @@ impl Vmms {
         }
         *host.state.lock().unwrap() = state;
         host
+    }
+
+    /// What is attached to the VM, and with it to every checkpoint.
+    pub(crate) fn set_disks(&self, disks: Vec<Disk>) {
+        self.state.lock().unwrap().disks = disks;
+    }
+
+    pub(crate) fn set_applied(&self, checkpoint: &str) {
+        self.state.lock().unwrap().applied = Some(checkpoint.to_owned());
+    }
+
+    /// What changed on every disk, as offsets and lengths.
+    pub(crate) fn set_changes(&self, changes: Vec<(u64, u64)>) {
+        self.state.lock().unwrap().changes = changes;
+    }
+
+    /// The tracking ids by which changes were asked for. Taken out.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().asked)
     }
 
     /// Jobs go on, and what they make is not there yet.
@@ -186,22 +210,22 @@ fn settings(id: &str, name: &str, recovery: bool) -> Instance {
         )
 }
 
-fn point(id: &str) -> Instance {
-    Instance::new("Msvm_VirtualSystemReferencePoint")
-        .with("InstanceID", id)
-        .with("VirtualSystemIdentifier", guid(1))
-        .with("ReferencePointType", 2_u16)
-        .with(
-            "VirtualDiskIdentifiers",
-            vec![format!("Microsoft:{}\\c\\0\\0\\D", guid(1))],
-        )
-        .with(
-            "ResilientChangeTrackingIdentifiers",
-            vec![format!("rct:{id}")],
-        )
-}
-
 impl State {
+    fn point(&self, id: &str) -> Instance {
+        let place = |rest: String| format!("Microsoft:{}\\{rest}\\D", guid(1));
+        let mut disks = vec![place("c\\0\\0".to_owned())];
+        let scsi = |disk: &Disk| guid(0x5c51_0000 + u128::from(disk.number));
+        let attached = self.disks.iter();
+        disks.extend(attached.map(|d| place(format!("{}\\0\\{}", scsi(d), d.place))));
+        let tracking = vec![format!("rct:{id}"); disks.len()];
+        Instance::new("Msvm_VirtualSystemReferencePoint")
+            .with("InstanceID", id)
+            .with("VirtualSystemIdentifier", guid(1))
+            .with("ReferencePointType", 2_u16)
+            .with("VirtualDiskIdentifiers", disks)
+            .with("ResilientChangeTrackingIdentifiers", tracking)
+    }
+
     fn id(&mut self, start: &str) -> String {
         self.next += 1;
         format!("{start}{}", guid(self.next))
@@ -233,7 +257,7 @@ impl State {
                 self.checkpoints.remove(&id).ok_or(32773_u32)?;
                 let made = self.id("RP:");
                 self.points.push(made.clone());
-                Ok(vec![point(&made)])
+                Ok(vec![self.point(&made)])
             }
             "DestroySnapshot" => {
                 self.checkpoints
@@ -267,6 +291,9 @@ impl CimSession for Vmms {
         }
         self.moment(&state, format!("before {path} is looked at"));
         let id = path.key("InstanceID").unwrap();
+        if let Some((name, recovery)) = state.checkpoints.get(&id) {
+            return Ok(untyped(&settings(&id, name, *recovery)));
+        }
         let Some((job, _)) = state.jobs.get(&id) else {
             return Err(fault("get", NOT_FOUND, false));
         };
@@ -299,7 +326,22 @@ impl CimSession for Vmms {
                 all.map(|(id, (name, recovery))| settings(id, name, *recovery))
                     .collect()
             }
-            "Msvm_ReferencePointOfVirtualSystem" => state.points.iter().map(|p| point(p)).collect(),
+            "Msvm_ReferencePointOfVirtualSystem" => {
+                state.points.iter().map(|p| state.point(p)).collect()
+            }
+            "Msvm_LastAppliedSnapshot" => state
+                .applied
+                .iter()
+                .map(|id| settings(id, "applied", false))
+                .collect(),
+            "Msvm_VirtualSystemSettingDataComponent" => {
+                let id = which.of.key("InstanceID").unwrap();
+                let id = id.strip_prefix("Microsoft:").unwrap();
+                match state.disks.is_empty() {
+                    true => Vec::new(),
+                    false => Machine::new(1, "a").devices(id, &state.disks),
+                }
+            }
             "Msvm_AffectedJobElement" => {
                 let id = which.of.key("InstanceID").unwrap();
                 let class = which.result.clone().unwrap();
@@ -336,6 +378,21 @@ impl CimSession for Vmms {
         };
         if method == "GetErrorEx" {
             return give(returned(method, 0));
+        }
+        if method == "GetVirtualDiskChanges" {
+            state.asked.push(inputs.get("LimitId").unwrap());
+            let failure = state.failures.iter().position(|(of, _)| of == method);
+            if let Some(at) = failure
+                && let Failure::Refused(code) = state.failures.remove(at).1
+            {
+                return give(returned(method, code));
+            }
+            let changes = state.changes.iter();
+            let (offsets, lengths): (Vec<u64>, Vec<u64>) = changes.copied().unzip();
+            let processed: u64 = inputs.get("ByteLength").unwrap();
+            let answer = returned(method, 0).with("ProcessedByteLength", processed);
+            let answer = answer.with("ChangedByteOffsets", offsets);
+            return give(answer.with("ChangedByteLengths", lengths));
         }
         self.moment(&state, format!("before {method}"));
         state.calls.push(method.to_owned());

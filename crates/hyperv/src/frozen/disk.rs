@@ -1,0 +1,135 @@
+//! The disks of a checkpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cim::CimSession;
+use cim::job::Pace;
+use disk::resolve::{Found, resolve};
+use disk::{BlockRead, ByteRanges, Chain, Format};
+use uuid::Uuid;
+
+use crate::files::{FrozenFile, HostFiles, HostFinder, HostPath};
+use crate::inventory::Medium;
+use crate::tracking::changes;
+
+/// How long a file may be held by somebody else: virus scanners and merges are done by then.
+const MOST_WAIT: Duration = Duration::from_secs(90);
+/// How long to wait before it is tried again.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// A frozen disk.
+pub struct FrozenDisk {
+    /// What the host calls it.
+    pub medium: Medium,
+    /// The folder of its file.
+    pub folder: String,
+    /// The disk's id; a VHD has none.
+    pub disk_id: Option<Uuid>,
+    /// Its layers, youngest first, with their paths.
+    pub layers: Vec<Found>,
+    /// All of its layers as one disk.
+    pub chain: Chain,
+    /// What of it is to be read.
+    pub reading: Reading,
+}
+
+/// What of a disk is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// These bytes changed since the token.
+    Changed(ByteRanges),
+    /// Everything, and why.
+    Full(String),
+}
+
+/// A disk that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostDisk {
+    /// What the host calls it.
+    pub medium: Medium,
+    /// Why.
+    pub why: String,
+}
+
+impl FrozenDisk {
+    /// Its size in bytes.
+    pub fn len(&self) -> u64 {
+        self.chain.len()
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Asks the host what changed; whatever is wrong with the answer means all of it.
+    pub(super) fn ask(&self, session: &dyn CimSession, pace: &dyn Pace, since: &str) -> Reading {
+        match changes(session, pace, &self.medium.path, since, self.len()) {
+            Ok(ranges) => Reading::Changed(ranges),
+            Err(error) => Reading::Full(error.to_string()),
+        }
+    }
+}
+
+/// Opens a disk with its parents; what is in use for the moment is waited for.
+pub(super) fn open(
+    pace: &dyn Pace,
+    files: &dyn HostFiles,
+    medium: Medium,
+) -> Result<(FrozenDisk, Vec<Arc<FrozenFile>>), LostDisk> {
+    let path = match HostPath::parse(&medium.path) {
+        Ok(path) => path,
+        Err(error) => {
+            let why = error.to_string();
+            return Err(LostDisk { medium, why });
+        }
+    };
+    let begun = pace.now();
+    loop {
+        let finder = HostFinder::new(files);
+        // Asked for by itself, since the search tells no kinds of errors.
+        let held = files
+            .open(&path)
+            .err()
+            .is_some_and(|error| error.is_transient());
+        let late = pace.now().saturating_sub(begun) >= MOST_WAIT;
+        if held && !late && !pace.cancelled() {
+            pace.sleep(WAIT);
+            continue;
+        }
+        let found = resolve(&finder, &HostFinder::path(&path));
+        let layers = found.and_then(|layers| {
+            let chain = layers
+                .iter()
+                .map(|found| Arc::clone(&found.layer))
+                .collect();
+            Ok((Chain::new(chain)?, layers))
+        });
+        return match layers {
+            Ok((chain, layers)) => {
+                let folder = path.parent().map(|folder| folder.to_string());
+                let disk = FrozenDisk {
+                    folder: folder.unwrap_or_default(),
+                    disk_id: layers.first().and_then(disk_id),
+                    reading: Reading::Full("changes are not tracked".to_owned()),
+                    medium,
+                    layers,
+                    chain,
+                };
+                Ok((disk, finder.opened()))
+            }
+            Err(error) => {
+                let why = error.to_string();
+                Err(LostDisk { medium, why })
+            }
+        };
+    }
+}
+
+fn disk_id(found: &Found) -> Option<Uuid> {
+    match &found.layer.info().format {
+        Format::Vhdx(vhdx) => Some(vhdx.disk_id),
+        Format::Vhd(_) | Format::Raw => None,
+    }
+}

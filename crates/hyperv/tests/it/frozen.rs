@@ -1,0 +1,300 @@
+//! From a checkpoint to the token of the next backup.
+
+use std::fs;
+use std::path::Path;
+
+use disk::{BlockRead, ByteRange};
+use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
+use hyperkeep_hyperv::control::Control;
+use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
+use hyperkeep_hyperv::frozen::{FreezeError, Frozen, Reading, Request};
+use hyperkeep_hyperv::journal::Journal;
+use hyperkeep_hyperv::preflight::Mode;
+use hyperkeep_hyperv::tracking::Token;
+use testkit::image::{Image, Kind};
+use uuid::Uuid;
+
+use crate::support::Disk;
+use crate::support::vmms::{Failure, VM, Vmms};
+
+const SIZE: u64 = 8 << 20;
+
+/// A host with one VM, whose files are here.
+struct Place {
+    host: Vmms,
+    dir: tempfile::TempDir,
+    files: MappedFiles,
+}
+
+impl Place {
+    fn new(disks: &[(u32, &str)]) -> Self {
+        let host = Vmms::new();
+        host.put_checkpoint("Microsoft:THEIRS", "before update", false);
+        host.put_point("RP:THEIRS");
+        let disk = |(place, name): &(u32, &str)| Disk {
+            scsi: true,
+            number: 0,
+            place: *place,
+            path: format!("D:\\VMs\\{name}"),
+        };
+        host.set_disks(disks.iter().map(disk).collect());
+        let dir = tempfile::tempdir().unwrap();
+        let folder = HostPath::parse("D:\\VMs").unwrap();
+        let files = MappedFiles::new(PathMap::new().with(folder, dir.path()));
+        let place = Self { host, dir, files };
+        for (number, name) in disks {
+            place.write(name, u64::from(*number) + 1);
+        }
+        place
+    }
+
+    fn write(&self, name: &str, number: u64) {
+        let image = Image::new(Kind::Vhdx, SIZE, number).data(4096, &[7; 4096]);
+        image.write(&self.dir.path().join(name));
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Does something with a control whose journal is thrown away.
+    fn with<T>(&self, flow: impl FnOnce(&Control<'_>) -> T) -> T {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::create(dir.path(), VM).unwrap();
+        let clock = || jiff::Timestamp::UNIX_EPOCH;
+        flow(&Control::new(&self.host, &journal, &self.host, &clock))
+    }
+
+    fn points(&self) -> Vec<String> {
+        let mut points = self.host.points();
+        points.retain(|point| point != "RP:THEIRS");
+        assert_eq!(
+            points.len() + 1,
+            self.host.points().len(),
+            "theirs is there"
+        );
+        points
+    }
+
+    fn has_checkpoint(&self) -> bool {
+        let checkpoints = self.host.checkpoints();
+        assert!(checkpoints.contains_key("Microsoft:THEIRS"));
+        checkpoints.len() > 1
+    }
+
+    /// A whole backup: how each disk was to be read, and the token.
+    fn backup(&self, token: Option<&Token>) -> (Vec<Reading>, Option<Token>) {
+        self.with(|control| {
+            let frozen = Frozen::take(control, &self.files, &request(Mode::Cbt, token)).unwrap();
+            frozen.verify().unwrap();
+            let readings = frozen
+                .disks
+                .iter()
+                .map(|disk| disk.reading.clone())
+                .collect();
+            let kept = frozen.keep();
+            assert_eq!(kept.problems, [""; 0]);
+            assert!(!self.has_checkpoint());
+            (readings, kept.token)
+        })
+    }
+}
+
+fn request(mode: Mode, token: Option<&Token>) -> Request<'_> {
+    Request {
+        vm: VM,
+        mode,
+        options: Options {
+            consistency: Consistency::Crash,
+            guest_backup: GuestBackup::Copy,
+            ignore_other_disks: false,
+        },
+        mark: Mark {
+            installation: Uuid::from_u128(0x11),
+            run: Uuid::from_u128(0x22),
+        },
+        token,
+    }
+}
+
+fn reason(reading: &Reading) -> &str {
+    match reading {
+        Reading::Full(why) => why,
+        Reading::Changed(ranges) => panic!("{ranges:?}"),
+    }
+}
+
+#[test]
+fn the_first_backup_reads_all_and_the_next_what_changed() {
+    let place = Place::new(&[(0, "a.vhdx"), (3, "b.vhdx")]);
+    let (readings, token) = place.backup(None);
+    assert!(
+        readings
+            .iter()
+            .all(|r| reason(r) == "there is nothing to compare with")
+    );
+    let first = token.unwrap();
+    assert_eq!(place.points(), std::slice::from_ref(&first.reference_point));
+    assert_eq!(place.host.asked(), [""; 0]);
+
+    place.host.set_changes(vec![(4096, 4096), (1 << 20, 512)]);
+    let (readings, token) = place.backup(Some(&first));
+    let changed = [
+        ByteRange::new(4096, 8192),
+        ByteRange::new(1 << 20, (1 << 20) + 512),
+    ];
+    let changed = Reading::Changed(changed.into_iter().collect());
+    assert_eq!(readings, [changed.clone(), changed]);
+    // Asked since the earlier point, which is gone now.
+    let since = format!("rct:{}", first.reference_point);
+    assert_eq!(place.host.asked(), [since.clone(), since]);
+    let second = token.unwrap();
+    assert_ne!(second.reference_point, first.reference_point);
+    assert_eq!(
+        place.points(),
+        std::slice::from_ref(&second.reference_point)
+    );
+
+    // A token of long ago is of no use.
+    let (readings, _) = place.backup(Some(&first));
+    assert!(
+        readings
+            .iter()
+            .all(|r| reason(r) == "the last reference point is gone")
+    );
+}
+
+#[test]
+fn disks_are_read_as_the_checkpoint_has_them() {
+    let place = Place::new(&[(0, "a.vhdx")]);
+    place.with(|control| {
+        let frozen = Frozen::take(control, &place.files, &request(Mode::Standard, None)).unwrap();
+        let [disk] = frozen.disks.as_slice() else {
+            panic!()
+        };
+        assert_eq!((disk.len(), disk.folder.as_str()), (SIZE, "D:\\VMs"));
+        let mut bytes = vec![0; 8192];
+        disk.chain.read_at(0, &mut bytes).unwrap();
+        assert!(bytes[..4096].iter().all(|b| *b == 0) && bytes[4096..].iter().all(|b| *b == 7));
+        frozen.verify().unwrap();
+        fs::write(place.path().join("a.vhdx"), b"short").unwrap();
+        assert!(
+            frozen
+                .verify()
+                .unwrap_err()
+                .to_string()
+                .contains("not frozen")
+        );
+        frozen.abandon().unwrap();
+    });
+    assert!(!place.has_checkpoint());
+}
+
+#[test]
+fn without_tracking_nothing_of_it_is_touched() {
+    let place = Place::new(&[(0, "a.vhdx")]);
+    place.with(|control| {
+        let frozen = Frozen::take(control, &place.files, &request(Mode::Standard, None)).unwrap();
+        assert_eq!(reason(&frozen.disks[0].reading), "changes are not tracked");
+        let kept = frozen.keep();
+        assert!(kept.token.is_none() && kept.problems.is_empty());
+    });
+    assert_eq!(
+        place.host.methods(),
+        ["CreateSnapshot", "ModifySystemSettings", "DestroySnapshot"]
+    );
+}
+
+#[test]
+fn abandoned_or_dropped_the_old_token_stays_good() {
+    let place = Place::new(&[(0, "a.vhdx")]);
+    let token = place.backup(None).1.unwrap();
+    place.host.set_changes(vec![(0, 512)]);
+    for abandon in [true, false] {
+        place.with(|control| {
+            let request = request(Mode::Cbt, Some(&token));
+            let frozen = Frozen::take(control, &place.files, &request).unwrap();
+            assert!(place.has_checkpoint());
+            match abandon {
+                true => frozen.abandon().unwrap(),
+                false => drop(frozen),
+            }
+        });
+        assert!(!place.has_checkpoint());
+        assert_eq!(place.points(), std::slice::from_ref(&token.reference_point));
+    }
+    let readings = place.backup(Some(&token)).0;
+    assert!(matches!(readings[0], Reading::Changed(_)));
+}
+
+#[test]
+fn a_conversion_that_fails_costs_the_token_and_nothing_else() {
+    let place = Place::new(&[(0, "a.vhdx")]);
+    let token = place.backup(None).1.unwrap();
+    place
+        .host
+        .fail("ConvertToReferencePoint", Failure::FailedJob);
+    let kept = place.with(|control| {
+        let request = request(Mode::Cbt, Some(&token));
+        Frozen::take(control, &place.files, &request)
+            .unwrap()
+            .keep()
+    });
+    assert!(kept.token.is_none() && kept.problems.len() == 1, "{kept:?}");
+    assert!(!place.has_checkpoint());
+    // The newest restore point has no token, so nobody would ask by the old one again.
+    assert_eq!(place.points(), [""; 0]);
+}
+
+#[test]
+fn doubts_and_refusals_mean_that_all_is_read() {
+    let place = Place::new(&[(0, "a.vhdx")]);
+    let token = place.backup(None).1.unwrap();
+    place
+        .host
+        .fail("GetVirtualDiskChanges", Failure::Refused(32779));
+    let (readings, next) = place.backup(Some(&token));
+    assert!(reason(&readings[0]).contains("32779"), "{readings:?}");
+    let next = next.unwrap();
+    place.host.set_applied("Microsoft:THEIRS");
+    let (readings, next) = place.backup(Some(&next));
+    assert_eq!(reason(&readings[0]), "a checkpoint was applied since");
+    let next = next.unwrap();
+    // Another disk of the same size in its place.
+    fs::remove_file(place.path().join("a.vhdx")).unwrap();
+    place.write("a.vhdx", 99);
+    let (readings, _) = place.backup(Some(&next));
+    assert_eq!(reason(&readings[0]), "another disk is in its place");
+}
+
+#[test]
+fn a_disk_that_cannot_be_had_keeps_none_from_being_saved() {
+    let place = Place::new(&[(0, "a.vhdx"), (1, "gone.vhdx")]);
+    fs::remove_file(place.path().join("gone.vhdx")).unwrap();
+    let token = place.with(|control| {
+        let frozen = Frozen::take(control, &place.files, &request(Mode::Cbt, None)).unwrap();
+        assert_eq!(frozen.disks.len(), 1);
+        assert_eq!(frozen.lost[0].medium.path, "D:\\VMs\\gone.vhdx");
+        assert!(!frozen.lost[0].why.is_empty());
+        frozen.keep().token.unwrap()
+    });
+    assert_eq!(token.disks.len(), 1);
+    place.write("gone.vhdx", 2);
+    let readings = place.backup(Some(&token)).0;
+    assert!(matches!(readings[0], Reading::Changed(_)));
+    assert_eq!(reason(&readings[1]), "the disk is new");
+}
+
+#[test]
+fn a_checkpoint_whose_disks_are_not_told_is_removed() {
+    let place = Place::new(&[(0, "a.vhdx")]);
+    place.host.set_disks(Vec::new());
+    place.with(|control| {
+        let taken = Frozen::take(control, &place.files, &request(Mode::Cbt, None)).map(drop);
+        assert!(
+            matches!(taken, Err(FreezeError::DisksUnknown(_))),
+            "{taken:?}"
+        );
+    });
+    assert!(!place.has_checkpoint());
+}
