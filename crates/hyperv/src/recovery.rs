@@ -172,7 +172,7 @@ impl Now {
             Outcome::NotDone { why }
         };
         Ok(match &open.intent.call {
-            Call::CreateCheckpoint { name, before } => {
+            Call::CreateCheckpoint { name, before, .. } => {
                 self.created(control, open, name, before, report)?
             }
             // Its effect is seen in the name, or does not matter.

@@ -4,9 +4,9 @@ use cim::wsman::FaultKind;
 use cim::{CimSession, Instance, job, path::HYPER_V};
 use uuid::Uuid;
 
-use super::look::{SeenCheckpoint, checkpoints, only_new, service};
+use super::look::{self, SeenCheckpoint, checkpoints, only_new, service};
 use super::{CheckpointError, Mark, RecoveryCheckpoint};
-use crate::control::{Change, ChangeError, Control, Returned};
+use crate::control::{Change, ChangeError, Control, NotDone, Returned};
 use crate::ids;
 use crate::journal::Call;
 
@@ -58,31 +58,31 @@ impl<'c, 'a> RecoveryCheckpoint<'c, 'a> {
         mark: &Mark,
     ) -> Result<Self, CheckpointError> {
         let session = control.session();
+        let machine = idle(control, vm)?;
         let seen = checkpoints(session, vm)?;
         if let Some(other) = seen.iter().find(|c| c.recovery) {
-            return Err(CheckpointError::Occupied(other.instance_id.clone()));
+            return Err(CheckpointError::Occupied(Box::new(other.clone())));
         }
         let before: Vec<String> = seen.into_iter().map(|c| c.instance_id).collect();
-        let service = service(session, "Msvm_VirtualSystemSnapshotService")?;
-        let mut inputs = Instance::default().with("AffectedSystem", ids::machine_path(vm));
-        inputs
-            .set_embedded("SnapshotSettings", &settings(control, options))
-            .map_err(|error| CheckpointError::Unwritable(error.to_string()))?;
-        inputs.set("SnapshotType", RECOVERY);
         let name = mark.name();
-        let change = Change {
-            call: Call::CreateCheckpoint {
+        let (plain, named) = settings(control, options, &name);
+        let take = |settings: &Instance| {
+            // The last thing before the call, since it tells when that was made.
+            let clock = look::clock(session)?;
+            let ahead = clock.map(|host| host.as_millisecond() - control.time().as_millisecond());
+            let call = Call::CreateCheckpoint {
                 name: name.clone(),
                 before: before.clone(),
-            },
-            target: &service,
-            method: "CreateSnapshot",
-            inputs: &inputs,
-            cancellable: true,
+                vm_name: machine.name.clone(),
+                clock_ahead: ahead,
+            };
+            take(control, vm, settings, call, &before)
         };
-        let made = control.change(vm, &change, &|returned| {
-            made(session, vm, &before, returned).map(Some)
-        })?;
+        let made = match named.map(|settings| take(&settings)) {
+            Some(Err(error)) if refuses_settings(&error) => take(&plain)?,
+            Some(made) => made?,
+            None => take(&plain)?,
+        };
         let instance_id = made.unwrap_or_default();
         let checkpoint = Self {
             control,
@@ -127,8 +127,62 @@ impl<'c, 'a> RecoveryCheckpoint<'c, 'a> {
     }
 }
 
-/// What the host is asked for.
-fn settings(control: &Control<'_>, options: Options) -> Instance {
+/// Waits until the host is not at work on the VM: a merge after the last backup, above all.
+fn idle(control: &Control<'_>, vm: Uuid) -> Result<look::SeenMachine, CheckpointError> {
+    let mut tries = control.tries();
+    loop {
+        let machine = look::machine(control.session(), vm)?;
+        let Some(operation) = machine.operation else {
+            return Ok(machine);
+        };
+        let wait = tries.next(control.pace());
+        match wait.filter(|_| !control.pace().cancelled()) {
+            Some(wait) => control.pace().sleep(wait),
+            None => return Err(CheckpointError::Busy(operation)),
+        }
+    }
+}
+
+fn take(
+    control: &Control<'_>,
+    vm: Uuid,
+    settings: &Instance,
+    call: Call,
+    before: &[String],
+) -> Result<Option<String>, CheckpointError> {
+    let session = control.session();
+    let service = service(session, "Msvm_VirtualSystemSnapshotService")?;
+    let mut inputs = Instance::default().with("AffectedSystem", ids::machine_path(vm));
+    inputs
+        .set_embedded("SnapshotSettings", settings)
+        .map_err(|error| CheckpointError::Unwritable(error.to_string()))?;
+    inputs.set("SnapshotType", RECOVERY);
+    let change = Change {
+        call,
+        target: &service,
+        method: "CreateSnapshot",
+        inputs: &inputs,
+        cancellable: true,
+    };
+    let made = control.change(vm, &change, &|returned| {
+        made(session, vm, before, returned).map(Some)
+    })?;
+    Ok(made)
+}
+
+/// Whether the host did not understand what it was asked for.
+fn refuses_settings(error: &CheckpointError) -> bool {
+    matches!(
+        error,
+        CheckpointError::Change(ChangeError::NotDone {
+            why: NotDone::Refused(4 | 6 | 32773 | 32776),
+            ..
+        })
+    )
+}
+
+/// What the host is asked for; and the same with our name, if it may know what to do with one.
+fn settings(control: &Control<'_>, options: Options, name: &str) -> (Instance, Option<Instance>) {
     let level: u8 = match options.consistency {
         Consistency::Application => 1,
         Consistency::Crash => 2,
@@ -137,25 +191,32 @@ fn settings(control: &Control<'_>, options: Options) -> Instance {
     let settings = Instance::new(CLASS)
         .with("ConsistencyLevel", level)
         .with("IgnoreNonSnapshottableDisks", options.ignore_other_disks);
-    // Hosts before 1703 do not have the property, and refuse settings with it.
-    match control.session().class(HYPER_V, CLASS) {
-        Ok(class) if class.property("GuestBackupType").is_some() => {
-            let kind: u8 = match options.guest_backup {
-                GuestBackup::Full => 1,
-                GuestBackup::Copy => 2,
-            };
-            settings.with("GuestBackupType", kind)
-        }
-        Ok(_) => settings,
+    let class = match control.session().class(HYPER_V, CLASS) {
+        Ok(class) => class,
         Err(error) => {
             if error.fault_kind() != Some(FaultKind::NoClass) {
                 control.note(format!(
                     "what the guest takes the backup for was not told: {error}"
                 ));
             }
-            settings
+            return (settings, None);
         }
+    };
+    let mut settings = settings;
+    // Hosts before 1703 do not have the property, and refuse settings with it.
+    if class.property("GuestBackupType").is_some() {
+        let kind: u8 = match options.guest_backup {
+            GuestBackup::Full => 1,
+            GuestBackup::Copy => 2,
+        };
+        settings.set("GuestBackupType", kind);
     }
+    // A host that takes it gives the checkpoint our name from its first moment; whether any does
+    // is documented nowhere. Others are told the name afterwards.
+    let named = class
+        .property("ElementName")
+        .map(|_| settings.clone().with("ElementName", name));
+    (settings, named)
 }
 
 /// The checkpoint that a call made: told by its output or its job, or else the only new one, since

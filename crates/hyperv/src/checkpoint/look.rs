@@ -2,11 +2,12 @@
 
 use cim::wsman::Associations;
 use cim::{CimError, CimSession, Instance, ObjectPath};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::CheckpointError;
 use crate::ids::{self, fold};
-use crate::inventory::{Notes, ReferencePoint};
+use crate::inventory::{Notes, Operation, ReferencePoint};
 
 /// A checkpoint as one look at the host tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,42 @@ pub struct SeenCheckpoint {
     pub name: String,
     /// Whether a backup made it.
     pub recovery: bool,
+    /// When it was made, by the host's clock.
+    pub created: Option<Timestamp>,
+}
+
+/// A VM as one look at the host tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SeenMachine {
+    pub(crate) name: Option<String>,
+    /// What the host is doing with it.
+    pub(crate) operation: Option<Operation>,
+}
+
+/// Looks at a VM.
+pub(crate) fn machine(session: &dyn CimSession, vm: Uuid) -> Result<SeenMachine, CimError> {
+    let row = session.get(&ids::machine_path(vm))?;
+    let status: Vec<u16> = row.get_list("OperationalStatus").unwrap_or_default();
+    Ok(SeenMachine {
+        name: row.get_opt("ElementName").ok().flatten(),
+        operation: status.get(1).copied().and_then(Operation::from_number),
+    })
+}
+
+/// What time it is on the host; `None` when it does not tell.
+pub(crate) fn clock(session: &dyn CimSession) -> Result<Option<Timestamp>, CimError> {
+    match session.query("root/cimv2", "SELECT * FROM Win32_OperatingSystem") {
+        Ok(rows) => Ok(rows.first().and_then(|row| time(row, "LocalDateTime"))),
+        // The account need not have rights there.
+        Err(error) if error.fault_kind().is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn time(row: &Instance, property: &str) -> Option<Timestamp> {
+    let told = row.get_opt::<cim::Timestamp>(property).ok().flatten();
+    told.filter(|at| !at.is_never())
+        .map(cim::Timestamp::instant)
 }
 
 impl SeenCheckpoint {
@@ -30,10 +67,11 @@ impl SeenCheckpoint {
                 instance_id,
                 name: text("ElementName").unwrap_or_default(),
                 recovery: kind == "microsoft:hyper-v:snapshot:recovery",
+                created: time(row, "CreationTime"),
             })
     }
 
-    pub(super) fn is(&self, instance_id: &str) -> bool {
+    pub(crate) fn is(&self, instance_id: &str) -> bool {
         fold(&self.instance_id) == fold(instance_id)
     }
 }

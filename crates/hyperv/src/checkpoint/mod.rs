@@ -32,6 +32,7 @@ pub use mark::Mark;
 pub use point::destroy_reference_point;
 
 use crate::control::{ChangeError, Control};
+use crate::inventory::Operation;
 
 /// A recovery checkpoint of ours that is there.
 pub struct RecoveryCheckpoint<'c, 'a> {
@@ -53,11 +54,12 @@ pub enum CheckpointError {
     /// The call failed.
     #[error(transparent)]
     Change(#[from] ChangeError),
-    /// Somebody else's recovery checkpoint is there.
-    #[error(
-        "there is a recovery checkpoint {0} already: another backup runs, or has left it behind"
-    )]
-    Occupied(String),
+    /// A recovery checkpoint is there already: another backup runs, or has left it behind.
+    #[error("there is a recovery checkpoint already, “{name}” ({id})", name = .0.name, id = .0.instance_id)]
+    Occupied(Box<SeenCheckpoint>),
+    /// The host is at work on the VM, and has been for as long as was waited.
+    #[error("the host is at work on the VM: {0:?}")]
+    Busy(Operation),
     /// The host has no service for this, or several.
     #[error("the host has {found} objects of {class} where there is one: is Hyper-V running?")]
     NoService {

@@ -27,14 +27,14 @@ impl Default for Backoff {
 }
 
 /// The waits of one attempt.
-pub(super) struct Tries {
+pub(crate) struct Tries {
     backoff: Backoff,
     begun: Duration,
     wait: Duration,
 }
 
 impl Backoff {
-    pub(super) fn start(self, pace: &dyn Pace) -> Tries {
+    pub(crate) fn start(self, pace: &dyn Pace) -> Tries {
         Tries {
             backoff: self,
             begun: pace.now(),
@@ -45,7 +45,7 @@ impl Backoff {
 
 impl Tries {
     /// The next wait; `None` when the time would be over.
-    pub(super) fn next(&mut self, pace: &dyn Pace) -> Option<Duration> {
+    pub(crate) fn next(&mut self, pace: &dyn Pace) -> Option<Duration> {
         let spent = pace.now().saturating_sub(self.begun);
         let wait = self.wait;
         if spent.saturating_add(wait) > self.backoff.total {

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use backoff::Backoff;
+pub(crate) use backoff::Tries;
 pub use error::{ChangeError, NotDone};
 
 use crate::journal::{Call, Intent, Journal, Outcome};
@@ -89,6 +90,16 @@ impl<'a> Control<'a> {
         self.journal
     }
 
+    /// The time by the clock of this machine.
+    pub(crate) fn time(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The waits of one attempt.
+    pub(crate) fn tries(&self) -> Tries {
+        self.backoff.start(self.pace)
+    }
+
     /// What went wrong on the way without being anybody's error: what was left on the host above
     /// all. Taken out.
     pub fn take_notes(&self) -> Vec<String> {
@@ -114,7 +125,7 @@ impl<'a> Control<'a> {
         change: &Change<'_>,
         made: &dyn Fn(&Returned<'_>) -> Result<Option<String>, String>,
     ) -> Result<Option<String>, ChangeError> {
-        let mut tries = self.backoff.start(self.pace);
+        let mut tries = self.tries();
         loop {
             let error = match self.once(vm, change, made) {
                 Ok(made) => return Ok(made),
@@ -140,7 +151,7 @@ impl<'a> Control<'a> {
 
     /// Writes down that something was seen to be done, whoever did it.
     pub(crate) fn seen_done(&self, vm: Uuid, call: Call) {
-        let at = (self.clock)();
+        let at = self.time();
         match self.journal.begin(Intent { vm, call, at }) {
             Ok(number) => self.settle(number, Outcome::Done { made: None }),
             Err(error) => self.note(error.to_string()),
@@ -156,7 +167,7 @@ impl<'a> Control<'a> {
         let intent = Intent {
             vm,
             call: change.call.clone(),
-            at: (self.clock)(),
+            at: self.time(),
         };
         let number = self.journal.begin(intent)?;
         let end = self.perform(number, change, made);

@@ -45,7 +45,7 @@ pub struct Intent {
     pub vm: Uuid,
     /// The call.
     pub call: Call,
-    /// When, by the clock of this machine. For people; nothing is ordered by it.
+    /// When, by the clock of this machine. Nothing is ordered by it.
     pub at: Timestamp,
 }
 
@@ -59,6 +59,13 @@ pub enum Call {
         name: String,
         /// Every checkpoint that the VM had before: the new one is none of these.
         before: Vec<String>,
+        /// The VM's name, with which the names begin that hosts give.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vm_name: Option<String>,
+        /// Milliseconds by which the host's clock was ahead of ours, where it told its time. With
+        /// [`Intent::at`] that is when the call was made by the host's clock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clock_ahead: Option<i64>,
     },
     /// Gives a checkpoint our name.
     RenameCheckpoint {

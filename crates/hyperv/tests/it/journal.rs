@@ -23,6 +23,8 @@ fn create() -> Intent {
     intent(Call::CreateCheckpoint {
         name: "ours".to_owned(),
         before: vec!["old".to_owned()],
+        vm_name: Some("a".to_owned()),
+        clock_ahead: Some(-1500),
     })
 }
 

@@ -10,12 +10,12 @@ use cim::job::Pace;
 use cim::path::HYPER_V;
 use cim::wsman::Associations;
 use cim::{
-    CimError, CimSession, CimType, Class, Instance, Kind, MethodResult, ObjectPath,
+    CimError, CimSession, CimType, Class, DateTime, Instance, Kind, MethodResult, ObjectPath,
     class::ClassProperty,
 };
 use uuid::Uuid;
 
-use super::{Disk, Machine, NO_CLASS, broken, fault, guid, untyped};
+use super::{DENIED, Disk, Machine, NO_CLASS, broken, fault, guid, untyped};
 
 const NOT_FOUND: u32 = 0x8033_8000;
 
@@ -36,9 +36,18 @@ pub(crate) enum Failure {
     SilentJob,
 }
 
+/// A checkpoint.
+#[derive(Clone)]
+struct Kept {
+    name: String,
+    recovery: bool,
+    /// By the host's clock.
+    created: Duration,
+}
+
 #[derive(Clone, Default)]
 struct State {
-    checkpoints: BTreeMap<String, (String, bool)>,
+    checkpoints: BTreeMap<String, Kept>,
     points: Vec<String>,
     jobs: BTreeMap<String, (u16, Vec<Instance>)>,
     next: u128,
@@ -48,6 +57,8 @@ struct State {
     inputs: Vec<Instance>,
     /// What the host is doing with the VM.
     operation: Option<u16>,
+    /// When that ends.
+    operation_until: Option<Duration>,
     disks: Vec<Disk>,
     applied: Option<String>,
     changes: Vec<(u64, u64)>,
@@ -70,6 +81,14 @@ pub(crate) struct Vmms {
     /// Whether methods are done at once, without a job.
     pub(crate) direct: bool,
     pub(crate) guest_backup_type: bool,
+    /// Whether a checkpoint gets the name that is asked for with its settings.
+    pub(crate) names_at_once: bool,
+    /// Whether settings with a name are refused.
+    pub(crate) refuses_names: bool,
+    /// Whether the host tells what time it is.
+    pub(crate) tells_time: bool,
+    /// Whether somebody wants us to stop.
+    pub(crate) cancelled: bool,
 }
 
 pub(crate) const VM: Uuid = Uuid::from_u128(1);
@@ -85,6 +104,10 @@ impl Vmms {
             moments: Mutex::new(Vec::new()),
             direct: false,
             guest_backup_type: true,
+            names_at_once: false,
+            refuses_names: false,
+            tells_time: true,
+            cancelled: false,
         }
     }
 
@@ -123,7 +146,11 @@ impl Vmms {
     pub(crate) fn unfinish(&self) {
         let mut state = self.state.lock().unwrap();
         state.jobs.values_mut().for_each(|job| job.0 = 4);
-        state.checkpoints.retain(|_, (_, recovery)| !*recovery);
+        state.checkpoints.retain(|_, kept| !kept.recovery);
+    }
+
+    pub(crate) fn end_operation_at(&self, at: Duration) {
+        self.state.lock().unwrap().operation_until = Some(at);
     }
 
     pub(crate) fn set_operation(&self, operation: Option<u16>) {
@@ -153,9 +180,12 @@ impl Vmms {
 
     pub(crate) fn put_checkpoint(&self, id: &str, name: &str, recovery: bool) {
         let mut state = self.state.lock().unwrap();
-        state
-            .checkpoints
-            .insert(id.to_owned(), (name.to_owned(), recovery));
+        let kept = Kept {
+            name: name.to_owned(),
+            recovery,
+            created: state.now,
+        };
+        state.checkpoints.insert(id.to_owned(), kept);
     }
 
     pub(crate) fn put_point(&self, id: &str) {
@@ -168,7 +198,7 @@ impl Vmms {
         state
             .checkpoints
             .iter()
-            .map(|(id, (name, _))| (id.clone(), name.clone()))
+            .map(|(id, kept)| (id.clone(), kept.name.clone()))
             .collect()
     }
 
@@ -189,20 +219,39 @@ impl Vmms {
 
 /// Only waiting moves the clock.
 impl Pace for Vmms {
+    fn cancelled(&self) -> bool {
+        self.cancelled
+    }
+
     fn now(&self) -> Duration {
         self.state.lock().unwrap().now
     }
 
     fn sleep(&self, span: Duration) {
-        self.state.lock().unwrap().now += span;
+        let mut state = self.state.lock().unwrap();
+        state.now += span;
+        if state.operation_until.is_some_and(|at| at <= state.now) {
+            state.operation = None;
+        }
     }
 }
 
-fn settings(id: &str, name: &str, recovery: bool) -> Instance {
-    let kind = if recovery { "Recovery" } else { "Realized" };
+/// The host's clock is an hour ahead of the tests'.
+fn time(now: Duration) -> DateTime {
+    let at = jiff::Timestamp::UNIX_EPOCH + Duration::from_secs(3600) + now;
+    DateTime::Timestamp(cim::Timestamp::utc(at))
+}
+
+fn settings(id: &str, kept: &Kept) -> Instance {
+    let kind = if kept.recovery {
+        "Recovery"
+    } else {
+        "Realized"
+    };
     Instance::new("Msvm_VirtualSystemSettingData")
         .with("InstanceID", id)
-        .with("ElementName", name)
+        .with("ElementName", kept.name.as_str())
+        .with("CreationTime", time(kept.created))
         .with("VirtualSystemIdentifier", guid(1))
         .with(
             "VirtualSystemType",
@@ -232,7 +281,12 @@ impl State {
     }
 
     /// Does it, and gives what it made.
-    fn perform(&mut self, method: &str, inputs: &Instance) -> Result<Vec<Instance>, u32> {
+    fn perform(
+        &mut self,
+        method: &str,
+        inputs: &Instance,
+        name: Option<String>,
+    ) -> Result<Vec<Instance>, u32> {
         let of = |name: &str| -> String {
             let path: ObjectPath = inputs.get(name).unwrap();
             path.key("InstanceID").unwrap()
@@ -241,15 +295,20 @@ impl State {
             "CreateSnapshot" => {
                 assert_eq!(inputs.get::<u16>("SnapshotType"), Ok(32768));
                 let id = self.id("Microsoft:");
-                let name = "a - (2026/1/5)".to_owned();
-                self.checkpoints.insert(id.clone(), (name.clone(), true));
-                Ok(vec![settings(&id, &name, true)])
+                let kept = Kept {
+                    name: name.unwrap_or_else(|| "a - (2026/1/5)".to_owned()),
+                    recovery: true,
+                    created: self.now,
+                };
+                let made = settings(&id, &kept);
+                self.checkpoints.insert(id, kept);
+                Ok(vec![made])
             }
             "ModifySystemSettings" => {
                 let told: Instance = inputs.get("SystemSettings").unwrap();
                 let id: String = told.get("InstanceID").unwrap();
                 let checkpoint = self.checkpoints.get_mut(&id).ok_or(32773_u32)?;
-                checkpoint.0 = told.get("ElementName").unwrap();
+                checkpoint.name = told.get("ElementName").unwrap();
                 Ok(Vec::new())
             }
             "ConvertToReferencePoint" => {
@@ -286,13 +345,13 @@ impl CimSession for Vmms {
         if path.class == "Msvm_ComputerSystem" {
             let mut status = vec![2_u16];
             status.extend(state.operation);
-            let machine = Instance::new("Msvm_ComputerSystem");
+            let machine = Instance::new("Msvm_ComputerSystem").with("ElementName", "a");
             return Ok(untyped(&machine.with("OperationalStatus", status)));
         }
         self.moment(&state, format!("before {path} is looked at"));
         let id = path.key("InstanceID").unwrap();
-        if let Some((name, recovery)) = state.checkpoints.get(&id) {
-            return Ok(untyped(&settings(&id, name, *recovery)));
+        if let Some(kept) = state.checkpoints.get(&id) {
+            return Ok(untyped(&settings(&id, kept)));
         }
         let Some((job, _)) = state.jobs.get(&id) else {
             return Err(fault("get", NOT_FOUND, false));
@@ -306,7 +365,14 @@ impl CimSession for Vmms {
     }
 
     fn query(&self, _: &str, wql: &str) -> Result<Vec<Instance>, CimError> {
-        panic!("no query is expected: {wql}")
+        assert_eq!(wql, "SELECT * FROM Win32_OperatingSystem");
+        if !self.tells_time {
+            return Err(fault(wql, DENIED, false));
+        }
+        let state = self.state.lock().unwrap();
+        self.moment(&state, "before the time is asked".to_owned());
+        let row = Instance::new("Win32_OperatingSystem");
+        Ok(vec![untyped(&row.with("LocalDateTime", time(state.now)))])
     }
 
     fn query_paths(&self, _: &str, wql: &str) -> Result<Vec<ObjectPath>, CimError> {
@@ -323,8 +389,7 @@ impl CimSession for Vmms {
         let rows: Vec<Instance> = match which.association.as_deref().unwrap() {
             "Msvm_SnapshotOfVirtualSystem" => {
                 let all = state.checkpoints.iter();
-                all.map(|(id, (name, recovery))| settings(id, name, *recovery))
-                    .collect()
+                all.map(|(id, kept)| settings(id, kept)).collect()
             }
             "Msvm_ReferencePointOfVirtualSystem" => {
                 state.points.iter().map(|p| state.point(p)).collect()
@@ -332,7 +397,14 @@ impl CimSession for Vmms {
             "Msvm_LastAppliedSnapshot" => state
                 .applied
                 .iter()
-                .map(|id| settings(id, "applied", false))
+                .map(|id| {
+                    let kept = Kept {
+                        name: "applied".to_owned(),
+                        recovery: false,
+                        created: Duration::ZERO,
+                    };
+                    settings(id, &kept)
+                })
                 .collect(),
             "Msvm_VirtualSystemSettingDataComponent" => {
                 let id = which.of.key("InstanceID").unwrap();
@@ -413,7 +485,13 @@ impl CimSession for Vmms {
             Some(Failure::FailedJob) => return jobs(&mut state, 10, Vec::new(), true),
             _ => {}
         }
-        let made = match state.perform(method, inputs) {
+        let asked: Option<Instance> = inputs.get_opt("SnapshotSettings").unwrap();
+        let name = asked.and_then(|asked| asked.get_opt("ElementName").unwrap());
+        if self.refuses_names && name.is_some() {
+            return give(returned(method, 32773));
+        }
+        let name = name.filter(|_| self.names_at_once);
+        let made = match state.perform(method, inputs, name) {
             Ok(made) => made,
             Err(code) => return give(returned(method, code)),
         };
@@ -449,7 +527,7 @@ impl CimSession for Vmms {
             key: false,
             embeds: None,
         };
-        let mut properties = vec![property("ConsistencyLevel")];
+        let mut properties = vec![property("ConsistencyLevel"), property("ElementName")];
         if self.guest_backup_type {
             properties.push(property("GuestBackupType"));
         }
