@@ -28,6 +28,7 @@ use uuid::Uuid;
 pub use create::{Consistency, GuestBackup, Options};
 pub use end::destroy_checkpoint;
 pub use look::{SeenCheckpoint, checkpoints, reference_points};
+pub(crate) use look::{SeenMachine, clock, machine};
 pub use mark::Mark;
 pub use point::destroy_reference_point;
 

@@ -59,6 +59,8 @@ struct State {
     operation: Option<u16>,
     /// When that ends.
     operation_until: Option<Duration>,
+    /// When somebody gives which checkpoint which name.
+    renamed: Option<(Duration, String, String)>,
     disks: Vec<Disk>,
     applied: Option<String>,
     changes: Vec<(u64, u64)>,
@@ -153,6 +155,12 @@ impl Vmms {
         self.state.lock().unwrap().operation_until = Some(at);
     }
 
+    /// Somebody gives a checkpoint another name after a time.
+    pub(crate) fn rename_after(&self, span: Duration, id: &str, name: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.renamed = Some((state.now + span, id.to_owned(), name.to_owned()));
+    }
+
     pub(crate) fn set_operation(&self, operation: Option<u16>) {
         self.state.lock().unwrap().operation = operation;
     }
@@ -186,6 +194,11 @@ impl Vmms {
             created: state.now,
         };
         state.checkpoints.insert(id.to_owned(), kept);
+    }
+
+    /// Time goes by.
+    pub(crate) fn pass(&self, span: Duration) {
+        self.sleep(span);
     }
 
     pub(crate) fn put_point(&self, id: &str) {
@@ -230,8 +243,12 @@ impl Pace for Vmms {
     fn sleep(&self, span: Duration) {
         let mut state = self.state.lock().unwrap();
         state.now += span;
-        if state.operation_until.is_some_and(|at| at <= state.now) {
+        let now = state.now;
+        if state.operation_until.is_some_and(|at| at <= now) {
             state.operation = None;
+        }
+        if let Some((_, id, name)) = state.renamed.take_if(|(at, ..)| *at <= now) {
+            state.checkpoints.get_mut(&id).unwrap().name = name;
         }
     }
 }

@@ -1,0 +1,187 @@
+//! Putting right what a run left behind that was killed.
+//!
+//! The journal says what the run was about to do; the host shows what became of it. What is surely
+//! ours is removed; what may be somebody else's is told and left alone ([`Report::suspects`]), and
+//! stays in the journal. Recovery is itself written into that journal, so it may be killed as well.
+//!
+//! Surely ours is a checkpoint whose id the run had written down, which the job of its call made,
+//! which has the name that the run would give it, or which everything that the host tells ties to a
+//! call whose answer was lost ([`tie`]). What merely appeared is not.
+
+mod now;
+mod report;
+mod tie;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+pub use report::{KnownBy, Left, Removed, Report, Suspect};
+
+use crate::checkpoint::{CheckpointError, destroy_checkpoint, destroy_reference_point};
+use crate::control::Control;
+use crate::ids::fold;
+use crate::journal::{Call, JournalError, Open, Reading};
+use now::{Now, Told};
+
+/// Whether a reference point is needed by a backup to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remembered {
+    /// A restore point's token names it: it is kept, and the journal forgets it.
+    Yes,
+    /// No restore point does: it is removed.
+    No,
+    /// That is not known yet: it stays, in the journal as well.
+    NotYet,
+}
+
+/// Puts right what the journal of `control` tells: one taken over from a run that is gone, or, when
+/// nothing else is at work, this run's own, for calls whose answers it lost.
+///
+/// What was made a moment ago may have to be looked at again: this waits for two minutes at most
+/// for each VM, unless somebody wants to stop.
+///
+/// # Errors
+/// When the journal cannot be read. What fails on the host is in the report.
+pub fn recover(
+    control: &Control<'_>,
+    remembered: &dyn Fn(Uuid, &str) -> Remembered,
+) -> Result<Report, JournalError> {
+    let reading = control.journal().reading()?;
+    let mut report = Report::default();
+    for vm in machines(&reading) {
+        let mut machine = Machine {
+            control,
+            vm,
+            known: BTreeMap::new(),
+            report: &mut report,
+        };
+        if let Err(error) = machine.put_right(remembered) {
+            machine.left(error.to_string());
+        }
+    }
+    let notes = control.take_notes().into_iter();
+    let notes = notes.map(|what| Left { vm: None, what });
+    report.left.extend(notes);
+    Ok(report)
+}
+
+fn machines(reading: &Reading) -> BTreeSet<Uuid> {
+    let open = reading.open.iter().map(|open| open.intent.vm);
+    let made = reading.checkpoints.iter().chain(&reading.reference_points);
+    open.chain(made.map(|(vm, _)| *vm)).collect()
+}
+
+/// One VM that is put right.
+struct Machine<'m, 'a> {
+    control: &'m Control<'a>,
+    vm: Uuid,
+    /// What told of each checkpoint that it is ours.
+    known: BTreeMap<String, KnownBy>,
+    report: &'m mut Report,
+}
+
+impl Machine<'_, '_> {
+    fn put_right(
+        &mut self,
+        remembered: &dyn Fn(Uuid, &str) -> Remembered,
+    ) -> Result<(), CheckpointError> {
+        let (control, vm) = (self.control, self.vm);
+        let now = self.settle()?;
+        // What was open has told more of what is ours.
+        for id in of(vm, self.journal()?.checkpoints) {
+            if now.has_checkpoint(&id) {
+                destroy_checkpoint(control, vm, &id)?;
+                self.removed(id);
+            } else {
+                control.seen_done(vm, Call::DestroyCheckpoint { checkpoint: id });
+            }
+        }
+        for id in of(vm, self.journal()?.reference_points) {
+            if !now.points.iter().any(|point| fold(point) == fold(&id)) {
+                let reference_point = id;
+                control.seen_done(vm, Call::DestroyReferencePoint { reference_point });
+                continue;
+            }
+            match remembered(vm, &id) {
+                Remembered::NotYet => {}
+                Remembered::Yes => {
+                    if let Err(error) = control.journal().release(vm, &id) {
+                        control.note(error.to_string());
+                    }
+                }
+                Remembered::No => {
+                    destroy_reference_point(control, vm, &id)?;
+                    self.removed(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles each open call whose end can be told, and gives what the VM has.
+    fn settle(&mut self) -> Result<Now, CheckpointError> {
+        let mut waited = false;
+        loop {
+            let now = Now::look(self.control, self.vm)?;
+            let mut wait: Option<Duration> = None;
+            for open in self.open()? {
+                match now.told(self.control, &open)? {
+                    Told::Ended { outcome, ours } => {
+                        self.known.extend(ours);
+                        self.control.settle(open.number, outcome);
+                    }
+                    Told::Soon(span) => wait = wait.max(Some(span)),
+                    Told::Later(why) => self.left(why),
+                    Told::Suspects(suspects) => {
+                        let vm = self.vm;
+                        let suspects = suspects.into_iter();
+                        self.report
+                            .suspects
+                            .extend(suspects.map(|(id, why)| Suspect { vm, id, why }));
+                    }
+                }
+            }
+            match wait {
+                None => return Ok(now),
+                Some(span) if !waited && !self.control.pace().cancelled() => {
+                    waited = true;
+                    self.control.pace().sleep(span);
+                }
+                Some(_) => {
+                    self.left("a checkpoint is too young to tell whose it is".to_owned());
+                    return Ok(now);
+                }
+            }
+        }
+    }
+
+    fn open(&self) -> Result<Vec<Open>, CheckpointError> {
+        let mut open = self.journal()?.open;
+        open.retain(|open| open.intent.vm == self.vm);
+        Ok(open)
+    }
+
+    fn journal(&self) -> Result<Reading, CheckpointError> {
+        let reading = self.control.journal().reading();
+        reading.map_err(|error| CheckpointError::Change(error.into()))
+    }
+
+    fn left(&mut self, what: String) {
+        let vm = Some(self.vm);
+        self.report.left.push(Left { vm, what });
+    }
+
+    fn removed(&mut self, id: String) {
+        let known_by = self.known.get(&id).copied().unwrap_or(KnownBy::Journal);
+        let vm = self.vm;
+        self.report.removed.push(Removed { vm, id, known_by });
+    }
+}
+
+/// The names of a VM's objects.
+fn of(vm: Uuid, all: BTreeSet<(Uuid, String)>) -> Vec<String> {
+    let all = all.into_iter().filter(|(of, _)| *of == vm);
+    all.map(|(_, id)| id).collect()
+}

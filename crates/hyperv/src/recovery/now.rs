@@ -1,0 +1,187 @@
+//! What a VM has now, and what that tells of a call whose end is not known.
+
+use std::time::Duration;
+
+use cim::job::{self, JobSnapshot};
+use cim::{CimError, ObjectPath};
+use uuid::Uuid;
+
+use super::KnownBy;
+use super::tie::{Tie, tie};
+use crate::checkpoint::{
+    self, CheckpointError, SeenCheckpoint, SeenMachine, checkpoints, reference_points,
+};
+use crate::control::Control;
+use crate::ids::fold;
+use crate::journal::{Call, Open, Outcome};
+
+/// What a VM has now.
+pub(super) struct Now {
+    machine: SeenMachine,
+    checkpoints: Vec<SeenCheckpoint>,
+    pub(super) points: Vec<String>,
+}
+
+/// What a look at the host tells of a call.
+pub(super) enum Told {
+    /// How it ended, and what is ours by that.
+    Ended {
+        outcome: Outcome,
+        ours: Option<(String, KnownBy)>,
+    },
+    /// Nothing yet; after this time it will.
+    Soon(Duration),
+    /// Nothing yet, for this reason.
+    Later(String),
+    /// What may be ours, each with why that is not known.
+    Suspects(Vec<(String, String)>),
+}
+
+impl Told {
+    fn done() -> Self {
+        Self::ended(Outcome::Done { made: None })
+    }
+
+    fn not_done(why: &str) -> Self {
+        let why = why.to_owned();
+        Self::ended(Outcome::NotDone { why })
+    }
+
+    fn ended(outcome: Outcome) -> Self {
+        let ours = None;
+        Self::Ended { outcome, ours }
+    }
+
+    fn made(id: &str, known_by: KnownBy) -> Self {
+        let made = Some(id.to_owned());
+        Self::Ended {
+            outcome: Outcome::Done { made },
+            ours: Some((id.to_owned(), known_by)),
+        }
+    }
+}
+
+impl Now {
+    pub(super) fn look(control: &Control<'_>, vm: Uuid) -> Result<Self, CimError> {
+        let session = control.session();
+        // Asked first: what it is at may end before the rest is asked, and not the other way round.
+        // A VM that is not here may be on another node, with all that we made.
+        let machine = checkpoint::machine(session, vm)?;
+        let points = reference_points(session, vm)?;
+        Ok(Self {
+            machine,
+            checkpoints: checkpoints(session, vm)?,
+            points: points.into_iter().map(|point| point.instance_id).collect(),
+        })
+    }
+
+    pub(super) fn has_checkpoint(&self, id: &str) -> bool {
+        self.checkpoints.iter().any(|c| c.is(id))
+    }
+
+    /// How a call ended whose end is not known.
+    pub(super) fn told(&self, control: &Control<'_>, open: &Open) -> Result<Told, CheckpointError> {
+        const STILL: &str = "it is still there";
+        Ok(match &open.intent.call {
+            Call::CreateCheckpoint { name, before, .. } => {
+                self.created(control, open, name, before)?
+            }
+            // Its effect is seen in the name, or does not matter.
+            Call::RenameCheckpoint { .. } => Told::done(),
+            Call::ConvertCheckpoint { checkpoint, before } => {
+                if self.has_checkpoint(checkpoint) {
+                    return Ok(Told::not_done(STILL));
+                }
+                let points = self.points.iter();
+                let new: Vec<&String> = points.filter(|id| !has(before, id)).collect();
+                match new.as_slice() {
+                    [] => Told::done(),
+                    [one] => Told::made(one, KnownBy::Journal),
+                    several => {
+                        let why = "it is one of several new reference points";
+                        let several = several.iter();
+                        Told::Suspects(several.map(|id| ((*id).clone(), why.to_owned())).collect())
+                    }
+                }
+            }
+            Call::DestroyCheckpoint { checkpoint } => match self.has_checkpoint(checkpoint) {
+                true => Told::not_done(STILL),
+                false => Told::done(),
+            },
+            Call::DestroyReferencePoint { reference_point } => {
+                match has(&self.points, reference_point) {
+                    true => Told::not_done(STILL),
+                    false => Told::done(),
+                }
+            }
+        })
+    }
+
+    fn created(
+        &self,
+        control: &Control<'_>,
+        open: &Open,
+        name: &str,
+        before: &[String],
+    ) -> Result<Told, CheckpointError> {
+        let recovery = self.checkpoints.iter().filter(|c| c.recovery);
+        let new: Vec<&SeenCheckpoint> = recovery.filter(|c| !has(before, &c.instance_id)).collect();
+        if let Some(named) = new.iter().find(|c| c.name == name) {
+            return Ok(Told::made(&named.instance_id, KnownBy::Name));
+        }
+        if let Some(job) = open.job.as_deref().and_then(|path| path.parse().ok()) {
+            if runs(control, &job)? {
+                return Ok(Told::Later(format!("the job {job} goes on")));
+            }
+            let made = made_by(control, &job)?;
+            if let Some(ours) = new.iter().find(|c| has(&made, &c.instance_id)) {
+                return Ok(Told::made(&ours.instance_id, KnownBy::Job));
+            }
+        }
+        if let (true, Some(operation)) = (new.is_empty(), self.machine.operation) {
+            // It may be taking it just now.
+            return Ok(Told::Later(format!(
+                "the host is at work on it: {operation:?}"
+            )));
+        }
+        let Some(first) = new.first() else {
+            return Ok(Told::not_done("there is no new checkpoint"));
+        };
+        let clock = checkpoint::clock(control.session())?;
+        Ok(match tie(&open.intent, first, new.len(), clock) {
+            Tie::Ours => Told::made(&first.instance_id, KnownBy::Time),
+            Tie::Wait(span) => Told::Soon(span),
+            Tie::No(why) => Told::Suspects(
+                new.iter()
+                    .map(|c| (c.instance_id.clone(), why.to_owned()))
+                    .collect(),
+            ),
+        })
+    }
+}
+
+fn has(all: &[String], id: &str) -> bool {
+    all.iter().any(|known| fold(known) == fold(id))
+}
+
+/// Whether a job is there and goes on.
+fn runs(control: &Control<'_>, job: &ObjectPath) -> Result<bool, CimError> {
+    match control.session().get(job) {
+        Ok(row) => Ok(JobSnapshot::read(&row).is_ok_and(|job| !job.state.is_end())),
+        // Hosts forget jobs after minutes.
+        Err(error) if error.fault_kind().is_some() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a job made, as long as the host remembers it.
+fn made_by(control: &Control<'_>, job: &ObjectPath) -> Result<Vec<String>, CimError> {
+    match job::results(control.session(), job, "Msvm_VirtualSystemSettingData") {
+        Ok(rows) => {
+            let ids = rows.iter().filter_map(|row| row.get("InstanceID").ok());
+            Ok(ids.collect())
+        }
+        Err(error) if error.fault_kind().is_some() => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,97 @@
+//! What recovery did, and what it left.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What was done and what is left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Checkpoints and reference points that were removed.
+    pub removed: Vec<Removed>,
+    /// What may be ours or somebody else's, and was left alone. A person has to decide.
+    pub suspects: Vec<Suspect>,
+    /// What could not be seen to.
+    pub left: Vec<Left>,
+}
+
+/// Something of ours that was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// The VM.
+    pub vm: Uuid,
+    /// The host's name for it.
+    pub id: String,
+    /// What told that it was ours.
+    pub known_by: KnownBy,
+}
+
+/// What tells that something is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KnownBy {
+    /// The run had written it down.
+    Journal,
+    /// It has the name that the run would give it.
+    Name,
+    /// The job of the run's call made it.
+    Job,
+    /// It is the only new one, was made by the host's clock when the run's call was, and has borne
+    /// the name that hosts give since.
+    Time,
+}
+
+/// Something that may be ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// The VM.
+    pub vm: Uuid,
+    /// The host's name for it.
+    pub id: String,
+    /// Why it is not known to be ours.
+    pub why: String,
+}
+
+/// Something that the next run tries again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The VM.
+    pub vm: Option<Uuid>,
+    /// What, and what was in the way.
+    pub what: String,
+}
+
+impl Suspect {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        format!(
+            "if no other backup is at work on the VM, remove it on the host: \
+             Get-VM -Id {} | Get-VMSnapshot -SnapshotType Recovery | Remove-VMSnapshot",
+            self.vm
+        )
+    }
+}
+
+impl Left {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        "the journal keeps it: the next run tries again"
+    }
+}
+
+impl fmt::Display for Suspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { vm, id, why } = self;
+        write!(f, "VM {vm}: {id} may be what a killed run left: {why}")
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.vm {
+            Some(vm) => write!(f, "VM {vm}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
