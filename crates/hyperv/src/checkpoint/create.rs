@@ -88,6 +88,7 @@ impl<'c, 'a> RecoveryCheckpoint<'c, 'a> {
             control,
             vm,
             instance_id,
+            before,
             asked: options.consistency,
             held: true,
         };

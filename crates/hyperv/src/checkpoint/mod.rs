@@ -33,6 +33,7 @@ pub use mark::Mark;
 pub use point::destroy_reference_point;
 
 use crate::control::{ChangeError, Control};
+use crate::ids::fold;
 use crate::inventory::Operation;
 
 /// A recovery checkpoint of ours that is there.
@@ -40,6 +41,8 @@ pub struct RecoveryCheckpoint<'c, 'a> {
     control: &'c Control<'a>,
     vm: Uuid,
     instance_id: String,
+    /// The checkpoints that the VM had before.
+    before: Vec<String>,
     /// What the host was asked for.
     pub asked: Consistency,
     held: bool,
@@ -88,6 +91,21 @@ impl RecoveryCheckpoint<'_, '_> {
     /// The VM.
     pub fn vm(&self) -> Uuid {
         self.vm
+    }
+
+    /// The VM's other checkpoints, in the order of their names, if they are the ones that it had
+    /// before.
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub fn others_unchanged(&self) -> Result<Option<Vec<String>>, CimError> {
+        let seen = checkpoints(self.control.session(), self.vm)?;
+        let others = seen.into_iter().filter(|c| !c.is(&self.instance_id));
+        let mut others: Vec<String> = others.map(|c| fold(&c.instance_id)).collect();
+        let mut before: Vec<String> = self.before.iter().map(|id| fold(id)).collect();
+        others.sort();
+        before.sort();
+        Ok((others == before).then_some(others))
     }
 
     /// The host's name for the checkpoint.

@@ -1,5 +1,6 @@
 //! The disks of a checkpoint.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ const WAIT: Duration = Duration::from_secs(5);
 pub struct FrozenDisk {
     /// What the host calls it.
     pub medium: Medium,
-    /// The folder of its file.
-    pub folder: String,
+    /// Its files as the host spells them, youngest first.
+    pub files: Vec<String>,
     /// The disk's id; a VHD has none.
     pub disk_id: Option<Uuid>,
     /// Its layers, youngest first, with their paths.
@@ -108,9 +109,8 @@ pub(super) fn open(
         });
         return match layers {
             Ok((chain, layers)) => {
-                let folder = path.parent().map(|folder| folder.to_string());
                 let disk = FrozenDisk {
-                    folder: folder.unwrap_or_default(),
+                    files: layers.iter().map(|found| spelled(&found.path)).collect(),
                     disk_id: layers.first().and_then(disk_id),
                     reading: Reading::Full("changes are not tracked".to_owned()),
                     medium,
@@ -125,6 +125,12 @@ pub(super) fn open(
             }
         };
     }
+}
+
+/// A path as the search spells it, as the host does.
+fn spelled(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    HostPath::parse(&text).map_or_else(|_| text.into_owned(), |path| path.to_string())
 }
 
 fn disk_id(found: &Found) -> Option<Uuid> {

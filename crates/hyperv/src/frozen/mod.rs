@@ -33,7 +33,7 @@ use crate::files::{FileError, FrozenFile, HostFiles};
 use crate::ids;
 use crate::inventory::{self, ReferencePoint, Settings};
 use crate::preflight::Mode;
-use crate::tracking::{Decision, Now, NowDisk, Token, TokenDisk, decide};
+use crate::tracking::{Applied, Decision, Now, NowDisk, Token, TokenDisk, decide};
 
 /// What is wanted of a VM.
 pub struct Request<'r> {
@@ -60,7 +60,8 @@ pub struct Frozen<'c, 'a> {
     mode: Mode,
     mark: Mark,
     old: Option<Token>,
-    last_applied: Option<String>,
+    last_applied: [Applied; 2],
+    checkpoints: Option<Vec<String>>,
     /// Its configuration.
     pub settings: Settings,
     /// Disks that cannot be had.
@@ -109,7 +110,7 @@ impl<'c, 'a> Frozen<'c, 'a> {
             Mode::Cbt => reference_points(session, vm)?,
             Mode::Standard => Vec::new(),
         };
-        let last_applied = last_applied(session, vm)?;
+        let before = applied(session, vm, request.mode)?;
         let checkpoint = RecoveryCheckpoint::create(control, vm, request.options, &request.mark)?;
         let (settings, findings) = inventory::configuration(session, checkpoint.instance_id())?;
         let unknown = |finding: &inventory::Finding| {
@@ -126,7 +127,8 @@ impl<'c, 'a> Frozen<'c, 'a> {
             mode: request.mode,
             mark: request.mark,
             old: token.cloned(),
-            last_applied,
+            last_applied: [before, Applied::Untold],
+            checkpoints: None,
             settings,
             disks: Vec::new(),
             lost: Vec::new(),
@@ -143,6 +145,11 @@ impl<'c, 'a> Frozen<'c, 'a> {
             }
         }
         if request.mode == Mode::Cbt {
+            // Whatever happened between the looks happened before or after the disks were frozen,
+            // and nobody knows which.
+            let [_, after] = &mut frozen.last_applied;
+            *after = applied(session, vm, request.mode)?;
+            frozen.checkpoints = frozen.checkpoint.others_unchanged()?;
             let decisions = decide(token, &points, &frozen.now());
             for (disk, decision) in frozen.disks.iter_mut().zip(decisions) {
                 disk.reading = match decision {
@@ -159,12 +166,13 @@ impl<'c, 'a> Frozen<'c, 'a> {
             place: disk.medium.instance_id.clone(),
             disk_id: disk.disk_id,
             len: disk.len(),
-            folder: disk.folder.clone(),
+            files: disk.files.clone(),
         };
         Now {
             installation: self.mark.installation,
             vm: self.checkpoint.vm(),
             last_applied: self.last_applied.clone(),
+            checkpoints: self.checkpoints.clone(),
             disks: self.disks.iter().map(disk).collect(),
         }
     }
@@ -250,13 +258,15 @@ fn token(now: Now, point: &ReferencePoint) -> Token {
         place: disk.place,
         disk_id: disk.disk_id,
         len: disk.len,
-        folder: disk.folder,
+        files: disk.files,
     };
+    let [last_applied, _] = now.last_applied;
     Token {
         installation: now.installation,
         vm: now.vm,
         reference_point: point.instance_id.clone(),
-        last_applied: now.last_applied,
+        last_applied,
+        checkpoints: now.checkpoints,
         disks: now.disks.into_iter().map(tracked).collect(),
     }
 }
@@ -275,17 +285,22 @@ fn destroy_old(control: &Control<'_>, old: &Token) -> Result<(), CheckpointError
     Ok(())
 }
 
-/// The checkpoint that was applied last, if one was.
-fn last_applied(session: &dyn CimSession, vm: Uuid) -> Result<Option<String>, CimError> {
+/// The checkpoint that was applied last. Without change tracking nobody wants to know.
+fn applied(session: &dyn CimSession, vm: Uuid, mode: Mode) -> Result<Applied, CimError> {
+    if mode == Mode::Standard {
+        return Ok(Applied::Untold);
+    }
     let which = Associations::of(&ids::machine_path(vm))
         .by("Msvm_LastAppliedSnapshot")
         .to("Msvm_VirtualSystemSettingData");
-    let rows = session.associators(&which)?;
-    let ids = rows
-        .iter()
-        .filter_map(|row| row.get::<String>("InstanceID").ok());
-    // Several would be one too many to know: each set of them is a name of its own.
-    let mut ids: Vec<String> = ids.collect();
-    ids.sort();
-    Ok((!ids.is_empty()).then(|| ids.join(" ")))
+    let rows = match session.associators(&which) {
+        Ok(rows) => rows,
+        Err(error) if error.fault_kind().is_some() => return Ok(Applied::Untold),
+        Err(error) => return Err(error),
+    };
+    Ok(match rows.as_slice() {
+        [] => Applied::None,
+        [one] => one.get("InstanceID").map_or(Applied::Untold, Applied::Of),
+        _ => Applied::Untold,
+    })
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 /// Bytes that are asked for at once. The page of the method wants less than the disk has, and
 /// published programs ask for all of it; so a large disk is asked for in parts.
 const MOST_ASKED: u64 = 256 << 30;
+/// Parts of a disk begin at multiples of this.
+const UNIT: u64 = 1 << 20;
 /// Calls for one disk, at most.
 const MOST_CALLS: usize = 1 << 16;
 /// Ranges of one disk, at most.
@@ -63,21 +65,33 @@ pub fn changes(
     };
     let mut found: Vec<ByteRange> = Vec::new();
     let mut first: Vec<ByteRange> = Vec::new();
+    let mut ambiguous = false;
+    let mut most = MOST_ASKED;
     let mut at = 0;
     while at < len {
-        let part = ask.part(at, MOST_ASKED.min(len - at), len)?;
+        let asked = most.min(len - at);
+        let part = match ask.part(at, asked, len) {
+            // By the page of the method even the whole of a small disk is too much.
+            Err(NoChanges::Refused(4 | 32773)) if asked == len && len > UNIT => {
+                most = (len / 2).next_multiple_of(UNIT);
+                continue;
+            }
+            part => part?,
+        };
         if at == 0 {
             first.clone_from(&part.ranges);
         }
+        // Counted from the part's beginning, an offset would lie before the part, and be odd,
+        // unless the part is longer than what comes before it.
+        ambiguous |= at > 0 && at < asked && !part.ranges.is_empty();
         found.extend(part.ranges);
         if found.len() > MOST_RANGES {
             return Err(NoChanges::Odd("there are more ranges than are accepted"));
         }
         at = part.end;
     }
-    // Only the answer to the first part has one meaning, whether offsets count from the disk's
-    // beginning or from the part's, and nobody documents which.
-    if ask.calls > 1 && !found.is_empty() {
+    // Nobody documents from where offsets count; in the answer to the first part both are the same.
+    if ambiguous {
         ask.probe(&first, len)?;
     }
     Ok(found.into_iter().collect())

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::files::HostPath;
 use crate::ids;
 use crate::inventory::ReferencePoint;
 
@@ -17,10 +18,37 @@ pub struct Token {
     pub vm: Uuid,
     /// The reference point.
     pub reference_point: String,
-    /// The checkpoint that had been applied last.
-    pub last_applied: Option<String>,
+    /// The checkpoint that had been applied last before the disks were frozen.
+    pub last_applied: Applied,
+    /// The VM's checkpoints while the disks were frozen; `None` when they were not the same before
+    /// and after.
+    pub checkpoints: Option<Vec<String>>,
     /// The disks.
     pub disks: Vec<TokenDisk>,
+}
+
+/// The checkpoint that was applied last (`Msvm_LastAppliedSnapshot`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "applied", content = "checkpoint", rename_all = "kebab-case")]
+pub enum Applied {
+    /// None ever was, or it is gone.
+    None,
+    /// This one.
+    Of(String),
+    /// The host does not tell.
+    #[default]
+    Untold,
+}
+
+impl Applied {
+    /// Whether it is surely the same one. It may have been applied once more.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) => true,
+            (Self::Of(one), Self::Of(other)) => ids::fold(one) == ids::fold(other),
+            _ => false,
+        }
+    }
 }
 
 /// A disk of a token.
@@ -32,8 +60,8 @@ pub struct TokenDisk {
     pub disk_id: Option<Uuid>,
     /// Its size in bytes.
     pub len: u64,
-    /// The folder of its file.
-    pub folder: String,
+    /// The files that it was made up of, youngest first.
+    pub files: Vec<String>,
     /// The id of change tracking; `None` for a disk that is not tracked.
     pub tracking_id: Option<String>,
 }
@@ -45,8 +73,11 @@ pub struct Now {
     pub installation: Uuid,
     /// The VM.
     pub vm: Uuid,
-    /// The checkpoint that was applied last (`Msvm_LastAppliedSnapshot`).
-    pub last_applied: Option<String>,
+    /// The checkpoint that had been applied last before the disks were frozen, and after.
+    pub last_applied: [Applied; 2],
+    /// The VM's checkpoints while the disks were frozen; `None` when they were not the same before
+    /// and after.
+    pub checkpoints: Option<Vec<String>>,
     /// The frozen disks.
     pub disks: Vec<NowDisk>,
 }
@@ -60,8 +91,8 @@ pub struct NowDisk {
     pub disk_id: Option<Uuid>,
     /// Its size in bytes.
     pub len: u64,
-    /// The folder of its file.
-    pub folder: String,
+    /// The files that it is made up of, youngest first.
+    pub files: Vec<String>,
 }
 
 /// How a disk is read.
@@ -102,7 +133,13 @@ pub enum Doubt {
     },
     /// Its file is in another folder: moved by the host it is tracked on, copied by hand it is not.
     Moved {
-        /// The folder then.
+        /// The file then.
+        was: String,
+    },
+    /// The file that it was written to then is not among its files now: a checkpoint was applied
+    /// or removed since, and nothing tells which.
+    Replaced {
+        /// The file then.
         was: String,
     },
     /// It was not tracked.
@@ -122,7 +159,11 @@ impl fmt::Display for Doubt {
             Self::OtherDisk => f.write_str("another disk is in its place"),
             Self::Ambiguous => f.write_str("several disks are told to be in this place"),
             Self::Resized { was } => write!(f, "the disk had {was} bytes"),
-            Self::Moved { was } => write!(f, "the disk's file was in {was}"),
+            Self::Moved { was } => write!(f, "the disk's file was in another folder: {was}"),
+            Self::Replaced { was } => write!(
+                f,
+                "a checkpoint was applied or removed since, and with it {was}"
+            ),
             Self::NotTracked => f.write_str("the disk was not tracked"),
             Self::OtherTracking => f.write_str("the host's tracking of the disk began anew"),
         }
@@ -155,8 +196,11 @@ fn machine<'a>(
     let same =
         |point: &&ReferencePoint| point.vm == now.vm && point.instance_id == token.reference_point;
     let point = points.iter().find(same).ok_or(Doubt::NoReferencePoint)?;
-    let fold = |id: &Option<String>| id.as_deref().map(ids::fold);
-    if fold(&token.last_applied) != fold(&now.last_applied) {
+    if !now
+        .last_applied
+        .iter()
+        .all(|now| token.last_applied.is(now))
+    {
         return Err(Doubt::Applied);
     }
     Ok((token, point))
@@ -179,10 +223,11 @@ fn disk(token: &Token, point: &ReferencePoint, now: &Now, disk: &NowDisk) -> Res
     if was.len != disk.len {
         return Err(Doubt::Resized { was: was.len });
     }
-    if ids::fold(&was.folder) != ids::fold(&disk.folder) {
-        let was = was.folder.clone();
-        return Err(Doubt::Moved { was });
-    }
+    same_files(
+        was,
+        disk,
+        token.checkpoints.is_some() && token.checkpoints == now.checkpoints,
+    )?;
     let since = was
         .tracking_id
         .as_deref()
@@ -192,4 +237,35 @@ fn disk(token: &Token, point: &ReferencePoint, now: &Now, disk: &NowDisk) -> Res
         return Err(Doubt::OtherTracking);
     }
     Ok(since.to_owned())
+}
+
+/// Whether the disk of now goes on from the disk of then. The host may tell that one and the same
+/// checkpoint was applied last although it was applied once more; but applying one throws away the
+/// file that was written to, and the disk goes on in another.
+fn same_files(was: &TokenDisk, now: &NowDisk, same_checkpoints: bool) -> Result<(), Doubt> {
+    let (Some(then), Some(leaf)) = (was.files.first(), now.files.first()) else {
+        return Err(Doubt::OtherDisk);
+    };
+    let has = |files: &[String], file: &str| files.iter().any(|f| same_file(f, file));
+    if folder(then) != folder(leaf) {
+        let was = then.clone();
+        return Err(Doubt::Moved { was });
+    }
+    // Written on, or kept by a checkpoint since; or merged, when the last backup's merge was late.
+    if has(&now.files, then) || (same_checkpoints && has(&was.files, leaf)) {
+        return Ok(());
+    }
+    let was = then.clone();
+    Err(Doubt::Replaced { was })
+}
+
+fn same_file(one: &str, other: &str) -> bool {
+    match (HostPath::parse(one), HostPath::parse(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
+fn folder(file: &str) -> Option<HostPath> {
+    HostPath::parse(file).ok()?.parent()
 }

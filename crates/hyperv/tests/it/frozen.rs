@@ -172,7 +172,10 @@ fn disks_are_read_as_the_checkpoint_has_them() {
         let [disk] = frozen.disks.as_slice() else {
             panic!()
         };
-        assert_eq!((disk.len(), disk.folder.as_str()), (SIZE, "D:\\VMs"));
+        assert_eq!(
+            (disk.len(), disk.files.as_slice()),
+            (SIZE, &["D:\\VMs\\a.vhdx".to_owned()][..])
+        );
         let mut bytes = vec![0; 8192];
         disk.chain.read_at(0, &mut bytes).unwrap();
         assert!(bytes[..4096].iter().all(|b| *b == 0) && bytes[4096..].iter().all(|b| *b == 7));

@@ -9,7 +9,7 @@ use cim::{CimError, CimSession, Class, Instance, MethodResult, ObjectPath, path:
 use disk::{ByteRange, ByteRanges};
 use hyperkeep_hyperv::inventory::{ReferencePoint, TrackedDisk};
 use hyperkeep_hyperv::tracking::{
-    Decision, Doubt, NoChanges, Now, NowDisk, Token, TokenDisk, changes, decide,
+    Applied, Decision, Doubt, NoChanges, Now, NowDisk, Token, TokenDisk, changes, decide,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -22,6 +22,8 @@ struct Host {
     unit: u64,
     /// Bytes that it gets through in one call.
     most: u64,
+    /// The whole disk is too much to ask for.
+    refuse_whole: bool,
     /// Offsets count from where the question begins.
     relative: bool,
     /// What is done to each answer.
@@ -37,6 +39,7 @@ impl Host {
             changed,
             unit,
             most,
+            refuse_whole: false,
             relative: false,
             spoil: |_, answer| answer,
             lost: Mutex::new(0),
@@ -103,6 +106,10 @@ impl CimSession for Host {
         }
         self.calls.lock().unwrap().push((at, asked));
         assert!(asked > 0 && at + asked <= self.len());
+        if self.refuse_whole && asked == self.len() {
+            let outputs = Instance::new("OUTPUT").with("ReturnValue", 32773_u32);
+            return Ok(MethodResult { outputs });
+        }
         let processed = asked.min(self.most);
         let window = ByteRange::new(at, at + processed);
         let ranges = self
@@ -183,11 +190,7 @@ fn a_large_disk_is_asked_for_in_parts() {
     let host = Host::new(changed, unit, u64::MAX);
     assert_eq!(host.ask().unwrap(), host.truth());
     let calls = host.calls.lock().unwrap().clone();
-    assert_eq!(
-        calls.len(),
-        5,
-        "four parts, and one to see from where offsets count"
-    );
+    assert_eq!(calls.len(), 4, "no part is longer than what comes before");
     assert!(calls.iter().all(|(_, asked)| *asked <= 256 << 30));
 }
 
@@ -237,17 +240,22 @@ fn an_answer_that_makes_no_sense_is_none() {
 const VM: Uuid = Uuid::from_u128(1);
 const INSTALLATION: Uuid = Uuid::from_u128(2);
 
+fn files(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
 fn token() -> Token {
     Token {
         installation: INSTALLATION,
         vm: VM,
         reference_point: "R".to_owned(),
-        last_applied: None,
+        last_applied: Applied::None,
+        checkpoints: Some(vec!["x".to_owned()]),
         disks: vec![TokenDisk {
             place: format!("Microsoft:{VM}\\c\\0\\0\\D"),
             disk_id: Some(Uuid::from_u128(5)),
             len: 100,
-            folder: "D:\\VMs".to_owned(),
+            files: files(&["D:\\VMs\\a.vhdx"]),
             tracking_id: Some("rct:1".to_owned()),
         }],
     }
@@ -257,12 +265,13 @@ fn now() -> Now {
     Now {
         installation: INSTALLATION,
         vm: VM,
-        last_applied: None,
+        last_applied: [Applied::None, Applied::None],
+        checkpoints: Some(vec!["x".to_owned()]),
         disks: vec![NowDisk {
             place: format!("Microsoft:{}\\C\\0\\0\\L", Uuid::from_u128(9)),
             disk_id: Some(Uuid::from_u128(5)),
             len: 100,
-            folder: "d:\\vms".to_owned(),
+            files: files(&["d:\\vms\\A.vhdx"]),
         }],
     }
 }
@@ -292,7 +301,7 @@ fn a_disk_is_asked_about_only_if_nothing_is_doubtful() {
         [Decision::Full(Doubt::NoToken)]
     );
     type Change = fn(&mut Token, &mut ReferencePoint, &mut Now);
-    let cases: [(Change, Doubt); 16] = [
+    let cases: [(Change, Doubt); 20] = [
         (|_, _, now| now.vm = Uuid::nil(), Doubt::OtherMachine),
         (
             |_, _, now| now.installation = Uuid::nil(),
@@ -307,13 +316,37 @@ fn a_disk_is_asked_about_only_if_nothing_is_doubtful() {
             Doubt::NoReferencePoint,
         ),
         (
-            |_, _, now| now.last_applied = Some("C".to_owned()),
+            |_, _, now| now.last_applied[0] = Applied::Of("C".to_owned()),
             Doubt::Applied,
         ),
         (
-            |token, _, _| token.last_applied = Some("C".to_owned()),
+            |_, _, now| now.last_applied[1] = Applied::Of("C".to_owned()),
             Doubt::Applied,
         ),
+        (
+            |token, _, _| token.last_applied = Applied::Of("C".to_owned()),
+            Doubt::Applied,
+        ),
+        (
+            |token, _, now| {
+                token.last_applied = Applied::Untold;
+                now.last_applied = [Applied::Untold, Applied::Untold];
+            },
+            Doubt::Applied,
+        ),
+        // One and the same checkpoint was applied once more.
+        (
+            |token, _, now| {
+                token.last_applied = Applied::Of("x".to_owned());
+                now.last_applied = [Applied::Of("X".to_owned()), Applied::Of("x".to_owned())];
+                token.disks[0].files = files(&["D:\\VMs\\a_1.avhdx", "D:\\VMs\\a.vhdx"]);
+                now.disks[0].files = files(&["D:\\VMs\\a_2.avhdx", "D:\\VMs\\a.vhdx"]);
+            },
+            Doubt::Replaced {
+                was: "D:\\VMs\\a_1.avhdx".to_owned(),
+            },
+        ),
+        (|_, _, now| now.disks[0].files.clear(), Doubt::OtherDisk),
         (
             |_, _, now| now.disks[0].place = "Microsoft:A".to_owned(),
             Doubt::Ambiguous,
@@ -336,9 +369,9 @@ fn a_disk_is_asked_about_only_if_nothing_is_doubtful() {
             Doubt::Resized { was: 100 },
         ),
         (
-            |_, _, now| now.disks[0].folder = "E:\\VMs".to_owned(),
+            |_, _, now| now.disks[0].files = files(&["E:\\VMs\\a.vhdx"]),
             Doubt::Moved {
-                was: "D:\\VMs".to_owned(),
+                was: "D:\\VMs\\a.vhdx".to_owned(),
             },
         ),
         (
@@ -366,4 +399,50 @@ fn a_disk_is_asked_about_only_if_nothing_is_doubtful() {
         decide(Some(&token()), &[point()], &twice),
         [ambiguous.clone(), ambiguous]
     );
+}
+
+/// What a disk's files may go through without anything being lost.
+#[test]
+fn files_may_grow_and_be_merged() {
+    let (base, one, two) = (
+        "D:\\VMs\\a.vhdx",
+        "D:\\VMs\\a_1.avhdx",
+        "D:\\VMs\\a_2.avhdx",
+    );
+    let decide = |then: &[&str], at: &[&str], same: bool| {
+        let (mut token, mut now) = (token(), now());
+        token.disks[0].files = files(then);
+        now.disks[0].files = files(at);
+        if !same {
+            now.checkpoints = None;
+        }
+        decide(Some(&token), &[point()], &now).remove(0)
+    };
+    let asks = |decision: Decision| matches!(decision, Decision::Ask { .. });
+    // A user took a checkpoint, or two.
+    assert!(asks(decide(&[base], &[one, base], false)));
+    assert!(asks(decide(&[one, base], &[two, one, base], false)));
+    // The merge after the last backup was late.
+    assert!(asks(decide(&[one, base], &[base], true)));
+    // A user's checkpoint was removed, or one was applied and then removed.
+    assert!(!asks(decide(&[one, base], &[base], false)));
+    // Whatever the checkpoints are, the file that was written to is gone.
+    assert!(!asks(decide(&[one, base], &[two, base], true)));
+    assert!(!asks(decide(&[base], &[two], true)));
+}
+
+/// The page of the method wants less than the whole disk.
+#[test]
+fn a_host_that_refuses_the_whole_is_asked_for_halves() {
+    let mut host = Host::new((0..64).map(|at| at % 5 == 0).collect(), 1 << 19, u64::MAX);
+    host.refuse_whole = true;
+    assert_eq!(host.ask().unwrap(), host.truth());
+    assert_eq!(
+        host.calls.lock().unwrap().len(),
+        3,
+        "refused, and two halves"
+    );
+    let mut host = Host::new(vec![true], 512, u64::MAX);
+    host.refuse_whole = true;
+    assert!(matches!(host.ask(), Err(NoChanges::Refused(32773))));
 }
