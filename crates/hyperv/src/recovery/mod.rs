@@ -13,7 +13,6 @@ mod report;
 mod tie;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -39,8 +38,8 @@ pub enum Remembered {
 /// Puts right what the journal of `control` tells: one taken over from a run that is gone, or, when
 /// nothing else is at work, this run's own, for calls whose answers it lost.
 ///
-/// What was made a moment ago may have to be looked at again: this waits for two minutes at most
-/// for each VM, unless somebody wants to stop.
+/// What was made a moment ago is looked at again, and a host that is at work on a VM is waited for,
+/// as long as for any other call, unless somebody wants to stop.
 ///
 /// # Errors
 /// When the journal cannot be read. What fails on the host is in the report.
@@ -89,8 +88,20 @@ impl Machine<'_, '_> {
     ) -> Result<(), CheckpointError> {
         let (control, vm) = (self.control, self.vm);
         let now = self.settle()?;
+        // What is being converted is not removed beside that.
+        let busy: Vec<String> = self
+            .open()?
+            .into_iter()
+            .filter_map(|open| match open.intent.call {
+                Call::ConvertCheckpoint { checkpoint, .. } => Some(checkpoint),
+                _ => None,
+            })
+            .collect();
         // What was open has told more of what is ours.
         for id in of(vm, self.journal()?.checkpoints) {
+            if busy.contains(&id) {
+                continue;
+            }
             if now.has_checkpoint(&id) {
                 destroy_checkpoint(control, vm, &id)?;
                 self.removed(id);
@@ -122,35 +133,32 @@ impl Machine<'_, '_> {
 
     /// Settles each open call whose end can be told, and gives what the VM has.
     fn settle(&mut self) -> Result<Now, CheckpointError> {
-        let mut waited = false;
+        let mut tries = self.control.tries();
         loop {
             let now = Now::look(self.control, self.vm)?;
-            let mut wait: Option<Duration> = None;
+            let (mut soon, mut suspects) = (Vec::new(), Vec::new());
             for open in self.open()? {
                 match now.told(self.control, &open)? {
                     Told::Ended { outcome, ours } => {
                         self.known.extend(ours);
                         self.control.settle(open.number, outcome);
                     }
-                    Told::Soon(span) => wait = wait.max(Some(span)),
-                    Told::Later(why) => self.left(why),
-                    Told::Suspects(suspects) => {
-                        let vm = self.vm;
-                        let suspects = suspects.into_iter();
-                        self.report
-                            .suspects
-                            .extend(suspects.map(|(id, why)| Suspect { vm, id, why }));
-                    }
+                    Told::Soon { after, why } => soon.push((after, why)),
+                    Told::Suspects(found) => suspects.extend(found),
                 }
             }
-            match wait {
-                None => return Ok(now),
-                Some(span) if !waited && !self.control.pace().cancelled() => {
-                    waited = true;
-                    self.control.pace().sleep(span);
-                }
-                Some(_) => {
-                    self.left("a checkpoint is too young to tell whose it is".to_owned());
+            let wait = match soon.iter().map(|(after, _)| *after).max() {
+                Some(after) => tries.next(self.control.pace()).map(|wait| wait.max(after)),
+                None => None,
+            };
+            match wait.filter(|_| !self.control.pace().cancelled()) {
+                Some(wait) => self.control.pace().sleep(wait),
+                None => {
+                    soon.into_iter().for_each(|(_, why)| self.left(why));
+                    let vm = self.vm;
+                    let suspects = suspects.into_iter();
+                    let suspects = suspects.map(|(id, why)| Suspect { vm, id, why });
+                    self.report.suspects.extend(suspects);
                     return Ok(now);
                 }
             }

@@ -13,6 +13,7 @@ use crate::checkpoint::{
 };
 use crate::control::Control;
 use crate::ids::fold;
+use crate::inventory::Operation;
 use crate::journal::{Call, Open, Outcome};
 
 /// What a VM has now.
@@ -29,10 +30,8 @@ pub(super) enum Told {
         outcome: Outcome,
         ours: Option<(String, KnownBy)>,
     },
-    /// Nothing yet; after this time it will.
-    Soon(Duration),
-    /// Nothing yet, for this reason.
-    Later(String),
+    /// Nothing yet, for this reason; after this time at the earliest.
+    Soon { after: Duration, why: String },
     /// What may be ours, each with why that is not known.
     Suspects(Vec<(String, String)>),
 }
@@ -50,6 +49,11 @@ impl Told {
     fn ended(outcome: Outcome) -> Self {
         let ours = None;
         Self::Ended { outcome, ours }
+    }
+
+    fn busy(why: String) -> Self {
+        let after = Duration::ZERO;
+        Self::Soon { after, why }
     }
 
     fn made(id: &str, known_by: KnownBy) -> Self {
@@ -89,8 +93,14 @@ impl Now {
             // Its effect is seen in the name, or does not matter.
             Call::RenameCheckpoint { .. } => Told::done(),
             Call::ConvertCheckpoint { checkpoint, before } => {
-                if self.has_checkpoint(checkpoint) {
-                    return Ok(Told::not_done(STILL));
+                // It may be doing it just now.
+                if let Some(job) = running(control, open)? {
+                    return Ok(Told::busy(format!("the job {job} goes on")));
+                }
+                match (self.has_checkpoint(checkpoint), self.machine.operation) {
+                    (true, Some(operation)) => return Ok(at_work(operation)),
+                    (true, None) => return Ok(Told::not_done(STILL)),
+                    (false, _) => {}
                 }
                 let points = self.points.iter();
                 let new: Vec<&String> = points.filter(|id| !has(before, id)).collect();
@@ -129,10 +139,10 @@ impl Now {
         if let Some(named) = new.iter().find(|c| c.name == name) {
             return Ok(Told::made(&named.instance_id, KnownBy::Name));
         }
-        if let Some(job) = open.job.as_deref().and_then(|path| path.parse().ok()) {
-            if runs(control, &job)? {
-                return Ok(Told::Later(format!("the job {job} goes on")));
-            }
+        if let Some(job) = running(control, open)? {
+            return Ok(Told::busy(format!("the job {job} goes on")));
+        }
+        if let Some(job) = job(open) {
             let made = made_by(control, &job)?;
             if let Some(ours) = new.iter().find(|c| has(&made, &c.instance_id)) {
                 return Ok(Told::made(&ours.instance_id, KnownBy::Job));
@@ -140,9 +150,7 @@ impl Now {
         }
         if let (true, Some(operation)) = (new.is_empty(), self.machine.operation) {
             // It may be taking it just now.
-            return Ok(Told::Later(format!(
-                "the host is at work on it: {operation:?}"
-            )));
+            return Ok(at_work(operation));
         }
         let Some(first) = new.first() else {
             return Ok(Told::not_done("there is no new checkpoint"));
@@ -150,7 +158,10 @@ impl Now {
         let clock = checkpoint::clock(control.session())?;
         Ok(match tie(&open.intent, first, new.len(), clock) {
             Tie::Ours => Told::made(&first.instance_id, KnownBy::Time),
-            Tie::Wait(span) => Told::Soon(span),
+            Tie::Wait(after) => Told::Soon {
+                after,
+                why: "a checkpoint is too young to tell whose it is".to_owned(),
+            },
             Tie::No(why) => Told::Suspects(
                 new.iter()
                     .map(|c| (c.instance_id.clone(), why.to_owned()))
@@ -164,12 +175,27 @@ fn has(all: &[String], id: &str) -> bool {
     all.iter().any(|known| fold(known) == fold(id))
 }
 
-/// Whether a job is there and goes on.
-fn runs(control: &Control<'_>, job: &ObjectPath) -> Result<bool, CimError> {
-    match control.session().get(job) {
-        Ok(row) => Ok(JobSnapshot::read(&row).is_ok_and(|job| !job.state.is_end())),
+fn at_work(operation: Operation) -> Told {
+    Told::busy(format!("the host is at work on it: {operation:?}"))
+}
+
+/// The job of a call, if the run came so far as to write it down.
+fn job(open: &Open) -> Option<ObjectPath> {
+    open.job.as_deref().and_then(|path| path.parse().ok())
+}
+
+/// The job of a call, if it goes on.
+fn running(control: &Control<'_>, open: &Open) -> Result<Option<ObjectPath>, CimError> {
+    let Some(job) = job(open) else {
+        return Ok(None);
+    };
+    match control.session().get(&job) {
+        Ok(row) => {
+            let ended = JobSnapshot::read(&row).map_or(true, |job| job.state.is_end());
+            Ok((!ended).then_some(job))
+        }
         // Hosts forget jobs after minutes.
-        Err(error) if error.fault_kind().is_some() => Ok(false),
+        Err(error) if error.fault_kind().is_some() => Ok(None),
         Err(error) => Err(error),
     }
 }

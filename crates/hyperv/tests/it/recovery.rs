@@ -288,6 +288,26 @@ fn a_job_that_goes_on_is_waited_for() {
     assert!(only_theirs(&host) && reading.is_settled());
 }
 
+/// The call that was about to be made has reached the host, which is at it still: its checkpoint is
+/// not removed beside that, and what it becomes is not forgotten.
+#[test]
+fn a_conversion_that_goes_on_is_waited_for() {
+    let unknown = moment("before ConvertToReferencePoint");
+    let host = Vmms::at(&unknown, true);
+    host.convert_until(cim::job::Pace::now(&host) + Duration::from_secs(100));
+    let (report, reading) = next_run(&host, &unknown.journal, Remembered::No);
+    assert!(only_theirs(&host) && reading.is_settled(), "{report:?}");
+    assert!(report.removed[0].id.starts_with("RP:"), "{report:?}");
+    assert!(!host.methods().contains(&"DestroySnapshot".to_owned()));
+    // Not for ever; and then it is left alone.
+    let host = Vmms::at(&unknown, true);
+    host.convert_until(Duration::from_secs(100_000));
+    let (report, reading) = next_run(&host, &unknown.journal, Remembered::No);
+    assert_eq!((report.removed.len(), report.left.len()), (0, 1));
+    assert_eq!((reading.open.len(), reading.checkpoints.len()), (1, 1));
+    assert!(!host.methods().contains(&"DestroySnapshot".to_owned()));
+}
+
 #[test]
 fn what_cannot_be_removed_is_told_and_tried_by_the_run_after_next() {
     let all = moments(Vmms::new(), false, abandoned);

@@ -59,6 +59,8 @@ struct State {
     operation: Option<u16>,
     /// When that ends.
     operation_until: Option<Duration>,
+    /// When the host is done with converting its recovery checkpoint.
+    converted_at: Option<Duration>,
     /// When somebody gives which checkpoint which name.
     renamed: Option<(Duration, String, String)>,
     disks: Vec<Disk>,
@@ -149,6 +151,12 @@ impl Vmms {
         let mut state = self.state.lock().unwrap();
         state.jobs.values_mut().for_each(|job| job.0 = 4);
         state.checkpoints.retain(|_, kept| !kept.recovery);
+    }
+
+    /// The host is converting its recovery checkpoint, and will be until then.
+    pub(crate) fn convert_until(&self, at: Duration) {
+        let mut state = self.state.lock().unwrap();
+        (state.operation, state.converted_at) = (Some(32770), Some(at));
     }
 
     pub(crate) fn end_operation_at(&self, at: Duration) {
@@ -246,6 +254,12 @@ impl Pace for Vmms {
         let now = state.now;
         if state.operation_until.is_some_and(|at| at <= now) {
             state.operation = None;
+        }
+        if state.converted_at.take_if(|at| *at <= now).is_some() {
+            state.operation = None;
+            state.checkpoints.retain(|_, kept| !kept.recovery);
+            let made = state.id("RP:");
+            state.points.push(made);
         }
         if let Some((_, id, name)) = state.renamed.take_if(|(at, ..)| *at <= now) {
             state.checkpoints.get_mut(&id).unwrap().name = name;
