@@ -42,11 +42,6 @@ impl PowerState {
             other => Self::Other(other),
         }
     }
-
-    /// Whether nothing writes to its disks.
-    pub fn is_at_rest(self) -> bool {
-        matches!(self, Self::Off | Self::Saved)
-    }
 }
 
 /// How a VM is (`HealthState`).

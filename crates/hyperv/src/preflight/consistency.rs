@@ -39,7 +39,13 @@ pub(super) fn predict(machine: &Machine) -> Predicted {
             because: vec![Finding::Replica { mode }],
         };
     }
-    if state.is_at_rest() {
+    if state == PowerState::Saved {
+        return Predicted {
+            level: Level::Crash,
+            because: vec![Finding::SavedMemory],
+        };
+    }
+    if state == PowerState::Off {
         return Predicted {
             level: Level::Offline,
             because: vec![Finding::AtRest { state }],

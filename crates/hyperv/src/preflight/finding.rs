@@ -1,7 +1,5 @@
 //! What preflight finds, by name.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use vmconfig::model::{ConfigVersion, Location};
 
@@ -149,6 +147,9 @@ pub enum Finding {
         /// What.
         operation: Operation,
     },
+    /// Its memory is saved, and no recovery checkpoint holds memory: a restored VM starts as after
+    /// a power cut.
+    SavedMemory,
     /// It is a replica: it changes only by what it receives, and is crash-consistent at best.
     Replica {
         /// On which side.
@@ -224,6 +225,7 @@ impl Finding {
             | F::BackupServiceSilent { .. }
             | F::NoScsiController
             | F::Replica { .. }
+            | F::SavedMemory
             | F::NoGuestApplications
             | F::CheckpointOrderUnknown => Weight::Limits,
             F::HostDevice { .. }
@@ -235,141 +237,6 @@ impl Finding {
             | F::ManyCheckpoints { .. }
             | F::VirtualTpm
             | F::Clustered { .. } => Weight::Note,
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use Finding as F;
-        match self {
-            F::PassThroughDisk { location, path } => write!(
-                f,
-                "{location} is a pass-through disk ({}); it is in no checkpoint: back it up inside \
-                 the guest, or replace it by a VHDX",
-                path.as_deref().unwrap_or("unnamed")
-            ),
-            F::FibreChannel { name } => write!(
-                f,
-                "{name} is a Fibre Channel port; disks behind it cannot be seen from the host: back \
-                 them up inside the guest"
-            ),
-            F::SharedDisk { location, path } => write!(
-                f,
-                "{location} ({path}) is shared with other VMs, and hosts take no checkpoint of it: \
-                 back it up inside the guest, or turn it into a VHD set"
-            ),
-            F::VhdSet { location, path } => write!(
-                f,
-                "{location} ({path}) is a VHD set, which only a checkpoint of the whole collection \
-                 holds: back it up inside the guest"
-            ),
-            F::VhdWithoutTracking { location, path } => write!(
-                f,
-                "{location} ({path}) is a VHD: it is read whole each time; convert it to VHDX to \
-                 have its changes tracked"
-            ),
-            F::UnknownFormat { location, path } => {
-                write!(f, "{location} ({path}) has a name of no known format")
-            }
-            F::UnknownDrive { location, kind } => {
-                write!(f, "{location} holds a medium of the unknown type {kind:?}")
-            }
-            F::HostDevice { name } => {
-                write!(f, "{name} is a device of the host: a restored VM needs one as well")
-            }
-            F::DisksUnknown => f.write_str("the host does not tell the VM's disks: ask again"),
-            F::OldVersion { version } => write!(
-                f,
-                "version {version} of the configuration is older than change tracking: disks are \
-                 read whole; upgrade the VM's version to have changes tracked"
-            ),
-            F::TrackingUncertain { version } => write!(
-                f,
-                "whether changes of VMs of version {version} are tracked is not certain: the first \
-                 backup will tell"
-            ),
-            F::VersionUnknown => f.write_str("the host does not tell the configuration's version"),
-            F::OldHost => f.write_str(
-                "the host is older than Windows Server 2016: it has no recovery checkpoints and no \
-                 change tracking; only its VSS writer can back up its VMs",
-            ),
-            F::HostUnknown => f.write_str(
-                "the host does not tell whether it has reference points: changes may not be tracked",
-            ),
-            F::CheckpointsDisabled => f.write_str(
-                "checkpoints are switched off for this VM; if its backup fails for that, allow \
-                 production checkpoints in its settings",
-            ),
-            F::BackupServiceOff => f.write_str(
-                "the integration service “Backup (volume checkpoint)” is not offered to the guest: \
-                 switch it on in the VM's settings",
-            ),
-            F::BackupServiceUnknown => f.write_str(
-                "the host does not tell whether the integration service for backups is offered",
-            ),
-            F::BackupServiceSilent { contact } => {
-                let why = match contact {
-                    Some(Contact::Incompatible) => "speaks a protocol that does not fit",
-                    Some(Contact::Lost) => "no longer answers",
-                    _ => "does not answer",
-                };
-                write!(
-                    f,
-                    "the backup service in the guest {why}: see that it runs there and is up to date"
-                )
-            }
-            F::NoScsiController => f.write_str(
-                "the VM has no SCSI controller, which its guest needs to settle for a backup: add one",
-            ),
-            F::CheckpointsElsewhere { path, folder } => write!(
-                f,
-                "checkpoints go to {folder}, another volume than that of {path}; older guests do \
-                 not settle then"
-            ),
-            F::GuestVolumesUnknown => f.write_str(
-                "whether the guest's volumes allow it to settle (no dynamic disks, file systems \
-                 with snapshots) shows only when it is tried",
-            ),
-            F::NoGuestApplications => f.write_str(
-                "the guest is no Windows: its file systems are frozen; its applications take part \
-                 only by scripts",
-            ),
-            F::GuestUnknown => f.write_str("what system the guest is, is not known"),
-            F::State { state } => write!(f, "the VM is in the state {state:?}"),
-            F::AtRest { state } => write!(f, "the VM is {state:?}: its disks are at rest"),
-            F::Unwell { health } => write!(f, "the VM is not well: {health:?}"),
-            F::Busy { operation } => write!(f, "the host is at work on the VM: {operation:?}"),
-            F::Replica { mode } => write!(
-                f,
-                "the VM is a copy ({mode:?}): a backup of it is crash-consistent at best"
-            ),
-            F::ReplicationBusy { state } => write!(
-                f,
-                "its replication is in state {state}, which a checkpoint would come in the way of"
-            ),
-            F::RecoveryCheckpoint {
-                name, instance_id, ..
-            } => write!(
-                f,
-                "there is a recovery checkpoint ({name}, {instance_id}): another backup runs, or \
-                 has left it behind"
-            ),
-            F::MissingCheckpoint { name } => {
-                write!(f, "the files of the checkpoint {name} are missing")
-            }
-            F::CheckpointOrderUnknown => f.write_str("the order of the checkpoints is not known"),
-            F::ManyCheckpoints { count } => {
-                write!(f, "{count} checkpoints make long chains of disks, and those are slow")
-            }
-            F::VirtualTpm => f.write_str(
-                "the VM has a virtual TPM: restoring needs the guardian's keys on the host",
-            ),
-            F::Clustered { owner } => write!(
-                f,
-                "a cluster owns the VM; now it is on {}",
-                owner.as_deref().unwrap_or("an unknown node")
-            ),
         }
     }
 }

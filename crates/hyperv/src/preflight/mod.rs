@@ -10,6 +10,7 @@ mod disks;
 mod finding;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tracking;
 
 use serde::{Deserialize, Serialize};

@@ -74,10 +74,11 @@ fn every_state_has_its_effect() {
     })
     .level(Offline)
     .check();
-    case(at_rest(PowerState::Saved), Note, |vm, _| {
+    // Its memory is in no recovery checkpoint, and its disks are not all of it.
+    case(Finding::SavedMemory, Limits, |vm, _| {
         vm.state = PowerState::Saved
     })
-    .level(Offline)
+    .level(Crash)
     .check();
     case(state(PowerState::Paused), Limits, |vm, _| {
         vm.state = PowerState::Paused

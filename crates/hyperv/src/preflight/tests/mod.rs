@@ -153,6 +153,8 @@ impl Case {
         assert_eq!(found.best_mode(), self.mode, "{name}: {found:?}");
         assert!(found.findings.contains(&self.finding), "{name}: {found:?}");
         assert_eq!(self.finding.weight(), self.weight, "{name}");
+        let advised = self.weight == Weight::Note || self.finding.hint().is_some();
+        assert!(advised, "{name}: nobody is told what to do");
         let weights: Vec<_> = found.findings.iter().map(Finding::weight).collect();
         assert!(weights.is_sorted_by(|a, b| a >= b), "{name}");
         let mut seen = found.findings.clone();
