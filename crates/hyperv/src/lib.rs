@@ -19,6 +19,7 @@ pub mod checkpoint;
 pub mod control;
 pub mod files;
 pub mod frozen;
+pub mod hint;
 mod ids;
 pub mod inventory;
 pub mod journal;
@@ -26,6 +27,7 @@ pub mod preflight;
 pub mod recovery;
 pub mod tracking;
 
+pub use hint::Hint;
 pub use ids::{machine_path, settings_path};
 pub use inventory::Inventory;
 pub use preflight::{Mode, Preflight};
