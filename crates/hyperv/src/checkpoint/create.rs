@@ -2,6 +2,7 @@
 
 use cim::wsman::FaultKind;
 use cim::{CimSession, Instance, job, path::HYPER_V};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::look::{self, SeenCheckpoint, checkpoints, only_new, service};
@@ -15,7 +16,8 @@ use crate::journal::Call;
 const RECOVERY: u16 = 32768;
 
 /// How consistent the checkpoint shall be (`ConsistencyLevel`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Consistency {
     /// The guest settles; it fails when the guest does not.
     Application,
@@ -24,7 +26,8 @@ pub enum Consistency {
 }
 
 /// What the guest's applications take the backup for (`GuestBackupType`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum GuestBackup {
     /// A copy beside other backups: they change nothing.
     #[default]
@@ -34,7 +37,7 @@ pub enum GuestBackup {
 }
 
 /// How a checkpoint is to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// How consistent.
     pub consistency: Consistency,
@@ -89,6 +92,7 @@ impl<'c, 'a> RecoveryCheckpoint<'c, 'a> {
             vm,
             instance_id,
             before,
+            machine,
             asked: options.consistency,
             held: true,
         };

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::CheckpointError;
 use crate::ids::{self, fold};
-use crate::inventory::{Notes, Operation, ReferencePoint};
+use crate::inventory::{Notes, Operation, PowerState, ReferencePoint};
 
 /// A checkpoint as one look at the host tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub struct SeenCheckpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SeenMachine {
     pub(crate) name: Option<String>,
+    pub(crate) state: PowerState,
+    /// When it went into that state.
+    pub(crate) since: Option<Timestamp>,
     /// What the host is doing with it.
     pub(crate) operation: Option<Operation>,
 }
@@ -34,8 +37,11 @@ pub(crate) struct SeenMachine {
 pub(crate) fn machine(session: &dyn CimSession, vm: Uuid) -> Result<SeenMachine, CimError> {
     let row = session.get(&ids::machine_path(vm))?;
     let status: Vec<u16> = row.get_list("OperationalStatus").unwrap_or_default();
+    let state: Option<u16> = row.get_opt("EnabledState").ok().flatten();
     Ok(SeenMachine {
         name: row.get_opt("ElementName").ok().flatten(),
+        state: state.map(PowerState::from_number).unwrap_or_default(),
+        since: time(&row, "TimeOfLastStateChange"),
         operation: status.get(1).copied().and_then(Operation::from_number),
     })
 }

@@ -34,7 +34,7 @@ pub use point::destroy_reference_point;
 
 use crate::control::{ChangeError, Control};
 use crate::ids::fold;
-use crate::inventory::Operation;
+use crate::inventory::{Operation, PowerState};
 
 /// A recovery checkpoint of ours that is there.
 pub struct RecoveryCheckpoint<'c, 'a> {
@@ -43,6 +43,8 @@ pub struct RecoveryCheckpoint<'c, 'a> {
     instance_id: String,
     /// The checkpoints that the VM had before.
     before: Vec<String>,
+    /// The VM before.
+    machine: SeenMachine,
     /// What the host was asked for.
     pub asked: Consistency,
     held: bool,
@@ -91,6 +93,19 @@ impl RecoveryCheckpoint<'_, '_> {
     /// The VM.
     pub fn vm(&self) -> Uuid {
         self.vm
+    }
+
+    /// Whether nothing ran while it was taken: the VM was off before, and has not been anything
+    /// else since.
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub fn was_off(&self) -> Result<bool, CimError> {
+        if self.machine.state != PowerState::Off {
+            return Ok(false);
+        }
+        let now = machine(self.control.session(), self.vm)?;
+        Ok(now.state == self.machine.state && now.since == self.machine.since)
     }
 
     /// The VM's other checkpoints, in the order of their names, if they are the ones that it had

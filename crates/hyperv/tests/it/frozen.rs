@@ -8,6 +8,7 @@ use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
 use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
 use hyperkeep_hyperv::frozen::{FreezeError, Frozen, Reading, Request};
+use hyperkeep_hyperv::inventory::Family;
 use hyperkeep_hyperv::journal::Journal;
 use hyperkeep_hyperv::preflight::Mode;
 use hyperkeep_hyperv::tracking::Token;
@@ -114,7 +115,16 @@ fn request(mode: Mode, token: Option<&Token>) -> Request<'_> {
             run: Uuid::from_u128(0x22),
         },
         token,
+        fall_back: false,
+        guest: Family::Windows,
+        replica: false,
+        full: false,
     }
+}
+
+/// The reference point of a token.
+fn rp(token: &Token) -> Vec<String> {
+    vec![token.reference_point.clone()]
 }
 
 fn reason(reading: &Reading) -> &str {
@@ -134,7 +144,7 @@ fn the_first_backup_reads_all_and_the_next_what_changed() {
             .all(|r| reason(r) == "there is nothing to compare with")
     );
     let first = token.unwrap();
-    assert_eq!(place.points(), std::slice::from_ref(&first.reference_point));
+    assert_eq!(place.points(), rp(&first));
     assert_eq!(place.host.asked(), [""; 0]);
 
     place.host.set_changes(vec![(4096, 4096), (1 << 20, 512)]);
@@ -146,14 +156,11 @@ fn the_first_backup_reads_all_and_the_next_what_changed() {
     let changed = Reading::Changed(changed.into_iter().collect());
     assert_eq!(readings, [changed.clone(), changed]);
     // Asked since the earlier point, which is gone now.
-    let since = format!("rct:{}", first.reference_point);
+    let since = format!("rct:{}", rp(&first)[0]);
     assert_eq!(place.host.asked(), [since.clone(), since]);
     let second = token.unwrap();
     assert_ne!(second.reference_point, first.reference_point);
-    assert_eq!(
-        place.points(),
-        std::slice::from_ref(&second.reference_point)
-    );
+    assert_eq!(place.points(), rp(&second));
 
     // A token of long ago is of no use.
     let (readings, _) = place.backup(Some(&first));
@@ -224,7 +231,7 @@ fn abandoned_or_dropped_the_old_token_stays_good() {
             }
         });
         assert!(!place.has_checkpoint());
-        assert_eq!(place.points(), std::slice::from_ref(&token.reference_point));
+        assert_eq!(place.points(), rp(&token));
     }
     let readings = place.backup(Some(&token)).0;
     assert!(matches!(readings[0], Reading::Changed(_)));
@@ -300,4 +307,43 @@ fn a_checkpoint_whose_disks_are_not_told_is_removed() {
         );
     });
     assert!(!place.has_checkpoint());
+}
+
+/// Without tracking, the reference point of the last backup is of no use to anybody.
+#[test]
+fn what_tracking_left_behind_goes_when_it_is_given_up() {
+    let place = Place::new(&[(0, "a.vhdx")]);
+    let token = place.backup(None).1.unwrap();
+    assert_eq!(place.points(), rp(&token));
+    let kept = place.with(|control| {
+        let request = request(Mode::Standard, Some(&token));
+        Frozen::take(control, &place.files, &request)
+            .unwrap()
+            .keep()
+    });
+    assert!(kept.token.is_none() && kept.problems.is_empty(), "{kept:?}");
+    assert_eq!(place.points(), [""; 0]);
+}
+
+#[test]
+fn a_full_backup_reads_all_and_goes_on_tracking() {
+    let place = Place::new(&[(0, "a.vhdx")]);
+    let token = place.backup(None).1.unwrap();
+    place.host.set_changes(vec![(0, 512)]);
+    let kept = place.with(|control| {
+        let mut request = request(Mode::Cbt, Some(&token));
+        request.full = true;
+        let frozen = Frozen::take(control, &place.files, &request).unwrap();
+        assert_eq!(
+            reason(&frozen.disks[0].reading),
+            "a full backup was asked for"
+        );
+        frozen.keep()
+    });
+    let next = kept.token.unwrap();
+    assert_eq!(place.points(), rp(&next));
+    assert!(matches!(
+        place.backup(Some(&next)).0[0],
+        Reading::Changed(_)
+    ));
 }

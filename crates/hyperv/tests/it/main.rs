@@ -3,6 +3,7 @@
 mod checkpoint;
 mod files;
 mod frozen;
+mod holding;
 mod inventory;
 mod journal;
 mod recovery;

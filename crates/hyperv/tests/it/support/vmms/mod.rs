@@ -1,23 +1,18 @@
 //! A host with one VM whose checkpoints and reference points come and go, and which fails on
 //! demand: a model of what the documentation says, small enough to be seen through.
 
+mod session;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use cim::job::Pace;
-use cim::path::HYPER_V;
-use cim::wsman::Associations;
-use cim::{
-    CimError, CimSession, CimType, Class, DateTime, Instance, Kind, MethodResult, ObjectPath,
-    class::ClassProperty,
-};
+use cim::{DateTime, Instance, ObjectPath};
 use uuid::Uuid;
 
-use super::{DENIED, Disk, Machine, NO_CLASS, broken, fault, guid, untyped};
-
-const NOT_FOUND: u32 = 0x8033_8000;
+use super::{Disk, guid};
 
 /// How a method fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +54,14 @@ struct State {
     operation: Option<u16>,
     /// When that ends.
     operation_until: Option<Duration>,
+    /// `EnabledState`, and what it is after a checkpoint was taken.
+    power: u16,
+    power_after: Option<u16>,
+    tpm: bool,
+    /// What is attached to the VM itself until this time, if it is something else.
+    unmerged: Option<(Duration, Vec<Disk>)>,
+    /// `ConsistencyLevel` of reference points.
+    consistency: Option<u16>,
     /// When the host is done with converting its recovery checkpoint.
     converted_at: Option<Duration>,
     /// When somebody gives which checkpoint which name.
@@ -102,6 +105,7 @@ impl Vmms {
         Self {
             state: Mutex::new(State {
                 next: 100,
+                power: 2,
                 ..State::default()
             }),
             journal: Mutex::new(None),
@@ -125,6 +129,26 @@ impl Vmms {
         }
         *host.state.lock().unwrap() = state;
         host
+    }
+
+    /// What state the VM is in, and which one it goes into while a checkpoint is taken.
+    pub(crate) fn set_power(&self, power: u16, after: Option<u16>) {
+        let mut state = self.state.lock().unwrap();
+        (state.power, state.power_after) = (power, after);
+    }
+
+    pub(crate) fn set_tpm(&self) {
+        self.state.lock().unwrap().tpm = true;
+    }
+
+    /// The VM itself writes to other files until a time.
+    pub(crate) fn unmerged_until(&self, at: Duration, disks: Vec<Disk>) {
+        self.state.lock().unwrap().unmerged = Some((at, disks));
+    }
+
+    /// What reference points say of their consistency.
+    pub(crate) fn set_consistency(&self, level: u16) {
+        self.state.lock().unwrap().consistency = Some(level);
     }
 
     /// What is attached to the VM, and with it to every checkpoint.
@@ -255,6 +279,7 @@ impl Pace for Vmms {
         if state.operation_until.is_some_and(|at| at <= now) {
             state.operation = None;
         }
+        state.unmerged.take_if(|(at, _)| *at <= now);
         if state.converted_at.take_if(|at| *at <= now).is_some() {
             state.operation = None;
             state.checkpoints.retain(|_, kept| !kept.recovery);
@@ -283,6 +308,11 @@ fn settings(id: &str, kept: &Kept) -> Instance {
         .with("InstanceID", id)
         .with("ElementName", kept.name.as_str())
         .with("CreationTime", time(kept.created))
+        .with("ConfigurationDataRoot", "D:\\VMs")
+        .with(
+            "ConfigurationFile",
+            format!("Snapshots\\{}.vmcx", id.replace("Microsoft:", "")),
+        )
         .with("VirtualSystemIdentifier", guid(1))
         .with(
             "VirtualSystemType",
@@ -302,6 +332,7 @@ impl State {
             .with("InstanceID", id)
             .with("VirtualSystemIdentifier", guid(1))
             .with("ReferencePointType", 2_u16)
+            .with("ConsistencyLevel", self.consistency.unwrap_or(1))
             .with("VirtualDiskIdentifiers", disks)
             .with("ResilientChangeTrackingIdentifiers", tracking)
     }
@@ -331,6 +362,7 @@ impl State {
                     recovery: true,
                     created: self.now,
                 };
+                self.power = self.power_after.unwrap_or(self.power);
                 let made = settings(&id, &kept);
                 self.checkpoints.insert(id, kept);
                 Ok(vec![made])
@@ -363,211 +395,5 @@ impl State {
             }
             other => panic!("{other}"),
         }
-    }
-}
-
-fn returned(method: &str, value: u32) -> Instance {
-    Instance::new(format!("{method}_OUTPUT")).with("ReturnValue", value)
-}
-
-impl CimSession for Vmms {
-    fn get(&self, path: &ObjectPath) -> Result<Instance, CimError> {
-        let state = self.state.lock().unwrap();
-        if path.class == "Msvm_ComputerSystem" {
-            let mut status = vec![2_u16];
-            status.extend(state.operation);
-            let machine = Instance::new("Msvm_ComputerSystem").with("ElementName", "a");
-            return Ok(untyped(&machine.with("OperationalStatus", status)));
-        }
-        self.moment(&state, format!("before {path} is looked at"));
-        let id = path.key("InstanceID").unwrap();
-        if let Some(kept) = state.checkpoints.get(&id) {
-            return Ok(untyped(&settings(&id, kept)));
-        }
-        let Some((job, _)) = state.jobs.get(&id) else {
-            return Err(fault("get", NOT_FOUND, false));
-        };
-        let error = if *job == 10 { 32768_u16 } else { 0 };
-        let job = Instance::new("Msvm_ConcreteJob")
-            .with("JobState", *job)
-            .with("ErrorCode", error)
-            .with("ErrorDescription", "失敗");
-        Ok(untyped(&job))
-    }
-
-    fn query(&self, _: &str, wql: &str) -> Result<Vec<Instance>, CimError> {
-        assert_eq!(wql, "SELECT * FROM Win32_OperatingSystem");
-        if !self.tells_time {
-            return Err(fault(wql, DENIED, false));
-        }
-        let state = self.state.lock().unwrap();
-        self.moment(&state, "before the time is asked".to_owned());
-        let row = Instance::new("Win32_OperatingSystem");
-        Ok(vec![untyped(&row.with("LocalDateTime", time(state.now)))])
-    }
-
-    fn query_paths(&self, _: &str, wql: &str) -> Result<Vec<ObjectPath>, CimError> {
-        let class = wql.strip_prefix("SELECT * FROM ").unwrap();
-        assert!(class.ends_with("Service"), "{class}");
-        Ok(vec![
-            ObjectPath::new(HYPER_V, class).with_key("Name", "vmms"),
-        ])
-    }
-
-    fn associators(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
-        let state = self.state.lock().unwrap();
-        self.moment(&state, format!("before {:?} is asked", which.association));
-        let rows: Vec<Instance> = match which.association.as_deref().unwrap() {
-            "Msvm_SnapshotOfVirtualSystem" => {
-                let all = state.checkpoints.iter();
-                all.map(|(id, kept)| settings(id, kept)).collect()
-            }
-            "Msvm_ReferencePointOfVirtualSystem" => {
-                state.points.iter().map(|p| state.point(p)).collect()
-            }
-            "Msvm_LastAppliedSnapshot" => state
-                .applied
-                .iter()
-                .map(|id| {
-                    let kept = Kept {
-                        name: "applied".to_owned(),
-                        recovery: false,
-                        created: Duration::ZERO,
-                    };
-                    settings(id, &kept)
-                })
-                .collect(),
-            "Msvm_VirtualSystemSettingDataComponent" => {
-                let id = which.of.key("InstanceID").unwrap();
-                let id = id.strip_prefix("Microsoft:").unwrap();
-                match state.disks.is_empty() {
-                    true => Vec::new(),
-                    false => Machine::new(1, "a").devices(id, &state.disks),
-                }
-            }
-            "Msvm_AffectedJobElement" => {
-                let id = which.of.key("InstanceID").unwrap();
-                let class = which.result.clone().unwrap();
-                let job = state
-                    .jobs
-                    .get(&id)
-                    .ok_or_else(|| fault("associators", NOT_FOUND, false))?;
-                job.1
-                    .iter()
-                    .filter(|row| row.class == class)
-                    .cloned()
-                    .collect()
-            }
-            other => panic!("{other}"),
-        };
-        Ok(rows.iter().map(untyped).collect())
-    }
-
-    fn references(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
-        panic!("{which:?}")
-    }
-
-    fn invoke(
-        &self,
-        _: &ObjectPath,
-        method: &str,
-        inputs: &Instance,
-    ) -> Result<MethodResult, CimError> {
-        let mut state = self.state.lock().unwrap();
-        let give = |outputs: Instance| {
-            Ok(MethodResult {
-                outputs: untyped(&outputs),
-            })
-        };
-        if method == "GetErrorEx" {
-            return give(returned(method, 0));
-        }
-        if method == "GetVirtualDiskChanges" {
-            state.asked.push(inputs.get("LimitId").unwrap());
-            let failure = state.failures.iter().position(|(of, _)| of == method);
-            if let Some(at) = failure
-                && let Failure::Refused(code) = state.failures.remove(at).1
-            {
-                return give(returned(method, code));
-            }
-            let changes = state.changes.iter();
-            let (offsets, lengths): (Vec<u64>, Vec<u64>) = changes.copied().unzip();
-            let processed: u64 = inputs.get("ByteLength").unwrap();
-            let answer = returned(method, 0).with("ProcessedByteLength", processed);
-            let answer = answer.with("ChangedByteOffsets", offsets);
-            return give(answer.with("ChangedByteLengths", lengths));
-        }
-        self.moment(&state, format!("before {method}"));
-        state.calls.push(method.to_owned());
-        state.inputs.push(inputs.clone());
-        let at = state.failures.iter().position(|(of, _)| of == method);
-        let failure = at.map(|at| state.failures.remove(at).1);
-        let jobs = |state: &mut State, job: u16, made: Vec<Instance>, kept: bool| {
-            let id = state.id("J");
-            if kept {
-                state.jobs.insert(id.clone(), (job, made));
-            }
-            let path = ObjectPath::new(HYPER_V, "Msvm_ConcreteJob").with_key("InstanceID", id);
-            give(returned(method, 4096).with("Job", path))
-        };
-        match failure {
-            Some(Failure::Refused(code)) => return give(returned(method, code)),
-            Some(Failure::LostRequest) => return Err(broken(method, false, true)),
-            Some(Failure::FailedJob) => return jobs(&mut state, 10, Vec::new(), true),
-            _ => {}
-        }
-        let asked: Option<Instance> = inputs.get_opt("SnapshotSettings").unwrap();
-        let name = asked.and_then(|asked| asked.get_opt("ElementName").unwrap());
-        if self.refuses_names && name.is_some() {
-            return give(returned(method, 32773));
-        }
-        let name = name.filter(|_| self.names_at_once);
-        let made = match state.perform(method, inputs, name) {
-            Ok(made) => made,
-            Err(code) => return give(returned(method, code)),
-        };
-        self.moment(&state, format!("after {method}, before its answer"));
-        match failure {
-            Some(Failure::LostReply) => Err(broken(method, true, true)),
-            Some(Failure::ForgottenJob) => jobs(&mut state, 7, made, false),
-            Some(Failure::SilentJob) => jobs(&mut state, 7, Vec::new(), true),
-            _ if self.direct => {
-                let mut outputs = returned(method, 0);
-                if let Some(made) = made.first() {
-                    let name = match method {
-                        "CreateSnapshot" => "ResultingSnapshot",
-                        _ => "ResultingReferencePoint",
-                    };
-                    let id: String = made.get("InstanceID").unwrap();
-                    let path = ObjectPath::new(HYPER_V, &made.class).with_key("InstanceID", id);
-                    outputs.set(name, path);
-                }
-                give(outputs)
-            }
-            _ => jobs(&mut state, 7, made, true),
-        }
-    }
-
-    fn class(&self, _: &str, name: &str) -> Result<Arc<Class>, CimError> {
-        if name != "Msvm_VirtualSystemSnapshotSettingData" {
-            return Err(fault("class", NO_CLASS, false));
-        }
-        let property = |name: &str| ClassProperty {
-            name: name.to_owned(),
-            kind: Kind::of(CimType::Uint8),
-            key: false,
-            embeds: None,
-        };
-        let mut properties = vec![property("ConsistencyLevel"), property("ElementName")];
-        if self.guest_backup_type {
-            properties.push(property("GuestBackupType"));
-        }
-        let (name, namespace) = (name.to_owned(), Some(HYPER_V.to_owned()));
-        Ok(Arc::new(Class {
-            name,
-            namespace,
-            properties,
-            ..Class::default()
-        }))
     }
 }

@@ -1,0 +1,141 @@
+//! The end of a VM's holding still.
+
+use uuid::Uuid;
+
+use super::{Frozen, Resting};
+use crate::checkpoint::{CheckpointError, Consistency, destroy_reference_point, reference_points};
+use crate::control::Control;
+use crate::ids;
+use crate::inventory::ReferencePoint;
+use crate::preflight::Mode;
+use crate::tracking::{Now, NowDisk, Token, TokenDisk};
+
+/// What is left after a VM was saved.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// To be kept with the restore point; without it the next backup reads in full.
+    pub token: Option<Token>,
+    /// What went wrong at the end; nothing of it makes the restore point worse, unless it says so.
+    pub problems: Vec<String>,
+    /// The disks that the host merges now.
+    pub resting: Vec<Resting>,
+}
+
+impl Frozen<'_, '_> {
+    /// Ends the frozen state after the restore point is durable.
+    pub fn keep(self) -> Kept {
+        let now = self.now();
+        let mut kept = Kept {
+            resting: self.resting(),
+            ..Kept::default()
+        };
+        let Self {
+            control,
+            checkpoint,
+            mode,
+            old,
+            disks,
+            files,
+            opened,
+            ..
+        } = self;
+        // Closed before the checkpoint ends, or the host could not merge.
+        drop((disks, files, opened));
+        let point = match mode {
+            Mode::Standard => {
+                let gone = checkpoint.destroy();
+                kept.problems
+                    .extend(gone.err().map(|error| error.to_string()));
+                None
+            }
+            Mode::Cbt => {
+                let asked = checkpoint.asked;
+                let point = match checkpoint.convert() {
+                    Ok(point) => Some(point),
+                    Err(error) => {
+                        kept.problems.push(error.to_string());
+                        None
+                    }
+                };
+                kept.problems
+                    .extend(point.as_ref().and_then(|point| contradicts(point, asked)));
+                point
+            }
+        };
+        // Last of all: until here it might have been needed. Without a new one the newest restore
+        // point has none, and nobody would ask by the old one again.
+        let new = point.as_ref().map(|point| point.instance_id.as_str());
+        if let Some(old) = old.and_then(|old| own_point(old, &now, new)) {
+            let gone = destroy_old(control, now.vm, &old);
+            kept.problems
+                .extend(gone.err().map(|error| error.to_string()));
+        }
+        kept.token = point.map(|point| token(now, &point));
+        kept.problems.extend(control.take_notes());
+        kept
+    }
+
+    /// Ends the frozen state when there is no restore point: the old token stays good.
+    ///
+    /// # Errors
+    /// When the checkpoint could not be removed.
+    pub fn abandon(self) -> Result<(), CheckpointError> {
+        let Self {
+            checkpoint,
+            disks,
+            files,
+            opened,
+            ..
+        } = self;
+        drop((disks, files, opened));
+        checkpoint.destroy()
+    }
+}
+
+/// `ConsistencyLevel` of a reference point whose disks are crash-consistent.
+const CRASH: u16 = 2;
+
+/// The host's word on what was achieved comes after the restore point, and may be another.
+fn contradicts(point: &ReferencePoint, asked: Consistency) -> Option<String> {
+    let less = asked == Consistency::Application && point.consistency == Some(CRASH);
+    less.then(|| {
+        "the host took the checkpoint that was asked for, and says now that it is only \
+         crash-consistent: so is the restore point"
+            .to_owned()
+    })
+}
+
+fn token(now: Now, point: &ReferencePoint) -> Token {
+    let tracked = |disk: NowDisk| TokenDisk {
+        tracking_id: point.tracking_of(&disk.place).map(str::to_owned),
+        place: disk.place,
+        disk_id: disk.disk_id,
+        len: disk.len,
+        files: disk.files,
+    };
+    let [last_applied, _] = now.last_applied;
+    Token {
+        installation: now.installation,
+        vm: now.vm,
+        reference_point: point.instance_id.clone(),
+        last_applied,
+        checkpoints: now.checkpoints,
+        disks: now.disks.into_iter().map(tracked).collect(),
+    }
+}
+
+/// The old reference point, if it is surely ours and not the new one.
+fn own_point(old: Token, now: &Now, new: Option<&str>) -> Option<String> {
+    let ours = old.installation == now.installation && old.vm == now.vm;
+    let id = old.reference_point;
+    (ours && new.map(ids::fold) != Some(ids::fold(&id))).then_some(id)
+}
+
+fn destroy_old(control: &Control<'_>, vm: Uuid, id: &str) -> Result<(), CheckpointError> {
+    let points = reference_points(control.session(), vm)?;
+    let same = |point: &ReferencePoint| ids::fold(&point.instance_id) == ids::fold(id);
+    if points.iter().any(same) {
+        destroy_reference_point(control, vm, id)?;
+    }
+    Ok(())
+}

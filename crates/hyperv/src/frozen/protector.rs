@@ -1,0 +1,56 @@
+//! What a virtual TPM's state is encrypted for.
+//!
+//! The guest state file and the key protector belong together: the host makes a new one at every
+//! start of the VM, and only the matching one opens the file.
+
+use cim::path::HYPER_V;
+use cim::wsman::Associations;
+use cim::{CimError, CimSession, Instance, Invoked, PropertyError, cimxml};
+
+use crate::ids;
+
+const CLASS: &str = "Msvm_SecuritySettingData";
+
+/// Why it is not known.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotTold {
+    #[error(transparent)]
+    Host(#[from] CimError),
+    #[error(transparent)]
+    Property(#[from] PropertyError),
+    #[error("the settings cannot be written: {0}")]
+    Unwritable(#[from] cimxml::Unwritable),
+    #[error("the host refuses with code {0}")]
+    Refused(u32),
+    #[error("the host tells none")]
+    None,
+}
+
+/// The key protector of a configuration.
+pub(super) fn key_protector(
+    session: &dyn CimSession,
+    instance_id: &str,
+) -> Result<Vec<u8>, NotTold> {
+    let which = Associations::of(&ids::settings_path(instance_id))
+        .by("Msvm_VirtualSystemSettingDataComponent")
+        .to(CLASS);
+    let settings = session.associators(&which)?;
+    let settings = settings.into_iter().next().ok_or(NotTold::None)?;
+    let settings = session.class(HYPER_V, CLASS)?.conform(settings)?;
+    let mut inputs = Instance::default();
+    inputs.set_embedded("SecuritySettingData", &settings)?;
+    let services = session.query_paths(HYPER_V, "SELECT * FROM Msvm_SecurityService")?;
+    let service = services.first().ok_or(NotTold::None)?;
+    // It changes nothing.
+    let result = session.invoke(service, "GetKeyProtector", &inputs)?;
+    match result.outcome()? {
+        Invoked::Done => {}
+        Invoked::Job(_) => return Err(NotTold::None),
+        Invoked::Refused(code) => return Err(NotTold::Refused(code)),
+    }
+    let protector: Vec<u8> = result.outputs.get_list("KeyProtector")?;
+    if protector.is_empty() {
+        return Err(NotTold::None);
+    }
+    Ok(protector)
+}

@@ -1,0 +1,184 @@
+//! Making a VM hold still.
+
+use cim::wsman::Associations;
+use cim::{CimError, CimSession};
+use uuid::Uuid;
+
+use super::{
+    ConfigFile, FileRole, FreezeError, Frozen, LostFile, Reading, Request, config, disk, protector,
+};
+use crate::checkpoint::{
+    CheckpointError, Consistency, Options, RecoveryCheckpoint, reference_points,
+};
+use crate::control::Control;
+use crate::files::HostFiles;
+use crate::ids;
+use crate::inventory::{self, Family};
+use crate::preflight::{Level, Mode};
+use crate::tracking::{Applied, Decision, decide};
+
+impl<'c, 'a> Frozen<'c, 'a> {
+    /// Takes a checkpoint and opens its disks and files.
+    ///
+    /// # Errors
+    /// When there is no checkpoint, or its disks are not told; then nothing of ours is left.
+    pub fn take(
+        control: &'c Control<'a>,
+        files: &dyn HostFiles,
+        request: &Request<'_>,
+    ) -> Result<Self, FreezeError> {
+        let (session, vm) = (control.session(), request.vm);
+        let token = request.token.filter(|_| request.mode == Mode::Cbt);
+        let points = match request.mode {
+            Mode::Cbt => reference_points(session, vm)?,
+            Mode::Standard => Vec::new(),
+        };
+        let before = applied(session, vm, request.mode)?;
+        let (checkpoint, downgrade) = checkpoint(control, request)?;
+        let level = level(&checkpoint, request)?;
+        let (settings, findings) = inventory::configuration(session, checkpoint.instance_id())?;
+        if findings.iter().any(hides_disks) {
+            let id = checkpoint.instance_id().to_owned();
+            return Err(FreezeError::DisksUnknown(id));
+        }
+        let mut frozen = Self {
+            control,
+            checkpoint,
+            mode: request.mode,
+            mark: request.mark,
+            old: request.token.cloned(),
+            last_applied: [before, Applied::Untold],
+            checkpoints: None,
+            level,
+            downgrade,
+            settings,
+            key_protector: None,
+            disks: Vec::new(),
+            lost: Vec::new(),
+            files: Vec::new(),
+            lost_files: Vec::new(),
+            findings,
+            opened: Vec::new(),
+        };
+        for medium in frozen.settings.media.clone() {
+            match disk::open(control.pace(), files, medium) {
+                Ok((disk, opened)) => {
+                    frozen.disks.push(disk);
+                    frozen.opened.extend(opened);
+                }
+                Err(lost) => frozen.lost.push(lost),
+            }
+        }
+        frozen.take_configuration(files)?;
+        if request.mode == Mode::Cbt {
+            // Whatever happened between the looks happened before or after the disks were frozen,
+            // and nobody knows which.
+            let [_, after] = &mut frozen.last_applied;
+            *after = applied(session, vm, request.mode)?;
+            frozen.checkpoints = frozen.checkpoint.others_unchanged()?;
+            let decisions = decide(token, &points, &frozen.now());
+            for (disk, decision) in frozen.disks.iter_mut().zip(decisions) {
+                disk.reading = match decision {
+                    _ if request.full => Reading::Full("a full backup was asked for".to_owned()),
+                    Decision::Full(doubt) => Reading::Full(doubt.to_string()),
+                    Decision::Ask { since } => disk.ask(session, control.pace(), &since),
+                };
+            }
+        }
+        Ok(frozen)
+    }
+
+    /// The files of the configuration, and with the guest's state what it is encrypted for.
+    fn take_configuration(&mut self, files: &dyn HostFiles) -> Result<(), CimError> {
+        let (found, lost) = config::open(files, &self.settings.files);
+        self.opened
+            .extend(found.iter().map(|found| found.data.clone()));
+        (self.files, self.lost_files) = (found, lost);
+        if self.settings.config.security.virtual_tpm == Some(true) {
+            let state = |file: &ConfigFile| file.role == FileRole::GuestState;
+            if !self.files.iter().any(state) {
+                self.lost_files.push(LostFile {
+                    path: "the guest state of the virtual TPM".to_owned(),
+                    why: "it is not beside the configuration".to_owned(),
+                });
+            }
+            let told = protector::key_protector(self.control.session(), self.checkpoint());
+            match told {
+                Ok(protector) => self.key_protector = Some(protector),
+                Err(protector::NotTold::Host(error)) if error.fault_kind().is_none() => {
+                    return Err(error);
+                }
+                Err(why) => self.findings.push(inventory::Finding::NotTold {
+                    what: "the key protector of the virtual TPM".to_owned(),
+                    why: why.to_string(),
+                }),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hides_disks(finding: &inventory::Finding) -> bool {
+    use inventory::Finding::{NoDevices, NoSettings, TooManyDrives};
+    matches!(finding, NoDevices { .. } | NoSettings | TooManyDrives)
+}
+
+/// Takes the checkpoint; and why it is less than what was asked for, if it is.
+fn checkpoint<'c, 'a>(
+    control: &'c Control<'a>,
+    request: &Request<'_>,
+) -> Result<(RecoveryCheckpoint<'c, 'a>, Option<String>), CheckpointError> {
+    let take = |options| RecoveryCheckpoint::create(control, request.vm, options, &request.mark);
+    let error = match take(request.options) {
+        Ok(checkpoint) => return Ok((checkpoint, None)),
+        Err(error) => error,
+    };
+    let asked = request.options.consistency == Consistency::Application;
+    if !(asked && request.fall_back && error.may_be_the_guest()) || control.pace().cancelled() {
+        return Err(error);
+    }
+    let options = Options {
+        consistency: Consistency::Crash,
+        ..request.options
+    };
+    // Should it fail as well, its own reason is the better one: the guest had no part in it.
+    Ok((take(options)?, Some(error.to_string())))
+}
+
+/// What was achieved.
+fn level(
+    checkpoint: &RecoveryCheckpoint<'_, '_>,
+    request: &Request<'_>,
+) -> Result<Level, CimError> {
+    if request.replica {
+        return Ok(Level::Crash);
+    }
+    if checkpoint.was_off()? {
+        return Ok(Level::Offline);
+    }
+    Ok(match (checkpoint.asked, request.guest) {
+        (Consistency::Crash, _) => Level::Crash,
+        (Consistency::Application, Family::Windows) => Level::Application,
+        (Consistency::Application, Family::Other | Family::Unknown) => Level::FileSystem,
+    })
+}
+
+/// The checkpoint that was applied last. Without change tracking nobody wants to know.
+fn applied(session: &dyn CimSession, vm: Uuid, mode: Mode) -> Result<Applied, CimError> {
+    if mode == Mode::Standard {
+        return Ok(Applied::Untold);
+    }
+    let which = Associations::of(&ids::machine_path(vm))
+        .by("Msvm_LastAppliedSnapshot")
+        .to("Msvm_VirtualSystemSettingData");
+    let rows = match session.associators(&which) {
+        Ok(rows) => rows,
+        Err(error) if error.fault_kind().is_some() => return Ok(Applied::Untold),
+        Err(error) => return Err(error),
+    };
+    Ok(match rows.as_slice() {
+        [] => Applied::None,
+        [one] => one.get("InstanceID").map_or(Applied::Untold, Applied::Of),
+        _ => Applied::Untold,
+    })
+}

@@ -1,0 +1,271 @@
+//! How consistent a VM's disks are, which files come with them, and when the host is done.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use cim::job::Pace;
+use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
+use hyperkeep_hyperv::control::Control;
+use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
+use hyperkeep_hyperv::frozen::{FileRole, FreezeError, Frozen, Merge, Request};
+use hyperkeep_hyperv::inventory::{Family, Finding};
+use hyperkeep_hyperv::journal::Journal;
+use hyperkeep_hyperv::preflight::{Level, Mode};
+use testkit::image::{Image, Kind};
+use uuid::Uuid;
+
+use crate::support::Disk;
+use crate::support::vmms::{Failure, VM, Vmms};
+
+fn disk(name: &str) -> Disk {
+    Disk {
+        scsi: true,
+        number: 0,
+        place: 0,
+        path: format!("D:\\VMs\\{name}"),
+    }
+}
+
+/// A host with one VM of one disk.
+struct Place {
+    host: Vmms,
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let (host, dir) = (Vmms::new(), tempfile::tempdir().unwrap());
+        host.set_disks(vec![disk("a.vhdx")]);
+        Image::new(Kind::Vhdx, 1 << 20, 1).write(&dir.path().join("a.vhdx"));
+        fs::create_dir(dir.path().join("Snapshots")).unwrap();
+        Self { host, dir }
+    }
+
+    fn snapshots(&self) -> std::path::PathBuf {
+        self.dir.path().join("Snapshots")
+    }
+
+    fn with<T>(&self, flow: impl FnOnce(&Control<'_>, &MappedFiles) -> T) -> T {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::create(dir.path(), VM).unwrap();
+        let clock = || jiff::Timestamp::UNIX_EPOCH;
+        let folder = HostPath::parse("D:\\VMs").unwrap();
+        let files = MappedFiles::new(PathMap::new().with(folder, self.dir.path()));
+        flow(
+            &Control::new(&self.host, &journal, &self.host, &clock),
+            &files,
+        )
+    }
+
+    /// The level that is achieved, and why it is less than was asked for.
+    fn achieved(&self, request: &Request<'_>) -> Result<(Level, Option<String>), FreezeError> {
+        self.with(|control, files| {
+            let frozen = Frozen::take(control, files, request)?;
+            Ok((frozen.level, frozen.downgrade.clone()))
+        })
+    }
+}
+
+fn request() -> Request<'static> {
+    Request {
+        vm: VM,
+        mode: Mode::Standard,
+        options: Options {
+            consistency: Consistency::Application,
+            guest_backup: GuestBackup::Copy,
+            ignore_other_disks: false,
+        },
+        fall_back: true,
+        guest: Family::Windows,
+        replica: false,
+        mark: Mark {
+            installation: Uuid::from_u128(0x11),
+            run: Uuid::from_u128(0x22),
+        },
+        token: None,
+        full: false,
+    }
+}
+
+#[test]
+fn the_level_is_what_was_achieved() {
+    let crash = || {
+        let mut request = request();
+        request.options.consistency = Consistency::Crash;
+        request
+    };
+    let level = |power, after, request: Request<'_>| {
+        let place = Place::new();
+        place.host.set_power(power, after);
+        place.achieved(&request).unwrap().0
+    };
+    assert_eq!(level(2, None, request()), Level::Application);
+    for guest in [Family::Other, Family::Unknown] {
+        let request = Request { guest, ..request() };
+        assert_eq!(level(2, None, request), Level::FileSystem);
+    }
+    assert_eq!(level(2, None, crash()), Level::Crash);
+    assert_eq!(level(3, None, crash()), Level::Offline);
+    // Somebody started it meanwhile.
+    assert_eq!(level(3, Some(2), crash()), Level::Crash);
+    // Its memory is not in the checkpoint.
+    assert_eq!(level(6, None, crash()), Level::Crash);
+    let replica = Request {
+        replica: true,
+        ..crash()
+    };
+    assert_eq!(level(3, None, replica), Level::Crash);
+}
+
+#[test]
+fn a_guest_that_does_not_settle_costs_the_level_only_where_that_is_wanted() {
+    let fails = |failure, request: &Request<'_>| {
+        let place = Place::new();
+        place.host.fail("CreateSnapshot", failure);
+        let achieved = place.achieved(request);
+        let taken = place
+            .host
+            .methods()
+            .iter()
+            .filter(|m| *m == "CreateSnapshot")
+            .count();
+        assert!(place.host.checkpoints().is_empty());
+        (achieved, taken)
+    };
+    let (achieved, taken) = fails(Failure::FailedJob, &request());
+    let (level, downgrade) = achieved.unwrap();
+    assert_eq!((level, taken), (Level::Crash, 2));
+    assert!(downgrade.unwrap().contains("失敗"));
+    let strict = Request {
+        fall_back: false,
+        ..request()
+    };
+    let (achieved, taken) = fails(Failure::FailedJob, &strict);
+    assert!(achieved.is_err() && taken == 1);
+    // It is not the guest, and less would not do any better.
+    let (achieved, taken) = fails(Failure::Refused(32769), &request());
+    assert!(achieved.is_err() && taken == 1);
+}
+
+#[test]
+fn a_host_that_takes_its_word_back_is_told() {
+    let place = Place::new();
+    place.host.set_consistency(2);
+    let kept = place.with(|control, files| {
+        let request = Request {
+            mode: Mode::Cbt,
+            ..request()
+        };
+        Frozen::take(control, files, &request).unwrap().keep()
+    });
+    assert!(kept.token.is_some());
+    assert!(kept.problems[0].contains("crash-consistent"), "{kept:?}");
+}
+
+/// The checkpoint's id is not known before it is there, so its files are made as it is taken.
+fn lay(folder: &Path, id: &str, endings: &[&str]) {
+    for ending in endings {
+        fs::write(folder.join(format!("{id}.{ending}")), ending).unwrap();
+    }
+}
+
+/// The id that the host gives to its next checkpoint.
+const NEXT: u128 = 101;
+
+#[test]
+fn the_files_of_the_checkpoint_come_with_it() {
+    let place = Place::new();
+    let id = Uuid::from_u128(NEXT).to_string().to_uppercase();
+    lay(&place.snapshots(), &id, &["vmcx", "VMRS", "txt"]);
+    lay(&place.snapshots(), &id.to_lowercase(), &["vmgs"]);
+    // Somebody else's.
+    lay(&place.snapshots(), &format!("{id}0"), &["vmcx", "vmgs"]);
+    place.with(|control, files| {
+        let frozen = Frozen::take(control, files, &request()).unwrap();
+        let roles: Vec<FileRole> = frozen.files.iter().map(|file| file.role).collect();
+        assert_eq!(
+            roles,
+            [
+                FileRole::Configuration,
+                FileRole::RuntimeState,
+                FileRole::GuestState
+            ]
+        );
+        assert_eq!(
+            (frozen.lost_files.len(), frozen.key_protector.is_some()),
+            (0, false)
+        );
+        let mut bytes = [0; 4];
+        disk::ReadAt::read_exact_at(&*frozen.files[1].data, &mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"VMRS");
+        // They must hold still as well.
+        frozen.verify().unwrap();
+        fs::write(place.snapshots().join(format!("{id}.VMRS")), b"").unwrap();
+        assert!(frozen.verify().is_err());
+    });
+}
+
+#[test]
+fn a_virtual_tpm_comes_with_what_its_state_is_encrypted_for() {
+    let place = Place::new();
+    place.host.set_tpm();
+    let id = Uuid::from_u128(NEXT).to_string().to_uppercase();
+    lay(&place.snapshots(), &id, &["vmcx"]);
+    place.with(|control, files| {
+        let frozen = Frozen::take(control, files, &request()).unwrap();
+        assert_eq!(frozen.key_protector.as_deref(), Some(&[1, 2, 255][..]));
+        // And it is told that the state itself is absent.
+        assert!(
+            frozen.lost_files[0].path.contains("TPM"),
+            "{:?}",
+            frozen.lost_files
+        );
+        let told = |f: &Finding| matches!(f, Finding::NotTold { .. });
+        assert!(!frozen.findings.iter().any(told));
+    });
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_told() {
+    let place = Place::new();
+    place.with(|control, files| {
+        let frozen = Frozen::take(control, files, &request()).unwrap();
+        assert!(frozen.files.is_empty());
+        assert!(
+            frozen.lost_files[0].path.ends_with(".vmcx"),
+            "{:?}",
+            frozen.lost_files
+        );
+        assert_eq!(frozen.disks.len(), 1, "the disks are saved all the same");
+    });
+}
+
+#[test]
+fn merges_are_waited_for_and_not_for_ever() {
+    let merge = |until, operation| {
+        let place = Place::new();
+        place
+            .host
+            .unmerged_until(Duration::from_secs(until), vec![disk("a_1.avhdx")]);
+        place.with(|control, files| {
+            let kept = Frozen::take(control, files, &request()).unwrap().keep();
+            place.host.set_operation(operation);
+            place.host.end_operation_at(Duration::from_secs(until));
+            let begun = place.host.now();
+            let most = Duration::from_secs(60);
+            let seen = Merge::wait(control, VM, &kept.resting, most).unwrap();
+            (seen, (place.host.now() - begun).as_secs())
+        })
+    };
+    assert_eq!(merge(0, None).0, Merge::Done);
+    let (seen, took) = merge(30, Some(32772));
+    assert_eq!(seen, Merge::Done);
+    assert!((20..=35).contains(&took), "{took}");
+    for (operation, at_work) in [(Some(32772), true), (None, false)] {
+        let (seen, took) = merge(10_000, operation);
+        let files = vec!["D:\\VMs\\a_1.avhdx".to_owned()];
+        assert_eq!(seen, Merge::Pending { files, at_work });
+        assert!((60..=65).contains(&took), "{took}");
+    }
+}
