@@ -1,7 +1,7 @@
 //! A Hyper-V host: what is on it, what a backup of it can be, and how one is made without harm.
 //!
 //! ```text
-//! cim::CimSession ─► inventory ─► preflight         what there is, what is possible, and why not
+//! cim::CimSession ─► inventory ─► preflight ─► plan  what there is, what is possible, what is done
 //! control ─► journal, checkpoint ─► recovery        what is done to it: written down first, undone after
 //! frozen ─► checkpoint, files, tracking             a VM that holds still, and what changed of it
 //! files::HostFiles ─► disk::Chain                   disks, by the host's own paths
@@ -23,6 +23,7 @@ pub mod hint;
 mod ids;
 pub mod inventory;
 pub mod journal;
+pub mod plan;
 pub mod preflight;
 pub mod recovery;
 pub mod tracking;

@@ -9,7 +9,7 @@ mod consistency;
 mod disks;
 mod finding;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod tracking;
 

@@ -13,7 +13,7 @@ use crate::inventory::{
     ReplicationMode, Settings,
 };
 
-fn host() -> Host {
+pub(crate) fn host() -> Host {
     Host {
         reference_points: Some(true),
         ..Host::default()
@@ -29,7 +29,7 @@ fn at(position: u32) -> Location {
 }
 
 /// A running Windows with one VHDX, at which nothing is wrong.
-fn well() -> Machine {
+pub(crate) fn well() -> Machine {
     let mut vm = Machine {
         id: Uuid::from_u128(1),
         state: PowerState::Running,
