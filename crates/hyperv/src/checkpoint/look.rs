@@ -18,6 +18,8 @@ pub struct SeenCheckpoint {
     pub name: String,
     /// Whether a backup made it.
     pub recovery: bool,
+    /// Whether people made it.
+    pub user: bool,
     /// When it was made, by the host's clock.
     pub created: Option<Timestamp>,
 }
@@ -73,6 +75,7 @@ impl SeenCheckpoint {
                 instance_id,
                 name: text("ElementName").unwrap_or_default(),
                 recovery: kind == "microsoft:hyper-v:snapshot:recovery",
+                user: kind == "microsoft:hyper-v:snapshot:realized",
                 created: time(row, "CreationTime"),
             })
     }

@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
-use super::{Frozen, Resting};
+use super::{Frozen, Resting, Tree};
 use crate::checkpoint::{CheckpointError, Consistency, destroy_reference_point, reference_points};
 use crate::control::Control;
 use crate::ids;
 use crate::inventory::ReferencePoint;
 use crate::preflight::Mode;
-use crate::tracking::{Now, NowDisk, Token, TokenDisk};
+use crate::tracking::{Now, NowDisk, Token, TokenDisk, TokenLayer};
 
 /// What is left after a VM was saved.
 #[derive(Debug, Default)]
@@ -36,11 +36,13 @@ impl Frozen<'_, '_> {
             old,
             disks,
             files,
+            tree,
             opened,
             ..
         } = self;
+        let layers = tree.as_ref().map(Tree::token_layers).unwrap_or_default();
         // Closed before the checkpoint ends, or the host could not merge.
-        drop((disks, files, opened));
+        drop((disks, files, tree, opened));
         let point = match mode {
             Mode::Standard => {
                 let gone = checkpoint.destroy();
@@ -70,7 +72,9 @@ impl Frozen<'_, '_> {
             kept.problems
                 .extend(gone.err().map(|error| error.to_string()));
         }
-        kept.token = point.map(|point| token(now, &point));
+        if point.is_some() || !layers.is_empty() {
+            kept.token = Some(token(now, layers, point.as_ref()));
+        }
         kept.problems.extend(control.take_notes());
         kept
     }
@@ -84,10 +88,11 @@ impl Frozen<'_, '_> {
             checkpoint,
             disks,
             files,
+            tree,
             opened,
             ..
         } = self;
-        drop((disks, files, opened));
+        drop((disks, files, tree, opened));
         checkpoint.destroy()
     }
 }
@@ -105,9 +110,11 @@ fn contradicts(point: &ReferencePoint, asked: Consistency) -> Option<String> {
     })
 }
 
-fn token(now: Now, point: &ReferencePoint) -> Token {
+fn token(now: Now, layers: Vec<TokenLayer>, point: Option<&ReferencePoint>) -> Token {
     let tracked = |disk: NowDisk| TokenDisk {
-        tracking_id: point.tracking_of(&disk.place).map(str::to_owned),
+        tracking_id: point
+            .and_then(|point| point.tracking_of(&disk.place))
+            .map(str::to_owned),
         place: disk.place,
         disk_id: disk.disk_id,
         len: disk.len,
@@ -117,18 +124,19 @@ fn token(now: Now, point: &ReferencePoint) -> Token {
     Token {
         installation: now.installation,
         vm: now.vm,
-        reference_point: point.instance_id.clone(),
+        reference_point: point.map(|point| point.instance_id.clone()),
         last_applied,
         checkpoints: now.checkpoints,
         disks: now.disks.into_iter().map(tracked).collect(),
+        layers,
     }
 }
 
 /// The old reference point, if it is surely ours and not the new one.
 fn own_point(old: Token, now: &Now, new: Option<&str>) -> Option<String> {
     let ours = old.installation == now.installation && old.vm == now.vm;
-    let id = old.reference_point;
-    (ours && new.map(ids::fold) != Some(ids::fold(&id))).then_some(id)
+    let id = old.reference_point.filter(|_| ours)?;
+    (new.map(ids::fold) != Some(ids::fold(&id))).then_some(id)
 }
 
 fn destroy_old(control: &Control<'_>, vm: Uuid, id: &str) -> Result<(), CheckpointError> {

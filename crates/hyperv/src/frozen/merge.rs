@@ -64,7 +64,7 @@ impl Merge {
         let session = control.session();
         let at_work = machine(session, vm)?.operation == Some(Operation::MergingDisks);
         let own = format!("Microsoft:{}", ids::upper(vm));
-        let (settings, _) = inventory::configuration(session, &own)?;
+        let settings = inventory::configuration(session, &own)?.settings;
         let mut files = Vec::new();
         for medium in settings.media {
             let place = ids::place(&medium.instance_id);

@@ -22,6 +22,7 @@ mod end;
 mod merge;
 mod protector;
 mod take;
+mod tree;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub use config::{ConfigFile, FileRole, LostFile};
 pub use disk::{FrozenDisk, LostDisk, Reading};
 pub use end::Kept;
 pub use merge::{Merge, Resting};
+pub use tree::{LayerReading, Owner, Tree, TreeCheckpoint, TreeLayer, TreeUse};
 
 use crate::checkpoint::{CheckpointError, Mark, Options, RecoveryCheckpoint};
 use crate::control::Control;
@@ -60,6 +62,8 @@ pub struct Request<'r> {
     pub token: Option<&'r Token>,
     /// Everything is read, whatever changed.
     pub full: bool,
+    /// Whether the whole tree of checkpoints is wanted.
+    pub tree: bool,
 }
 
 /// A VM that holds still.
@@ -69,6 +73,8 @@ pub struct Frozen<'c, 'a> {
     pub disks: Vec<FrozenDisk>,
     /// The files of its configuration.
     pub files: Vec<ConfigFile>,
+    /// Its checkpoints with all layers, if they were wanted.
+    pub tree: Option<Tree>,
     opened: Vec<Arc<FrozenFile>>,
     checkpoint: RecoveryCheckpoint<'c, 'a>,
     control: &'c Control<'a>,

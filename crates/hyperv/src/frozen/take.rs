@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     ConfigFile, FileRole, FreezeError, Frozen, LostFile, Reading, Request, config, disk, protector,
+    tree,
 };
 use crate::checkpoint::{
     CheckpointError, Consistency, Options, RecoveryCheckpoint, reference_points,
@@ -13,7 +14,7 @@ use crate::checkpoint::{
 use crate::control::Control;
 use crate::files::HostFiles;
 use crate::ids;
-use crate::inventory::{self, Family};
+use crate::inventory::{self, Configuration, Family};
 use crate::preflight::{Level, Mode};
 use crate::tracking::{Applied, Decision, decide};
 
@@ -36,7 +37,11 @@ impl<'c, 'a> Frozen<'c, 'a> {
         let before = applied(session, vm, request.mode)?;
         let (checkpoint, downgrade) = checkpoint(control, request)?;
         let level = level(&checkpoint, request)?;
-        let (settings, findings) = inventory::configuration(session, checkpoint.instance_id())?;
+        let Configuration {
+            settings,
+            parent,
+            findings,
+        } = inventory::configuration(session, checkpoint.instance_id())?;
         if findings.iter().any(hides_disks) {
             let id = checkpoint.instance_id().to_owned();
             return Err(FreezeError::DisksUnknown(id));
@@ -57,6 +62,7 @@ impl<'c, 'a> Frozen<'c, 'a> {
             lost: Vec::new(),
             files: Vec::new(),
             lost_files: Vec::new(),
+            tree: None,
             findings,
             opened: Vec::new(),
         };
@@ -70,6 +76,10 @@ impl<'c, 'a> Frozen<'c, 'a> {
             }
         }
         frozen.take_configuration(files)?;
+        if request.tree {
+            let tree = tree::take(&mut frozen, files, parent)?;
+            frozen.tree = Some(tree);
+        }
         if request.mode == Mode::Cbt {
             // Whatever happened between the looks happened before or after the disks were frozen,
             // and nobody knows which.
@@ -84,6 +94,13 @@ impl<'c, 'a> Frozen<'c, 'a> {
                     Decision::Ask { since } => disk.ask(session, control.pace(), &since),
                 };
             }
+        }
+        if let Some(tree) = &mut frozen.tree {
+            let disks = frozen.disks.iter();
+            let disks: Vec<_> = disks
+                .map(|disk| (disk.medium.instance_id.clone(), disk.reading.clone()))
+                .collect();
+            tree.decide(request.token, &disks, request.full);
         }
         Ok(frozen)
     }

@@ -45,7 +45,7 @@ pub use finding::Finding;
 pub use guest::{Family, Guest};
 pub use host::{DefaultPaths, Host, Os, OsKind};
 pub use network::Switch;
-pub use one::configuration;
+pub use one::{Configuration, configuration};
 pub use reference_point::{ReferencePoint, TrackedDisk};
 pub use replication::{Relationship, Replication, ReplicationMode};
 pub use settings::{Automatic, ConfigFiles, Settings};

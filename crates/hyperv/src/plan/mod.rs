@@ -58,6 +58,9 @@ pub enum WantedMode {
     Cbt,
     /// Everything, each time.
     Standard,
+    /// The whole tree of checkpoints, and of the present state only what changed if that is
+    /// possible.
+    AllCheckpoints,
 }
 
 /// What will be done with a VM.
@@ -69,6 +72,8 @@ pub struct Plan {
     pub mode: Mode,
     /// Why in this way.
     pub reason: String,
+    /// Whether the whole tree of checkpoints is read.
+    pub tree: bool,
     /// How its checkpoint is taken.
     pub options: Options,
     /// Whether a crash-consistent checkpoint will do when the guest does not settle.
@@ -184,6 +189,7 @@ pub fn plan(machine: &Machine, host: &Host, policy: &Policy) -> Result<Plan, NoP
         vm: machine.id,
         mode,
         reason,
+        tree: policy.mode == WantedMode::AllCheckpoints,
         options: Options {
             consistency,
             guest_backup: policy.guest_backup,
@@ -226,7 +232,7 @@ fn mode(tracking: &preflight::Tracking, wanted: WantedMode) -> Result<(Mode, Str
         (WantedMode::Standard, _) => (Mode::Standard, "it was asked for".to_owned()),
         (_, Some(why)) => (Mode::Cbt, why.to_owned()),
         (WantedMode::Cbt, None) => return Err(NoPlan::NotTracked(gates().cloned().collect())),
-        (WantedMode::Auto, None) => {
+        (WantedMode::Auto | WantedMode::AllCheckpoints, None) => {
             let why: Vec<String> = gates().map(ToString::to_string).collect();
             let why = match why.is_empty() {
                 true => "there is no disk that could be tracked".to_owned(),
@@ -250,6 +256,7 @@ impl Plan {
             mark,
             token,
             full,
+            tree: self.tree,
         }
     }
 

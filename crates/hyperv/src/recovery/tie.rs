@@ -112,6 +112,7 @@ mod tests {
             instance_id: "Microsoft:A".to_owned(),
             name: name.to_owned(),
             recovery: true,
+            user: false,
             created: Some(at(created)),
         }
     }

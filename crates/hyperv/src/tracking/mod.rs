@@ -9,4 +9,4 @@ mod changes;
 mod token;
 
 pub use changes::{NoChanges, changes};
-pub use token::{Applied, Decision, Doubt, Now, NowDisk, Token, TokenDisk, decide};
+pub use token::{Applied, Decision, Doubt, Now, NowDisk, Token, TokenDisk, TokenLayer, decide};

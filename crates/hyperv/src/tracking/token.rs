@@ -16,8 +16,8 @@ pub struct Token {
     pub installation: Uuid,
     /// The VM.
     pub vm: Uuid,
-    /// The reference point.
-    pub reference_point: String,
+    /// The reference point; none when changes are not tracked.
+    pub reference_point: Option<String>,
     /// The checkpoint that had been applied last before the disks were frozen.
     pub last_applied: Applied,
     /// The VM's checkpoints while the disks were frozen; `None` when they were not the same before
@@ -25,6 +25,22 @@ pub struct Token {
     pub checkpoints: Option<Vec<String>>,
     /// The disks.
     pub disks: Vec<TokenDisk>,
+    /// The image files, each alone, where the whole tree of checkpoints was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<TokenLayer>,
+}
+
+/// An image file of a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenLayer {
+    /// The file.
+    pub path: String,
+    /// What names its content, where its format has that.
+    pub content: Option<Uuid>,
+    /// The size of its disk in bytes.
+    pub len: u64,
+    /// The disk that it was the topmost layer of, by the host's name for the place.
+    pub top_of: Option<String>,
 }
 
 /// The checkpoint that was applied last (`Msvm_LastAppliedSnapshot`).
@@ -193,8 +209,8 @@ fn machine<'a>(
     if token.vm != now.vm || token.installation != now.installation {
         return Err(Doubt::OtherMachine);
     }
-    let same =
-        |point: &&ReferencePoint| point.vm == now.vm && point.instance_id == token.reference_point;
+    let id = token.reference_point.as_ref();
+    let same = |point: &&ReferencePoint| point.vm == now.vm && Some(&point.instance_id) == id;
     let point = points.iter().find(same).ok_or(Doubt::NoReferencePoint)?;
     if !now
         .last_applied

@@ -119,12 +119,13 @@ fn request(mode: Mode, token: Option<&Token>) -> Request<'_> {
         guest: Family::Windows,
         replica: false,
         full: false,
+        tree: false,
     }
 }
 
 /// The reference point of a token.
 fn rp(token: &Token) -> Vec<String> {
-    vec![token.reference_point.clone()]
+    token.reference_point.iter().cloned().collect()
 }
 
 fn reason(reading: &Reading) -> &str {

@@ -85,6 +85,7 @@ fn request() -> Request<'static> {
         },
         token: None,
         full: false,
+        tree: false,
     }
 }
 

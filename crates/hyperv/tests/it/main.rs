@@ -9,3 +9,4 @@ mod journal;
 mod recovery;
 mod support;
 mod tracking;
+mod tree;

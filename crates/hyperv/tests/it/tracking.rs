@@ -248,7 +248,7 @@ fn token() -> Token {
     Token {
         installation: INSTALLATION,
         vm: VM,
-        reference_point: "R".to_owned(),
+        reference_point: Some("R".to_owned()),
         last_applied: Applied::None,
         checkpoints: Some(vec!["x".to_owned()]),
         disks: vec![TokenDisk {
@@ -258,6 +258,7 @@ fn token() -> Token {
             files: files(&["D:\\VMs\\a.vhdx"]),
             tracking_id: Some("rct:1".to_owned()),
         }],
+        layers: Vec::new(),
     }
 }
 
@@ -301,7 +302,7 @@ fn a_disk_is_asked_about_only_if_nothing_is_doubtful() {
         [Decision::Full(Doubt::NoToken)]
     );
     type Change = fn(&mut Token, &mut ReferencePoint, &mut Now);
-    let cases: [(Change, Doubt); 20] = [
+    let cases: [(Change, Doubt); 21] = [
         (|_, _, now| now.vm = Uuid::nil(), Doubt::OtherMachine),
         (
             |_, _, now| now.installation = Uuid::nil(),
@@ -309,6 +310,10 @@ fn a_disk_is_asked_about_only_if_nothing_is_doubtful() {
         ),
         (
             |_, point, _| point.instance_id = "S".to_owned(),
+            Doubt::NoReferencePoint,
+        ),
+        (
+            |token, _, _| token.reference_point = None,
             Doubt::NoReferencePoint,
         ),
         (

@@ -12,7 +12,7 @@ use cim::job::Pace;
 use cim::{DateTime, Instance, ObjectPath};
 use uuid::Uuid;
 
-use super::{Disk, guid};
+use super::{Disk, guid, settings_path};
 
 /// How a method fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ struct Kept {
     recovery: bool,
     /// By the host's clock.
     created: Duration,
+    parent: Option<String>,
 }
 
 #[derive(Clone, Default)]
@@ -60,6 +61,10 @@ struct State {
     tpm: bool,
     /// What is attached to the VM itself until this time, if it is something else.
     unmerged: Option<(Duration, Vec<Disk>)>,
+    /// What is attached to checkpoints, where it is not what is attached to the VM.
+    own_disks: BTreeMap<String, Vec<Disk>>,
+    /// The checkpoint that the present state was made after.
+    parent: Option<String>,
     /// `ConsistencyLevel` of reference points.
     consistency: Option<u16>,
     /// When the host is done with converting its recovery checkpoint.
@@ -224,8 +229,23 @@ impl Vmms {
             name: name.to_owned(),
             recovery,
             created: state.now,
+            parent: None,
         };
         state.checkpoints.insert(id.to_owned(), kept);
+    }
+
+    /// A checkpoint of people, with its own disks; the present state goes on after it.
+    pub(crate) fn grow(&self, id: &str, disks: Vec<Disk>) {
+        let mut state = self.state.lock().unwrap();
+        state.now += Duration::from_secs(1);
+        let kept = Kept {
+            name: id.to_owned(),
+            recovery: false,
+            created: state.now,
+            parent: state.parent.replace(id.to_owned()),
+        };
+        state.checkpoints.insert(id.to_owned(), kept);
+        state.own_disks.insert(id.to_owned(), disks);
     }
 
     /// Time goes by.
@@ -304,8 +324,10 @@ fn settings(id: &str, kept: &Kept) -> Instance {
     } else {
         "Realized"
     };
+    let parent = kept.parent.as_deref().map(settings_path);
     Instance::new("Msvm_VirtualSystemSettingData")
         .with("InstanceID", id)
+        .with("Parent", parent.unwrap_or_default())
         .with("ElementName", kept.name.as_str())
         .with("CreationTime", time(kept.created))
         .with("ConfigurationDataRoot", "D:\\VMs")
@@ -361,6 +383,7 @@ impl State {
                     name: name.unwrap_or_else(|| "a - (2026/1/5)".to_owned()),
                     recovery: true,
                     created: self.now,
+                    parent: self.parent.clone(),
                 };
                 self.power = self.power_after.unwrap_or(self.power);
                 let made = settings(&id, &kept);

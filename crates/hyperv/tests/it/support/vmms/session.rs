@@ -19,7 +19,9 @@ impl State {
     /// The devices of the VM or of a checkpoint.
     fn devices(&self, config: &str) -> Vec<Instance> {
         let own = self.unmerged.as_ref().filter(|_| config == guid(1));
-        let disks = own.map_or(&self.disks, |(_, disks)| disks);
+        let of_checkpoint = self.own_disks.get(&format!("Microsoft:{config}"));
+        let of_checkpoint = of_checkpoint.unwrap_or(&self.disks);
+        let disks = own.map_or(of_checkpoint, |(_, disks)| disks);
         if disks.is_empty() {
             return Vec::new();
         }
@@ -111,6 +113,7 @@ impl CimSession for Vmms {
                         name: "applied".to_owned(),
                         recovery: false,
                         created: Duration::ZERO,
+                        parent: None,
                     };
                     settings(id, &kept)
                 })

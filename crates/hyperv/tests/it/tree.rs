@@ -1,0 +1,236 @@
+//! The whole tree of checkpoints, file by file.
+
+use std::fs;
+use std::path::Path;
+
+use disk::layer::LayerInfo;
+use disk::{BlockRead, ByteRange};
+use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
+use hyperkeep_hyperv::control::Control;
+use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
+use hyperkeep_hyperv::frozen::{Frozen, LayerReading, Owner, Request};
+use hyperkeep_hyperv::inventory::{Family, Parent};
+use hyperkeep_hyperv::journal::Journal;
+use hyperkeep_hyperv::preflight::Mode;
+use hyperkeep_hyperv::tracking::Token;
+use testkit::image::{Image, Kind};
+use uuid::Uuid;
+
+use crate::support::vmms::{VM, Vmms};
+use crate::support::{Disk, guid};
+
+const SIZE: u64 = 4 << 20;
+
+fn disks(name: &str) -> Vec<Disk> {
+    vec![Disk {
+        scsi: true,
+        number: 0,
+        place: 0,
+        path: format!("D:\\VMs\\{name}"),
+    }]
+}
+
+fn id(number: u128) -> String {
+    format!("Microsoft:{}", guid(number))
+}
+
+/// A VM whose present state goes on after the checkpoint 12, which was made after 11.
+struct Place {
+    host: Vmms,
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self {
+            host: Vmms::new(),
+            dir: tempfile::tempdir().unwrap(),
+        };
+        let base = Image::new(Kind::Vhdx, SIZE, 1).data(0, &[1; 4096]);
+        let base = base.write(&place.path().join("a.vhdx"));
+        let middle = Image::child(&base, "a.vhdx", 2).data(4096, &[2; 4096]);
+        let middle = middle.write(&place.path().join("a_1.avhdx"));
+        place.leaf(&middle, "a_2.avhdx", "a_1.avhdx", 3);
+        place.host.grow(&id(11), disks("a.vhdx"));
+        place.host.grow(&id(12), disks("a_1.avhdx"));
+        place.host.set_disks(disks("a_2.avhdx"));
+        place
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn leaf(&self, parent: &LayerInfo, name: &str, over: &str, number: u64) -> LayerInfo {
+        let path = self.path().join(name);
+        let _ = fs::remove_file(&path);
+        let image = Image::child(parent, over, number).data(8192, &[3; 4096]);
+        image.write(&path)
+    }
+
+    fn backup<T>(
+        &self,
+        mode: Mode,
+        token: Option<&Token>,
+        look: impl FnOnce(&Frozen<'_, '_>) -> T,
+    ) -> (T, Option<Token>) {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::create(dir.path(), VM).unwrap();
+        let clock = || jiff::Timestamp::UNIX_EPOCH;
+        let control = Control::new(&self.host, &journal, &self.host, &clock);
+        let folder = HostPath::parse("D:\\VMs").unwrap();
+        let files = MappedFiles::new(PathMap::new().with(folder, self.path()));
+        let request = Request {
+            vm: VM,
+            mode,
+            options: Options {
+                consistency: Consistency::Crash,
+                guest_backup: GuestBackup::Copy,
+                ignore_other_disks: false,
+            },
+            fall_back: false,
+            guest: Family::Windows,
+            replica: false,
+            mark: Mark {
+                installation: Uuid::from_u128(0x11),
+                run: Uuid::from_u128(0x22),
+            },
+            token,
+            full: false,
+            tree: true,
+        };
+        let frozen = Frozen::take(&control, &files, &request).unwrap();
+        let seen = look(&frozen);
+        frozen.verify().unwrap();
+        let kept = frozen.keep();
+        assert_eq!(kept.problems, [""; 0]);
+        (seen, kept.token)
+    }
+
+    fn readings(&self, mode: Mode, token: Option<&Token>) -> (Vec<LayerReading>, Option<Token>) {
+        self.backup(mode, token, |frozen| {
+            let layers = frozen.tree.as_ref().unwrap().layers.iter();
+            layers.map(|layer| layer.reading.clone()).collect()
+        })
+    }
+}
+
+#[test]
+fn every_layer_and_checkpoint_is_there_once_and_ours_is_not() {
+    let place = Place::new();
+    place.backup(Mode::Standard, None, |frozen| {
+        let tree = frozen.tree.as_ref().unwrap();
+        let layers: Vec<_> = tree
+            .layers
+            .iter()
+            .map(|l| (l.path.as_str(), l.parent))
+            .collect();
+        assert_eq!(
+            layers,
+            [
+                ("D:\\VMs\\a.vhdx", None),
+                ("D:\\VMs\\a_1.avhdx", Some(0)),
+                ("D:\\VMs\\a_2.avhdx", Some(1)),
+            ]
+        );
+        let mut uses: Vec<_> = tree.uses.iter().map(|u| (u.owner, u.layer)).collect();
+        uses.sort_unstable();
+        let (x, y) = (Uuid::from_u128(11), Uuid::from_u128(12));
+        let of = Owner::Checkpoint;
+        assert_eq!(uses, [(Owner::Vm, 2), (of(x), 0), (of(y), 1)]);
+        let tree_of: Vec<_> = tree.checkpoints.iter().map(|c| (c.id, c.parent)).collect();
+        assert_eq!(tree_of, [(x, Parent::None), (y, Parent::Of(x))]);
+        assert_eq!(tree.current, Parent::Of(y));
+        // Each layer alone.
+        let mut bytes = [9; 4096];
+        tree.layers[2].layer.read_at(8192, &mut bytes).unwrap();
+        assert_eq!(bytes, [3; 4096]);
+        tree.layers[2].layer.read_at(0, &mut bytes).unwrap();
+        assert_eq!(bytes, [0; 4096]);
+        // Configurations that are not there are told, one for each checkpoint.
+        assert_eq!((tree.lost.len(), tree.lost_files.len()), (0, 2));
+    });
+}
+
+#[test]
+fn layers_that_are_what_they_were_are_not_read_again() {
+    let place = Place::new();
+    place.host.set_changes(vec![(8192, 4096)]);
+    let changed: disk::ByteRanges = [ByteRange::new(8192, 12288)].into_iter().collect();
+    let full = |why: &str| LayerReading::Full(why.to_owned());
+    for mode in [Mode::Cbt, Mode::Standard] {
+        let (place_token, unchanged) = (place.readings(mode, None).1, LayerReading::Unchanged);
+        let token = place_token.unwrap();
+        assert_eq!(token.reference_point.is_some(), mode == Mode::Cbt);
+        // Nothing was written at all.
+        let (readings, token) = place.readings(mode, Some(&token));
+        assert_eq!(readings, vec![unchanged.clone(); 3]);
+        // The VM wrote, and then somebody took a checkpoint.
+        let number = if mode == Mode::Cbt { 33 } else { 34 };
+        let base = disk_info(&place.path().join("a_1.avhdx"));
+        let now = place.leaf(&base, "a_2.avhdx", "a_1.avhdx", number);
+        let (readings, token) = place.readings(mode, token.as_ref());
+        let leaf_reading = match mode {
+            Mode::Cbt => LayerReading::Changed(changed.clone()),
+            Mode::Standard => full("changes are not tracked"),
+        };
+        let mut expected = vec![unchanged.clone(), unchanged.clone(), leaf_reading];
+        assert_eq!(readings, expected);
+        if mode == Mode::Cbt {
+            place.leaf(&now, "a_3.avhdx", "a_2.avhdx", 4);
+            place.host.grow(&id(13), disks("a_2.avhdx"));
+            place.host.set_disks(disks("a_3.avhdx"));
+            let (readings, _) = place.readings(mode, token.as_ref());
+            expected = vec![unchanged.clone(), unchanged.clone(), unchanged];
+            expected.push(full("the file is new"));
+            assert_eq!(readings, expected);
+            // Back to where it was.
+            place.host.set_disks(disks("a_2.avhdx"));
+        }
+    }
+}
+
+/// What a file that is there says about itself.
+fn disk_info(path: &Path) -> LayerInfo {
+    let finder = disk::resolve::Folders::new();
+    let chain = disk::resolve::resolve(&finder, path).unwrap();
+    chain[0].layer.info().clone()
+}
+
+#[test]
+fn another_file_under_the_same_name_is_read() {
+    let place = Place::new();
+    let token = place.readings(Mode::Cbt, None).1.unwrap();
+    // Somebody puts another file in the place of one that no VM writes to.
+    let base = disk_info(&place.path().join("a.vhdx"));
+    let middle = place.leaf(&base, "a_1.avhdx", "a.vhdx", 77);
+    place.leaf(&middle, "a_2.avhdx", "a_1.avhdx", 3);
+    let (readings, _) = place.readings(Mode::Cbt, Some(&token));
+    assert_eq!(readings[0], LayerReading::Unchanged);
+    assert_eq!(
+        readings[1],
+        LayerReading::Full("the file is not what it was".to_owned())
+    );
+}
+
+/// A VHD's id names the file, and not what is in it.
+#[test]
+fn vhds_are_read_in_full_each_time() {
+    let place = Place {
+        host: Vmms::new(),
+        dir: tempfile::tempdir().unwrap(),
+    };
+    let write = |byte| {
+        let path = place.path().join("a.vhd");
+        let _ = fs::remove_file(&path);
+        let image = Image::new(Kind::Vhd, SIZE, 1).data(0, &[byte; 512]);
+        image.write(&path)
+    };
+    let first = write(1);
+    place.host.set_disks(disks("a.vhd"));
+    let token = place.readings(Mode::Standard, None).1.unwrap();
+    let second = write(2);
+    assert_eq!(first.identity(), second.identity());
+    let (readings, _) = place.readings(Mode::Standard, Some(&token));
+    assert!(matches!(readings[0], LayerReading::Full(_)), "{readings:?}");
+}
