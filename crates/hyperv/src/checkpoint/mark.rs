@@ -20,6 +20,20 @@ impl Mark {
         format!("{}{}", self.start(), self.run)
     }
 
+    /// Which installation and run made a checkpoint of this name, if any did.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (installation, run) = name
+            .strip_prefix(PREFIX)?
+            .strip_prefix(' ')?
+            .split_once(' ')?;
+        let mark = Self {
+            installation: Uuid::try_parse(installation).ok()?,
+            run: Uuid::try_parse(run).ok()?,
+        };
+        // UUIDs have other spellings, and names of ours have not.
+        (mark.name() == name).then_some(mark)
+    }
+
     /// Whether a checkpoint of this name was made by this installation, in whatever run.
     pub fn is_ours(&self, name: &str) -> bool {
         let run = name.strip_prefix(&self.start());

@@ -167,6 +167,35 @@ impl Journal {
     }
 }
 
+/// Whether a run is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// It holds its journal.
+    Alive,
+    /// Its journal is there, and nobody holds it.
+    Dead,
+    /// There is no journal of it: it ended well, or elsewhere, or the journal was lost.
+    Unknown,
+}
+
+/// Whether a run is alive, by the journals in a folder.
+///
+/// # Errors
+/// When the folder or the journal cannot be looked at.
+pub fn run_state(folder: &Path, run: Uuid) -> Result<RunState, JournalError> {
+    let path = folder.join(format!("{run}.{ENDING}"));
+    let file = match OpenOptions::new().read(true).append(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(RunState::Unknown),
+        Err(error) => return Err(failed(&path, error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(RunState::Dead),
+        Err(TryLockError::WouldBlock) => Ok(RunState::Alive),
+        Err(TryLockError::Error(error)) => Err(failed(&path, error)),
+    }
+}
+
 /// The journals in a folder whose runs are gone, taken over: what is settled is written to them,
 /// and nobody else takes them. Those of runs that are alive are passed over.
 ///

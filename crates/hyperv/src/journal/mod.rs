@@ -22,5 +22,5 @@ mod file;
 mod read;
 
 pub use entry::{Call, Entry, Intent, Outcome};
-pub use file::{Journal, JournalError, dead};
+pub use file::{Journal, JournalError, RunState, dead, run_state};
 pub use read::{Open, Reading, read};

@@ -10,6 +10,7 @@
 
 mod now;
 mod report;
+mod sweep;
 mod tie;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 pub use report::{KnownBy, Left, Removed, Report, Suspect};
+pub use sweep::{Seen, Swept, Whose, sweep};
 
 use crate::checkpoint::{CheckpointError, destroy_checkpoint, destroy_reference_point};
 use crate::control::Control;

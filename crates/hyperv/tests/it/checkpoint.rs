@@ -356,6 +356,7 @@ fn marks_tell_installations_apart() {
     };
     assert!(MARK.is_ours(&later.name()) && !MARK.is_ours(&other.name()));
     assert!(Mark::is_anyones(&other.name()));
+    assert_eq!(Mark::parse(&other.name()), Some(other));
     for name in [
         "Hyperkeep",
         "Hyperkeep x",
@@ -364,5 +365,6 @@ fn marks_tell_installations_apart() {
         &format!("{} copy", MARK.name()),
     ] {
         assert!(!MARK.is_ours(name), "{name}");
+        assert_eq!(Mark::parse(name), None, "{name}");
     }
 }

@@ -8,5 +8,6 @@ mod inventory;
 mod journal;
 mod recovery;
 mod support;
+mod sweep;
 mod tracking;
 mod tree;
