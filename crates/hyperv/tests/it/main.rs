@@ -1,6 +1,7 @@
 //! Tests against a host whose objects are written from Hyper-V's documented classes.
 
 mod checkpoint;
+mod decide;
 mod files;
 mod frozen;
 mod holding;
