@@ -26,6 +26,7 @@ pub mod journal;
 pub mod plan;
 pub mod preflight;
 pub mod recovery;
+pub mod space;
 pub mod tracking;
 
 pub use hint::Hint;

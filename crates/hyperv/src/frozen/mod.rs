@@ -40,6 +40,7 @@ use crate::control::Control;
 use crate::files::{FileError, FrozenFile};
 use crate::inventory::{self, Family, Settings};
 use crate::preflight::{Level, Mode};
+use crate::space::{self, Floor, Room};
 use crate::tracking::{Applied, Now, NowDisk, Token};
 
 /// What is wanted of a VM.
@@ -126,6 +127,17 @@ impl Frozen<'_, '_> {
     /// For the first one that is not: nothing that was read from its disk counts.
     pub fn verify(&self) -> Result<(), FileError> {
         self.opened.iter().try_for_each(|file| file.verify())
+    }
+
+    /// Asks the host for room where its disks are. Below the floor the VM should be let go:
+    /// [`Frozen::abandon`].
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub fn room(&self, floor: Floor) -> Result<Room, CimError> {
+        let media = self.settings.media.iter();
+        let files = media.map(|medium| medium.path.as_str());
+        space::ask(self.control.session(), files, floor)
     }
 
     fn now(&self) -> Now {

@@ -7,6 +7,7 @@ use super::finding::Notes;
 use super::network::{self, Switch};
 use super::row::Row;
 use super::tables::{Tables, Told};
+use super::volume::{self, Volume};
 use crate::ids;
 
 /// A host.
@@ -25,6 +26,8 @@ pub struct Host {
     /// Whether it has reference points at all, and with them change tracking; hosts before 2016
     /// do not. `None` when it refuses to tell.
     pub reference_points: Option<bool>,
+    /// Its volumes; `None` when it does not tell.
+    pub volumes: Option<Vec<Volume>>,
 }
 
 /// A host's operating system.
@@ -83,6 +86,10 @@ pub(super) fn read(tables: &Tables, notes: &mut Notes) -> Host {
             Told::Rows(_) => Some(true),
             Told::NoClass => Some(false),
             Told::Refused => None,
+        },
+        volumes: match &tables.volumes {
+            Told::Rows(rows) => Some(volume::read(rows, notes)),
+            Told::NoClass | Told::Refused => None,
         },
     }
 }

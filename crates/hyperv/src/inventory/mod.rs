@@ -30,6 +30,7 @@ mod row;
 mod settings;
 mod state;
 mod tables;
+mod volume;
 
 use std::collections::{HashMap, HashSet};
 
@@ -50,6 +51,7 @@ pub use reference_point::{ReferencePoint, TrackedDisk};
 pub use replication::{Relationship, Replication, ReplicationMode};
 pub use settings::{Automatic, ConfigFiles, Settings};
 pub use state::{Contact, Health, Operation, PowerState};
+pub use volume::{Volume, volumes};
 
 use checkpoint::{SettingsKind, ToldParent};
 pub(crate) use finding::Notes;

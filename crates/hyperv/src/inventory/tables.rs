@@ -10,6 +10,7 @@ use cim::{CimError, CimSession, Instance};
 use vmconfig::model::DeviceKind;
 
 use super::finding::{Finding, Notes};
+use super::volume;
 
 /// What a setting of a VM or a checkpoint is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,7 @@ pub(super) struct Tables {
     pub(super) reference_points: Told,
     pub(super) management: Vec<Instance>,
     pub(super) os: Vec<Instance>,
+    pub(super) volumes: Told,
     pub(super) clusters: Vec<Instance>,
     pub(super) roles: Vec<Instance>,
 }
@@ -107,6 +109,7 @@ impl Tables {
         let reference_points = may("Msvm_VirtualSystemReferencePoint")?;
         let management = may("Msvm_VirtualSystemManagementServiceSettingData")?;
         let os = ask.may("root/cimv2", "Win32_OperatingSystem")?;
+        let volumes = ask.may(volume::NAMESPACE, volume::CLASS)?;
         let clusters = ask.may(CLUSTER, "MSCluster_Cluster")?;
         // Without a cluster there is nothing more to ask.
         let roles = match clusters {
@@ -129,6 +132,7 @@ impl Tables {
             reference_points,
             management: management.rows(),
             os: os.rows(),
+            volumes,
             clusters: clusters.rows(),
             roles: roles.rows(),
         })

@@ -20,6 +20,7 @@ use crate::checkpoint::{Consistency, GuestBackup, Mark, Options};
 use crate::frozen::Request;
 use crate::inventory::{Family, Host, Machine, PowerState};
 use crate::preflight::{self, Finding, Level, Mode, Verdict, Weight};
+use crate::space::{Floor, room};
 use crate::tracking::Token;
 
 /// What is wanted of every VM of a job.
@@ -32,6 +33,8 @@ pub struct Policy {
     pub mode: WantedMode,
     /// What the guest's applications take the backup for.
     pub guest_backup: GuestBackup,
+    /// How much has to be free where its disks are.
+    pub floor: Floor,
 }
 
 /// How consistent a backup has to be.
@@ -151,7 +154,12 @@ impl fmt::Display for NoPlan {
 /// # Errors
 /// When nothing can or may be done, with the findings that decided.
 pub fn plan(machine: &Machine, host: &Host, policy: &Policy) -> Result<Plan, NoPlan> {
-    let preflight = preflight::check(machine, host);
+    let mut preflight = preflight::check(machine, host);
+    preflight
+        .findings
+        .extend(space(machine, host, policy.floor));
+    let heavy = |finding: &Finding| std::cmp::Reverse(finding.weight());
+    preflight.findings.sort_by_key(heavy);
     let of_weight = |weight: Weight| -> Vec<Finding> {
         let all = preflight.findings.iter();
         all.filter(|f| f.weight() == weight).cloned().collect()
@@ -204,6 +212,17 @@ pub fn plan(machine: &Machine, host: &Host, policy: &Policy) -> Result<Plan, NoP
         replica: machine.replication.mode.is_copy(),
         findings: preflight.findings,
     })
+}
+
+/// Whether there is room for what the VM writes while it holds still.
+fn space(machine: &Machine, host: &Host, floor: Floor) -> Vec<Finding> {
+    let volumes = host.volumes.as_deref().unwrap_or_default();
+    let media = machine.settings.media.iter();
+    let room = room(volumes, media.map(|medium| medium.path.as_str()), floor);
+    let untold = room.untold.into_iter();
+    let untold = untold.map(|path| Finding::SpaceUnknown { path });
+    let short = room.short.into_iter().map(Finding::LowSpace);
+    short.chain(untold).collect()
 }
 
 /// Whether the guest is asked to take part. Where it has to, it is also asked against the odds, as

@@ -127,3 +127,35 @@ fn what_stands_in_the_way_is_told_with_its_kind() {
     assert!(matches!(error, NoPlan::NotTracked(_)), "{error}");
     assert!(error.to_string().contains("5.0") && !error.hint().is_empty());
 }
+
+#[test]
+fn where_little_is_free_nothing_is_begun() {
+    let volume = |free| crate::inventory::Volume {
+        name: Some("D:\\".to_owned()),
+        device: None,
+        capacity: Some(100 << 30),
+        free,
+    };
+    let of = |free, floor| {
+        let host = Host {
+            volumes: Some(vec![volume(free)]),
+            ..host()
+        };
+        let policy = Policy {
+            floor,
+            ..Policy::default()
+        };
+        plan(&well(), &host, &policy)
+    };
+    assert!(of(Some(10 << 30), Floor::default()).is_ok());
+    let error = of(Some((10 << 30) - 1), Floor::default()).unwrap_err();
+    assert!(
+        matches!(&error, NoPlan::Blocked(found) if found.len() == 1),
+        "{error}"
+    );
+    assert!(of(Some(0), Floor::NONE).is_ok());
+    // What is not told does not stop it, and is told.
+    let plan = of(None, Floor::default()).unwrap();
+    let untold = |finding: &Finding| matches!(finding, Finding::SpaceUnknown { .. });
+    assert_eq!(plan.findings.iter().filter(|f| untold(f)).count(), 1);
+}

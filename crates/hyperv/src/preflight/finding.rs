@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use vmconfig::model::{ConfigVersion, Location};
 
 use crate::inventory::{Contact, Health, Operation, PowerState, ReplicationMode};
+use crate::space::Shortage;
 
 /// How much a finding matters to a backup, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -183,6 +184,13 @@ pub enum Finding {
     },
     /// A restored VM starts with its TPM only where the guardian's keys are.
     VirtualTpm,
+    /// So little is free where its disks are that a checkpoint could fill the volume.
+    LowSpace(Shortage),
+    /// The host does not tell how much is free where a disk is.
+    SpaceUnknown {
+        /// The disk.
+        path: String,
+    },
     /// A cluster owns the VM: another node may have it in a moment.
     Clustered {
         /// The node that owns it now.
@@ -201,7 +209,7 @@ impl Finding {
             F::SharedDisk { .. } | F::VhdSet { .. } | F::DisksUnknown | F::OldHost => {
                 Weight::Blocks
             }
-            F::MissingCheckpoint { .. } => Weight::Blocks,
+            F::MissingCheckpoint { .. } | F::LowSpace(_) => Weight::Blocks,
             F::State { state } => match state {
                 PowerState::Changing(_) => Weight::Wait,
                 PowerState::Critical(_) => Weight::Blocks,
@@ -236,6 +244,7 @@ impl Finding {
             | F::AtRest { .. }
             | F::ManyCheckpoints { .. }
             | F::VirtualTpm
+            | F::SpaceUnknown { .. }
             | F::Clustered { .. } => Weight::Note,
         }
     }

@@ -62,7 +62,9 @@ impl Finding {
             F::CheckpointOrderUnknown => "run it again when nobody changes the VM's checkpoints",
             F::ManyCheckpoints { .. } => "remove the checkpoints that nobody needs",
             F::VirtualTpm => "keep the certificates of the host's guardian where backups are",
+            F::LowSpace(short) => short.hint(),
             F::HostDevice { .. }
+            | F::SpaceUnknown { .. }
             | F::TrackingUncertain { .. }
             | F::CheckpointsElsewhere { .. }
             | F::GuestVolumesUnknown
@@ -191,6 +193,10 @@ impl fmt::Display for Finding {
             F::VirtualTpm => f.write_str(
                 "the VM has a virtual TPM: restoring needs the guardian's keys on the host",
             ),
+            F::LowSpace(short) => write!(f, "{short}"),
+            F::SpaceUnknown { path } => {
+                write!(f, "the host does not tell how much is free where {path} is")
+            }
             F::Clustered { owner } => write!(
                 f,
                 "a cluster owns the VM; now it is on {}",

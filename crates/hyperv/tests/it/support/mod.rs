@@ -58,6 +58,14 @@ impl Host {
                 .with("Caption", "Microsoft Windows Server 2022 標準")
                 .with("ProductType", 3_u32),
         );
+        host.add_in(
+            "root/cimv2",
+            Instance::new("Win32_Volume")
+                .with("Name", "D:\\")
+                .with("DeviceID", format!("\\\\?\\Volume{{{}}}\\", guid(0xd)))
+                .with("Capacity", 1_u64 << 40)
+                .with("FreeSpace", 1_u64 << 39),
+        );
         host.add(
             Instance::new("Msvm_VirtualSystemManagementServiceSettingData")
                 .with("DefaultExternalDataRoot", "D:\\VMs")
