@@ -1,5 +1,7 @@
 //! Taking a recovery checkpoint.
 
+use std::sync::Arc;
+
 use cim::wsman::FaultKind;
 use cim::{CimSession, Instance, job, path::HYPER_V};
 use serde::{Deserialize, Serialize};
@@ -47,7 +49,7 @@ pub struct Options {
     pub ignore_other_disks: bool,
 }
 
-impl<'c, 'a> RecoveryCheckpoint<'c, 'a> {
+impl RecoveryCheckpoint {
     /// Takes a checkpoint of a VM and gives it our name.
     ///
     /// # Errors
@@ -55,7 +57,7 @@ impl<'c, 'a> RecoveryCheckpoint<'c, 'a> {
     /// fails with: with [`Consistency::Application`] that the guest does not settle. Then there is
     /// no checkpoint of ours, or after [`ChangeError::Unknown`] the journal tells that there may be.
     pub fn create(
-        control: &'c Control<'a>,
+        control: &Arc<Control>,
         vm: Uuid,
         options: Options,
         mark: &Mark,
@@ -88,7 +90,7 @@ impl<'c, 'a> RecoveryCheckpoint<'c, 'a> {
         };
         let instance_id = made.unwrap_or_default();
         let checkpoint = Self {
-            control,
+            control: Arc::clone(control),
             vm,
             instance_id,
             before,
@@ -107,7 +109,7 @@ impl<'c, 'a> RecoveryCheckpoint<'c, 'a> {
     }
 
     fn rename(&self, name: &str) -> Result<(), CheckpointError> {
-        let control = self.control;
+        let control = &self.control;
         let service = service(control.session(), "Msvm_VirtualSystemManagementService")?;
         // What is absent stays as it is.
         let settings = Instance::new("Msvm_VirtualSystemSettingData")
@@ -133,7 +135,7 @@ impl<'c, 'a> RecoveryCheckpoint<'c, 'a> {
 }
 
 /// Waits until the host is not at work on the VM: a merge after the last backup, above all.
-fn idle(control: &Control<'_>, vm: Uuid) -> Result<look::SeenMachine, CheckpointError> {
+fn idle(control: &Control, vm: Uuid) -> Result<look::SeenMachine, CheckpointError> {
     let mut tries = control.tries();
     loop {
         let machine = look::machine(control.session(), vm)?;
@@ -149,7 +151,7 @@ fn idle(control: &Control<'_>, vm: Uuid) -> Result<look::SeenMachine, Checkpoint
 }
 
 fn take(
-    control: &Control<'_>,
+    control: &Control,
     vm: Uuid,
     settings: &Instance,
     call: Call,
@@ -187,7 +189,7 @@ fn refuses_settings(error: &CheckpointError) -> bool {
 }
 
 /// What the host is asked for; and the same with our name, if it may know what to do with one.
-fn settings(control: &Control<'_>, options: Options, name: &str) -> (Instance, Option<Instance>) {
+fn settings(control: &Control, options: Options, name: &str) -> (Instance, Option<Instance>) {
     let level: u8 = match options.consistency {
         Consistency::Application => 1,
         Consistency::Crash => 2,

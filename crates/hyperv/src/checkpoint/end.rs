@@ -1,17 +1,19 @@
 //! Ending a recovery checkpoint.
 
+use std::sync::Arc;
+
 use cim::{Instance, job};
 
 use super::look::{checkpoints, only_new, reference_points, service};
 use super::{CheckpointError, RecoveryCheckpoint};
-use crate::control::{Change, ChangeError};
+use crate::control::{Change, ChangeError, Control};
 use crate::ids;
 use crate::inventory::ReferencePoint;
 use crate::journal::{Call, Outcome};
 
 const SERVICE: &str = "Msvm_VirtualSystemSnapshotService";
 
-impl RecoveryCheckpoint<'_, '_> {
+impl RecoveryCheckpoint {
     /// Makes a reference point of it, by which the next backup asks what has changed. The
     /// checkpoint ends with it. Files of the checkpoint must be closed.
     ///
@@ -19,7 +21,8 @@ impl RecoveryCheckpoint<'_, '_> {
     /// When there is no reference point that is surely ours; the checkpoint is removed then, and
     /// the next backup reads in full.
     pub fn convert(mut self) -> Result<ReferencePoint, CheckpointError> {
-        let session = self.control.session();
+        let control = Arc::clone(&self.control);
+        let session = control.session();
         let before = reference_points(session, self.vm)?;
         let before: Vec<String> = before.into_iter().map(|point| point.instance_id).collect();
         let service = service(session, SERVICE)?;
@@ -37,7 +40,7 @@ impl RecoveryCheckpoint<'_, '_> {
             cancellable: false,
         };
         let vm = self.vm;
-        let converted = self.control.change(vm, &change, &|returned| {
+        let converted = control.change(vm, &change, &|returned| {
             let output = returned
                 .outputs
                 .get_opt::<cim::ObjectPath>("ResultingReferencePoint");
@@ -124,7 +127,7 @@ impl RecoveryCheckpoint<'_, '_> {
     }
 
     pub(super) fn remove(&self) -> Result<(), CheckpointError> {
-        destroy_checkpoint(self.control, self.vm, &self.instance_id)
+        destroy_checkpoint(&self.control, self.vm, &self.instance_id)
     }
 }
 
@@ -133,7 +136,7 @@ impl RecoveryCheckpoint<'_, '_> {
 /// # Errors
 /// When it is still there, or that is not to be told.
 pub fn destroy_checkpoint(
-    control: &crate::control::Control<'_>,
+    control: &Control,
     vm: uuid::Uuid,
     instance_id: &str,
 ) -> Result<(), CheckpointError> {

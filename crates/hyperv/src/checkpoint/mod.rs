@@ -21,6 +21,7 @@ mod mark;
 mod point;
 
 use std::fmt;
+use std::sync::Arc;
 
 use cim::CimError;
 use uuid::Uuid;
@@ -37,8 +38,8 @@ use crate::ids::fold;
 use crate::inventory::{Operation, PowerState};
 
 /// A recovery checkpoint of ours that is there.
-pub struct RecoveryCheckpoint<'c, 'a> {
-    control: &'c Control<'a>,
+pub struct RecoveryCheckpoint {
+    control: Arc<Control>,
     vm: Uuid,
     instance_id: String,
     /// The checkpoints that the VM had before.
@@ -89,7 +90,7 @@ pub enum CheckpointError {
     NoReferencePoint(String),
 }
 
-impl RecoveryCheckpoint<'_, '_> {
+impl RecoveryCheckpoint {
     /// The VM.
     pub fn vm(&self) -> Uuid {
         self.vm
@@ -129,14 +130,14 @@ impl RecoveryCheckpoint<'_, '_> {
     }
 }
 
-impl fmt::Debug for RecoveryCheckpoint<'_, '_> {
+impl fmt::Debug for RecoveryCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RecoveryCheckpoint({} of {})", self.instance_id, self.vm)
     }
 }
 
 /// Whatever happens on the way, the host does not keep it.
-impl Drop for RecoveryCheckpoint<'_, '_> {
+impl Drop for RecoveryCheckpoint {
     fn drop(&mut self) {
         if self.held
             && let Err(error) = self.remove()

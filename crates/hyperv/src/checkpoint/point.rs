@@ -14,7 +14,7 @@ use crate::journal::{Call, Outcome};
 /// # Errors
 /// When it is still there, or that is not to be told.
 pub fn destroy_reference_point(
-    control: &Control<'_>,
+    control: &Control,
     vm: Uuid,
     instance_id: &str,
 ) -> Result<(), CheckpointError> {

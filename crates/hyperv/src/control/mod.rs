@@ -8,7 +8,7 @@
 mod backoff;
 mod error;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cim::job::{self, JobEnd, Pace, Patience};
 use cim::{CimError, CimSession, Instance, Invoked, ObjectPath};
@@ -21,12 +21,16 @@ pub use error::{ChangeError, NotDone};
 
 use crate::journal::{Call, Intent, Journal, Outcome};
 
-/// What is needed to change a host.
-pub struct Control<'a> {
-    session: &'a dyn CimSession,
-    journal: &'a Journal,
-    pace: &'a dyn Pace,
-    clock: &'a (dyn Fn() -> Timestamp + Sync),
+/// The time by the clock of this machine.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What is needed to change a host. It owns it all, so that what was begun can be held, and ended,
+/// wherever it goes.
+pub struct Control {
+    session: Arc<dyn CimSession>,
+    journal: Arc<Journal>,
+    pace: Arc<dyn Pace + Send + Sync>,
+    clock: Clock,
     /// How long to bear what of jobs.
     pub patience: Patience,
     /// How often and how long to try again what was surely not done.
@@ -56,13 +60,13 @@ pub struct Change<'a> {
     pub cancellable: bool,
 }
 
-impl<'a> Control<'a> {
+impl Control {
     /// Changes a host over a session, with every call in a journal first.
     pub fn new(
-        session: &'a dyn CimSession,
-        journal: &'a Journal,
-        pace: &'a dyn Pace,
-        clock: &'a (dyn Fn() -> Timestamp + Sync),
+        session: Arc<dyn CimSession>,
+        journal: Arc<Journal>,
+        pace: Arc<dyn Pace + Send + Sync>,
+        clock: Clock,
     ) -> Self {
         Self {
             session,
@@ -76,18 +80,18 @@ impl<'a> Control<'a> {
     }
 
     /// The session.
-    pub fn session(&self) -> &'a dyn CimSession {
-        self.session
+    pub fn session(&self) -> &dyn CimSession {
+        self.session.as_ref()
     }
 
     /// The clock, the sleep, and whether somebody wants to stop.
-    pub fn pace(&self) -> &'a dyn Pace {
-        self.pace
+    pub fn pace(&self) -> &dyn Pace {
+        self.pace.as_ref()
     }
 
     /// The journal.
-    pub fn journal(&self) -> &'a Journal {
-        self.journal
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// The time by the clock of this machine.
@@ -97,7 +101,7 @@ impl<'a> Control<'a> {
 
     /// The waits of one attempt.
     pub(crate) fn tries(&self) -> Tries {
-        self.backoff.start(self.pace)
+        self.backoff.start(self.pace())
     }
 
     /// What went wrong on the way without being anybody's error: what was left on the host above
@@ -134,7 +138,7 @@ impl<'a> Control<'a> {
             if !error.is_worth_waiting() || (change.cancellable && self.pace.cancelled()) {
                 return Err(error);
             }
-            match tries.next(self.pace) {
+            match tries.next(self.pace()) {
                 Some(wait) => self.pace.sleep(wait),
                 None => return Err(error),
             }
@@ -216,9 +220,9 @@ impl<'a> Control<'a> {
     }
 
     fn follow(&self, job: &ObjectPath, cancellable: bool) -> Result<(), End> {
-        let steady = Steady(self.pace);
-        let pace: &dyn Pace = if cancellable { self.pace } else { &steady };
-        let end = job::follow(self.session, job, pace, &self.patience, &mut |_| {});
+        let steady = Steady(self.pace());
+        let pace: &dyn Pace = if cancellable { self.pace() } else { &steady };
+        let end = job::follow(self.session(), job, pace, &self.patience, &mut |_| {});
         match end.map_err(|error| End::Unknown(error.to_string()))? {
             JobEnd::Completed(_) => Ok(()),
             JobEnd::Failed(failure) => Err(End::NotDone(NotDone::Failed(failure))),

@@ -21,7 +21,7 @@ pub struct Kept {
     pub resting: Vec<Resting>,
 }
 
-impl Frozen<'_, '_> {
+impl Frozen {
     /// Ends the frozen state after the restore point is durable.
     pub fn keep(self) -> Kept {
         let now = self.now();
@@ -68,7 +68,7 @@ impl Frozen<'_, '_> {
         // point has none, and nobody would ask by the old one again.
         let new = point.as_ref().map(|point| point.instance_id.as_str());
         if let Some(old) = old.and_then(|old| own_point(old, &now, new)) {
-            let gone = destroy_old(control, now.vm, &old);
+            let gone = destroy_old(&control, now.vm, &old);
             kept.problems
                 .extend(gone.err().map(|error| error.to_string()));
         }
@@ -139,7 +139,7 @@ fn own_point(old: Token, now: &Now, new: Option<&str>) -> Option<String> {
     (new.map(ids::fold) != Some(ids::fold(&id))).then_some(id)
 }
 
-fn destroy_old(control: &Control<'_>, vm: Uuid, id: &str) -> Result<(), CheckpointError> {
+fn destroy_old(control: &Control, vm: Uuid, id: &str) -> Result<(), CheckpointError> {
     let points = reference_points(control.session(), vm)?;
     let same = |point: &ReferencePoint| ids::fold(&point.instance_id) == ids::fold(id);
     if points.iter().any(same) {

@@ -42,7 +42,7 @@ pub enum Merge {
     },
 }
 
-impl Frozen<'_, '_> {
+impl Frozen {
     /// The disks, with the files that they will be in when all is merged.
     pub(super) fn resting(&self) -> Vec<Resting> {
         let media = self.settings.media.iter();
@@ -60,7 +60,7 @@ impl Merge {
     ///
     /// # Errors
     /// When the host cannot be asked.
-    pub fn look(control: &Control<'_>, vm: Uuid, resting: &[Resting]) -> Result<Self, CimError> {
+    pub fn look(control: &Control, vm: Uuid, resting: &[Resting]) -> Result<Self, CimError> {
         let session = control.session();
         let at_work = machine(session, vm)?.operation == Some(Operation::MergingDisks);
         let own = format!("Microsoft:{}", ids::upper(vm));
@@ -88,7 +88,7 @@ impl Merge {
     /// # Errors
     /// When the host cannot be asked at last.
     pub fn wait(
-        control: &Control<'_>,
+        control: &Control,
         vm: Uuid,
         resting: &[Resting],
         most: Duration,

@@ -68,7 +68,7 @@ pub struct Request<'r> {
 }
 
 /// A VM that holds still.
-pub struct Frozen<'c, 'a> {
+pub struct Frozen {
     // Files are closed before the checkpoint ends, also when this is dropped: in this order.
     /// Its disks.
     pub disks: Vec<FrozenDisk>,
@@ -77,8 +77,8 @@ pub struct Frozen<'c, 'a> {
     /// Its checkpoints with all layers, if they were wanted.
     pub tree: Option<Tree>,
     opened: Vec<Arc<FrozenFile>>,
-    checkpoint: RecoveryCheckpoint<'c, 'a>,
-    control: &'c Control<'a>,
+    checkpoint: RecoveryCheckpoint,
+    control: Arc<Control>,
     mode: Mode,
     mark: Mark,
     old: Option<Token>,
@@ -115,7 +115,7 @@ pub enum FreezeError {
     DisksUnknown(String),
 }
 
-impl Frozen<'_, '_> {
+impl Frozen {
     /// The host's name for the checkpoint.
     pub fn checkpoint(&self) -> &str {
         self.checkpoint.instance_id()

@@ -1,5 +1,7 @@
 //! Making a VM hold still.
 
+use std::sync::Arc;
+
 use cim::wsman::Associations;
 use cim::{CimError, CimSession};
 use uuid::Uuid;
@@ -18,13 +20,13 @@ use crate::inventory::{self, Configuration, Family};
 use crate::preflight::{Level, Mode};
 use crate::tracking::{Applied, Decision, decide};
 
-impl<'c, 'a> Frozen<'c, 'a> {
+impl Frozen {
     /// Takes a checkpoint and opens its disks and files.
     ///
     /// # Errors
     /// When there is no checkpoint, or its disks are not told; then nothing of ours is left.
     pub fn take(
-        control: &'c Control<'a>,
+        control: &Arc<Control>,
         files: &dyn HostFiles,
         request: &Request<'_>,
     ) -> Result<Self, FreezeError> {
@@ -47,7 +49,7 @@ impl<'c, 'a> Frozen<'c, 'a> {
             return Err(FreezeError::DisksUnknown(id));
         }
         let mut frozen = Self {
-            control,
+            control: Arc::clone(control),
             checkpoint,
             mode: request.mode,
             mark: request.mark,
@@ -141,10 +143,10 @@ fn hides_disks(finding: &inventory::Finding) -> bool {
 }
 
 /// Takes the checkpoint; and why it is less than what was asked for, if it is.
-fn checkpoint<'c, 'a>(
-    control: &'c Control<'a>,
+fn checkpoint(
+    control: &Arc<Control>,
     request: &Request<'_>,
-) -> Result<(RecoveryCheckpoint<'c, 'a>, Option<String>), CheckpointError> {
+) -> Result<(RecoveryCheckpoint, Option<String>), CheckpointError> {
     let take = |options| RecoveryCheckpoint::create(control, request.vm, options, &request.mark);
     let error = match take(request.options) {
         Ok(checkpoint) => return Ok((checkpoint, None)),
@@ -163,10 +165,7 @@ fn checkpoint<'c, 'a>(
 }
 
 /// What was achieved.
-fn level(
-    checkpoint: &RecoveryCheckpoint<'_, '_>,
-    request: &Request<'_>,
-) -> Result<Level, CimError> {
+fn level(checkpoint: &RecoveryCheckpoint, request: &Request<'_>) -> Result<Level, CimError> {
     if request.replica {
         return Ok(Level::Crash);
     }

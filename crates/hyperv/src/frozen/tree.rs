@@ -109,7 +109,7 @@ pub struct TreeCheckpoint {
 
 /// Takes the tree of a VM that holds still.
 pub(super) fn take(
-    frozen: &mut Frozen<'_, '_>,
+    frozen: &mut Frozen,
     files: &dyn HostFiles,
     parent: Parent,
 ) -> Result<Tree, CimError> {
@@ -182,7 +182,7 @@ impl Tree {
     /// Adds a checkpoint, and gives the files that were opened for it.
     fn checkpoint(
         &mut self,
-        frozen: &Frozen<'_, '_>,
+        frozen: &Frozen,
         files: &dyn HostFiles,
         known: &mut Known,
         id: Uuid,

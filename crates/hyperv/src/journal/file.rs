@@ -45,6 +45,8 @@ struct Inner {
     next: u64,
     /// A write failed and may have left half a line.
     torn: bool,
+    /// Its run has ended.
+    closed: bool,
 }
 
 impl Journal {
@@ -71,6 +73,7 @@ impl Journal {
                 file,
                 next: 1,
                 torn: false,
+                closed: false,
             }),
         })
     }
@@ -123,6 +126,9 @@ impl Journal {
 
     fn append(&self, inner: &mut Inner, entry: &Entry) -> Result<(), JournalError> {
         let mut bytes = line(entry).map_err(|error| failed(&self.path, error))?;
+        if inner.closed {
+            return Err(failed(&self.path, "its run has ended"));
+        }
         if bytes.len() > MOST_LINE {
             return Err(failed(&self.path, "the entry is too long"));
         }
@@ -154,15 +160,20 @@ impl Journal {
     }
 
     /// Ends the run: a journal in which nothing is open is removed, any other is left to the next
-    /// run.
+    /// run. After this nothing can be written to it.
     ///
     /// # Errors
     /// When it cannot be read or removed.
-    pub fn close(self) -> Result<Reading, JournalError> {
-        let reading = self.reading()?;
+    pub fn close(&self) -> Result<Reading, JournalError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.closed = true;
+        let reading = read_all(&mut inner.file).map_err(|error| failed(&self.path, error))?;
         if reading.is_settled() {
             remove(&self.path)?;
         }
+        // What is left is the next run's, which may be in this process.
+        let unlocked = inner.file.unlock();
+        unlocked.map_err(|error| failed(&self.path, error))?;
         Ok(reading)
     }
 }
@@ -238,6 +249,7 @@ pub fn dead(folder: &Path) -> Result<Vec<Journal>, JournalError> {
             next: reading.last.saturating_add(1),
             // Its last line may be torn.
             torn: reading.damaged > 0,
+            closed: false,
             file,
         };
         found.push(Journal {

@@ -46,7 +46,7 @@ pub enum Remembered {
 /// # Errors
 /// When the journal cannot be read. What fails on the host is in the report.
 pub fn recover(
-    control: &Control<'_>,
+    control: &Control,
     remembered: &dyn Fn(Uuid, &str) -> Remembered,
 ) -> Result<Report, JournalError> {
     let reading = control.journal().reading()?;
@@ -75,15 +75,15 @@ fn machines(reading: &Reading) -> BTreeSet<Uuid> {
 }
 
 /// One VM that is put right.
-struct Machine<'m, 'a> {
-    control: &'m Control<'a>,
+struct Machine<'m> {
+    control: &'m Control,
     vm: Uuid,
     /// What told of each checkpoint that it is ours.
     known: BTreeMap<String, KnownBy>,
     report: &'m mut Report,
 }
 
-impl Machine<'_, '_> {
+impl Machine<'_> {
     fn put_right(
         &mut self,
         remembered: &dyn Fn(Uuid, &str) -> Remembered,

@@ -66,7 +66,7 @@ impl Told {
 }
 
 impl Now {
-    pub(super) fn look(control: &Control<'_>, vm: Uuid) -> Result<Self, CimError> {
+    pub(super) fn look(control: &Control, vm: Uuid) -> Result<Self, CimError> {
         let session = control.session();
         // Asked first: what it is at may end before the rest is asked, and not the other way round.
         // A VM that is not here may be on another node, with all that we made.
@@ -84,7 +84,7 @@ impl Now {
     }
 
     /// How a call ended whose end is not known.
-    pub(super) fn told(&self, control: &Control<'_>, open: &Open) -> Result<Told, CheckpointError> {
+    pub(super) fn told(&self, control: &Control, open: &Open) -> Result<Told, CheckpointError> {
         const STILL: &str = "it is still there";
         Ok(match &open.intent.call {
             Call::CreateCheckpoint { name, before, .. } => {
@@ -129,7 +129,7 @@ impl Now {
 
     fn created(
         &self,
-        control: &Control<'_>,
+        control: &Control,
         open: &Open,
         name: &str,
         before: &[String],
@@ -185,7 +185,7 @@ fn job(open: &Open) -> Option<ObjectPath> {
 }
 
 /// The job of a call, if it goes on.
-fn running(control: &Control<'_>, open: &Open) -> Result<Option<ObjectPath>, CimError> {
+fn running(control: &Control, open: &Open) -> Result<Option<ObjectPath>, CimError> {
     let Some(job) = job(open) else {
         return Ok(None);
     };
@@ -201,7 +201,7 @@ fn running(control: &Control<'_>, open: &Open) -> Result<Option<ObjectPath>, Cim
 }
 
 /// What a job made, as long as the host remembers it.
-fn made_by(control: &Control<'_>, job: &ObjectPath) -> Result<Vec<String>, CimError> {
+fn made_by(control: &Control, job: &ObjectPath) -> Result<Vec<String>, CimError> {
     match job::results(control.session(), job, "Msvm_VirtualSystemSettingData") {
         Ok(rows) => {
             let ids = rows.iter().filter_map(|row| row.get("InstanceID").ok());

@@ -81,7 +81,7 @@ impl Seen {
 /// when [`recover`](super::recover) has seen to the journals. `state` tells of a run whether it is
 /// alive.
 pub fn sweep(
-    control: &Control<'_>,
+    control: &Control,
     inventory: &Inventory,
     mark: &Mark,
     state: &dyn Fn(Uuid) -> RunState,
@@ -132,7 +132,7 @@ pub fn sweep(
 }
 
 /// Removes it if it still has the name by which it is known.
-fn remove(control: &Control<'_>, seen: &Seen) -> Result<(), String> {
+fn remove(control: &Control, seen: &Seen) -> Result<(), String> {
     let now = checkpoints(control.session(), seen.vm).map_err(|error| error.to_string())?;
     let same = now.iter().find(|c| c.is(&seen.id));
     match same {

@@ -1,5 +1,7 @@
 //! A recovery checkpoint is ended on every path, and nobody else's is touched.
 
+use std::sync::Arc;
+
 use hyperkeep_hyperv::checkpoint::{
     CheckpointError, Consistency, GuestBackup, Mark, Options, RecoveryCheckpoint,
 };
@@ -28,13 +30,12 @@ struct After {
 }
 
 /// Runs a flow on a host; what is theirs is there before and must be there afterwards.
-fn run<T>(host: &Vmms, flow: impl FnOnce(&Control<'_>) -> T) -> (T, After) {
+fn run<T>(host: &Vmms, flow: impl FnOnce(&Arc<Control>) -> T) -> (T, After) {
     host.put_checkpoint("Microsoft:THEIRS", "before update", false);
     host.put_point("RP:THEIRS");
     let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::create(dir.path(), MARK.run).unwrap();
-    let clock = || jiff::Timestamp::UNIX_EPOCH;
-    let control = Control::new(host, &journal, host, &clock);
+    let journal = Arc::new(Journal::create(dir.path(), MARK.run).unwrap());
+    let control = host.control(&journal);
     let result = flow(&control);
     let notes = control.take_notes();
     assert!(host.checkpoints().contains_key("Microsoft:THEIRS"));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use disk::{BlockRead, ByteRange};
 use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
@@ -59,11 +60,10 @@ impl Place {
     }
 
     /// Does something with a control whose journal is thrown away.
-    fn with<T>(&self, flow: impl FnOnce(&Control<'_>) -> T) -> T {
+    fn with<T>(&self, flow: impl FnOnce(&Arc<Control>) -> T) -> T {
         let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::create(dir.path(), VM).unwrap();
-        let clock = || jiff::Timestamp::UNIX_EPOCH;
-        flow(&Control::new(&self.host, &journal, &self.host, &clock))
+        let journal = Arc::new(Journal::create(dir.path(), VM).unwrap());
+        flow(&self.host.control(&journal))
     }
 
     fn points(&self) -> Vec<String> {
@@ -170,6 +170,13 @@ fn the_first_backup_reads_all_and_the_next_what_changed() {
             .iter()
             .all(|r| reason(r) == "the last reference point is gone")
     );
+}
+
+/// Whoever holds it need not know of the session, and may be another thread.
+#[test]
+fn it_owns_what_it_needs() {
+    fn owned<T: Send + 'static>() {}
+    owned::<Frozen>();
 }
 
 #[test]

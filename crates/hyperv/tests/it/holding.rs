@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cim::job::Pace;
@@ -46,16 +47,12 @@ impl Place {
         self.dir.path().join("Snapshots")
     }
 
-    fn with<T>(&self, flow: impl FnOnce(&Control<'_>, &MappedFiles) -> T) -> T {
+    fn with<T>(&self, flow: impl FnOnce(&Arc<Control>, &MappedFiles) -> T) -> T {
         let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::create(dir.path(), VM).unwrap();
-        let clock = || jiff::Timestamp::UNIX_EPOCH;
+        let journal = Arc::new(Journal::create(dir.path(), VM).unwrap());
         let folder = HostPath::parse("D:\\VMs").unwrap();
         let files = MappedFiles::new(PathMap::new().with(folder, self.dir.path()));
-        flow(
-            &Control::new(&self.host, &journal, &self.host, &clock),
-            &files,
-        )
+        flow(&self.host.control(&journal), &files)
     }
 
     /// The level that is achieved, and why it is less than was asked for.

@@ -89,6 +89,10 @@ fn what_is_open_is_found_by_the_next_run_and_settled_there() {
     journal.end(second, Outcome::Unknown { why }).unwrap();
     assert_eq!(dead(dir.path()).unwrap().len(), 0, "the run is alive");
     assert!(!journal.close().unwrap().is_settled());
+    assert!(
+        journal.begin(create()).is_err(),
+        "it is the next run's already"
+    );
 
     let mut found = dead(dir.path()).unwrap();
     let taken = found.pop().unwrap();

@@ -1,6 +1,7 @@
 //! A run that is killed at any step is put right by the next one.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyperkeep_hyperv::checkpoint::{
@@ -24,31 +25,24 @@ const OPTIONS: Options = Options {
     ignore_other_disks: false,
 };
 
-fn clock() -> jiff::Timestamp {
-    jiff::Timestamp::UNIX_EPOCH
-}
-
 /// Every moment of a flow at which its process could be killed.
-fn moments(mut host: Vmms, direct: bool, flow: impl FnOnce(&Control<'_>)) -> Vec<Moment> {
+fn moments(mut host: Vmms, direct: bool, flow: impl FnOnce(&Arc<Control>)) -> Vec<Moment> {
     host.direct = direct;
     host.put_checkpoint("Microsoft:THEIRS", "before update", false);
     host.put_point("RP:THEIRS");
     let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::create(dir.path(), MARK.run).unwrap();
+    let journal = Arc::new(Journal::create(dir.path(), MARK.run).unwrap());
     *host.journal.lock().unwrap() = Some(journal.path().to_owned());
-    flow(&Control::new(&host, &journal, &host, &clock));
-    host.moments.into_inner().unwrap()
+    flow(&host.control(&journal));
+    host.take_moments()
 }
 
 /// What the next run finds and does.
 fn next_run(host: &Vmms, journal: &[u8], remembered: Remembered) -> (Report, Reading) {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("killed.journal"), journal).unwrap();
-    let taken = dead(dir.path()).unwrap().pop().unwrap();
-    let report = recover(&Control::new(host, &taken, host, &clock), &|_, _| {
-        remembered
-    })
-    .unwrap();
+    let taken = Arc::new(dead(dir.path()).unwrap().pop().unwrap());
+    let report = recover(&host.control(&taken), &|_, _| remembered).unwrap();
     let reading = taken.close().unwrap();
     let left = fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(left, usize::from(!reading.is_settled()));
@@ -60,13 +54,13 @@ fn only_theirs(host: &Vmms) -> bool {
     checkpoints == ["Microsoft:THEIRS"] && host.points() == ["RP:THEIRS"]
 }
 
-fn backup(control: &Control<'_>) {
+fn backup(control: &Arc<Control>) {
     let checkpoint = RecoveryCheckpoint::create(control, VM, OPTIONS, &MARK).unwrap();
     let point = checkpoint.convert().unwrap();
     destroy_reference_point(control, VM, &point.instance_id).unwrap();
 }
 
-fn abandoned(control: &Control<'_>) {
+fn abandoned(control: &Arc<Control>) {
     drop(RecoveryCheckpoint::create(control, VM, OPTIONS, &MARK).unwrap());
 }
 
@@ -74,7 +68,7 @@ fn abandoned(control: &Control<'_>) {
 fn killed_at_any_step_the_next_run_cleans_up() {
     for names_at_once in [false, true] {
         for (direct, flow) in [
-            (false, backup as fn(&Control<'_>)),
+            (false, backup as fn(&Arc<Control>)),
             (true, backup),
             (false, abandoned),
             (true, abandoned),
@@ -206,14 +200,11 @@ fn recovery_may_be_killed_as_well() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("killed.journal"), &moment.journal).unwrap();
     let host = Vmms::at(moment, false);
-    let taken = dead(dir.path()).unwrap().pop().unwrap();
+    let taken = Arc::new(dead(dir.path()).unwrap().pop().unwrap());
     *host.journal.lock().unwrap() = Some(taken.path().to_owned());
-    recover(&Control::new(&host, &taken, &host, &clock), &|_, _| {
-        Remembered::No
-    })
-    .unwrap();
+    recover(&host.control(&taken), &|_, _| Remembered::No).unwrap();
     assert!(only_theirs(&host));
-    let later = host.moments.into_inner().unwrap();
+    let later = host.take_moments();
     assert!(later.len() > 3);
     for moment in later {
         let host = Vmms::at(&moment, true);
@@ -228,7 +219,7 @@ fn recovery_may_be_killed_as_well() {
 
 #[test]
 fn a_reference_point_that_is_needed_is_kept() {
-    let keep = |control: &Control<'_>| {
+    let keep = |control: &Arc<Control>| {
         RecoveryCheckpoint::create(control, VM, OPTIONS, &MARK)
             .unwrap()
             .convert()

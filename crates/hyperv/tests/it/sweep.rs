@@ -1,9 +1,9 @@
 //! Checkpoints that no journal tells of, and whose they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyperkeep_hyperv::checkpoint::Mark;
-use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::inventory::{
     Checkpoint, CheckpointKind, Inventory, Machine, Parent, Settings,
 };
@@ -63,9 +63,8 @@ fn host(names: &[(&str, Duration)]) -> (Vmms, Inventory) {
 
 fn swept(host: &Vmms, inventory: &Inventory, state: &dyn Fn(Uuid) -> RunState) -> Swept {
     let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::create(dir.path(), NOW.run).unwrap();
-    let clock = || jiff::Timestamp::UNIX_EPOCH;
-    let control = Control::new(host, &journal, host, &clock);
+    let journal = Arc::new(Journal::create(dir.path(), NOW.run).unwrap());
+    let control = host.control(&journal);
     let swept = sweep(&control, inventory, &NOW, state);
     assert!(journal.close().unwrap().is_settled());
     assert!(

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use disk::layer::LayerInfo;
 use disk::{BlockRead, ByteRange};
 use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
-use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
 use hyperkeep_hyperv::frozen::{Frozen, LayerReading, Owner, Request};
 use hyperkeep_hyperv::inventory::{Family, Parent};
@@ -72,12 +72,11 @@ impl Place {
         &self,
         mode: Mode,
         token: Option<&Token>,
-        look: impl FnOnce(&Frozen<'_, '_>) -> T,
+        look: impl FnOnce(&Frozen) -> T,
     ) -> (T, Option<Token>) {
         let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::create(dir.path(), VM).unwrap();
-        let clock = || jiff::Timestamp::UNIX_EPOCH;
-        let control = Control::new(&self.host, &journal, &self.host, &clock);
+        let journal = Arc::new(Journal::create(dir.path(), VM).unwrap());
+        let control = self.host.control(&journal);
         let folder = HostPath::parse("D:\\VMs").unwrap();
         let files = MappedFiles::new(PathMap::new().with(folder, self.path()));
         let request = Request {

@@ -5,11 +5,13 @@ mod session;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cim::job::Pace;
 use cim::{DateTime, Instance, ObjectPath};
+use hyperkeep_hyperv::control::Control;
+use hyperkeep_hyperv::journal::Journal;
 use uuid::Uuid;
 
 use super::{Disk, guid, settings_path};
@@ -79,17 +81,20 @@ struct State {
 }
 
 /// A moment at which a process could be killed: its journal, and the host as it was then.
+#[derive(Clone)]
 pub(crate) struct Moment {
     pub(crate) journal: Vec<u8>,
     state: State,
     pub(crate) what: String,
 }
 
+/// Clones are the same host.
+#[derive(Clone)]
 pub(crate) struct Vmms {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     /// Where the journal is, if every moment is to be kept.
-    pub(crate) journal: Mutex<Option<PathBuf>>,
-    pub(crate) moments: Mutex<Vec<Moment>>,
+    pub(crate) journal: Arc<Mutex<Option<PathBuf>>>,
+    moments: Arc<Mutex<Vec<Moment>>>,
     /// Whether methods are done at once, without a job.
     pub(crate) direct: bool,
     pub(crate) guest_backup_type: bool,
@@ -108,13 +113,13 @@ pub(crate) const VM: Uuid = Uuid::from_u128(1);
 impl Vmms {
     pub(crate) fn new() -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Arc::new(Mutex::new(State {
                 next: 100,
                 power: 2,
                 ..State::default()
-            }),
-            journal: Mutex::new(None),
-            moments: Mutex::new(Vec::new()),
+            })),
+            journal: Arc::default(),
+            moments: Arc::default(),
             direct: false,
             guest_backup_type: true,
             names_at_once: false,
@@ -134,6 +139,18 @@ impl Vmms {
         }
         *host.state.lock().unwrap() = state;
         host
+    }
+
+    /// A control of it, at the beginning of time.
+    pub(crate) fn control(&self, journal: &Arc<Journal>) -> Arc<Control> {
+        let host = Arc::new(self.clone());
+        let clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
+        Arc::new(Control::new(host.clone(), Arc::clone(journal), host, clock))
+    }
+
+    /// Every moment at which the process could have been killed.
+    pub(crate) fn take_moments(&self) -> Vec<Moment> {
+        std::mem::take(&mut *self.moments.lock().unwrap())
     }
 
     /// What state the VM is in, and which one it goes into while a checkpoint is taken.
