@@ -9,6 +9,10 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("hyperkeep-vmconfig", &["hyperkeep-hostfile"]),
     ("hyperkeep-cim", &[]),
     (
+        "hyperkeep-lab",
+        &["hyperkeep-disk", "hyperkeep-vmconfig", "hyperkeep-cim"],
+    ),
+    (
         "hyperkeep-hyperv",
         &["hyperkeep-disk", "hyperkeep-vmconfig", "hyperkeep-cim"],
     ),
@@ -42,10 +46,6 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
             "hyperkeep-vault",
             "hyperkeep-engine",
         ],
-    ),
-    (
-        "hyperkeep-lab",
-        &["hyperkeep-disk", "hyperkeep-vmconfig", "hyperkeep-cim"],
     ),
     (TESTKIT, &["hyperkeep-disk", "hyperkeep-vmconfig"]),
     ("xtask", &[]),
