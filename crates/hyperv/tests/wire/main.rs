@@ -1,0 +1,4 @@
+//! Whole backups of a simulated host, over WS-Management.
+
+mod backup;
+mod support;
