@@ -1,4 +1,5 @@
 //! Whole backups of a simulated host, over WS-Management.
 
 mod backup;
+mod history;
 mod support;
