@@ -2,4 +2,5 @@
 
 mod backup;
 mod history;
+mod mishaps;
 mod support;
