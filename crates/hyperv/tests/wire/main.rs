@@ -2,5 +2,6 @@
 
 mod backup;
 mod history;
+mod killed;
 mod mishaps;
 mod support;
