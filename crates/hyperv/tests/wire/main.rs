@@ -4,4 +4,6 @@ mod backup;
 mod history;
 mod killed;
 mod mishaps;
+mod neighbours;
+mod room;
 mod support;
