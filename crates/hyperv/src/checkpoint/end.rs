@@ -170,7 +170,11 @@ pub fn destroy_checkpoint(
             return Ok(());
         }
         match tried {
-            Ok(_) => break,
+            Ok(_) => {
+                // The host's word that it is gone is in the journal.
+                control.seen_undone(vm, change.call);
+                break;
+            }
             Err(ChangeError::Unknown { number, .. }) => unknown.push(number),
             Err(error) => return Err(error.into()),
         }

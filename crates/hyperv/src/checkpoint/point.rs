@@ -49,6 +49,10 @@ pub fn destroy_reference_point(
             Ok(())
         }
         (Err(error), _) => Err(error.into()),
-        (Ok(_), true) => Err(CheckpointError::StillThere(instance_id.to_owned())),
+        (Ok(_), true) => {
+            // The host's word for it is in the journal.
+            control.seen_undone(vm, change.call);
+            Err(CheckpointError::StillThere(instance_id.to_owned()))
+        }
     }
 }

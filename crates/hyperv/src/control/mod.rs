@@ -155,9 +155,19 @@ impl Control {
 
     /// Writes down that something was seen to be done, whoever did it.
     pub(crate) fn seen_done(&self, vm: Uuid, call: Call) {
+        self.seen(vm, call, Outcome::Done { made: None });
+    }
+
+    /// Writes down that something is still to be done: recovery will do it.
+    pub(crate) fn seen_undone(&self, vm: Uuid, call: Call) {
+        let why = "it was not seen to be done".to_owned();
+        self.seen(vm, call, Outcome::NotDone { why });
+    }
+
+    fn seen(&self, vm: Uuid, call: Call, outcome: Outcome) {
         let at = self.time();
         match self.journal.begin(Intent { vm, call, at }) {
-            Ok(number) => self.settle(number, Outcome::Done { made: None }),
+            Ok(number) => self.settle(number, outcome),
             Err(error) => self.note(error.to_string()),
         }
     }

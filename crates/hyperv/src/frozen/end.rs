@@ -7,6 +7,7 @@ use crate::checkpoint::{CheckpointError, Consistency, destroy_reference_point, r
 use crate::control::Control;
 use crate::ids;
 use crate::inventory::ReferencePoint;
+use crate::journal::Call;
 use crate::preflight::Mode;
 use crate::tracking::{Now, NowDisk, Token, TokenDisk, TokenLayer};
 
@@ -67,10 +68,13 @@ impl Frozen {
         // Last of all: until here it might have been needed. Without a new one the newest restore
         // point has none, and nobody would ask by the old one again.
         let new = point.as_ref().map(|point| point.instance_id.as_str());
-        if let Some(old) = old.and_then(|old| own_point(old, &now, new)) {
-            let gone = destroy_old(&control, now.vm, &old);
-            kept.problems
-                .extend(gone.err().map(|error| error.to_string()));
+        if let Some(old) = old.and_then(|old| own_point(old, &now, new))
+            && let Err(error) = destroy_old(&control, now.vm, &old)
+        {
+            kept.problems.push(error.to_string());
+            // The journal has forgotten it since a token named it, and none will any more.
+            let reference_point = old;
+            control.seen_undone(now.vm, Call::DestroyReferencePoint { reference_point });
         }
         if point.is_some() || !layers.is_empty() {
             kept.token = Some(token(now, layers, point.as_ref()));

@@ -16,9 +16,9 @@ const SUM: usize = 8;
 pub struct Reading {
     /// Calls whose end is not known, in their order.
     pub open: Vec<Open>,
-    /// Checkpoints that were made and not seen to end, with their VMs.
+    /// Checkpoints that were made, or were to be removed, and not seen to end, with their VMs.
     pub checkpoints: BTreeSet<(Uuid, String)>,
-    /// Reference points that were made and not seen to end, with their VMs.
+    /// Reference points of the same kind, with their VMs.
     pub reference_points: BTreeSet<(Uuid, String)>,
     /// The highest number of any call.
     pub last: u64,
@@ -117,10 +117,26 @@ fn apply(entry: Entry, begun: &mut BTreeMap<u64, Open>, reading: &mut Reading) {
             };
             match outcome {
                 Outcome::Done { made } => done(open.intent, made, reading),
-                Outcome::NotDone { .. } => {}
+                Outcome::NotDone { .. } => not_done(open.intent, reading),
                 Outcome::Unknown { .. } => _ = begun.insert(number, open),
             }
         }
+    }
+}
+
+/// What was to be removed is there still, and ours: nothing else is ever removed.
+fn not_done(intent: Intent, reading: &mut Reading) {
+    let vm = intent.vm;
+    match intent.call {
+        Call::DestroyCheckpoint { checkpoint } => {
+            reading.checkpoints.insert((vm, checkpoint));
+        }
+        Call::DestroyReferencePoint { reference_point } => {
+            reading.reference_points.insert((vm, reference_point));
+        }
+        Call::CreateCheckpoint { .. }
+        | Call::RenameCheckpoint { .. }
+        | Call::ConvertCheckpoint { .. } => {}
     }
 }
 

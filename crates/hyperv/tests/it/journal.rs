@@ -78,6 +78,28 @@ fn a_run_that_ends_well_leaves_nothing() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
+/// Its run had forgotten it since a token named it, and none does any more.
+#[test]
+fn what_could_not_be_removed_is_known_to_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::create(dir.path(), Uuid::from_u128(9)).unwrap();
+    let reference_point = "R1".to_owned();
+    let call = Call::DestroyReferencePoint { reference_point };
+    for what in [destroy("C1"), intent(call)] {
+        let number = journal.begin(what).unwrap();
+        let why = "access denied".to_owned();
+        journal.end(number, Outcome::NotDone { why }).unwrap();
+    }
+    assert!(!journal.close().unwrap().is_settled());
+    let taken = dead(dir.path()).unwrap().pop().unwrap();
+    let reading = taken.reading().unwrap();
+    assert_eq!(reading.open, []);
+    assert_eq!(
+        (reading.checkpoints, reading.reference_points),
+        (pairs(&["C1"]), pairs(&["R1"]))
+    );
+}
+
 #[test]
 fn what_is_open_is_found_by_the_next_run_and_settled_there() {
     let dir = tempfile::tempdir().unwrap();
