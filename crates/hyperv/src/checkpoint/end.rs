@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cim::{Instance, job};
 
-use super::look::{checkpoints, only_new, reference_points, service};
+use super::look::{checkpoints, machine, only_new, reference_points, service};
 use super::{CheckpointError, RecoveryCheckpoint};
 use crate::control::{Change, ChangeError, Control};
 use crate::ids;
@@ -12,6 +12,8 @@ use crate::inventory::ReferencePoint;
 use crate::journal::{Call, Outcome};
 
 const SERVICE: &str = "Msvm_VirtualSystemSnapshotService";
+/// How often a call is made of which nobody knows whether it was done.
+const MOST_TRIES: usize = 3;
 
 impl RecoveryCheckpoint {
     /// Makes a reference point of it, by which the next backup asks what has changed. The
@@ -40,73 +42,100 @@ impl RecoveryCheckpoint {
             cancellable: false,
         };
         let vm = self.vm;
-        let converted = control.change(vm, &change, &|returned| {
-            let output = returned
-                .outputs
-                .get_opt::<cim::ObjectPath>("ResultingReferencePoint");
-            let output = output
-                .ok()
-                .flatten()
-                .and_then(|path| path.key("InstanceID"));
-            if output.is_some() {
-                return Ok(output);
-            }
-            if let Some(job) = returned.job {
-                let rows = job::results(session, job, "Msvm_VirtualSystemReferencePoint");
-                let rows = rows.map_err(|error| error.to_string())?;
-                let ids: Vec<String> = rows
-                    .iter()
-                    .filter_map(|row| row.get("InstanceID").ok())
-                    .collect();
-                if let Some(one) = only_new(ids.iter().map(String::as_str), &before) {
-                    return Ok(Some(one));
+        let convert = || {
+            control.change(vm, &change, &|returned| {
+                let output = returned
+                    .outputs
+                    .get_opt::<cim::ObjectPath>("ResultingReferencePoint");
+                let output = output
+                    .ok()
+                    .flatten()
+                    .and_then(|path| path.key("InstanceID"));
+                if output.is_some() {
+                    return Ok(output);
                 }
+                if let Some(job) = returned.job {
+                    let rows = job::results(session, job, "Msvm_VirtualSystemReferencePoint");
+                    let rows = rows.map_err(|error| error.to_string())?;
+                    let ids: Vec<String> = rows
+                        .iter()
+                        .filter_map(|row| row.get("InstanceID").ok())
+                        .collect();
+                    if let Some(one) = only_new(ids.iter().map(String::as_str), &before) {
+                        return Ok(Some(one));
+                    }
+                }
+                let now = reference_points(session, vm).map_err(|error| error.to_string())?;
+                let one = only_new(now.iter().map(|point| point.instance_id.as_str()), &before);
+                one.map(Some)
+                    .ok_or_else(|| "which reference point it made is not to be told".to_owned())
+            })
+        };
+        // A call of which nobody knows may be made again while there is something to convert: what
+        // it converts is converted once.
+        let mut unknown = Vec::new();
+        let made = loop {
+            let error = match convert() {
+                Ok(made) => break made,
+                Err(error) => error,
+            };
+            let ChangeError::Unknown { number, .. } = &error else {
+                return Err(error.into());
+            };
+            unknown.push(*number);
+            if !self.is_there_at_rest()? {
+                break self.became(error, &before)?;
             }
-            let now = reference_points(session, vm).map_err(|error| error.to_string())?;
-            let one = only_new(now.iter().map(|point| point.instance_id.as_str()), &before);
-            one.map(Some)
-                .ok_or_else(|| "which reference point it made is not to be told".to_owned())
-        });
-        let made = match converted {
-            Ok(made) => made,
-            Err(error) => self.after(error, &before)?,
+            // Removed as this is dropped.
+            if unknown.len() >= MOST_TRIES {
+                return Err(error.into());
+            }
         };
         self.held = false;
+        for number in unknown {
+            let made = made.clone();
+            control.settle(number, Outcome::Done { made });
+        }
         let points = reference_points(session, vm)?;
         let ours = |point: &ReferencePoint| Some(&point.instance_id) == made.as_ref();
         let lost = || CheckpointError::NoReferencePoint(self.instance_id.clone());
         points.into_iter().find(ours).ok_or_else(lost)
     }
 
-    /// After a conversion that was not seen to be done. When the checkpoint, which nobody else
-    /// would touch, is gone and there is one new reference point, that is what became of it.
-    /// When the checkpoint is there, it is removed as this is dropped.
-    fn after(
+    /// What became of it in a conversion whose end was not seen. When the checkpoint, which nobody
+    /// else would touch, is gone and there is one new reference point, that is it.
+    fn became(
         &mut self,
         error: ChangeError,
         before: &[String],
     ) -> Result<Option<String>, CheckpointError> {
-        let ChangeError::Unknown { number, .. } = &error else {
-            return Err(error.into());
-        };
-        let number = *number;
-        if self.is_there()? {
-            return Err(error.into());
-        }
         // Whatever it became, there is nothing left to remove by its name.
         self.held = false;
         let now = reference_points(self.control.session(), self.vm)?;
         let now = now.iter().map(|point| point.instance_id.as_str());
         match only_new(now, before) {
-            Some(made) => {
-                let made = Some(made);
-                self.control
-                    .settle(number, Outcome::Done { made: made.clone() });
-                Ok(made)
-            }
+            Some(made) => Ok(Some(made)),
             None => {
                 self.control.note(error.to_string());
                 Err(CheckpointError::NoReferencePoint(self.instance_id.clone()))
+            }
+        }
+    }
+
+    /// Whether it is there when the host is not at work on the VM: it may be just about to end it.
+    fn is_there_at_rest(&self) -> Result<bool, CheckpointError> {
+        let control = &self.control;
+        let mut tries = control.tries();
+        loop {
+            // Asked first: what it is at may end before the rest is asked.
+            let machine = machine(control.session(), self.vm)?;
+            if !self.is_there()? {
+                return Ok(false);
+            }
+            let wait = machine.operation.and_then(|_| tries.next(control.pace()));
+            match wait {
+                Some(wait) => control.pace().sleep(wait),
+                None => return Ok(true),
             }
         }
     }
@@ -154,7 +183,7 @@ pub fn destroy_checkpoint(
     };
     // A call of which nobody knows may be made again: what it removes is removed once.
     let mut unknown = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..MOST_TRIES {
         let tried = control.change(vm, &change, &|_| Ok(None));
         let there = checkpoints(session, vm)?.iter().any(|c| c.is(instance_id));
         if !there {

@@ -63,6 +63,10 @@ fn what_goes_wrong_once_costs_nothing() {
         r#"{"on": "ModifySystemSettings", "does": {"returns": 32768}}"#,
         // Jobs vanish when they have done what they should.
         r#"{"on": "ConvertToReferencePoint", "after": ["restart-service-when-done"]}"#,
+        // Nobody knows whether it was done, and there is something to look at.
+        r#"{"on": "ConvertToReferencePoint", "after": ["restart-service"]}"#,
+        r#"{"on": "ConvertToReferencePoint", "times": 2, "does": "lost"}"#,
+        r#"{"on": "ConvertToReferencePoint", "does": {"cut": 0}}"#,
     ] {
         let lab = lab("", mishap, "");
         let (level, downgrade, kept) = backup(&lab, &Policy::default()).unwrap();
@@ -95,7 +99,7 @@ fn a_conversion_that_fails_costs_the_token() {
     for mishap in [
         r#"{"on": "ConvertToReferencePoint", "before": [{"job-fails": {"hresult": "0x8007052f"}}]}"#,
         r#"{"on": "ConvertToReferencePoint", "does": {"returns": 32768}}"#,
-        r#"{"on": "ConvertToReferencePoint", "after": ["restart-service"]}"#,
+        r#"{"on": "ConvertToReferencePoint", "times": 3, "does": "lost"}"#,
     ] {
         let lab = lab("", mishap, "");
         let (_, _, kept) = backup(&lab, &Policy::default()).unwrap();
