@@ -1,7 +1,9 @@
 //! Whole backups of a simulated host, over WS-Management.
 
+mod accidents;
 mod backup;
 mod history;
+mod keeper;
 mod killed;
 mod mishaps;
 mod neighbours;

@@ -25,6 +25,10 @@ pub(crate) const MARK: Mark = Mark {
     run: Uuid::from_u128(0x22),
 };
 
+/// The account of an administrator, and one without rights to Hyper-V.
+pub(crate) const BACKUP: &str = "LAB\\backup";
+pub(crate) const NOBODY: &str = "LAB\\nobody";
+
 /// Bytes of the disks.
 pub(crate) const SIZE: u64 = 4 << 20;
 
@@ -55,10 +59,14 @@ impl Pace for Shared {
     }
 }
 
+/// A host, or one node of a cluster.
 pub(crate) struct Lab {
     pub(crate) server: Server,
     pub(crate) time: Shared,
-    pub(crate) folder: tempfile::TempDir,
+    /// Who logs on.
+    pub(crate) user: &'static str,
+    folder: Arc<tempfile::TempDir>,
+    vm: Uuid,
 }
 
 /// A folder for disks and journals: in memory where the system has such a place, since nobody cuts
@@ -71,33 +79,50 @@ pub(crate) fn folder() -> tempfile::TempDir {
 
 impl Lab {
     pub(crate) fn start(scenario: &str) -> Self {
-        let folder = folder();
+        Self::start_all(scenario).remove(0)
+    }
+
+    /// All nodes of a cluster, which have one clock; the first one has the VM.
+    pub(crate) fn start_all(scenario: &str) -> Vec<Self> {
+        let folder = Arc::new(folder());
         let clock = ManualClock::new("2026-11-22T12:00:00Z".parse::<Timestamp>().unwrap());
-        let scenario = Scenario::read(scenario).unwrap();
-        let host = scenario
-            .build(folder.path(), Arc::new(clock.clone()))
-            .unwrap();
-        let service = scenario.service(host).unwrap();
-        let account = Account {
-            user: "LAB\\backup".to_owned(),
-            password: "pass word".to_owned(),
-            rights: Rights::Administrator,
+        let time = Shared {
+            spent: Arc::new(Mutex::new(Duration::ZERO)),
+            clock,
         };
-        let address = "127.0.0.1:0".parse().unwrap();
-        let server = Server::start(address, service, vec![account], None).unwrap();
-        let spent = Arc::new(Mutex::new(Duration::ZERO));
-        Self {
-            server,
-            time: Shared { clock, spent },
-            folder,
-        }
+        let scenario = Scenario::read(scenario).unwrap();
+        let hosts = scenario
+            .build_all(folder.path(), Arc::new(time.clock.clone()))
+            .unwrap();
+        let vm = hosts[0].vms()[0].id;
+        let start = |host| {
+            let service = scenario.service(host).unwrap();
+            let account = |user: &str, rights| Account {
+                user: user.to_owned(),
+                password: "pass word".to_owned(),
+                rights,
+            };
+            let accounts = vec![
+                account(BACKUP, Rights::Administrator),
+                account(NOBODY, Rights::Filtered),
+            ];
+            let address = "127.0.0.1:0".parse().unwrap();
+            Self {
+                server: Server::start(address, service, accounts, None).unwrap(),
+                time: time.clone(),
+                folder: Arc::clone(&folder),
+                user: BACKUP,
+                vm,
+            }
+        };
+        hosts.into_iter().map(start).collect()
     }
 
     pub(crate) fn session(&self) -> WsmanSession {
         let port = Some(self.server.address().port());
         let endpoint = Endpoint::http("127.0.0.1", port).unwrap();
         let who = Credentials {
-            user: "LAB\\backup".into(),
+            user: self.user.into(),
             password: Secret::new("pass word".into()),
         };
         let transport = HttpTransport::new(endpoint, Trust::System, who, Logon::Ntlm).unwrap();
@@ -105,12 +130,17 @@ impl Lab {
     }
 
     pub(crate) fn files(&self) -> MappedFiles {
-        let root = HostPath::parse("D:\\").unwrap();
-        MappedFiles::new(PathMap::new().with(root, self.folder.path().join("D")))
+        let path = |text| HostPath::parse(text).unwrap();
+        let folder = |name| self.folder.path().join(name);
+        let map = PathMap::new().with(path("D:\\"), folder("D")).with(
+            path("C:\\ClusterStorage"),
+            folder("shared/C/ClusterStorage"),
+        );
+        MappedFiles::new(map)
     }
 
     pub(crate) fn vm(&self) -> Uuid {
-        self.server.service().repository.host.vms()[0].id
+        self.vm
     }
 
     /// What the guest writes, to the disk and to the flat copy of it.
