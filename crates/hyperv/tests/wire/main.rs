@@ -5,6 +5,7 @@ mod backup;
 mod history;
 mod keeper;
 mod killed;
+mod matrix;
 mod mishaps;
 mod neighbours;
 mod room;
