@@ -6,7 +6,7 @@
 //!
 //! Surely ours is a checkpoint whose id the run had written down, which the job of its call made,
 //! which has the name that the run would give it, or which everything that the host tells ties to a
-//! call whose answer was lost ([`tie`]). What merely appeared is not.
+//! call whose answer was lost. What merely appeared is not.
 
 mod now;
 mod report;
