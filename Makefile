@@ -26,7 +26,7 @@ bench: ## Hyperkeep beside its peers: 40 GB of disk, about an hour
 
 windows: ## build for Windows, and run the tests under Wine
 	scripts/setup-tools.sh windows
-	scripts/windows-test.sh
+	scripts/windows-test.sh --optimised
 
 fuzz-short: ## every fuzz target for 30 seconds
 	scripts/setup-tools.sh fuzz

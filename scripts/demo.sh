@@ -17,9 +17,10 @@ set -euo pipefail
 cd "$ROOT"
 scripts/setup-tools.sh base oracles
 say "building"
-cargo build --locked --quiet --release -p hyperkeep-cli
-cargo build --locked --quiet --release -p hyperkeep-testkit --example demo_vm
-built=$(realpath "${CARGO_TARGET_DIR:-target}")/release
+# As the tests are built, so that who has run them need not wait: what it costs, `make bench` measures.
+cargo build --locked --quiet -p hyperkeep-cli
+cargo build --locked --quiet -p hyperkeep-testkit --example demo_vm
+built=$(realpath "${CARGO_TARGET_DIR:-target}")/debug
 PATH=$built:$built/examples:$PATH
 python=$ROOT/.venv/bin/python
 oracle=$ROOT/scripts/demo/disk_sha256.py
@@ -211,6 +212,7 @@ Hyperkeep demonstration: $checks checks, all passed
   thirteen restores with checks    $took_restore s
   what was compared                SHA-256 of whole disks as mkfs made them, and file systems by
                                    e2fsck, debugfs, ntfsfix, ntfscat, qemu-img and dissect
+  what the times are worth         little: the program is built as for tests; see docs/benchmarks.md
   recovery sheet                   $work/recovery-sheet.txt
   not shown here                   that Hyper-V itself takes the result: there is none on this machine
 REPORT

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Builds every crate for Windows and runs its tests under Wine.
 #
-#   scripts/windows-test.sh [CARGO-TEST-ARGUMENT…]     for instance: -p hyperkeep-disk
+#   scripts/windows-test.sh [--optimised] [CARGO-TEST-ARGUMENT…]     for instance: -p hyperkeep-disk
 #
+# --optimised builds the program as it is given to people, too.
 # Needs scripts/windows-toolchain.sh once. Tests that compare with programs that Wine cannot run say
 # "skipped: NAME" and pass. Wine is not Windows: it shows that the code builds, starts, and handles
 # paths, files and locks through the Windows API, not that NTFS or Hyper-V agree.
@@ -18,6 +19,11 @@ windows_env
 # that want them say that they are skipped.
 unset HYPERKEEP_REQUIRE_TOOLS HYPERKEEP_PYTHON
 export HYPERKEEP_SAMPLES=not-under-wine
+optimised=
+if [ "${1:-}" = --optimised ]; then
+    optimised=yes
+    shift
+fi
 whole=
 case " $* " in
 *" -p "*) ;;
@@ -43,6 +49,10 @@ flock --nonblock 9 || {
 trap '/usr/lib/wine/wineserver64 -k 9>&- || true' EXIT
 "$CARGO" test --locked --no-fail-fast --target "$WINDOWS_TARGET" "$@" 9>&-
 if [ -n "$whole" ]; then
+    say "the program"
+    "$WINE" "target-windows/$WINDOWS_TARGET/debug/hyperkeep.exe" --version 9>&-
+fi
+if [ -n "$optimised" ]; then
     say "the program, optimised"
     # Without optimisation over crates: the std that was built here for Windows has no bitcode.
     CARGO_PROFILE_RELEASE_LTO=off "$CARGO" build --locked --release --target "$WINDOWS_TARGET" -p hyperkeep-cli 9>&-
