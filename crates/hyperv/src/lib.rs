@@ -17,6 +17,7 @@
 
 pub mod checkpoint;
 pub mod control;
+pub mod doctor;
 pub mod files;
 pub mod frozen;
 pub mod hint;
