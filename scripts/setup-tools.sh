@@ -4,8 +4,8 @@
 #   scripts/setup-tools.sh [SECTION…]        default: base oracles lint
 #
 #   base      a C compiler for the few crates with C in them; Rust, by rustup, where there is no cargo
-#   oracles   disk and file system tools, Kerberos, and .venv with the Python readers and clients:
-#             what tests compare with
+#   oracles   disk and file system tools, Kerberos, Samba, and .venv with the Python readers and
+#             clients: what tests compare with
 #   lint      cargo-deny and shellcheck
 #   fuzz      cargo-fuzz and a C++ compiler
 #   windows   Debian's Rust with std for Windows, mingw, Wine (about 2.7 GB)
@@ -46,7 +46,7 @@ rust() {
 
 oracles() {
     apt_install qemu-utils ntfs-3g fuse3 e2fsprogs gdisk mtools dosfstools attr \
-        krb5-kdc krb5-admin-server python3-gssapi
+        krb5-kdc krb5-admin-server python3-gssapi samba
     venv
 }
 
@@ -87,7 +87,7 @@ fuzz() {
 windows() { scripts/windows-toolchain.sh; }
 
 bench() {
-    apt_install debootstrap gdisk ntfs-3g fuse3 qemu-utils e2fsprogs gcc libc6-dev openssl restic borgbackup
+    apt_install debootstrap gdisk ntfs-3g fuse3 qemu-utils e2fsprogs gcc libc6-dev openssl restic borgbackup samba smbclient
     cargo_tool rustic "$RUSTIC" rustic-rs --no-default-features >/dev/null
 }
 

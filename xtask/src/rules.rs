@@ -16,6 +16,10 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
         "hyperkeep-hyperv",
         &["hyperkeep-disk", "hyperkeep-vmconfig", "hyperkeep-cim"],
     ),
+    (
+        "hyperkeep-sharefiles",
+        &["hyperkeep-disk", "hyperkeep-cim", "hyperkeep-hyperv"],
+    ),
     ("hyperkeep-vault-format", &[]),
     ("hyperkeep-store", &["hyperkeep-hostfile"]),
     (

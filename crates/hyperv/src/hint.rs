@@ -159,6 +159,8 @@ impl Hint for FileError {
             }
             FileProblem::InUse(_) => "exclude the VM's files from virus scanners",
             FileProblem::Denied(_) => "give the account the right to read the VM's files",
+            FileProblem::Replaced(_) => "back up again: the file is read from its beginning then",
+            FileProblem::Refused(_) => "see to the account, and to the server's settings for SMB",
             FileProblem::Io(_) => "see to the share, or the disk that it is on",
         }
     }

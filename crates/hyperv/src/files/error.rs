@@ -46,6 +46,12 @@ pub enum FileProblem {
         /// Bytes now.
         is: u64,
     },
+    /// It is not the file that was opened: the connection to it was away in between.
+    #[error("it is not the file that was opened any more: {0}")]
+    Replaced(String),
+    /// The server that has it does not let us in, or is none that we use.
+    #[error("{0}")]
+    Refused(String),
     /// Another program has it in a way that keeps us out.
     #[error("another program has it open: {0}")]
     InUse(String),
@@ -70,6 +76,9 @@ impl FileError {
     }
 
     pub(crate) fn io(path: &HostPath, error: &io::Error) -> Self {
+        if let Some(told) = Self::within(error) {
+            return told.clone();
+        }
         let text = error.to_string();
         let code = error.raw_os_error().filter(|_| cfg!(windows));
         let problem = match error.kind() {
@@ -84,6 +93,11 @@ impl FileError {
             _ => FileProblem::Io(text),
         };
         Self::new(path, problem)
+    }
+
+    /// The error of a file that an error of reading it carries.
+    pub fn within(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
     }
 
     /// Whether waiting for a minute or two may help: virus scanners and merges hold files for

@@ -69,7 +69,11 @@ impl ReadAt for FrozenFile {
                     format!("{} {problem}", self.path),
                 );
             }
-            io::Error::new(error.kind(), format!("{}: {error}", self.path))
+            match FileError::within(&error) {
+                // It says which file.
+                Some(_) => error,
+                None => io::Error::new(error.kind(), format!("{}: {error}", self.path)),
+            }
         })
     }
 }

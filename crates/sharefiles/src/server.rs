@@ -1,0 +1,151 @@
+//! A server, connected to when something is wanted of it, and again when the connection went.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::conn::{Conn, connect};
+use crate::fault::Fault;
+use crate::settings::Settings;
+use crate::wire::{Command, Status, read_tree, tree_connect};
+
+/// Times in a row that a connection may come about and end before it was of use.
+pub(crate) const MOST_LOST: u32 = 5;
+
+/// A server.
+pub(crate) struct Server {
+    name: String,
+    settings: Arc<Settings>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    live: Option<Arc<Live>>,
+    /// Why it is not asked again.
+    refused: Option<Fault>,
+    /// Whether it was ever there.
+    met: bool,
+}
+
+/// A connection to a server, with the shares that are used.
+pub(crate) struct Live {
+    pub(crate) conn: Conn,
+    server: String,
+    trees: Mutex<HashMap<String, u32>>,
+}
+
+impl Server {
+    pub(crate) fn new(name: String, settings: Arc<Settings>) -> Self {
+        Self {
+            name,
+            settings,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The connection, a new one when there is none.
+    ///
+    /// A server that was there before may be away for a while; one that was not is missing. One
+    /// that refused us is not asked again.
+    pub(crate) fn live(&self) -> Result<Arc<Live>, Fault> {
+        // Held while connecting: one connects, the others wait for it.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(live) = &state.live
+            && live.conn.is_alive()
+        {
+            return Ok(Arc::clone(live));
+        }
+        state.live = None;
+        if let Some(fault) = &state.refused {
+            return Err(fault.clone());
+        }
+        match self.connect(state.met) {
+            Ok(conn) => {
+                let live = Arc::new(Live {
+                    conn,
+                    server: self.name.clone(),
+                    trees: Mutex::default(),
+                });
+                state.live = Some(Arc::clone(&live));
+                state.met = true;
+                Ok(live)
+            }
+            Err(fault) => {
+                if matches!(fault, Fault::Refused(_)) {
+                    state.refused = Some(fault.clone());
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    fn connect(&self, met: bool) -> Result<Conn, Fault> {
+        let outage = self.settings.outage;
+        let pace = &self.settings.pace;
+        let mut wait = outage.first;
+        let mut attempt = 1;
+        loop {
+            if pace.cancelled() {
+                return Err(Fault::Cancelled);
+            }
+            match connect(&self.name, &self.settings) {
+                Err(Fault::Lost(why)) => {
+                    if !met {
+                        return Err(Fault::Lost(why));
+                    }
+                    if attempt >= outage.attempts {
+                        let why = format!("{why}, {attempt} times in a row");
+                        return Err(Fault::Lost(why));
+                    }
+                }
+                other => return other,
+            }
+            attempt += 1;
+            pace.sleep(wait);
+            wait = wait.saturating_mul(2).min(outage.most);
+        }
+    }
+
+    /// Does something with the connection, again with another one when it is lost in between.
+    pub(crate) fn persist<T>(
+        &self,
+        mut what: impl FnMut(&Arc<Live>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut lost = 0;
+        loop {
+            let live = self.live()?;
+            match what(&live) {
+                Err(Fault::Lost(why)) => {
+                    live.conn.end(&why);
+                    lost += 1;
+                    if lost >= MOST_LOST {
+                        return Err(Fault::Lost(why));
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Live {
+    /// The number of a share, which is connected to first.
+    pub(crate) fn tree(&self, share: &str) -> Result<u32, Fault> {
+        let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = share.to_lowercase();
+        if let Some(tree) = trees.get(&key) {
+            return Ok(*tree);
+        }
+        let body = tree_connect(&self.server, share);
+        let reply = self.conn.ask(Command::TreeConnect, 0, &body, 0)?;
+        if reply.status == Status::BAD_NETWORK_NAME {
+            return Err(Fault::NoShare(share.to_owned()));
+        }
+        let (files, _) = read_tree(reply.success()?)?;
+        if !files {
+            return Err(Fault::NoShare(share.to_owned()));
+        }
+        trees.insert(key, reply.tree);
+        Ok(reply.tree)
+    }
+}
