@@ -62,7 +62,9 @@ impl Host {
             true => AGAIN,
             false => Duration::from_secs(replication.interval.into()).max(AGAIN),
         };
-        replication.next = at.checked_add(wait).ok();
+        // Without an interval there is none but those that somebody sends.
+        let ends = !later && replication.interval == 0;
+        replication.next = at.checked_add(wait).ok().filter(|_| !ends);
         let takes = replication.delta_takes;
         if held {
             replication.health = WARNING;

@@ -151,3 +151,17 @@ fn a_checkpoint_that_is_held_may_keep_deltas_away() {
         assert_eq!(bench.vm().replication.unwrap().health, 1);
     }
 }
+
+#[test]
+fn without_an_interval_there_is_only_what_somebody_sends() {
+    let mut bench = replica(Rules::default());
+    let vm = bench.host.vm_mut(bench.vm).unwrap();
+    vm.replication.as_mut().unwrap().interval = 0;
+    vm.replication.as_mut().unwrap().next = None;
+    bench.pass(1000);
+    assert_eq!(bench.deltas(), 0);
+    let sent = Accident::ReceivesDelta(bench.vm);
+    bench.host.suffer(&sent).unwrap();
+    bench.pass(1000);
+    assert_eq!(bench.deltas(), 1);
+}
