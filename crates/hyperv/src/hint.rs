@@ -11,6 +11,7 @@ use crate::control::{ChangeError, NotDone};
 use crate::files::{FileError, FileProblem};
 use crate::frozen::FreezeError;
 use crate::journal::JournalError;
+use crate::replication::SuspendError;
 
 /// An error that says what to do about it.
 pub trait Hint {
@@ -130,6 +131,19 @@ impl Hint for CheckpointError {
             Self::Unwritable(_) => "report it with the host's version",
             Self::StillThere(_) => JOURNAL,
             Self::NoReferencePoint(_) => "the next backup reads in full; nothing needs to be done",
+        }
+    }
+}
+
+impl Hint for SuspendError {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Host(error) => error.hint(),
+            Self::Change(error) => error.hint(),
+            Self::NotReplicated => "leave its replication alone: it has none",
+            Self::NotGoingOn { .. } => "see to the VM's replication on the host",
+            Self::Unchanged(_) => JOURNAL,
+            Self::Unwritable(_) => "report it with the host's version",
         }
     }
 }

@@ -57,6 +57,16 @@ pub(crate) fn fold(name: &str) -> String {
     name.to_lowercase()
 }
 
+/// Whether two names are those of one host: one may have its domain and the other not.
+pub(crate) fn same_host(one: &str, other: &str) -> bool {
+    let first = |name: &str| name.split('.').next().map(fold);
+    let whole = one.contains('.') && other.contains('.');
+    match whole {
+        true => fold(one) == fold(other),
+        false => first(one) == first(other),
+    }
+}
+
 /// The `InstanceID` that a path, as settings hold it in strings, names.
 pub(crate) fn path_key(path: &str) -> Option<String> {
     path.parse::<ObjectPath>().ok()?.key("InstanceID")

@@ -5,6 +5,7 @@
 //! control ─► journal, checkpoint ─► recovery        what is done to it: written down first, undone after
 //! frozen ─► checkpoint, files, tracking             a VM that holds still, and what changed of it
 //! files::HostFiles ─► disk::Chain                   disks, by the host's own paths
+//! replication                                       which side, when, and without getting in its way
 //! ```
 //!
 //! Invariants of the whole crate:
@@ -27,6 +28,7 @@ pub mod journal;
 pub mod plan;
 pub mod preflight;
 pub mod recovery;
+pub mod replication;
 pub mod space;
 pub mod tracking;
 

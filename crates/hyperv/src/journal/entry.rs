@@ -91,6 +91,16 @@ pub enum Call {
         /// The reference point.
         reference_point: String,
     },
+    /// Suspends a replication that was going on when this was written.
+    SuspendReplication {
+        /// The relationship.
+        relationship: String,
+    },
+    /// Lets a replication go on.
+    ResumeReplication {
+        /// The relationship.
+        relationship: String,
+    },
 }
 
 /// How a call ended.

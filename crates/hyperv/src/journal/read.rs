@@ -20,6 +20,8 @@ pub struct Reading {
     pub checkpoints: BTreeSet<(Uuid, String)>,
     /// Reference points of the same kind, with their VMs.
     pub reference_points: BTreeSet<(Uuid, String)>,
+    /// Replications that were suspended and not seen to go on, with their VMs.
+    pub suspended: BTreeSet<(Uuid, String)>,
     /// The highest number of any call.
     pub last: u64,
     /// Lines that are torn or damaged. A process that was killed leaves one at most.
@@ -40,7 +42,10 @@ pub struct Open {
 impl Reading {
     /// Whether nothing needs to be looked for on a host.
     pub fn is_settled(&self) -> bool {
-        self.open.is_empty() && self.checkpoints.is_empty() && self.reference_points.is_empty()
+        self.open.is_empty()
+            && self.checkpoints.is_empty()
+            && self.reference_points.is_empty()
+            && self.suspended.is_empty()
     }
 }
 
@@ -134,7 +139,12 @@ fn not_done(intent: Intent, reading: &mut Reading) {
         Call::DestroyReferencePoint { reference_point } => {
             reading.reference_points.insert((vm, reference_point));
         }
-        Call::CreateCheckpoint { .. }
+        // It is suspended still, and nothing else is ever resumed.
+        Call::ResumeReplication { relationship } => {
+            reading.suspended.insert((vm, relationship));
+        }
+        Call::SuspendReplication { .. }
+        | Call::CreateCheckpoint { .. }
         | Call::RenameCheckpoint { .. }
         | Call::ConvertCheckpoint { .. } => {}
     }
@@ -157,6 +167,12 @@ fn done(intent: Intent, made: Option<String>, reading: &mut Reading) {
         }
         (Call::DestroyReferencePoint { reference_point }, _) => {
             reading.reference_points.remove(&(vm, reference_point));
+        }
+        (Call::SuspendReplication { relationship }, _) => {
+            reading.suspended.insert((vm, relationship));
+        }
+        (Call::ResumeReplication { relationship }, _) => {
+            reading.suspended.remove(&(vm, relationship));
         }
         (Call::CreateCheckpoint { .. } | Call::RenameCheckpoint { .. }, _) => {}
     }

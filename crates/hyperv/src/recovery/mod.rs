@@ -17,13 +17,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-pub use report::{KnownBy, Left, Removed, Report, Suspect};
+pub use report::{KnownBy, Left, Removed, Report, Resumed, Suspect};
 pub use sweep::{Seen, Swept, Whose, sweep};
 
 use crate::checkpoint::{CheckpointError, destroy_checkpoint, destroy_reference_point};
 use crate::control::Control;
 use crate::ids::fold;
 use crate::journal::{Call, JournalError, Open, Reading};
+use crate::replication;
 use now::{Now, Told};
 
 /// Whether a reference point is needed by a backup to come.
@@ -71,6 +72,7 @@ pub fn recover(
 fn machines(reading: &Reading) -> BTreeSet<Uuid> {
     let open = reading.open.iter().map(|open| open.intent.vm);
     let made = reading.checkpoints.iter().chain(&reading.reference_points);
+    let made = made.chain(&reading.suspended);
     open.chain(made.map(|(vm, _)| *vm)).collect()
 }
 
@@ -90,15 +92,20 @@ impl Machine<'_> {
     ) -> Result<(), CheckpointError> {
         let (control, vm) = (self.control, self.vm);
         let now = self.settle()?;
-        // What is being converted is not removed beside that.
+        // What is being converted is not removed beside that, and so on.
         let busy: Vec<String> = self
             .open()?
             .into_iter()
             .filter_map(|open| match open.intent.call {
                 Call::ConvertCheckpoint { checkpoint, .. } => Some(checkpoint),
+                Call::ResumeReplication { relationship } => Some(relationship),
                 _ => None,
             })
             .collect();
+        // Before all else that may fail: a copy that stands still is a copy that gets old.
+        for id in of(vm, self.journal()?.suspended) {
+            self.resume(&busy, id);
+        }
         // What was open has told more of what is ours.
         for id in of(vm, self.journal()?.checkpoints) {
             if busy.contains(&id) {
@@ -133,13 +140,26 @@ impl Machine<'_> {
         Ok(())
     }
 
+    fn resume(&mut self, busy: &[String], relationship: String) {
+        if busy.contains(&relationship) {
+            return;
+        }
+        let vm = self.vm;
+        match replication::resume(self.control, vm, &relationship) {
+            Ok(true) => self.report.resumed.push(Resumed { vm, relationship }),
+            Ok(false) => {}
+            Err(error) => self.left(format!("its replication does not go on: {error}")),
+        }
+    }
+
     /// Settles each open call whose end can be told, and gives what the VM has.
     fn settle(&mut self) -> Result<Now, CheckpointError> {
         let mut tries = self.control.tries();
         loop {
-            let now = Now::look(self.control, self.vm)?;
+            let all = self.open()?;
+            let now = Now::look(self.control, self.vm, &all)?;
             let (mut soon, mut suspects) = (Vec::new(), Vec::new());
-            for open in self.open()? {
+            for open in all {
                 match now.told(self.control, &open)? {
                     Told::Ended { outcome, ours } => {
                         self.known.extend(ours);

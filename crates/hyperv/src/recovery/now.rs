@@ -13,14 +13,19 @@ use crate::checkpoint::{
 };
 use crate::control::Control;
 use crate::ids::fold;
-use crate::inventory::Operation;
+use crate::inventory::{Operation, Relationship};
 use crate::journal::{Call, Open, Outcome};
+use crate::replication::{self, SUSPENDED};
 
 /// What a VM has now.
 pub(super) struct Now {
     machine: SeenMachine,
     checkpoints: Vec<SeenCheckpoint>,
     pub(super) points: Vec<String>,
+    /// Of a VM with calls about its replication.
+    relationships: Vec<Relationship>,
+    /// The types of the jobs that go on with it.
+    jobs: Vec<u16>,
 }
 
 /// What a look at the host tells of a call.
@@ -66,13 +71,29 @@ impl Told {
 }
 
 impl Now {
-    pub(super) fn look(control: &Control, vm: Uuid) -> Result<Self, CimError> {
+    pub(super) fn look(control: &Control, vm: Uuid, open: &[Open]) -> Result<Self, CimError> {
         let session = control.session();
+        let about_replication = open.iter().any(|open| {
+            matches!(
+                open.intent.call,
+                Call::SuspendReplication { .. } | Call::ResumeReplication { .. }
+            )
+        });
         // Asked first: what it is at may end before the rest is asked, and not the other way round.
         // A VM that is not here may be on another node, with all that we made.
         let machine = checkpoint::machine(session, vm)?;
+        let jobs = match about_replication {
+            true => replication::jobs(session, vm)?,
+            false => Vec::new(),
+        };
+        let relationships = match about_replication {
+            true => replication::relationships(session, vm)?,
+            false => Vec::new(),
+        };
         let points = reference_points(session, vm)?;
         Ok(Self {
+            relationships,
+            jobs,
             machine,
             checkpoints: checkpoints(session, vm)?,
             points: points.into_iter().map(|point| point.instance_id).collect(),
@@ -124,7 +145,28 @@ impl Now {
                     false => Told::done(),
                 }
             }
+            Call::SuspendReplication { relationship } => match self.suspended(relationship) {
+                // It was going on when this was written down.
+                true => Told::done(),
+                false if !self.jobs.is_empty() => Told::busy(self.at_jobs()),
+                false => Told::not_done("the replication is not suspended"),
+            },
+            Call::ResumeReplication { relationship } => match self.suspended(relationship) {
+                true if !self.jobs.is_empty() => Told::busy(self.at_jobs()),
+                true => Told::not_done("the replication is suspended still"),
+                false => Told::done(),
+            },
         })
+    }
+
+    fn suspended(&self, relationship: &str) -> bool {
+        let mut all = self.relationships.iter();
+        let found = all.find(|known| fold(&known.instance_id) == fold(relationship));
+        found.is_some_and(|known| known.state == Some(SUSPENDED))
+    }
+
+    fn at_jobs(&self) -> String {
+        format!("the host is at work on it: jobs of type {:?}", self.jobs)
     }
 
     fn created(

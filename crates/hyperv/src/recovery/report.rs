@@ -10,6 +10,9 @@ use uuid::Uuid;
 pub struct Report {
     /// Checkpoints and reference points that were removed.
     pub removed: Vec<Removed>,
+    /// Replications that were suspended and go on now.
+    #[serde(default)]
+    pub resumed: Vec<Resumed>,
     /// What may be ours or somebody else's, and was left alone. A person has to decide.
     pub suspects: Vec<Suspect>,
     /// What could not be seen to.
@@ -25,6 +28,15 @@ pub struct Removed {
     pub id: String,
     /// What told that it was ours.
     pub known_by: KnownBy,
+}
+
+/// A replication that goes on now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// The VM.
+    pub vm: Uuid,
+    /// The host's name for it.
+    pub relationship: String,
 }
 
 /// What tells that something is ours.

@@ -1,0 +1,4 @@
+//! VMs that have another side: copies on other hosts, and nodes of a cluster; over WS-Management.
+
+mod replication;
+mod support;

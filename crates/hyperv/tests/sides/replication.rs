@@ -1,0 +1,396 @@
+//! Copies of VMs: which side, when, and without leaving their replication standing still.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cim::job::Pace;
+use hyperkeep_hyperv::checkpoint::{
+    CheckpointError, Consistency, GuestBackup, Options, RecoveryCheckpoint,
+};
+use hyperkeep_hyperv::control::Control;
+use hyperkeep_hyperv::frozen::Frozen;
+use hyperkeep_hyperv::inventory::{self, ReplicationMode};
+use hyperkeep_hyperv::plan::{NoPlan, Policy, Wanted, plan};
+use hyperkeep_hyperv::preflight::{Finding, Level};
+use hyperkeep_hyperv::replication::{
+    Calm, Next, Patience, Prefer, Seen, SuspendError, Suspended, Suspension, ToldBy, Turns, Why,
+    conflict, interval, sides,
+};
+use lab::state::{Accident, Failure};
+use uuid::Uuid;
+
+use crate::support::{Lab, MARK};
+
+const OPTIONS: Options = Options {
+    consistency: Consistency::Crash,
+    guest_backup: GuestBackup::Copy,
+    ignore_other_disks: false,
+};
+
+/// A copy that gets no delta by itself and needs ten minutes for one, and a VM that nobody copies.
+const SCENARIO: &str = r#"{
+    "vms": [{"name": "copie de «web»", "state": "off",
+             "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": 4194304}],
+             "replication": {"mode": 2, "state": 3, "health": 1, "interval": 0, "delta-ms": 600000}},
+            {"name": "db", "disks": [{"path": "D:\\VMs\\db\\a.vhdx", "size": 4194304}]}],
+    "rules": RULES
+}"#;
+
+fn lab(rules: &str) -> Lab {
+    Lab::start(&SCENARIO.replace("RULES", rules))
+}
+
+fn state(lab: &Lab, vm: Uuid) -> u16 {
+    lab.on(vm, |vm| vm.replication.unwrap().state)
+}
+
+fn set_state(lab: &Lab, vm: Uuid, state: u16) {
+    lab.on(vm, |vm| vm.replication.as_mut().unwrap().state = state);
+}
+
+fn happens(lab: &Lab, what: Accident) {
+    let mut service = lab.servers[0].service();
+    service.repository.host.suffer(&what).unwrap();
+}
+
+const COPY: ReplicationMode = ReplicationMode::Replica;
+
+#[test]
+fn a_copy_is_saved_as_after_a_power_cut_and_is_labelled_so() {
+    let lab = lab("{}");
+    let vm = lab.vm(0);
+    lab.with(|control| {
+        let all = inventory::take(control.session()).unwrap();
+        let machine = all.machine(vm).unwrap();
+        let policy = Policy {
+            consistency: Wanted::RequireApplication,
+            ..Policy::default()
+        };
+        let refused = plan(machine, &all.host, &policy).unwrap_err();
+        assert!(matches!(refused, NoPlan::NotConsistent(_)), "{refused}");
+        let plan = plan(machine, &all.host, &Policy::default()).unwrap();
+        assert_eq!(plan.options.consistency, Consistency::Crash);
+        assert_eq!(plan.expected, Level::Crash);
+        let labels = |finding: &Finding| matches!(finding, Finding::Replica { mode: COPY });
+        assert!(plan.findings.iter().any(labels), "{:?}", plan.findings);
+        let request = plan.request(MARK, None, false);
+        let frozen = Frozen::take(control, &lab.files(), &request).unwrap();
+        // It is off and its disks are at rest, and they are no better for it.
+        assert_eq!(frozen.level, Level::Crash);
+        assert_eq!(frozen.disks.len(), 1);
+        let kept = frozen.keep();
+        let point = kept.token.unwrap().reference_point.unwrap();
+        control.journal().release(vm, &point).unwrap();
+    });
+}
+
+/// The error of a checkpoint that is asked for once.
+fn refused(control: &Arc<Control>, vm: Uuid) -> CheckpointError {
+    RecoveryCheckpoint::create(control, vm, OPTIONS, &MARK).unwrap_err()
+}
+
+fn once<T>(lab: &Lab, flow: impl FnOnce(&Arc<Control>) -> T) -> T {
+    lab.with_patience(Duration::ZERO, flow)
+}
+
+#[test]
+fn a_conflict_is_told_in_whatever_language_and_by_whatever_code() {
+    for (rules, told_by) in [
+        (r#"{"replica-conflict": "refused"}"#, ToldBy::Code(32775)),
+        (
+            r#"{"replica-conflict": {"job": 32775}}"#,
+            ToldBy::Code(32775),
+        ),
+        (r#"{"replica-conflict": {"job": 32768}}"#, ToldBy::Job(108)),
+    ] {
+        let lab = lab(rules);
+        let vm = lab.vm(0);
+        happens(&lab, Accident::ReceivesDelta(vm));
+        once(&lab, |control| {
+            let error = refused(control, vm);
+            let found = conflict(control.session(), (vm, COPY), &error).unwrap();
+            assert_eq!(found.unwrap().told_by, told_by, "{rules}: {error}");
+            // By the time that it is looked for, it may be over.
+            lab.time.sleep(Duration::from_secs(1200));
+            let found = conflict(control.session(), (vm, COPY), &error).unwrap();
+            let later = found.unwrap().told_by;
+            assert!(later == told_by || later == ToldBy::Copy, "{later:?}");
+            // Nothing stands in the way any more.
+            RecoveryCheckpoint::create(control, vm, OPTIONS, &MARK)
+                .unwrap()
+                .destroy()
+                .unwrap();
+        });
+    }
+}
+
+#[test]
+fn what_fails_for_a_reason_of_its_own_is_no_conflict() {
+    let lab = lab("{}");
+    let (copy, other) = (lab.vm(0), lab.vm(1));
+    let fails = |hresult| {
+        let text = "Es geht nicht.";
+        happens(&lab, Accident::JobFails(Failure::general(hresult, text)));
+    };
+    once(&lab, |control| {
+        let told = |vm, mode| {
+            let error = refused(control, vm);
+            let found = conflict(control.session(), (vm, mode), &error).unwrap();
+            found.map(|found| found.told_by)
+        };
+        fails(Some(0x8007_0070));
+        assert_eq!(told(copy, COPY), None, "the disk is full");
+        fails(Some(0x8007_00aa));
+        assert_eq!(told(copy, COPY), Some(ToldBy::Hresult(0x8007_00aa)));
+        fails(None);
+        assert_eq!(told(copy, COPY), Some(ToldBy::Copy));
+        fails(None);
+        assert_eq!(told(other, ReplicationMode::None), None);
+        let english = "cannot start a backup operation because it is currently executing a \
+                       conflicting operation. Try the backup again.";
+        happens(&lab, Accident::JobFails(Failure::general(None, english)));
+        assert_eq!(told(other, ReplicationMode::None), Some(ToldBy::Text));
+    });
+}
+
+/// A run over both VMs: the copy is busy at first, goes to the end, and is backed up in the end.
+#[test]
+fn a_vm_in_conflict_is_tried_again_at_the_end_of_the_queue() {
+    let lab = lab(r#"{"replica-conflict": {"job": 32768}}"#);
+    let (copy, other) = (lab.vm(0), lab.vm(1));
+    happens(&lab, Accident::ReceivesDelta(copy));
+    once(&lab, |control| {
+        let mut turns = Turns::new([copy, other], Patience::default());
+        let mut done = Vec::new();
+        let mut conflicts = 0;
+        loop {
+            let turn = match turns.next(lab.time.now()) {
+                Next::Go(turn) => turn,
+                Next::Wait(wait) => {
+                    lab.time.sleep(wait);
+                    continue;
+                }
+                Next::Empty => break,
+            };
+            let vm = turn.what;
+            let mode = if vm == copy {
+                COPY
+            } else {
+                ReplicationMode::None
+            };
+            match RecoveryCheckpoint::create(control, vm, OPTIONS, &MARK) {
+                Ok(checkpoint) => {
+                    checkpoint.destroy().unwrap();
+                    done.push(vm);
+                }
+                Err(error) => {
+                    let found = conflict(control.session(), (vm, mode), &error).unwrap();
+                    found.expect("a conflict");
+                    let interval = interval(control.session(), vm).unwrap();
+                    conflicts += 1;
+                    turns
+                        .again(turn, lab.time.now(), interval, conflicts)
+                        .unwrap();
+                }
+            }
+        }
+        assert_eq!(done, [other, copy]);
+        assert!((8..40).contains(&conflicts), "{conflicts}");
+    });
+}
+
+#[test]
+fn a_replication_at_work_is_waited_for_and_not_for_ever() {
+    let lab = lab("{}");
+    let vm = lab.vm(0);
+    happens(&lab, Accident::ReceivesDelta(vm));
+    lab.with(|control| {
+        let minute = Duration::from_secs(60);
+        let seen = Calm::wait(control, vm, minute).unwrap();
+        let jobs = vec![108];
+        let operation = None;
+        assert_eq!(seen, Calm::AtWork { operation, jobs });
+        assert_eq!(Calm::wait(control, vm, 10 * minute).unwrap(), Calm::Yes);
+        assert!((540..=660).contains(&lab.time.now().as_secs()));
+        set_state(&lab, vm, 10);
+        assert_eq!(Calm::wait(control, vm, minute).unwrap(), Calm::Busy(10));
+        set_state(&lab, vm, 3);
+        assert_eq!(Calm::look(control.session(), vm).unwrap(), Calm::Yes);
+        lab.on(vm, |vm| vm.replication.as_mut().unwrap().interval = 300);
+        let told = interval(control.session(), vm).unwrap();
+        assert_eq!(told, Some(Duration::from_secs(300)));
+        assert_eq!(interval(control.session(), lab.vm(1)).unwrap(), None);
+    });
+}
+
+fn suspend(control: &Arc<Control>, vm: Uuid) -> Suspension {
+    match Suspension::take(control, (vm, COPY)).unwrap() {
+        Suspended::Ours(suspension) => suspension,
+        Suspended::Theirs => panic!("somebody else did"),
+    }
+}
+
+#[test]
+fn what_was_suspended_goes_on_on_every_path() {
+    let lab = lab("{}");
+    let vm = lab.vm(0);
+    let backup = |control: &Arc<Control>| {
+        let suspension = suspend(control, vm);
+        assert_eq!(state(&lab, vm), 7);
+        assert_eq!(control.journal().reading().unwrap().suspended.len(), 1);
+        RecoveryCheckpoint::create(control, vm, OPTIONS, &MARK)
+            .unwrap()
+            .destroy()
+            .unwrap();
+        suspension
+    };
+    lab.with(|control| backup(control).resume().unwrap());
+    assert_eq!(state(&lab, vm), 3);
+    lab.with(|control| drop(backup(control)));
+    assert_eq!(state(&lab, vm), 3);
+    // Somebody let it go on meanwhile, or ended it.
+    lab.with(|control| {
+        let suspension = backup(control);
+        set_state(&lab, vm, 3);
+        suspension.resume().unwrap();
+    });
+    lab.with(|control| {
+        let suspension = backup(control);
+        lab.on(vm, |vm| vm.replication = None);
+        suspension.resume().unwrap();
+    });
+}
+
+#[test]
+fn what_somebody_else_suspended_is_left_to_them() {
+    let lab = lab("{}");
+    let vm = lab.vm(0);
+    let calls = |control: &Arc<Control>| control.journal().reading().unwrap().last;
+    lab.with(|control| {
+        set_state(&lab, vm, 7);
+        let theirs = Suspension::take(control, (vm, COPY)).unwrap();
+        assert!(matches!(theirs, Suspended::Theirs));
+        drop(theirs);
+        assert_eq!((state(&lab, vm), calls(control)), (7, 0));
+        // What does not go on is not made to stand still either.
+        set_state(&lab, vm, 8);
+        let error = Suspension::take(control, (vm, COPY)).err().unwrap();
+        assert!(matches!(
+            error,
+            SuspendError::NotGoingOn { state: Some(8), .. }
+        ));
+        let none = Suspension::take(control, (lab.vm(1), COPY)).err().unwrap();
+        assert!(matches!(none, SuspendError::NotReplicated), "{none}");
+        assert_eq!((state(&lab, vm), calls(control)), (8, 0));
+    });
+}
+
+#[test]
+fn what_does_not_go_on_is_told_and_tried_by_the_next_run() {
+    let lab = lab("{}");
+    let vm = lab.vm(0);
+    let suspended = lab.killed((usize::MAX, false), |control| {
+        let suspension = suspend(control, vm);
+        // As long as anybody waits for it.
+        happens(&lab, Accident::Stuck(vm, true));
+        let error = suspension.resume().unwrap_err();
+        assert!(error.to_string().contains("32775"), "{error}");
+        let reading = control.journal().reading().unwrap();
+        assert_eq!(reading.suspended.len(), 1);
+        assert_eq!(state(&lab, vm), 7);
+        let dropped = control.journal().path().to_owned();
+        let journal = std::fs::read(dropped).unwrap();
+        happens(&lab, Accident::Stuck(vm, false));
+        let reports = lab.next_runs(&journal, "stuck");
+        assert_eq!(reports[0].resumed.len(), 1, "{reports:?}");
+        assert_eq!(state(&lab, vm), 3);
+    });
+    assert!(suspended.is_none());
+}
+
+#[test]
+fn killed_at_any_request_the_replication_goes_on_or_is_left_to_who_suspended_it() {
+    let mut requests = 0;
+    let mut resumed = 0;
+    for at in 1..200 {
+        let mut ended = false;
+        for sent in [false, true] {
+            for late in [0, 3600] {
+                for before in [3, 7] {
+                    let lab = lab("{}");
+                    let vm = lab.vm(0);
+                    set_state(&lab, vm, before);
+                    let journal = lab.killed((at, sent), |control| {
+                        let Ok(suspended) = Suspension::take(control, (vm, COPY)) else {
+                            return;
+                        };
+                        let made = RecoveryCheckpoint::create(control, vm, OPTIONS, &MARK);
+                        drop(made);
+                        if let Suspended::Ours(suspension) = suspended {
+                            let _ = suspension.resume();
+                        }
+                    });
+                    let Some(journal) = journal else {
+                        assert_eq!(state(&lab, vm), before);
+                        ended |= before == 3;
+                        continue;
+                    };
+                    lab.time.sleep(Duration::from_secs(late));
+                    let what = format!("request {at}, sent {sent}, late {late}, {before}");
+                    let reports = lab.next_runs(&journal, &what);
+                    resumed += reports.iter().map(|r| r.resumed.len()).sum::<usize>();
+                    lab.time.sleep(Duration::from_secs(60));
+                    assert_eq!(state(&lab, vm), before, "{what}: {reports:?}");
+                    let checkpoints = lab.on(vm, |vm| vm.checkpoints.len());
+                    assert_eq!(checkpoints, 0, "{what}");
+                }
+            }
+        }
+        if ended {
+            break;
+        }
+        requests = at;
+    }
+    assert!((15..150).contains(&requests), "{requests}");
+    assert!(resumed > 20, "{resumed}");
+}
+
+/// Two hosts that have the same VM, each telling its own side of it.
+#[test]
+fn a_vm_on_two_hosts_is_backed_up_once() {
+    let host = |name: &str, mode: u16, state: u16| {
+        let scenario = r#"{"host": {"name": "NAME"},
+            "vms": [{"name": "web", "state": "off",
+                     "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": 4194304}],
+                     "replication": {"mode": MODE, "state": STATE, "health": 1, "interval": 300}}]}"#;
+        let scenario = scenario.replace("NAME", name);
+        let scenario = scenario.replace("MODE", &mode.to_string());
+        let lab = Lab::start(&scenario.replace("STATE", &state.to_string()));
+        inventory::take(&lab.session()).unwrap()
+    };
+    let primary = host("HV01", 1, 3);
+    for (state, prefer, taken) in [
+        (3, Prefer::PreferPrimary, "one"),
+        (3, Prefer::PreferReplica, "two"),
+        (10, Prefer::PreferReplica, "one"),
+    ] {
+        let replica = host("HV02", 2, state);
+        let seen = [("one", &primary), ("two", &replica)];
+        let seen = seen.map(|(host, inventory)| Seen { host, inventory });
+        let [choice] = &sides(&seen, prefer)[..] else {
+            panic!("one VM");
+        };
+        let [side] = &choice.taken[..] else {
+            panic!("{choice:?}");
+        };
+        assert_eq!((side.side.host.as_str(), choice.left_out.len()), (taken, 1));
+        let behind = matches!(
+            side.why,
+            Why::CopyIsBehind {
+                state: Some(10),
+                ..
+            }
+        );
+        assert_eq!(behind, state == 10, "{}", side.why);
+    }
+}
