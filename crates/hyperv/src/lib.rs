@@ -5,6 +5,7 @@
 //! control ─► journal, checkpoint ─► recovery        what is done to it: written down first, undone after
 //! frozen ─► checkpoint, files, tracking             a VM that holds still, and what changed of it
 //! files::HostFiles ─► disk::Chain                   disks, by the host's own paths
+//! cluster                                           the same on whichever node has the VM
 //! replication                                       which side, when, and without getting in its way
 //! ```
 //!
@@ -17,6 +18,7 @@
 //!   is removed on every path; what others made is never touched.
 
 pub mod checkpoint;
+pub mod cluster;
 pub mod control;
 pub mod doctor;
 pub mod files;

@@ -24,7 +24,7 @@ pub struct ClusterRole {
 }
 
 /// Roles by VM. Names drift, so the VM's id is what joins; a role without one is a finding.
-pub(super) fn roles(rows: &[Instance], notes: &mut Notes) -> HashMap<Uuid, ClusterRole> {
+pub(crate) fn roles(rows: &[Instance], notes: &mut Notes) -> HashMap<Uuid, ClusterRole> {
     let mut found = HashMap::new();
     for row in rows {
         let row = Row(row);

@@ -41,6 +41,7 @@ use vmconfig::model::{Kind, VmConfig};
 
 pub use checkpoint::{Checkpoint, CheckpointKind, Parent};
 pub use cluster::ClusterRole;
+pub(crate) use cluster::roles as cluster_roles;
 pub use devices::Medium;
 pub use finding::Finding;
 pub use guest::{Family, Guest};

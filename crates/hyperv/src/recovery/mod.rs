@@ -14,7 +14,9 @@ mod sweep;
 mod tie;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use cim::CimError;
 use uuid::Uuid;
 
 pub use report::{KnownBy, Left, Removed, Report, Resumed, Suspect};
@@ -23,7 +25,7 @@ pub use sweep::{Seen, Swept, Whose, sweep};
 use crate::checkpoint::{CheckpointError, destroy_checkpoint, destroy_reference_point};
 use crate::control::Control;
 use crate::ids::fold;
-use crate::journal::{Call, JournalError, Open, Reading};
+use crate::journal::{Call, Journal, JournalError, Open, Reading};
 use crate::replication;
 use now::{Now, Told};
 
@@ -50,23 +52,54 @@ pub fn recover(
     control: &Control,
     remembered: &dyn Fn(Uuid, &str) -> Remembered,
 ) -> Result<Report, JournalError> {
-    let reading = control.journal().reading()?;
     let mut report = Report::default();
-    for vm in machines(&reading) {
-        let mut machine = Machine {
-            control,
-            vm,
-            known: BTreeMap::new(),
-            report: &mut report,
-        };
-        if let Err(error) = machine.put_right(remembered) {
-            machine.left(error.to_string());
+    for vm in machines(&control.journal().reading()?) {
+        put_right(control, vm, remembered, &mut report);
+    }
+    Ok(report)
+}
+
+/// The same where each VM has a control of its own over this one journal, as those have that a
+/// cluster moves.
+///
+/// # Errors
+/// When the journal cannot be read. A VM whose host cannot be asked is in the report.
+pub fn recover_each(
+    journal: &Journal,
+    control: &dyn Fn(Uuid) -> Result<Arc<Control>, CimError>,
+    remembered: &dyn Fn(Uuid, &str) -> Remembered,
+) -> Result<Report, JournalError> {
+    let mut report = Report::default();
+    for vm in machines(&journal.reading()?) {
+        match control(vm) {
+            Ok(control) => put_right(&control, vm, remembered, &mut report),
+            Err(error) => report.left.push(Left {
+                vm: Some(vm),
+                what: error.to_string(),
+            }),
         }
+    }
+    Ok(report)
+}
+
+fn put_right(
+    control: &Control,
+    vm: Uuid,
+    remembered: &dyn Fn(Uuid, &str) -> Remembered,
+    report: &mut Report,
+) {
+    let mut machine = Machine {
+        control,
+        vm,
+        known: BTreeMap::new(),
+        report,
+    };
+    if let Err(error) = machine.put_right(remembered) {
+        machine.left(error.to_string());
     }
     let notes = control.take_notes().into_iter();
     let notes = notes.map(|what| Left { vm: None, what });
     report.left.extend(notes);
-    Ok(report)
 }
 
 fn machines(reading: &Reading) -> BTreeSet<Uuid> {

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cim::job::Pace;
-use hyperkeep_hyperv::checkpoint::{
-    CheckpointError, Consistency, GuestBackup, Options, RecoveryCheckpoint,
-};
+use hyperkeep_hyperv::checkpoint::{CheckpointError, Consistency, RecoveryCheckpoint};
 use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::frozen::Frozen;
 use hyperkeep_hyperv::inventory::{self, ReplicationMode};
@@ -19,13 +17,7 @@ use hyperkeep_hyperv::replication::{
 use lab::state::{Accident, Failure};
 use uuid::Uuid;
 
-use crate::support::{Lab, MARK};
-
-const OPTIONS: Options = Options {
-    consistency: Consistency::Crash,
-    guest_backup: GuestBackup::Copy,
-    ignore_other_disks: false,
-};
+use crate::support::{Lab, MARK, OPTIONS};
 
 /// A copy that gets no delta by itself and needs ten minutes for one, and a VM that nobody copies.
 const SCENARIO: &str = r#"{

@@ -12,7 +12,7 @@ use cim::{
     CimError, CimProblem, CimSession, Class, Instance, MethodResult, ObjectPath, TransportError,
     TransportProblem, WsmanSession, random_ids,
 };
-use hyperkeep_hyperv::checkpoint::Mark;
+use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
 use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
 use hyperkeep_hyperv::journal::{Journal, dead};
@@ -29,6 +29,12 @@ use uuid::Uuid;
 pub(crate) const MARK: Mark = Mark {
     installation: Uuid::from_u128(0x11),
     run: Uuid::from_u128(0x22),
+};
+
+pub(crate) const OPTIONS: Options = Options {
+    consistency: Consistency::Crash,
+    guest_backup: GuestBackup::Copy,
+    ignore_other_disks: false,
 };
 
 /// The hosts' clock; waiting moves it.
@@ -190,6 +196,24 @@ impl Lab {
     }
 }
 
+/// The error of a node that is not reached.
+pub(crate) fn unreachable(node: &str) -> CimError {
+    broken("connect", node)
+}
+
+fn broken(call: &str, endpoint: &str) -> CimError {
+    let error = TransportError {
+        endpoint: endpoint.to_owned(),
+        problem: TransportProblem::Broken("gone".to_owned()),
+        maybe_sent: true,
+    };
+    CimError {
+        call: call.to_owned(),
+        problem: Box::new(CimProblem::Transport(error)),
+        changes: true,
+    }
+}
+
 /// A session of a process that is killed at one of its requests.
 struct Mortal {
     inner: WsmanSession,
@@ -218,16 +242,7 @@ impl Mortal {
                 let _ = ask();
             }
         }
-        let error = TransportError {
-            endpoint: "killed".to_owned(),
-            problem: TransportProblem::Broken("killed".to_owned()),
-            maybe_sent: true,
-        };
-        Err(CimError {
-            call: call.to_owned(),
-            problem: Box::new(CimProblem::Transport(error)),
-            changes: true,
-        })
+        Err(broken(call, "killed"))
     }
 }
 
