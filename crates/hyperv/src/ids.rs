@@ -37,7 +37,7 @@ pub(crate) fn device(instance_id: &str) -> Option<Uuid> {
 ///
 /// The last part tells a drive (`D`) from what is in it (`L`). Sources differ on which of the two
 /// names a disk of a reference point, and the place is the same.
-pub(crate) fn place(instance_id: &str) -> Option<String> {
+pub fn place(instance_id: &str) -> Option<String> {
     let rest = fold(split(instance_id)?.1);
     let place = rest
         .strip_suffix("\\d")

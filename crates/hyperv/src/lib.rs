@@ -35,6 +35,6 @@ pub mod space;
 pub mod tracking;
 
 pub use hint::Hint;
-pub use ids::{machine_path, settings_path};
+pub use ids::{machine_path, place, settings_path};
 pub use inventory::Inventory;
 pub use preflight::{Mode, Preflight};

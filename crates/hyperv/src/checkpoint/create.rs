@@ -136,7 +136,7 @@ impl RecoveryCheckpoint {
 
 /// Waits until the host is not at work on the VM: a merge after the last backup, above all.
 fn idle(control: &Control, vm: Uuid) -> Result<look::SeenMachine, CheckpointError> {
-    let mut tries = control.tries();
+    let mut tries = control.tries_to_begin();
     loop {
         let machine = look::machine(control.session(), vm)?;
         let Some(operation) = machine.operation else {

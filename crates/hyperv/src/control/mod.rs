@@ -35,6 +35,8 @@ pub struct Control {
     pub patience: Patience,
     /// How often and how long to try again what was surely not done.
     pub backoff: Backoff,
+    /// The same for what may be given up: taking a checkpoint of a VM, where others may be waiting.
+    pub begin: Backoff,
     notes: Mutex<Vec<String>>,
 }
 
@@ -75,6 +77,7 @@ impl Control {
             clock,
             patience: Patience::default(),
             backoff: Backoff::default(),
+            begin: Backoff::default(),
             notes: Mutex::new(Vec::new()),
         }
     }
@@ -104,6 +107,11 @@ impl Control {
         self.backoff.start(self.pace())
     }
 
+    /// The waits of one attempt at what may be given up.
+    pub(crate) fn tries_to_begin(&self) -> Tries {
+        self.begin.start(self.pace())
+    }
+
     /// What went wrong on the way without being anybody's error: what was left on the host above
     /// all. Taken out.
     pub fn take_notes(&self) -> Vec<String> {
@@ -129,7 +137,10 @@ impl Control {
         change: &Change<'_>,
         made: &dyn Fn(&Returned<'_>) -> Result<Option<String>, String>,
     ) -> Result<Option<String>, ChangeError> {
-        let mut tries = self.tries();
+        let mut tries = match change.cancellable {
+            true => self.tries_to_begin(),
+            false => self.tries(),
+        };
         loop {
             let error = match self.once(vm, change, made) {
                 Ok(made) => return Ok(made),

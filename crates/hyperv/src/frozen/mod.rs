@@ -129,6 +129,12 @@ impl Frozen {
         self.opened.iter().try_for_each(|file| file.verify())
     }
 
+    /// Looks, when all was read, which files are not as long as when they were opened.
+    pub fn moved(&self) -> Vec<FileError> {
+        let files = self.opened.iter();
+        files.filter_map(|file| file.verify().err()).collect()
+    }
+
     /// Asks the host for room where its disks are. Below the floor the VM should be let go:
     /// [`Frozen::abandon`].
     ///
