@@ -9,6 +9,9 @@ pub trait Clock: Send + Sync {
 
     /// Seconds since 1970-01-01 UTC. Only ever shown and stored, never used to order anything.
     fn unix_seconds(&self) -> u64;
+
+    /// Lets time pass.
+    fn sleep(&self, span: Duration);
 }
 
 /// The machine's clock.
@@ -38,5 +41,9 @@ impl Clock for SystemClock {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs())
+    }
+
+    fn sleep(&self, span: Duration) {
+        std::thread::sleep(span);
     }
 }

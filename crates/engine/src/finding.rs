@@ -85,6 +85,16 @@ pub enum Code {
     NothingSelected,
     /// The vault noticed something about itself.
     VaultNote,
+    /// A VM could not be backed up just then, and was tried again.
+    NotNow,
+    /// The data is less consistent than was asked for.
+    LessConsistent,
+    /// Something about a host or one of its VMs that decides how it is backed up.
+    HostNote,
+    /// What an earlier run had left on a host was removed.
+    PutRight,
+    /// Something is on a host that may be what a backup left, and was not touched.
+    LeftOnHost,
     /// There were more findings than a restore point lists: how many.
     MoreFindings,
     /// The work was stopped on request.
@@ -123,6 +133,11 @@ impl Code {
             Self::TargetFailed => "target-failed",
             Self::NothingSelected => "nothing-selected",
             Self::VaultNote => "vault-note",
+            Self::NotNow => "not-now",
+            Self::LessConsistent => "less-consistent",
+            Self::HostNote => "host-note",
+            Self::PutRight => "put-right",
+            Self::LeftOnHost => "left-on-host",
             Self::MoreFindings => "more-findings",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",

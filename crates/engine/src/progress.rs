@@ -183,6 +183,10 @@ mod tests {
         fn unix_seconds(&self) -> u64 {
             0
         }
+        fn sleep(&self, span: Duration) {
+            let millis = u64::try_from(span.as_millis()).unwrap();
+            self.0.fetch_add(millis, Ordering::Relaxed);
+        }
     }
 
     #[derive(Default)]

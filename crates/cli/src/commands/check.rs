@@ -217,6 +217,9 @@ mod tests {
         fn unix_seconds(&self) -> u64 {
             0
         }
+        fn sleep(&self, span: Duration) {
+            self.0.fetch_add(span.as_secs(), Ordering::Relaxed);
+        }
     }
 
     #[derive(Default)]

@@ -40,6 +40,7 @@ mod prior;
 mod reading;
 mod report;
 mod taken;
+mod turns;
 mod vm;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,6 +60,10 @@ use crate::source::{Source, SourceError, VmRef};
 
 pub use audit::Audit;
 pub use report::{JobReport, LayerReport, VmReport};
+pub use turns::Retry;
+
+use prior::VaultMemory;
+use turns::Turns;
 
 #[cfg(doc)]
 use crate::source::End;
@@ -88,6 +93,8 @@ pub struct Options {
     pub compression: Compression,
     /// How much of what is said to be unchanged is read again and compared.
     pub audit: Audit,
+    /// How VMs that cannot be backed up just now are tried again.
+    pub retry: Retry,
 }
 
 /// Backs up the selected VMs of `source`. What went wrong with one of them is in its report.
@@ -101,6 +108,28 @@ pub fn backup(
     rng: &mut dyn Entropy,
 ) -> Result<JobReport, SourceError> {
     let started = job.clock.unix_seconds();
+    let memory = VaultMemory(job.vault);
+    let begun = source.begin(&memory)?;
+    let report = all_selected(job, source, options, rng, started, begun);
+    // Whatever came of it, the run ends.
+    let ended = source.end(&memory);
+    let mut report = report?;
+    report.findings.extend(ended);
+    report.findings.extend(vault_notes(job.vault));
+    report.outcome = Outcome::worst([report.outcome, outcome_of(&report.findings)]);
+    report.finished = job.clock.unix_seconds();
+    Ok(report)
+}
+
+/// Backs up the selected VMs of a source whose run has begun.
+fn all_selected(
+    job: &Job<'_>,
+    source: &mut dyn Source,
+    options: &Options,
+    rng: &mut dyn Entropy,
+    started: u64,
+    mut findings: Vec<Finding>,
+) -> Result<JobReport, SourceError> {
     let listing = source.list()?;
     let known: Vec<(String, String)> = listing
         .vms
@@ -116,7 +145,7 @@ pub fn backup(
                 .matches(&vm.name, Some(&vm.id.to_string()))
         })
         .collect();
-    let mut findings = listing.findings;
+    findings.extend(listing.findings);
     if selected.is_empty() {
         findings.push(
             Finding::new(
@@ -130,15 +159,41 @@ pub fn backup(
     } else {
         findings.extend(not_there(&options.selection, &known));
     }
-    let mut vms = Vec::with_capacity(selected.len());
+    let mut reports: Vec<Option<VmReport>> = vec![None; selected.len()];
     let mut session: Option<Session> = None;
-    for (index, vm) in selected.iter().enumerate() {
+    let mut turns = Turns::new(options.retry, selected.len());
+    while let Some(turn) = turns.next(job.clock, job.cancel) {
+        let Some(vm) = selected.get(turn.vm) else {
+            continue;
+        };
         job.sink.event(&Event::VmStarted {
             vm: vm.name.clone(),
-            index,
+            index: turn.vm,
             total: selected.len(),
         });
-        let report = guarded(job, source, options, vm, &mut session, rng);
+        let mut report = match guarded(job, source, options, vm, &mut session, rng) {
+            Ok(report) => report,
+            Err(NotNow(finding)) => match turns.again(turn, job.clock) {
+                Some(wait) => {
+                    let finding = Finding::note(
+                        finding.code,
+                        finding.object,
+                        format!("{}; tried again in {} s", finding.message, wait.as_secs()),
+                    );
+                    let vm = vm.name.clone();
+                    job.sink.event(&Event::Found { vm, finding });
+                    continue;
+                }
+                None => VmReport::ended(vm, finding),
+            },
+        };
+        if turn.tried > 0 {
+            report.findings.push(Finding::note(
+                Code::NotNow,
+                vm.name.clone(),
+                format!("it was tried {} times", turn.tried.saturating_add(1)),
+            ));
+        }
         if matches!(report.outcome, Outcome::Failed | Outcome::Cancelled) {
             // A session that has failed stays failed. What it stored is found by the next one.
             session = None;
@@ -147,8 +202,11 @@ pub fn backup(
             vm: vm.name.clone(),
             outcome: report.outcome,
         });
-        vms.push(report);
+        if let Some(place) = reports.get_mut(turn.vm) {
+            *place = Some(report);
+        }
     }
+    let vms: Vec<VmReport> = reports.into_iter().flatten().collect();
     if let Some(session) = session
         && let Err(error) = session.finish()
     {
@@ -162,7 +220,6 @@ pub fn backup(
             .hint("what was backed up is safe; see whether the vault can still be written to"),
         );
     }
-    findings.extend(vault_notes(job.vault));
     let outcome = Outcome::worst(
         vms.iter()
             .map(|vm| vm.outcome)
@@ -198,6 +255,9 @@ fn not_there(selection: &Selection, known: &[(String, String)]) -> Vec<Finding> 
     selection.unmatched(known).into_iter().map(tell).collect()
 }
 
+/// A VM that may be backed up later.
+struct NotNow(Finding);
+
 /// One VM, come what may.
 fn guarded(
     job: &Job<'_>,
@@ -206,16 +266,16 @@ fn guarded(
     vm: &VmRef,
     session: &mut Option<Session>,
     rng: &mut dyn Entropy,
-) -> VmReport {
+) -> Result<VmReport, NotNow> {
     if job.cancel.is_cancelled() {
-        return VmReport::ended(vm, cancelled(vm));
+        return Ok(VmReport::ended(vm, cancelled(vm)));
     }
     // Unwind safety: a panic gives up the session (see the caller) and the frozen VM, whose guard
     // ends it; the source itself must cope with that like with any abandoned VM.
     let work = AssertUnwindSafe(|| vm::back_up(job, source, options, vm, session, rng));
     match catch_unwind(work) {
         Ok(report) => report,
-        Err(panic) => VmReport::ended(
+        Err(panic) => Ok(VmReport::ended(
             vm,
             Finding::new(
                 Code::Failed,
@@ -224,7 +284,7 @@ fn guarded(
                 format!("internal error: {}", panic_message(panic.as_ref())),
             )
             .hint("this is a defect of this program: please report it"),
-        ),
+        )),
     }
 }
 

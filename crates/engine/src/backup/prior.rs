@@ -2,12 +2,13 @@
 
 use disk::layer::Format;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 use vault::point::{LayerRef, Level};
 use vault::{MapKind, NodeId, Point, PointId, PointRef, Vault};
 
 use crate::finding::{Code, Finding, Severity};
 use crate::point::format::Identity;
-use crate::source::{FrozenLayer, FrozenView, VmRef};
+use crate::source::{FrozenLayer, FrozenView, Memory, VmRef};
 
 /// The newest point of a VM in this vault.
 pub(crate) struct Prior {
@@ -68,10 +69,11 @@ impl Kept {
 /// when a clock was set back. Those that cannot be read are passed over and told.
 fn points(
     vault: &Vault,
-    vm: &VmRef,
+    vm: Uuid,
+    name: &str,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<(PointRef, Point)>, vault::Error> {
-    let key = vault.vm_key(&vm.id.to_string());
+    let key = vault.vm_key(&vm.to_string());
     let mut points = Vec::new();
     for reference in vault.points(Some(key))? {
         match vault.point(&reference) {
@@ -80,7 +82,7 @@ fn points(
                 Finding::new(
                     Code::VaultNote,
                     Severity::Warning,
-                    vm.name.clone(),
+                    name,
                     format!("an earlier restore point cannot be read: {error}"),
                 )
                 .hint("`hyperkeep check` shows what is wrong with the vault"),
@@ -106,7 +108,8 @@ pub(crate) fn newest(
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Prior>, vault::Error> {
     let told = findings.len();
-    let Some((reference, point)) = points(vault, vm, findings)?.into_iter().next() else {
+    let Some((reference, point)) = points(vault, vm.id, &vm.name, findings)?.into_iter().next()
+    else {
         return Ok(None);
     };
     // One that cannot be read may be newer, and changes that somebody hands in are since that one.
@@ -128,9 +131,30 @@ pub(crate) fn newest(
     }))
 }
 
+/// Points of a VM whose tokens are told.
+const TOLD: usize = 4;
+
+/// What a vault remembers.
+pub(crate) struct VaultMemory<'a>(pub(crate) &'a Vault);
+
+impl Memory for VaultMemory<'_> {
+    fn tokens(&self, vm: Uuid) -> Result<Vec<Option<Vec<u8>>>, String> {
+        let mut unread = Vec::new();
+        let found = points(self.0, vm, "", &mut unread).map_err(|error| error.to_string())?;
+        // It may be the newest.
+        if let Some(finding) = unread.first() {
+            return Err(finding.message.clone());
+        }
+        let newest = found.iter().take(TOLD);
+        newest
+            .map(|(point, _)| self.0.token(point).map_err(|error| error.to_string()))
+            .collect()
+    }
+}
+
 /// The newest point of a VM that was read in full.
 pub(crate) fn newest_full(vault: &Vault, vm: &VmRef) -> Option<PointId> {
-    let points = points(vault, vm, &mut Vec::new()).ok()?;
+    let points = points(vault, vm.id, &vm.name, &mut Vec::new()).ok()?;
     points
         .into_iter()
         .find(|(_, point)| point.outline.level == Level::Full)

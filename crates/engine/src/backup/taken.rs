@@ -14,12 +14,16 @@ use crate::pipeline::Stop;
 use crate::point::format::Identity;
 use crate::point::{Details, Level, PointFile, PointLayer, Reading, Stats};
 use crate::saved_memory::saved_memory;
-use crate::source::{Consistency, DiskUse, FrozenLayer, FrozenView, MissingLayer, Owner, VmRef};
+use crate::source::{
+    Consistency, DiskUse, FrozenLayer, FrozenView, FrozenVm, MissingLayer, Owner, VmRef,
+};
 
 /// Why a VM got no restore point.
 pub(super) enum Failure {
     Cancelled,
     Found(Finding),
+    /// Later it may be possible.
+    NotNow(Finding),
 }
 
 impl Failure {
@@ -95,11 +99,12 @@ impl Taken {
     pub(super) fn layers(
         &mut self,
         reader: &Reader<'_>,
-        view: &FrozenView,
+        vm: &dyn FrozenVm,
         rng: &mut dyn Entropy,
     ) -> Result<(), Failure> {
+        let view = vm.view();
         for (index, layer) in view.layers.iter().enumerate() {
-            let identity = Identity::of(&layer.info, &layer.origin, layer.interior, false);
+            let identity = Identity::of(&layer.info, layer.place(), layer.interior, false);
             match reader.layer(view, index, &identity, rng) {
                 Ok(stored) => self.add_layer(layer, &identity, stored),
                 Err(Stop::Cancelled) => return Err(Failure::Cancelled),
@@ -107,6 +112,9 @@ impl Taken {
                 // Nothing is wrong with the layer then.
                 Err(stop @ Stop::NoThread(_)) => return Err(Failure::no_thread(&stop)),
                 Err(stop) => self.lose_layer(view, index, &stop),
+            }
+            if let Some(finding) = vm.give_up() {
+                return Err(Failure::Found(finding));
             }
         }
         self.details.uses = view
@@ -222,10 +230,15 @@ impl Taken {
         self.details.findings.push(finding);
         let place = layer.and_then(|layer| self.places.get(layer).copied().flatten());
         if let Some(place) = place {
-            let layer = &mut self.details.layers[place];
-            layer.moved = true;
-            let identity = Identity::of(&layer.info, &layer.origin, layer.interior, true);
-            self.layer_refs[place].identity = serde_json::json!(identity);
+            self.details.layers[place].moved = true;
+            let reference = &mut self.layer_refs[place];
+            let identity = Identity::from_value(&reference.identity);
+            let moved = identity.map(|identity| Identity {
+                moved: true,
+                ..identity
+            });
+            // What cannot be recognised is read in full the next time.
+            reference.identity = serde_json::json!(moved);
         }
     }
 

@@ -24,6 +24,7 @@ use crate::source::{
 mod audit;
 mod base;
 mod bounds;
+mod later;
 mod property;
 mod trouble;
 
@@ -39,6 +40,9 @@ impl Clock for Still {
     }
     fn unix_seconds(&self) -> u64 {
         1_700_000_000
+    }
+    fn sleep(&self, span: Duration) {
+        panic!("nobody waits for {span:?} here");
     }
 }
 
@@ -183,6 +187,7 @@ impl Source for ModelSource {
             .map(|(index, model)| FrozenLayer {
                 path: RelPath::new(format!("{index}.vhdx")).unwrap(),
                 origin: format!("/model/{}", model.info.identity().unwrap()),
+                place: None,
                 info: model.info.clone(),
                 parent: index.checked_sub(1),
                 interior: index < last,

@@ -9,7 +9,7 @@ use crate::backup::prior::{newest, newest_full};
 use crate::backup::reading::Reader;
 use crate::backup::report::VmReport;
 use crate::backup::taken::{Failure, Taken};
-use crate::backup::{Job, Options, cancelled};
+use crate::backup::{Job, NotNow, Options, cancelled};
 use crate::finding::{Code, Finding, Severity, outcome_of};
 use crate::outcome::Outcome;
 use crate::point::Level;
@@ -25,7 +25,7 @@ pub(super) fn back_up(
     vm: &VmRef,
     session: &mut Option<Session>,
     rng: &mut dyn Entropy,
-) -> VmReport {
+) -> Result<VmReport, NotNow> {
     let started = job.clock.monotonic();
     let tell = |finding: &Finding| {
         job.sink.event(&Event::Found {
@@ -35,6 +35,7 @@ pub(super) fn back_up(
     };
     let mut report = match attempt(job, source, options, vm, session, rng) {
         Ok(report) => report,
+        Err(Failure::NotNow(finding)) => return Err(NotNow(finding)),
         Err(Failure::Cancelled) => VmReport::ended(vm, cancelled(vm)),
         Err(Failure::Found(finding)) => VmReport::ended(
             vm,
@@ -47,7 +48,7 @@ pub(super) fn back_up(
     report.findings.iter().for_each(tell);
     let spent = job.clock.monotonic().saturating_sub(started);
     report.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
-    report
+    Ok(report)
 }
 
 fn attempt(
@@ -75,7 +76,10 @@ fn attempt(
         if error.cancelled {
             return Failure::Cancelled;
         }
-        Failure::Found(error.into())
+        match error.not_now {
+            true => Failure::NotNow(error.into()),
+            false => Failure::Found(error.into()),
+        }
     })?;
     let taken = job.clock.unix_seconds();
     let mut held = Held::new(frozen);
@@ -97,7 +101,7 @@ fn attempt(
         audit: options.audit,
         vm: &vm.name,
     };
-    point.layers(&reader, held.vm().view(), rng)?;
+    point.layers(&reader, held.vm(), rng)?;
     point.files(&reader, held.vm().view())?;
     for moved in held.vm().recheck() {
         point.moved(moved.layer, moved.finding);

@@ -67,10 +67,35 @@ pub struct Request {
     pub cancel: Cancel,
 }
 
+/// What a vault remembers of a VM.
+pub trait Memory {
+    /// The tokens that are kept with the VM's restore points, newest point first, of which the
+    /// older ones may be left out. A point without one is `None`.
+    ///
+    /// # Errors
+    /// When that is not to be told, with the reason.
+    fn tokens(&self, vm: uuid::Uuid) -> Result<Vec<Option<Vec<u8>>>, String>;
+}
+
 /// Yields VMs. See the [module](self) for the promises.
 pub trait Source: Send {
     /// What it is, as a person would write it: `folder:/srv/export`.
     fn describe(&self) -> String;
+
+    /// Begins a run: puts right what an earlier one left behind. Called once, before all else.
+    ///
+    /// # Errors
+    /// When no run can begin, so that nothing was done.
+    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+        let _ = memory;
+        Ok(Vec::new())
+    }
+
+    /// Ends a run. Called once after a [`Source::begin`] that succeeded, when each VM has ended.
+    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
+        let _ = memory;
+        Vec::new()
+    }
 
     /// The VMs that are there now, with what was noticed while looking. Touches nothing.
     ///
@@ -99,6 +124,12 @@ pub struct Listing {
 pub trait FrozenVm: Send {
     /// What there is to read.
     fn view(&self) -> &FrozenView;
+
+    /// Why it must be let go before everything was read, if it must be: holding it does harm.
+    /// Asked between layers.
+    fn give_up(&self) -> Option<Finding> {
+        None
+    }
 
     /// Looks, after everything was read, whether something moved meanwhile.
     fn recheck(&mut self) -> Vec<Moved>;
@@ -148,6 +179,8 @@ pub struct SourceError {
     pub hint: String,
     /// It stopped because somebody asked it to.
     pub cancelled: bool,
+    /// Waiting may help, without anybody doing anything.
+    pub not_now: bool,
 }
 
 impl SourceError {
@@ -163,6 +196,7 @@ impl SourceError {
             message: message.into(),
             hint: hint.into(),
             cancelled: false,
+            not_now: false,
         }
     }
 }

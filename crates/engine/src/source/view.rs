@@ -115,6 +115,8 @@ pub struct FrozenLayer {
     pub path: RelPath,
     /// Where the source found it, as a person would say it.
     pub origin: String,
+    /// What names its place from one backup to the next, where that is not the origin.
+    pub place: Option<String>,
     /// What the image says about itself.
     pub info: LayerInfo,
     /// Index of its parent among [`FrozenView::layers`]; smaller than its own.
@@ -126,6 +128,13 @@ pub struct FrozenLayer {
     pub changed: Changed,
     /// Its bytes and extents.
     pub data: Arc<dyn BlockRead>,
+}
+
+impl FrozenLayer {
+    /// What names its place from one backup to the next.
+    pub fn place(&self) -> &str {
+        self.place.as_deref().unwrap_or(&self.origin)
+    }
 }
 
 /// A layer that something needs and that is not there.

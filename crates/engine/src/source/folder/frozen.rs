@@ -250,6 +250,7 @@ pub(crate) fn add_layers(
         view.layers.push(FrozenLayer {
             path: image.file.rel.clone(),
             origin,
+            place: None,
             info: opened.info,
             parent: image.parent.and_then(|parent| places.get(&parent).copied()),
             interior: image.interior,

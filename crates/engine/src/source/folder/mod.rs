@@ -414,6 +414,7 @@ fn as_error(finding: &Finding) -> SourceError {
             .clone()
             .unwrap_or_else(|| "look at it, and run the backup again".to_owned()),
         cancelled: false,
+        not_now: false,
     }
 }
 
