@@ -33,6 +33,7 @@
 
 pub mod folder;
 mod held;
+pub mod hyperv;
 mod view;
 
 use crate::cancel::Cancel;

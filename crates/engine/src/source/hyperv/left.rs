@@ -1,0 +1,248 @@
+//! What runs leave on a host: put right when the next one begins, and settled when one ends.
+//!
+//! A reference point outlives its run, since the next backup asks by it; the journal lets go of it
+//! when the vault is seen to remember it. What the vault does not remember nobody will ask by, so
+//! it goes.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyperv::Hint;
+use hyperv::Inventory;
+use hyperv::checkpoint::{Mark, destroy_reference_point, reference_points};
+use hyperv::control::Control;
+use hyperv::frozen::{Merge, Resting};
+use hyperv::journal::{self, Reading, RunState};
+use hyperv::recovery::{self, Left, Remembered, Removed, Report, Seen};
+use hyperv::tracking::Token;
+use uuid::Uuid;
+
+use super::{HostSource, Setup, errors};
+use crate::finding::{Code, Finding, Severity};
+use crate::source::{Memory, SourceError};
+
+/// How long all merges together are waited for.
+const MERGES: Duration = Duration::from_secs(900);
+/// Age of a checkpoint in seconds after which no backup is at work with it.
+const DAY: u64 = 24 * 60 * 60;
+
+/// Puts right what the journals of dead runs tell.
+///
+/// # Errors
+/// When the journals cannot be read. What fails on the host is a finding.
+pub(super) fn put_right(setup: &Setup, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+    let failed = |error| errors::hinted(&setup.name, &error);
+    let mut findings = Vec::new();
+    for journal in journal::dead(&setup.journals).map_err(failed)? {
+        let vms = vms(&journal.reading().map_err(failed)?);
+        let control = HostSource::control(setup, Arc::new(journal));
+        findings.extend(recover(&control, memory));
+        for vm in vms {
+            findings.extend(forgotten(&control, vm, setup.mark, memory));
+        }
+        control.journal().close().map_err(failed)?;
+    }
+    Ok(findings)
+}
+
+/// Settles the journal of this run.
+pub(super) fn settle(control: &Control, memory: &dyn Memory) -> Vec<Finding> {
+    let settled = control.journal().reading();
+    if settled.is_ok_and(|reading| reading.is_settled()) {
+        return Vec::new();
+    }
+    recover(control, memory)
+}
+
+fn recover(control: &Control, memory: &dyn Memory) -> Vec<Finding> {
+    let remembered = |vm: Uuid, point: &str| match memory.tokens(vm) {
+        Err(_) => Remembered::NotYet,
+        Ok(tokens) => match tokens.first().and_then(|newest| token(newest.as_deref()?)) {
+            Some(token) if token.reference_point.as_deref() == Some(point) => Remembered::Yes,
+            _ => Remembered::No,
+        },
+    };
+    match recovery::recover(control, &remembered) {
+        Ok(report) => told(report),
+        Err(error) => vec![
+            Finding::new(
+                Code::CleanupFailed,
+                Severity::Warning,
+                error.path.clone(),
+                error.to_string(),
+            )
+            .hint(error.hint()),
+        ],
+    }
+}
+
+fn token(bytes: &[u8]) -> Option<Token> {
+    serde_json::from_slice(bytes).ok()
+}
+
+fn vms(reading: &Reading) -> BTreeSet<Uuid> {
+    let open = reading.open.iter().map(|open| open.intent.vm);
+    let made = reading.checkpoints.iter().chain(&reading.reference_points);
+    open.chain(made.map(|(vm, _)| *vm)).collect()
+}
+
+/// Removes reference points by which an earlier backup would have asked: a run that was killed
+/// between a restore point and its end leaves the one of the restore point before.
+fn forgotten(control: &Control, vm: Uuid, mark: Mark, memory: &dyn Memory) -> Vec<Finding> {
+    let Ok(tokens) = memory.tokens(vm) else {
+        return Vec::new();
+    };
+    let point = |bytes: &Option<Vec<u8>>| {
+        let token = token(bytes.as_deref()?)?;
+        let ours = token.installation == mark.installation && token.vm == vm;
+        token.reference_point.filter(|_| ours)
+    };
+    let newest = tokens.first().and_then(point);
+    let old: BTreeSet<String> = tokens.iter().skip(1).filter_map(point).collect();
+    let there = match reference_points(control.session(), vm) {
+        Ok(there) if !old.is_empty() => there,
+        // A host that cannot be asked has been told of by recovery.
+        _ => return Vec::new(),
+    };
+    let is_old = |id: &String| old.contains(id) && newest.as_ref() != Some(id);
+    let there = there.into_iter().map(|point| point.instance_id);
+    there
+        .filter(is_old)
+        .map(|id| match destroy_reference_point(control, vm, &id) {
+            Ok(()) => removed(vm, &id),
+            Err(error) => Finding::new(
+                Code::CleanupFailed,
+                Severity::Warning,
+                format!("VM {vm}"),
+                format!("{id}: {error}"),
+            )
+            .hint(error.hint()),
+        })
+        .collect()
+}
+
+fn removed(vm: Uuid, id: &str) -> Finding {
+    Finding::note(
+        Code::PutRight,
+        format!("VM {vm}"),
+        format!("{id}, which an earlier run had left on the host, was removed"),
+    )
+}
+
+fn told(report: Report) -> Vec<Finding> {
+    let mut findings = told_removed(&report.removed);
+    findings.extend(report.suspects.iter().map(|suspect| {
+        Finding::new(
+            Code::LeftOnHost,
+            Severity::Warning,
+            format!("VM {}", suspect.vm),
+            suspect.to_string(),
+        )
+        .hint(suspect.hint())
+    }));
+    findings.extend(told_left(&report.left));
+    findings
+}
+
+fn told_removed(all: &[Removed]) -> Vec<Finding> {
+    all.iter().map(|one| removed(one.vm, &one.id)).collect()
+}
+
+fn told_left(all: &[Left]) -> Vec<Finding> {
+    let tell = |left: &Left| {
+        let object = left
+            .vm
+            .map_or("the host".to_owned(), |vm| format!("VM {vm}"));
+        Finding::new(
+            Code::CleanupFailed,
+            Severity::Warning,
+            object,
+            left.what.clone(),
+        )
+        .hint(left.hint())
+    };
+    all.iter().map(tell).collect()
+}
+
+/// What a sweep found.
+pub(super) struct Swept {
+    pub(super) findings: Vec<Finding>,
+    /// Whether the host has changed by it.
+    pub(super) changed: bool,
+}
+
+/// Removes checkpoints of ours that no journal tells of, and tells those of others. `folders` are
+/// those of all journals of this installation.
+pub(super) fn sweep(
+    control: &Control,
+    inventory: &Inventory,
+    mark: &Mark,
+    folders: &[PathBuf],
+) -> Swept {
+    let state = |run| {
+        let mut states = folders.iter().map(|folder| journal::run_state(folder, run));
+        // Where one cannot be looked at, the run may be alive.
+        let known = states.find(|state| !matches!(state, Ok(RunState::Unknown)));
+        known.map_or(RunState::Unknown, |state| state.unwrap_or(RunState::Alive))
+    };
+    let swept = recovery::sweep(control, inventory, mark, &state);
+    let mut findings = told_removed(&swept.removed);
+    findings.extend(swept.seen.iter().map(seen));
+    findings.extend(told_left(&swept.left));
+    Swept {
+        findings,
+        changed: !swept.removed.is_empty(),
+    }
+}
+
+fn seen(seen: &Seen) -> Finding {
+    let old = seen.age_s.is_some_and(|age| age >= DAY);
+    Finding::new(
+        Code::LeftOnHost,
+        if old {
+            Severity::Warning
+        } else {
+            Severity::Info
+        },
+        format!("VM {}", seen.vm),
+        format!(
+            "there is a recovery checkpoint, “{}”, which is left alone",
+            seen.name
+        ),
+    )
+    .hint(seen.hint())
+}
+
+/// Waits until the host has merged what its VMs wrote meanwhile, so long and no longer.
+pub(super) fn await_merges(control: &Control, resting: &[(Uuid, Vec<Resting>)]) -> Vec<Finding> {
+    let begun = control.pace().now();
+    let tell = |(vm, disks): &(Uuid, Vec<Resting>)| {
+        let spent = control.pace().now().saturating_sub(begun);
+        let most = MERGES.saturating_sub(spent);
+        let message = match Merge::wait(control, *vm, disks, most) {
+            Ok(Merge::Done) => return None,
+            Ok(Merge::Pending {
+                files,
+                at_work: true,
+            }) => format!("the host is still merging {}", files.join(", ")),
+            Ok(Merge::Pending { files, .. }) => format!(
+                "the host has not merged {} and is not at it",
+                files.join(", ")
+            ),
+            Err(error) => format!("whether the host has merged its disks is not known: {error}"),
+        };
+        let finding = Finding::new(
+            Code::CleanupFailed,
+            Severity::Warning,
+            format!("VM {vm}"),
+            message,
+        );
+        Some(finding.hint(
+            "the restore point is whole; look at the VM's disks and at the host's event log if it \
+             stays so",
+        ))
+    };
+    resting.iter().filter_map(tell).collect()
+}

@@ -1,0 +1,256 @@
+//! The VMs of a Hyper-V host: recovery checkpoints, change tracking, and what is put right.
+//!
+//! ```text
+//! begin: journals of dead runs ─► recovery, sweep ─► inventory
+//! list: inventory ─► VMs
+//! freeze: plan ─► checkpoint ─► FrozenView     every call to the host is in this run's journal
+//! finish: durable ─► reference point, token    abandoned ─► checkpoint removed
+//! end: merges awaited ─► journal settled
+//! ```
+//!
+//! What a disk is from one backup to the next is its place on a controller, as the host names it:
+//! change tracking is asked by it, and so its map in the last restore point is found by it.
+//! [`Mode::Cbt`](hyperv::Mode) and [`Mode::Standard`](hyperv::Mode) yield one layer for each disk,
+//! all of its files as one; with the whole tree, each file is a layer.
+//!
+//! The host's inventory is taken once for all VMs. It is taken again for a VM that was tried
+//! before, and when it is old, since a VM's state decides how it can be backed up.
+
+mod errors;
+mod findings;
+mod left;
+mod paths;
+mod view;
+mod vm;
+mod watch;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cim::CimSession;
+use cim::job::Pace;
+use hyperv::Inventory;
+use hyperv::checkpoint::Mark;
+use hyperv::control::{Backoff, Clock, Control};
+use hyperv::files::HostFiles;
+use hyperv::frozen::{Frozen, Resting};
+use hyperv::inventory::{self, Machine};
+use hyperv::journal::Journal;
+use hyperv::plan::{Plan, Policy, plan};
+use hyperv::tracking::Token;
+use uuid::Uuid;
+
+use crate::finding::{Code, Finding};
+use crate::source::{FrozenVm, Listing, Memory, Request, Source, SourceError, VmRef};
+
+/// After this time the inventory is taken again.
+const FRESH: Duration = Duration::from_secs(600);
+/// How long a VM is waited for that the host is at work on, before others have their turn.
+const BEGIN: Backoff = Backoff {
+    first: Duration::from_secs(2),
+    most: Duration::from_secs(10),
+    total: Duration::from_secs(20),
+};
+
+/// How long what cleans up waits for a host that is at work on the VM: merging, above all.
+const CLEAN_UP: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    most: Duration::from_secs(60),
+    total: Duration::from_secs(900),
+};
+
+/// What a host is reached with, and how its VMs shall be backed up.
+pub struct Setup {
+    /// The host as a person would write it; not the way to log on.
+    pub name: String,
+    /// How it is spoken to.
+    pub session: Arc<dyn CimSession>,
+    /// How its files are reached.
+    pub files: Arc<dyn HostFiles>,
+    /// The clock, the sleep, and whether somebody wants to stop.
+    pub pace: Arc<dyn Pace + Send + Sync>,
+    /// The time of day.
+    pub clock: Clock,
+    /// What is wanted of every VM.
+    pub policy: Policy,
+    /// Whose checkpoints they are.
+    pub mark: Mark,
+    /// The folder of the journals for this host and vault. No other run may be using it.
+    pub journals: PathBuf,
+    /// The folders of the journals for other hosts and vaults: their runs may be alive.
+    pub neighbours: Vec<PathBuf>,
+}
+
+/// The VMs of a host.
+pub struct HostSource {
+    setup: Setup,
+    control: Arc<Control>,
+    inventory: Option<(Duration, Inventory)>,
+    tried: HashSet<Uuid>,
+    resting: RestingDisks,
+}
+
+/// The disks that the host merges after their VMs' backups.
+type RestingDisks = Arc<Mutex<Vec<(Uuid, Vec<Resting>)>>>;
+
+impl HostSource {
+    /// Begins the journal of a run. Nothing is asked of the host yet.
+    ///
+    /// # Errors
+    /// When there can be no journal: nothing is done to a host without one.
+    pub fn open(setup: Setup) -> Result<Self, SourceError> {
+        let journal = Journal::create(&setup.journals, setup.mark.run)
+            .map_err(|error| errors::hinted(&setup.name, &error))?;
+        let control = Self::control(&setup, Arc::new(journal));
+        Ok(Self {
+            setup,
+            control: Arc::new(control),
+            inventory: None,
+            tried: HashSet::new(),
+            resting: RestingDisks::default(),
+        })
+    }
+
+    fn control(setup: &Setup, journal: Arc<Journal>) -> Control {
+        let mut control = Control::new(
+            Arc::clone(&setup.session),
+            journal,
+            Arc::clone(&setup.pace),
+            Arc::clone(&setup.clock),
+        );
+        control.begin = BEGIN;
+        control.backoff = CLEAN_UP;
+        control
+    }
+
+    /// The inventory, taken if there is none or it is old.
+    fn inventory(&mut self, anew: bool) -> Result<&Inventory, SourceError> {
+        let now = self.setup.pace.now();
+        let usable =
+            |(taken, _): &(Duration, Inventory)| !anew && now.saturating_sub(*taken) < FRESH;
+        let inventory = match self.inventory.take().filter(usable) {
+            Some((taken, inventory)) => (taken, inventory),
+            None => {
+                let taken = inventory::take(self.setup.session.as_ref());
+                (
+                    now,
+                    taken.map_err(|error| errors::hinted(&self.setup.name, &error))?,
+                )
+            }
+        };
+        Ok(&self.inventory.insert(inventory).1)
+    }
+
+    /// What is to be done with a VM.
+    fn plan(&mut self, vm: &VmRef) -> Result<(Machine, Plan, inventory::Host), SourceError> {
+        let again = !self.tried.insert(vm.id);
+        let policy = self.setup.policy;
+        let inventory = self.inventory(again)?;
+        let Some(machine) = inventory.machine(vm.id).cloned() else {
+            return Err(SourceError::new(
+                vm.name.clone(),
+                "the host does not have the VM any more",
+                "it was removed or has moved to another host: run the backup again there",
+            ));
+        };
+        let host = inventory.host.clone();
+        let plan = plan(&machine, &host, &policy).map_err(|no| errors::no_plan(vm, &no))?;
+        Ok((machine, plan, host))
+    }
+}
+
+impl Source for HostSource {
+    fn describe(&self) -> String {
+        self.setup.name.clone()
+    }
+
+    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+        let mut findings = left::put_right(&self.setup, memory)?;
+        let (control, mark) = (Arc::clone(&self.control), self.setup.mark);
+        let folders: Vec<PathBuf> = std::iter::once(&self.setup.journals)
+            .chain(&self.setup.neighbours)
+            .cloned()
+            .collect();
+        let inventory = self.inventory(false)?;
+        let swept = left::sweep(&control, inventory, &mark, &folders);
+        if swept.changed {
+            self.inventory = None;
+        }
+        findings.extend(swept.findings);
+        Ok(findings)
+    }
+
+    fn list(&mut self) -> Result<Listing, SourceError> {
+        let inventory = self.inventory(false)?;
+        let machines = inventory.machines.iter();
+        let vms = machines.map(|machine| VmRef {
+            key: machine.id.to_string(),
+            id: machine.id,
+            name: machine.name().to_owned(),
+        });
+        let vms = vms.collect();
+        let mut findings = findings::inventory(&inventory.findings, inventory.host.name.as_deref());
+        findings.extend(inventory.planned.iter().map(|planned| {
+            Finding::note(
+                Code::HostNote,
+                planned.name.clone(),
+                "an import of it has not been finished; it is not backed up",
+            )
+        }));
+        Ok(Listing { vms, findings })
+    }
+
+    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        let (machine, plan, host) = self.plan(vm)?;
+        let mut findings = findings::preflight(&plan.findings, vm);
+        findings.extend(findings::inventory(&machine.findings, Some(&vm.name)));
+        let token = match request
+            .token
+            .as_deref()
+            .map(serde_json::from_slice::<Token>)
+        {
+            Some(Ok(token)) => Some(token),
+            Some(Err(error)) => {
+                findings.push(Finding::note(
+                    Code::ReadInFull,
+                    vm.name.clone(),
+                    format!("what was kept of the last backup is not understood: {error}"),
+                ));
+                None
+            }
+            None => None,
+        };
+        let wanted = plan.request(self.setup.mark, token.as_ref(), request.full);
+        let files = self.setup.files.as_ref();
+        let frozen = Frozen::take(&self.control, files, &wanted).map_err(|error| {
+            let notes = self.control.take_notes();
+            errors::freeze(vm, &error, &notes, request.cancel.is_cancelled())
+        })?;
+        let view = view::view(vm, &machine, &plan, &host, &frozen, findings);
+        Ok(Box::new(vm::HostVm::new(
+            frozen,
+            view,
+            Arc::clone(&self.control),
+            self.setup.policy.floor,
+            Arc::clone(&self.resting),
+        )))
+    }
+
+    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
+        let resting =
+            std::mem::take(&mut *self.resting.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut findings = left::await_merges(&self.control, &resting);
+        findings.extend(left::settle(&self.control, memory));
+        findings
+    }
+}
+
+/// A journal in which nothing is open goes with its run, however that ends.
+impl Drop for HostSource {
+    fn drop(&mut self) {
+        // What cannot be told is found by the next run.
+        let _ = self.control.journal().close();
+    }
+}

@@ -1,0 +1,342 @@
+//! What there is to read of a VM that holds still.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use disk::layer::{Format, VhdKind};
+use disk::{BlockRead, LayerInfo};
+use hyperv::frozen::{
+    self, ConfigFile, Frozen, FrozenDisk, LayerReading, LostDisk, LostFile, Reading, Tree,
+};
+use hyperv::inventory::{Host, Machine, Parent, Settings};
+use hyperv::plan::Plan;
+use hyperv::preflight::{Level, Mode};
+use serde_json::Value;
+use vmconfig::model::Kind;
+
+use super::paths::Paths;
+use crate::changes::Changed;
+use crate::finding::{Code, Finding, Severity};
+use crate::source::{
+    Checkpoint, CheckpointParent, Consistency, DiskUse, FileRole, FrozenFile, FrozenLayer,
+    FrozenView, MissingLayer, Owner, VmRef,
+};
+
+/// The view of a frozen VM. `findings` are what was noticed before.
+pub(super) fn view(
+    vm: &VmRef,
+    machine: &Machine,
+    plan: &Plan,
+    host: &Host,
+    frozen: &Frozen,
+    findings: Vec<Finding>,
+) -> FrozenView {
+    let mut view = Making {
+        paths: Paths::default(),
+        view: FrozenView {
+            id: vm.id,
+            name: vm.name.clone(),
+            mode: mode(plan).to_owned(),
+            mode_reason: Some(plan.reason.clone()),
+            consistency: consistency(frozen.level),
+            config: config(machine, &frozen.settings),
+            files: Vec::new(),
+            layers: Vec::new(),
+            uses: Vec::new(),
+            checkpoints: Vec::new(),
+            current: None,
+            missing: Vec::new(),
+            findings,
+            not_covered: plan.not_covered().map(ToString::to_string).collect(),
+        },
+    };
+    if let Some(why) = &frozen.downgrade {
+        view.less(&vm.name, why);
+    }
+    let told = super::findings::inventory(&frozen.findings, Some(&vm.name));
+    view.view.findings.extend(told);
+    match &frozen.tree {
+        Some(tree) => view.tree(tree),
+        None => {
+            for disk in &frozen.disks {
+                view.disk(disk);
+            }
+        }
+    }
+    for lost in &frozen.lost {
+        view.lose(Owner::Vm, lost);
+    }
+    view.files(Owner::Vm, &frozen.files, &frozen.lost_files);
+    view.key_protector(frozen);
+    view.host(host);
+    view.view
+}
+
+fn mode(plan: &Plan) -> &'static str {
+    match (plan.tree, plan.mode) {
+        (true, _) => "all-checkpoints",
+        (false, Mode::Cbt) => "cbt",
+        (false, Mode::Standard) => "standard",
+    }
+}
+
+fn consistency(level: Level) -> Consistency {
+    match level {
+        Level::Crash => Consistency::Crash,
+        Level::FileSystem => Consistency::FileSystem,
+        Level::Application => Consistency::Application,
+        Level::Offline => Consistency::Offline,
+    }
+}
+
+/// The VM as its checkpoint has it, under the VM's own name and id.
+fn config(machine: &Machine, settings: &Settings) -> Option<Value> {
+    let mut config = settings.config.clone();
+    let own = machine.config();
+    config.name.clone_from(&own.name);
+    config.id = Some(machine.id);
+    config.kind = Kind::Machine;
+    config.created = own.created;
+    config.notes.clone_from(&own.notes);
+    serde_json::to_value(config).ok()
+}
+
+struct Making {
+    view: FrozenView,
+    paths: Paths,
+}
+
+impl Making {
+    fn less(&mut self, name: &str, why: &str) {
+        self.view.findings.push(
+            Finding::new(
+                Code::LessConsistent,
+                Severity::Warning,
+                name,
+                format!("the guest did not settle, and the disks are as after a power cut: {why}"),
+            )
+            .hint("see the guest's event log: one of its writers does not settle"),
+        );
+    }
+
+    /// A disk with all of its files as one.
+    fn disk(&mut self, disk: &FrozenDisk) {
+        // A chain is never empty.
+        let (Some(top), Some(base)) = (disk.layers.first(), disk.files.last()) else {
+            return;
+        };
+        let Some(path) = self.paths.disk(base) else {
+            return;
+        };
+        let layer = self.view.layers.len();
+        self.view.layers.push(FrozenLayer {
+            path,
+            origin: disk.medium.path.clone(),
+            place: hyperv::place(&disk.medium.instance_id).map(|place| format!("disk {place}")),
+            info: alone(top.layer.info()),
+            parent: None,
+            interior: false,
+            changed: match &disk.reading {
+                Reading::Changed(ranges) => Changed::Ranges(ranges.clone()),
+                Reading::Full(why) => Changed::Unknown { why: why.clone() },
+            },
+            data: Arc::new(disk.chain.clone()),
+        });
+        self.view.uses.push(DiskUse {
+            owner: Owner::Vm,
+            slot: disk.medium.location.to_string(),
+            layer,
+        });
+    }
+
+    fn tree(&mut self, tree: &Tree) {
+        let mut places = HashMap::new();
+        for (at, layer) in tree.layers.iter().enumerate() {
+            let Some(path) = self.paths.disk(&layer.path) else {
+                continue;
+            };
+            places.insert(at, self.view.layers.len());
+            let is_parent = |other: &frozen::TreeLayer| other.parent == Some(at);
+            let data: Arc<dyn BlockRead> = Arc::clone(&layer.layer) as Arc<dyn BlockRead>;
+            self.view.layers.push(FrozenLayer {
+                path,
+                origin: layer.path.clone(),
+                place: None,
+                info: layer.layer.info().clone(),
+                parent: layer.parent.and_then(|parent| places.get(&parent).copied()),
+                interior: tree.layers.iter().any(is_parent),
+                changed: match &layer.reading {
+                    LayerReading::Unchanged => Changed::Unchanged,
+                    LayerReading::Changed(ranges) => Changed::Ranges(ranges.clone()),
+                    LayerReading::Full(why) => Changed::Unknown { why: why.clone() },
+                },
+                data,
+            });
+        }
+        for used in &tree.uses {
+            let Some(layer) = places.get(&used.layer) else {
+                continue;
+            };
+            self.view.uses.push(DiskUse {
+                owner: owner(used.owner),
+                slot: used.location.to_string(),
+                layer: *layer,
+            });
+        }
+        for checkpoint in &tree.checkpoints {
+            let config = &checkpoint.settings.config;
+            self.view.checkpoints.push(Checkpoint {
+                id: checkpoint.id,
+                name: config.name.clone(),
+                time: config
+                    .created
+                    .and_then(|time| u64::try_from(time.as_second()).ok()),
+                parent: match checkpoint.parent {
+                    Parent::None => CheckpointParent::Root,
+                    Parent::Of(id) => CheckpointParent::After(id),
+                    Parent::Unknown => CheckpointParent::Unknown,
+                },
+                config: serde_json::to_value(config).ok(),
+            });
+            self.files(Owner::Checkpoint(checkpoint.id), &checkpoint.files, &[]);
+        }
+        self.view.current = match tree.current {
+            Parent::Of(id) => Some(id),
+            Parent::None | Parent::Unknown => None,
+        };
+        for (of, lost) in &tree.lost {
+            self.lose(owner(*of), lost);
+        }
+        for (of, lost) in &tree.lost_files {
+            self.lose_file(&owner(*of), lost);
+        }
+        let told = super::findings::inventory(&tree.findings, Some(&self.view.name));
+        self.view.findings.extend(told);
+    }
+
+    fn lose(&mut self, owner: Owner, lost: &LostDisk) {
+        let known = self.view.missing.iter_mut();
+        let mut known = known.filter(|missing| missing.name == lost.medium.path);
+        if let Some(missing) = known.next() {
+            if !missing.needed_by.contains(&owner) {
+                missing.needed_by.push(owner);
+            }
+            return;
+        }
+        self.view.missing.push(MissingLayer {
+            name: lost.medium.path.clone(),
+            why: lost.why.clone(),
+            needed_by: vec![owner],
+        });
+        self.view.findings.push(
+            Finding::new(
+                Code::DiskUnreadable,
+                Severity::Partial,
+                lost.medium.path.clone(),
+                format!("is not in the restore point: {}", lost.why),
+            )
+            .hint("see that its folder is reached, by --map or as a share, and may be read"),
+        );
+    }
+
+    fn files(&mut self, owner: Owner, files: &[ConfigFile], lost: &[LostFile]) {
+        for file in files {
+            let path = match owner {
+                Owner::Vm => self.paths.machine(&file.path),
+                Owner::Checkpoint(_) => self.paths.checkpoint(&file.path),
+            };
+            self.view.files.extend(path.map(|path| FrozenFile {
+                path,
+                role: role(file.role),
+                owner: owner.clone(),
+                data: Arc::clone(&file.data) as Arc<dyn disk::ReadAt>,
+            }));
+        }
+        for lost in lost {
+            self.lose_file(&owner, lost);
+        }
+    }
+
+    fn lose_file(&mut self, owner: &Owner, lost: &LostFile) {
+        let whose = match owner {
+            Owner::Vm => String::new(),
+            Owner::Checkpoint(id) => format!(" of the checkpoint {id}"),
+        };
+        self.view.findings.push(
+            Finding::new(
+                Code::FileUnreadable,
+                Severity::Partial,
+                lost.path.clone(),
+                format!(
+                    "is not in the restore point: the file{whose} cannot be had: {}",
+                    lost.why
+                ),
+            )
+            .hint("see that its folder is reached, by --map or as a share, and may be read"),
+        );
+    }
+
+    /// What the state of a virtual TPM is encrypted for, beside that state.
+    fn key_protector(&mut self, frozen: &Frozen) {
+        let Some(protector) = &frozen.key_protector else {
+            return;
+        };
+        let is_state = |file: &&ConfigFile| file.role == frozen::FileRole::GuestState;
+        let state = frozen.files.iter().find(is_state);
+        let beside = state.map_or("guest.vmgs", |state| state.path.as_str());
+        let path = self.paths.machine(&format!("{beside}.keyprotector"));
+        self.view.files.extend(path.map(|path| FrozenFile {
+            path,
+            role: FileRole::GuestState,
+            owner: Owner::Vm,
+            data: Arc::new(protector.clone()),
+        }));
+    }
+
+    /// The host's own settings, for people who build it anew.
+    fn host(&mut self, host: &Host) {
+        // How full its volumes are is no setting.
+        let settings = Host {
+            volumes: None,
+            ..host.clone()
+        };
+        let Ok(text) = serde_json::to_vec_pretty(&settings) else {
+            return;
+        };
+        let path = crate::source::RelPath::new("Host/host.json").ok();
+        self.view.files.extend(path.map(|path| FrozenFile {
+            path,
+            role: FileRole::Other,
+            owner: Owner::Vm,
+            data: Arc::new(text),
+        }));
+    }
+}
+
+/// What the topmost file says of a disk that stands alone.
+fn alone(info: &LayerInfo) -> LayerInfo {
+    let mut info = info.clone();
+    info.parent = None;
+    if let Format::Vhd(vhd) = &mut info.format
+        && vhd.kind == VhdKind::Differencing
+    {
+        vhd.kind = VhdKind::Dynamic;
+    }
+    info
+}
+
+fn owner(owner: frozen::Owner) -> Owner {
+    match owner {
+        frozen::Owner::Vm => Owner::Vm,
+        frozen::Owner::Checkpoint(id) => Owner::Checkpoint(id),
+    }
+}
+
+fn role(role: frozen::FileRole) -> FileRole {
+    match role {
+        frozen::FileRole::Configuration => FileRole::Configuration,
+        frozen::FileRole::RuntimeState => FileRole::RuntimeState,
+        frozen::FileRole::SavedMemory => FileRole::SavedMemory,
+        frozen::FileRole::GuestState => FileRole::GuestState,
+    }
+}
