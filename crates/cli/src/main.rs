@@ -8,6 +8,7 @@ mod apart;
 mod args;
 mod commands;
 mod failure;
+mod host;
 mod open;
 mod pages;
 mod progress;
@@ -43,12 +44,14 @@ fn run(global: &Global, command: Command, ui: Ui) -> Result<Exit> {
     match command {
         Command::Init(args) => commands::init::run(global, &args, ui),
         Command::Backup(args) => commands::backup::run(global, &args, ui),
+        Command::Vms(args) => commands::vms::run(global, &args, ui),
         Command::Points(args) => commands::points::run(global, &args, ui),
         Command::Show(args) => commands::show::run(global, &args, ui),
         Command::Ls(args) => commands::ls::run(global, &args, ui),
         Command::Restore(command) => commands::restore::run(global, &command, ui),
         Command::Check(args) => commands::check::run(global, &args, ui),
         Command::Keys(command) => commands::keys::run(global, &command, ui),
+        Command::Lab(args) => commands::lab::run(&args, ui),
         Command::Man(args) => pages::man(&args, ui),
         Command::Completions(args) => pages::completions(&args, ui),
     }

@@ -11,6 +11,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::args::Global;
 use crate::failure::{Failure, OnPath, Result};
+use crate::host::HostAddress;
 
 /// Longest secret in a file, in bytes; a passphrase may have 4096.
 const MAX_LEN: u64 = 4098;
@@ -110,6 +111,27 @@ fn given(global: &Global) -> Result<Option<Zeroizing<String>>> {
         .transpose()
 }
 
+/// The password of a host's account.
+pub(crate) fn host(file: Option<&Path>, address: &HostAddress) -> Result<cim::http::Secret> {
+    let file = file
+        .map(Path::to_path_buf)
+        .or_else(|| env("HYPERKEEP_HOST_PASSWORD_FILE").map(PathBuf::from));
+    let text = match (file, env("HYPERKEEP_HOST_PASSWORD")) {
+        (Some(path), _) => read(&path, "password")?,
+        (None, Some(text)) => text.into_string().map(Zeroizing::new).map_err(|_| {
+            Failure::new("HYPERKEEP_HOST_PASSWORD: not UTF-8")
+                .hint("set it again, or give --password-file")
+        })?,
+        (None, None) => {
+            let hint = "give --password-file, HYPERKEEP_HOST_PASSWORD_FILE or \
+                        HYPERKEEP_HOST_PASSWORD";
+            let question = format!("Password of {} on {address}: ", address.user);
+            ask_for(&question, "password", hint)?
+        }
+    };
+    Ok(cim::http::Secret::new(text.to_string()))
+}
+
 /// An environment variable; empty is as good as unset.
 fn env(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
@@ -153,20 +175,22 @@ fn strip_line_end(text: &str) -> &str {
 }
 
 fn ask(question: &str) -> Result<Zeroizing<String>> {
+    let hint = "give --passphrase-file, HYPERKEEP_PASSPHRASE_FILE or HYPERKEEP_PASSPHRASE";
+    ask_for(question, "passphrase", hint)
+}
+
+fn ask_for(question: &str, what: &str, hint: &str) -> Result<Zeroizing<String>> {
     if !io::stdin().is_terminal() {
-        return Err(
-            Failure::new("no passphrase was given, and there is no terminal to ask on")
-                .hint("give --passphrase-file, HYPERKEEP_PASSPHRASE_FILE or HYPERKEEP_PASSPHRASE"),
-        );
+        return Err(Failure::new(format!(
+            "no {what} was given, and there is no terminal to ask on"
+        ))
+        .hint(hint));
     }
     let text = rpassword::prompt_password(question)
         .map(Zeroizing::new)
-        .map_err(|error| {
-            Failure::new(format!("reading from the terminal: {error}"))
-                .hint("give --passphrase-file, HYPERKEEP_PASSPHRASE_FILE or HYPERKEEP_PASSPHRASE")
-        })?;
+        .map_err(|error| Failure::new(format!("reading from the terminal: {error}")).hint(hint))?;
     if text.is_empty() {
-        return Err(Failure::new("the passphrase is empty").hint("type one"));
+        return Err(Failure::new(format!("the {what} is empty")).hint("type one"));
     }
     Ok(text)
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
 
+use crate::args::HostArgs;
+
 /// `backup`
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -14,9 +16,13 @@ worst. A backup that was interrupted is simply run again: what is stored is not 
 Examples:
   hyperkeep backup folder:/srv/exports
   hyperkeep backup folder:/srv/exports --vm 'web*' --exclude '*-test'
-  hyperkeep backup folder:/images/db.vhdx --changed-ranges changed.txt")]
+  hyperkeep backup folder:/images/db.vhdx --changed-ranges changed.txt
+  hyperkeep backup winrm://backup@hv01.example.org --map 'D:\\VMs=/mnt/vms'
+  hyperkeep backup 'winrm://EXAMPLE\\backup@hv01' --pin 4f…2a --map 'C:\\ClusterStorage=/mnt/csv'")]
 pub(crate) struct BackupArgs {
-    /// Where the VMs are: `folder:DIR` (exported or copied VMs, disks) or `folder:DISK`
+    /// Where the VMs are: `folder:DIR` (exported or copied VMs, disks) or `folder:DISK`; or a
+    /// Hyper-V host, `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM
+    /// or Kerberos
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
 
@@ -46,6 +52,44 @@ pub(crate) struct BackupArgs {
     /// disk is read in full
     #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(crate) audit: u8,
+
+    /// How consistent the VMs of a host have to be
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub(crate) consistency: ConsistencyArg,
+
+    /// What the guests' applications take the backup for
+    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
+    pub(crate) guest_backup: GuestBackupArg,
+
+    /// Percent of a host's volume, and at least 4 GiB, that have to be free where a VM's disks are;
+    /// a backup that finds less is given up. 0 looks at nothing
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) floor: u8,
+
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+}
+
+/// How consistent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConsistencyArg {
+    /// The guest takes part, or there is no backup of the VM
+    RequireApplication,
+    /// The guest takes part if it can
+    #[default]
+    PreferApplication,
+    /// As after a power cut; the guest is not asked
+    Crash,
+}
+
+/// What a guest's applications take the backup for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GuestBackupArg {
+    /// A copy beside other backups
+    #[default]
+    Copy,
+    /// A full backup: databases cut their logs
+    Full,
 }
 
 /// How to reach the data.

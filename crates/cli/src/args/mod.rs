@@ -1,6 +1,7 @@
 //! The command line: what there is to say, in the words in which `--help` explains it.
 
 mod backup;
+mod host;
 mod keys;
 mod point;
 mod restore;
@@ -11,7 +12,8 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-pub(crate) use backup::{BackupArgs, LevelArg, ModeArg};
+pub(crate) use backup::{BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg};
+pub(crate) use host::{AuthArg, HostArgs, LabArgs, VmsArgs};
 pub(crate) use keys::{
     AddPassphraseArgs, AddRecoveryCodeArgs, ChangePassphraseArgs, KeysCommand, RemoveArgs,
 };
@@ -31,6 +33,7 @@ pub(crate) use restore::{DiskFormatArg, DisksArgs, RestoreCommand};
 Examples:
   hyperkeep init /srv/vault
   hyperkeep --vault /srv/vault backup folder:/srv/exports
+  hyperkeep --vault /srv/vault backup winrm://backup@hv01 --map 'D:\\VMs=/mnt/vms'
   hyperkeep --vault /srv/vault points
   hyperkeep --vault /srv/vault restore disks 'web server@latest' --to /srv/restored
 
@@ -144,6 +147,8 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Back up virtual machines into the vault
     Backup(BackupArgs),
+    /// List the VMs of a Hyper-V host, and what a backup of each would be
+    Vms(VmsArgs),
     /// List restore points
     Points(PointsArgs),
     /// Show what a restore point holds, how consistent it is, and what is not covered
@@ -158,6 +163,8 @@ pub(crate) enum Command {
     /// Manage what opens the vault
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Run a simulated Hyper-V host, to try backups against
+    Lab(LabArgs),
     /// Write the manual pages into a folder
     Man(ManArgs),
     /// Print a completion script for a shell
@@ -274,7 +281,9 @@ mod tests {
         fn visit(command: &clap::Command) {
             for arg in command.get_arguments() {
                 let name = arg.get_id().as_str();
-                let secret = name.contains("passphrase") || name.contains("recovery_code");
+                let secret = ["passphrase", "recovery_code", "password"]
+                    .iter()
+                    .any(|word| name.contains(word));
                 assert!(!secret || name.ends_with("_file"), "{name}");
             }
             command.get_subcommands().for_each(visit);

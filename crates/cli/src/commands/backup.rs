@@ -1,25 +1,41 @@
 //! `backup`.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use engine::backup::{Audit, Job, JobReport, Options, VmReport, backup};
+use engine::backup::{Audit, Job, JobReport, Options, Retry, VmReport, backup};
 use engine::changes::parse_ranges;
 use engine::pipeline::Limits;
 use engine::point::{Level, Reading};
+use engine::source::Source;
 use engine::source::folder::FolderSource;
-use engine::{Finding, Outcome, SystemClock};
+use engine::source::hyperv::{HostSource, Setup};
+use engine::{Cancel, Finding, Outcome, SystemClock};
+use hyperv::checkpoint::GuestBackup;
+use hyperv::plan::{Policy, Wanted, WantedMode};
+use hyperv::space::Floor;
 use serde::Serialize;
+use vault::Vault;
 
-use crate::args::{BackupArgs, Global, LevelArg, ModeArg};
+use crate::args::{BackupArgs, ConsistencyArg, Global, GuestBackupArg, LevelArg, ModeArg};
 use crate::commands::findings::findings_text;
 use crate::commands::source;
 use crate::failure::{Exit, Failure, OnPath, Result};
+use crate::host::{HostAddress, HostPace, State};
 use crate::progress::Progress;
 use crate::ui::{Document, Ui};
 use crate::{apart, open, stop, text};
 
 /// Backs up.
 pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
+    match HostAddress::is_meant(&args.source) {
+        true => host(global, args, ui),
+        false => folder(global, args, ui),
+    }
+}
+
+/// Backs up a folder.
+fn folder(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
     let mut source = source::open(&args.source, &args.parents)?;
     if args.mode != ModeArg::Auto {
         return Err(Failure::usage(
@@ -27,10 +43,84 @@ pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         )
         .hint("leave --mode out"));
     }
+    if !args.host.map.is_empty() {
+        return Err(Failure::usage(
+            "--map tells where a host's files are found; a folder is read as it is",
+        )
+        .hint("leave --map out"));
+    }
     if let Some(file) = &args.changed_ranges {
         source = with_ranges(source, file)?;
     }
-    let options = Options {
+    let options = options(global, args)?;
+    apart::source(global, &args.source)?;
+    let vault = open::vault(global, ui)?;
+    let cancel = stop::on_signal(ui);
+    work(global, ui, &vault, &cancel, &mut source, &options)
+}
+
+/// Backs up the VMs of a host.
+fn host(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
+    let address = source::host(&args.source)?;
+    if args.changed_ranges.is_some() || !args.parents.is_empty() {
+        return Err(Failure::usage(
+            "--changed-ranges and --parents are for folder:, not for a host",
+        )
+        .hint("leave them out: a host tells what changed and where its disks are"));
+    }
+    let files = crate::host::files(&address, &args.host)?;
+    let options = options(global, args)?;
+    let vault = open::vault(global, ui)?;
+    let claim = State::open(&args.host)?.claim(&address, &vault.id().to_string())?;
+    let session = crate::host::session(&address, &args.host)?;
+    let cancel = stop::on_signal(ui);
+    let mut source = HostSource::open(Setup {
+        name: address.to_string(),
+        session,
+        files,
+        pace: Arc::new(HostPace::new(cancel.clone())),
+        clock: Arc::new(jiff::Timestamp::now),
+        policy: policy(args),
+        mark: claim.mark,
+        journals: claim.journals.clone(),
+        neighbours: claim.neighbours.clone(),
+    })
+    .map_err(source::failure)?;
+    let exit = work(global, ui, &vault, &cancel, &mut source, &options);
+    // The journal ends before another run may have its folder.
+    drop((source, claim));
+    exit
+}
+
+fn policy(args: &BackupArgs) -> Policy {
+    Policy {
+        consistency: match args.consistency {
+            ConsistencyArg::RequireApplication => Wanted::RequireApplication,
+            ConsistencyArg::PreferApplication => Wanted::PreferApplication,
+            ConsistencyArg::Crash => Wanted::Crash,
+        },
+        mode: match args.mode {
+            ModeArg::Auto => WantedMode::Auto,
+            ModeArg::Cbt => WantedMode::Cbt,
+            ModeArg::Standard => WantedMode::Standard,
+            ModeArg::AllCheckpoints => WantedMode::AllCheckpoints,
+        },
+        guest_backup: match args.guest_backup {
+            GuestBackupArg::Copy => GuestBackup::Copy,
+            GuestBackupArg::Full => GuestBackup::Full,
+        },
+        floor: match args.floor {
+            0 => Floor::NONE,
+            percent => Floor {
+                percent,
+                ..Floor::default()
+            },
+        },
+    }
+}
+
+fn options(global: &Global, args: &BackupArgs) -> Result<Options> {
+    Ok(Options {
         selection: source::selection(args.selection.0.iter().cloned())?,
         level: match args.level {
             LevelArg::Auto => Level::Auto,
@@ -40,20 +130,28 @@ pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         },
         compression: open::compression(global.compression),
         audit: Audit::percent(args.audit),
-    };
-    apart::source(global, &args.source)?;
-    let vault = open::vault(global, ui)?;
-    let cancel = stop::on_signal(ui);
+        retry: Retry::default(),
+    })
+}
+
+fn work(
+    global: &Global,
+    ui: Ui,
+    vault: &Vault,
+    cancel: &Cancel,
+    source: &mut dyn Source,
+    options: &Options,
+) -> Result<Exit> {
     let clock = SystemClock::new();
     let progress = Progress::new(ui);
     let job = Job {
-        vault: &vault,
+        vault,
         clock: &clock,
         sink: &progress,
-        cancel: &cancel,
+        cancel,
         limits: limits(global),
     };
-    let report = backup(&job, &mut source, &options, &mut random).map_err(source::failure)?;
+    let report = backup(&job, source, options, &mut random).map_err(source::failure)?;
     drop(progress);
     ui.print(&BackupDocument::new(report))
 }

@@ -7,11 +7,12 @@ use engine::source::SourceError;
 use engine::source::folder::FolderSource;
 
 use crate::failure::{Failure, Result};
+use crate::host::HostAddress;
 
 /// Opens `folder:PATH`, with further folders in which parents may lie.
 ///
 /// # Errors
-/// For every other kind of source: this version has none.
+/// For every other kind of source.
 pub(crate) fn open(source: &str, parents: &[PathBuf]) -> Result<FolderSource> {
     if let Some(path) = source.strip_prefix("folder:") {
         if path.is_empty() {
@@ -23,13 +24,22 @@ pub(crate) fn open(source: &str, parents: &[PathBuf]) -> Result<FolderSource> {
             .and_then(|folder| parents.iter().try_fold(folder, with))
             .map_err(failure);
     }
-    if source == "local" || source.starts_with("winrm:") || source.starts_with("vss:") {
+    if source == "local" || source.starts_with("vss:") {
         return Err(Failure::usage(format!(
-            "{source}: backing up from a Hyper-V host is not available in this version"
+            "{source}: backing up on the Hyper-V host itself is not available in this version"
         ))
-        .hint("export or copy the VMs into a folder and give folder:DIR"));
+        .hint("name the host: winrm://USER@HOST"));
     }
-    Err(Failure::usage(format!("“{source}” is no source")).hint("write folder:DIR or folder:DISK"))
+    Err(Failure::usage(format!("“{source}” is no source"))
+        .hint("write folder:DIR, folder:DISK or winrm://USER@HOST"))
+}
+
+/// A host as the command line names it.
+pub(crate) fn host(text: &str) -> Result<HostAddress> {
+    text.parse().map_err(|error| {
+        Failure::usage(error)
+            .hint("write winrm://USER@HOST[:PORT] or winrm+http://USER@HOST[:PORT]")
+    })
 }
 
 /// An error of a source.

@@ -1,0 +1,102 @@
+//! How a Hyper-V host is reached, for every command that speaks to one.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// What there is to say about a host beside its address.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Options for winrm://USER@HOST")]
+pub(crate) struct HostArgs {
+    /// Read the account's password from this file; else HYPERKEEP_HOST_PASSWORD_FILE,
+    /// HYPERKEEP_HOST_PASSWORD, or a question on the terminal
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+
+    /// How to log on
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub(crate) auth: AuthArg,
+
+    /// The Kerberos key distribution centre, HOST or HOST:PORT
+    #[arg(long, value_name = "HOST")]
+    pub(crate) kdc: Option<String>,
+
+    /// Trust the certificate with this SHA-256 and no other
+    #[arg(long, value_name = "SHA256", conflicts_with = "ca")]
+    pub(crate) pin: Option<String>,
+
+    /// Trust the authorities in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// Where a folder of the host is found here, as 'C:\VMs=/mnt/vms'; may be given several times,
+    /// and the longest folder counts
+    #[arg(long, value_name = "FOLDER=HERE")]
+    pub(crate) map: Vec<String>,
+
+    /// Where this installation keeps its id and the journals of what it does to hosts
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "HYPERKEEP_STATE",
+        hide_env_values = true
+    )]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// How to log on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuthArg {
+    /// Kerberos if --kdc names a centre, otherwise NTLM
+    #[default]
+    Negotiate,
+    /// NTLMv2
+    Ntlm,
+    /// Kerberos; the host must be given by its name
+    Kerberos,
+    /// The password itself, over TLS only; for accounts of the host
+    Basic,
+}
+
+/// `vms`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing is changed on the host. What is told is a prediction: how consistent a backup of each VM
+would be and why, and in which way it would be read. With a vault, its last restore point as well.
+
+Examples:
+  hyperkeep vms winrm://backup@hv01.example.org
+  hyperkeep vms winrm://backup@hv01 --pin 4f…2a --json
+  hyperkeep --vault /srv/vault vms 'winrm+http://EXAMPLE\\backup@hv01'")]
+pub(crate) struct VmsArgs {
+    /// `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM or Kerberos
+    #[arg(value_name = "HOST")]
+    pub(crate) host: String,
+
+    #[command(flatten)]
+    pub(crate) reach: HostArgs,
+}
+
+/// `lab`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A simulated Hyper-V host with real disk files, to try backups where there is no Windows. It prints the
+address of each of its hosts on a line of its own and goes on until it is stopped. It protects
+nothing: its passwords are for the lab only.
+
+Examples:
+  hyperkeep lab docs/hyperv/lab-scenario.json /tmp/lab
+  hyperkeep lab scenario.json /tmp/lab 127.0.0.1:0")]
+pub(crate) struct LabArgs {
+    /// A JSON file that describes the host: see docs/hyperv/lab-scenario.md
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: PathBuf,
+
+    /// Where the host's files lie or are made
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+
+    /// Where to listen; port 0 takes any that is free
+    #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:5985")]
+    pub(crate) address: std::net::SocketAddr,
+}

@@ -1,0 +1,18 @@
+//! `lab`.
+
+use crate::args::LabArgs;
+use crate::failure::{Exit, Failure, Result};
+use crate::ui::Ui;
+
+/// Runs a simulated host until the process ends.
+pub(crate) fn run(args: &LabArgs, ui: Ui) -> Result<Exit> {
+    let servers = lab::serve(&args.scenario, &args.folder, args.address).map_err(|error| {
+        Failure::from(anyhow::Error::new(error))
+            .hint("docs/hyperv/lab-scenario.md tells what a scenario can say")
+    })?;
+    // One line for each host, for programs that wait for them.
+    for server in &servers {
+        ui.print_text(&format!("{}\n", server.address()))?;
+    }
+    lab::keep_going(&servers)
+}

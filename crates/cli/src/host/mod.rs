@@ -1,0 +1,25 @@
+//! A Hyper-V host that the command line names: its address, the way to it, and what this
+//! installation keeps about it.
+
+mod address;
+mod connect;
+mod files;
+mod pace;
+mod state;
+
+pub(crate) use address::HostAddress;
+pub(crate) use connect::session;
+pub(crate) use files::files;
+pub(crate) use pace::HostPace;
+pub(crate) use state::State;
+
+use engine::source::SourceError;
+use hyperv::Hint;
+
+use crate::failure::Failure;
+
+/// An error of a host, with its advice.
+pub(crate) fn failure(address: &HostAddress, error: &(impl std::fmt::Display + Hint)) -> Failure {
+    let error = SourceError::new(address.to_string(), error.to_string(), error.hint());
+    crate::commands::source::failure(error)
+}

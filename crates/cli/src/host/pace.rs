@@ -1,0 +1,47 @@
+//! Time, and whether somebody asked to stop, as calls to a host want it.
+
+use std::time::Duration;
+
+use cim::job::{Pace, SystemPace};
+use engine::Cancel;
+
+/// The machine's clock, which a request to stop cuts short.
+pub(crate) struct HostPace {
+    clock: SystemPace,
+    cancel: Cancel,
+}
+
+/// The longest time in which nobody looks whether somebody asked to stop.
+const STEP: Duration = Duration::from_millis(250);
+
+impl HostPace {
+    pub(crate) fn new(cancel: Cancel) -> Self {
+        Self {
+            clock: SystemPace::default(),
+            cancel,
+        }
+    }
+}
+
+impl Pace for HostPace {
+    fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// What waits although somebody asked to stop cleans up, and has its time.
+    fn sleep(&self, span: Duration) {
+        let asked = self.cancel.is_cancelled();
+        let until = self.now() + span;
+        loop {
+            let left = until.saturating_sub(self.now());
+            if left.is_zero() || (!asked && self.cancel.is_cancelled()) {
+                return;
+            }
+            self.clock.sleep(left.min(STEP));
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+}
