@@ -8,7 +8,7 @@ use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::frozen::{FreezeError, Frozen, FrozenDisk, LayerReading, Reading};
 use hyperkeep_hyperv::inventory;
 use hyperkeep_hyperv::journal::{Journal, dead};
-use hyperkeep_hyperv::plan::{Policy, plan};
+use hyperkeep_hyperv::plan::{Plan, Policy, plan};
 use hyperkeep_hyperv::preflight::Level;
 use hyperkeep_hyperv::recovery::{Remembered, Report, recover};
 use hyperkeep_hyperv::tracking::Token;
@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use lab::Clock;
 use lab::state::{CheckpointKind, CheckpointWish, Consistency};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -77,9 +78,8 @@ impl Keeper {
     /// knows with the frozen disks.
     pub(crate) fn run(&mut self, lab: &Lab, guest: &[Vec<u8>]) -> Run {
         self.clean(lab);
-        self.mark.run = Uuid::from_u128(self.mark.run.as_u128() + 1);
-        let journal = Journal::create(self.journals.path(), self.mark.run).unwrap();
-        let journal = Arc::new(journal);
+        let run = self.next_run();
+        let journal = Arc::new(Journal::create(self.journals(), run).unwrap());
         let control = lab.control(&journal);
         let mut problems = Vec::new();
         let (outcome, bytes) = match self.take(lab, &control) {
@@ -111,6 +111,17 @@ impl Keeper {
             report,
             bytes,
         }
+    }
+
+    /// A run of its own.
+    pub(crate) fn next_run(&mut self) -> Uuid {
+        self.mark.run = Uuid::from_u128(self.mark.run.as_u128() + 1);
+        self.mark.run
+    }
+
+    /// Where its journals are.
+    pub(crate) fn journals(&self) -> &Path {
+        self.journals.path()
     }
 
     /// Sees to what runs have left that are gone.
@@ -145,11 +156,21 @@ impl Keeper {
         let machine = machine.ok_or("the host does not have the VM")?;
         let plan = plan(machine, &inventory.host, &self.policy);
         let plan = plan.map_err(|refused| refused.to_string())?;
-        let request = plan.request(self.mark, self.token.as_ref(), self.full);
-        Frozen::take(control, &lab.files(), &request).map_err(|error: FreezeError| {
+        self.hold(lab, control, &plan).map_err(|error| {
             assert!(!error.hint().is_empty(), "{error}");
             error.to_string()
         })
+    }
+
+    /// Makes the VM hold still.
+    pub(crate) fn hold(
+        &self,
+        lab: &Lab,
+        control: &Arc<Control>,
+        plan: &Plan,
+    ) -> Result<Frozen, FreezeError> {
+        let request = plan.request(self.mark, self.token.as_ref(), self.full);
+        Frozen::take(control, &lab.files(), &request)
     }
 
     /// Reads what the host says has to be read; the number of its bytes.

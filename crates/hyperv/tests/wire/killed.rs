@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cim::job::Pace;
@@ -13,25 +13,32 @@ use cim::{
     CimError, CimProblem, CimSession, Class, Instance, MethodResult, ObjectPath, TransportError,
     TransportProblem, WsmanSession,
 };
-use disk::{BlockRead, ByteRange};
-use hyperkeep_hyperv::frozen::{Frozen, Reading};
-use hyperkeep_hyperv::journal::{Journal, dead};
-use hyperkeep_hyperv::plan::{Plan, Policy};
+use hyperkeep_hyperv::journal::Journal;
+use hyperkeep_hyperv::plan::{Policy, WantedMode};
 use hyperkeep_hyperv::recovery::{Remembered, recover};
-use hyperkeep_hyperv::tracking::Token;
-use lab::state::CheckpointKind;
+use testkit::vary;
 
-use crate::support::{Lab, MARK, SCENARIO, folder};
+use crate::keeper::{Keeper, Others, Outcome};
+use crate::support::{Lab, SIZE};
 
-/// A session of a process that is killed at one of its requests.
+const SCENARIO: &str = r#"{
+    "vms": [{"name": "wéb & <co>",
+             "guest": {"name": "Windows Server 2022", "version": "10.0", "platform": 2},
+             "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": 4194304}]}],
+    "rules": {"tracking-unit": 4096, "most-changes": 2, "merge-ms": 20000}
+}"#;
+
+/// A session of a process that is killed at one of its requests, or asked to stop.
 struct Mortal {
     inner: WsmanSession,
     left: Mutex<usize>,
     /// Whether the host still gets the last request.
     sent: bool,
+    /// What tells that somebody wants to stop: then the process goes on.
+    stop: Option<Arc<AtomicBool>>,
     journal: PathBuf,
-    /// The journal as it was at the end.
-    remains: Mutex<Option<Vec<u8>>>,
+    /// The last request, and the journal as it was then.
+    end: Mutex<Option<(String, Vec<u8>)>>,
 }
 
 impl Mortal {
@@ -45,8 +52,13 @@ impl Mortal {
         let dies = *left == 1;
         *left = 0;
         drop(left);
+        if let Some(stop) = &self.stop {
+            stop.store(true, Ordering::Relaxed);
+            return ask();
+        }
         if dies {
-            *self.remains.lock().unwrap() = Some(fs::read(&self.journal).unwrap());
+            let remains = fs::read(&self.journal).unwrap();
+            *self.end.lock().unwrap() = Some((call.to_owned(), remains));
             if self.sent {
                 let _ = ask();
             }
@@ -99,151 +111,204 @@ impl CimSession for Mortal {
     }
 }
 
-/// A backup of a process that is killed; its journal, unless it came to its end.
-fn killed(
-    lab: &Lab,
-    plan: &Plan,
-    token: Option<&Token>,
-    (at, sent): (usize, bool),
-) -> Option<Vec<u8>> {
-    let dir = folder();
-    let journal = Arc::new(Journal::create(dir.path(), MARK.run).unwrap());
-    let session = Arc::new(Mortal {
-        inner: lab.session(),
-        left: Mutex::new(at),
-        sent,
-        journal: journal.path().to_owned(),
-        remains: Mutex::new(None),
-    });
-    let control = lab.control_by(session.clone(), &journal);
-    let request = plan.request(MARK, token, false);
-    if let Ok(frozen) = Frozen::take(&control, &lab.files(), &request) {
-        frozen.keep();
-    }
-    session.remains.lock().unwrap().take()
+/// What is killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Killed {
+    /// The first run, or the second.
+    first: bool,
+    mode: WantedMode,
+    /// At which request.
+    at: usize,
+    /// Whether the host still gets it.
+    sent: bool,
+    /// Seconds until the next run: at once, or when the host has forgotten all jobs.
+    late: u64,
 }
 
-/// The next run, and those after it for what is still at work.
-fn next_runs(
-    lab: &Lab,
-    journal: &[u8],
-    what: &str,
-    remembered: &dyn Fn(uuid::Uuid, &str) -> Remembered,
-) {
-    let dir = folder();
-    fs::write(dir.path().join("killed.journal"), journal).unwrap();
+/// Protects a VM by runs of which one is killed. The method at which it was, or `None` if it came
+/// to its end before.
+fn protect(how: Killed) -> Option<String> {
+    let lab = Lab::start(SCENARIO);
+    let others = Others::settle(&lab);
+    let policy = Policy {
+        mode: how.mode,
+        ..Policy::default()
+    };
+    let mut keeper = Keeper::new(1, policy);
+    let mut guest = vec![vec![0; SIZE as usize]];
+    lab.write(0, 4096, &[1; 4096], &mut guest[0]);
+    if !how.first {
+        keeper.run(&lab, &guest);
+        lab.rest();
+        lab.write(0, 1 << 20, &[2; 4096], &mut guest[0]);
+    }
+    let died = kill(&mut keeper, &lab, how);
+    let what = format!(
+        "first {}, {:?}, request {} {died:?}, sent {}, late {}",
+        how.first, how.mode, how.at, how.sent, how.late
+    );
+    lab.time.sleep(Duration::from_secs(how.late));
     for run in 0.. {
-        let Some(taken) = dead(dir.path()).unwrap().pop() else {
+        for report in keeper.clean(&lab) {
+            assert!(report.suspects.is_empty(), "{what}: {report:?}");
+            assert!(run < 3, "{what}: {report:?}");
+        }
+        if keeper.is_clean() {
             break;
-        };
-        let taken = Arc::new(taken);
-        let report = recover(&lab.control(&taken), remembered).unwrap();
-        assert!(report.suspects.is_empty(), "{what}: {report:?}");
-        assert!(run < 3, "{what}: {report:?}");
-        taken.close().unwrap();
+        }
         lab.time.sleep(Duration::from_secs(60));
     }
+    // Without a new token the old one may be good still, or its reference point is gone; what was
+    // said to be unchanged always is.
+    let known = keeper.token.take_if(|token| {
+        let service = lab.server.service();
+        let points = &service.repository.host.vms()[0].reference_points;
+        let known = |name: &String| {
+            let mut ids = points.iter().map(|point| point.id.to_string());
+            ids.any(|id| name.to_lowercase().ends_with(&id))
+        };
+        !token.reference_point.iter().all(known)
+    });
+    assert_eq!(others.check(&lab, &[&keeper], &what), 0);
+    keeper.token = keeper.token.take().or(known);
+    lab.write(0, 2 << 20, &[3; 4096], &mut guest[0]);
+    let run = keeper.run(&lab, &guest);
+    assert!(!matches!(run.outcome, Outcome::None(_)), "{what}: {run:?}");
+    assert_eq!(run.problems, [""; 0], "{what}");
+    keeper.clean(&lab);
+    assert_eq!(others.check(&lab, &[&keeper], &what), 0);
+    assert!(keeper.is_clean(), "{what}: {:?}", keeper.clean(&lab));
+    died
+}
+
+/// A run that is killed at a request, or when it has ended and nobody knows of its token yet.
+fn kill(keeper: &mut Keeper, lab: &Lab, how: Killed) -> Option<String> {
+    let run = keeper.next_run();
+    let journal = Arc::new(Journal::create(keeper.journals(), run).unwrap());
+    let session = Arc::new(Mortal {
+        inner: lab.session(),
+        left: Mutex::new(how.at),
+        sent: how.sent,
+        stop: None,
+        journal: journal.path().to_owned(),
+        end: Mutex::new(None),
+    });
+    let plan = lab.plan(&lab.session(), &keeper.policy);
+    let control = lab.control_by(session.clone(), &journal);
+    if let Ok(frozen) = keeper.hold(lab, &control, &plan) {
+        frozen.keep();
+    }
+    let end = session.end.lock().unwrap().take();
+    let (died, remains) = match end {
+        Some((at, remains)) => (Some(at), remains),
+        None => (None, fs::read(journal.path()).unwrap()),
+    };
+    journal.close().unwrap();
+    fs::write(journal.path(), remains).unwrap();
+    died
+}
+
+/// Kills a run at each of its requests, or in an ordinary test run at each `step`th. Whether the
+/// host gets a request matters only where it changes something.
+fn kill_at_each(first: bool, mode: WantedMode, step: usize) -> usize {
+    let step = if vary::cases(1) > 1 { 1 } else { step };
+    for at in (1..500).step_by(step) {
+        let lates: &[u64] = match vary::cases(1) > 1 {
+            true => &[0, 3600],
+            false => &[[0, 3600][at / step % 2]],
+        };
+        for late in lates {
+            let how = Killed {
+                first,
+                mode,
+                at,
+                sent: false,
+                late: *late,
+            };
+            let Some(died) = protect(how) else {
+                return at;
+            };
+            if died.starts_with(|c: char| c.is_ascii_uppercase()) {
+                protect(Killed { sent: true, ..how });
+            }
+        }
+    }
+    panic!("it comes to no end");
 }
 
 #[test]
-fn killed_at_any_request_nothing_of_ours_stays() {
-    let mut requests = 0;
-    for at in 1..200 {
-        let mut ended = false;
-        for sent in [false, true] {
-            for late in [0, 3600] {
-                let lab = Lab::start(SCENARIO);
-                lab.user_checkpoint();
-                let before = lab.rest();
-                let plan = lab.plan(&lab.session(), &Policy::default());
-                let Some(journal) = killed(&lab, &plan, None, (at, sent)) else {
-                    ended = true;
-                    continue;
-                };
-                // The next run comes at once, or when the host has forgotten all jobs.
-                lab.time.sleep(Duration::from_secs(late));
-                let what = format!("request {at}, sent {sent}, late {late}");
-                next_runs(&lab, &journal, &what, &|_, _| Remembered::No);
-                assert_eq!(lab.rest(), before, "{what}");
-            }
-        }
-        if ended {
-            break;
-        }
-        requests = at;
-    }
+fn a_first_run_that_is_killed() {
+    let requests = kill_at_each(true, WantedMode::Auto, 1);
     assert!((20..150).contains(&requests), "{requests}");
 }
 
-/// An incremental backup that is killed: the token of the last one is good still, or its reference
-/// point is gone and the next backup reads in full; what was said to be unchanged always is.
 #[test]
-fn killed_at_any_request_the_next_backup_is_right() {
-    let (mut requests, mut incremental) = (0, 0);
-    for at in 1..200 {
-        let mut ended = false;
-        for sent in [false, true] {
-            let lab = Lab::start(SCENARIO);
-            lab.user_checkpoint();
-            let plan = lab.plan(&lab.session(), &Policy::default());
-            let mut guest = vec![0; 4 << 20];
-            lab.write(0, 4096, &[1; 4096], &mut guest);
-            let mut copy = guest.clone();
-            let token = lab.with(|control| {
-                let request = plan.request(MARK, None, false);
-                let frozen = Frozen::take(control, &lab.files(), &request).unwrap();
-                frozen.keep().token.unwrap()
-            });
-            lab.rest();
-            lab.write(0, 1 << 20, &[2; 4096], &mut guest);
-            let what = format!("request {at}, sent {sent}");
-            let Some(journal) = killed(&lab, &plan, Some(&token), (at, sent)) else {
-                ended = true;
-                continue;
-            };
-            let kept = |_, point: &str| match token.reference_point.as_deref() == Some(point) {
-                true => Remembered::Yes,
-                false => Remembered::No,
-            };
-            next_runs(&lab, &journal, &what, &kept);
-            let (kinds, points, _) = lab.rest();
-            assert_eq!(kinds, [CheckpointKind::User], "{what}");
-            assert!(points <= 1, "{what}: {points}");
-            lab.write(0, 2 << 20, &[3; 4096], &mut guest);
-            lab.with(|control| {
-                let request = plan.request(MARK, Some(&token), false);
-                let frozen = Frozen::take(control, &lab.files(), &request).unwrap();
-                let disk = &frozen.disks[0];
-                let ranges = match &disk.reading {
-                    Reading::Changed(ranges) => {
-                        incremental += 1;
-                        assert_eq!(points, 1, "{what}");
-                        ranges.clone()
-                    }
-                    Reading::Full(why) => {
-                        assert_eq!(points, 0, "{what}: {why}");
-                        [ByteRange::new(0, 4 << 20)].into_iter().collect()
-                    }
-                };
-                for range in ranges.iter() {
-                    let (from, to) = (range.start as usize, range.end as usize);
-                    disk.chain
-                        .read_at(range.start, &mut copy[from..to])
-                        .unwrap();
-                }
-                assert!(copy == guest, "{what}: {ranges:?}");
-                frozen.keep();
-            });
-            let (kinds, points, _) = lab.rest();
-            assert_eq!((kinds, points), (vec![CheckpointKind::User], 1), "{what}");
-        }
+fn a_run_by_what_changed_that_is_killed() {
+    let requests = kill_at_each(false, WantedMode::Auto, 1);
+    assert!((30..150).contains(&requests), "{requests}");
+}
+
+#[test]
+fn a_run_of_everything_that_is_killed() {
+    let requests = kill_at_each(false, WantedMode::Standard, 2);
+    assert!((20..150).contains(&requests), "{requests}");
+}
+
+#[test]
+fn a_run_of_the_whole_tree_that_is_killed() {
+    let requests = kill_at_each(false, WantedMode::AllCheckpoints, 3);
+    assert!((40..300).contains(&requests), "{requests}");
+}
+
+/// Whoever asks to stop waits for nothing but what has to be removed, and nothing is left to the
+/// next run.
+#[test]
+fn a_run_that_is_asked_to_stop_at_any_request() {
+    let step = if vary::cases(1) > 1 { 1 } else { 3 };
+    let mut waited = Duration::ZERO;
+    for at in (1..500).step_by(step) {
+        let lab = Lab::start(SCENARIO);
+        let others = Others::settle(&lab);
+        let mut keeper = Keeper::new(1, Policy::default());
+        let mut guest = vec![vec![0; SIZE as usize]];
+        keeper.run(&lab, &guest);
+        lab.rest();
+        lab.write(0, 1 << 20, &[2; 4096], &mut guest[0]);
+        let plan = lab.plan(&lab.session(), &keeper.policy);
+        let run = keeper.next_run();
+        let journal = Arc::new(Journal::create(keeper.journals(), run).unwrap());
+        let session = Arc::new(Mortal {
+            inner: lab.session(),
+            left: Mutex::new(at),
+            sent: true,
+            stop: Some(Arc::clone(&lab.time.stop)),
+            journal: journal.path().to_owned(),
+            end: Mutex::new(None),
+        });
+        let control = lab.control_by(session, &journal);
+        let begun = lab.time.now();
+        let ended = match keeper.hold(&lab, &control, &plan) {
+            Ok(frozen) => {
+                let ended = !lab.time.cancelled();
+                frozen.abandon().unwrap();
+                ended
+            }
+            Err(_) => false,
+        };
+        waited = waited.max(lab.time.now() - begun);
+        recover(&control, &|_, _| Remembered::Yes).unwrap();
+        assert!(journal.close().unwrap().is_settled(), "{at}");
+        lab.time.stop.store(false, Ordering::Relaxed);
+        assert_eq!(others.check(&lab, &[&keeper], &format!("{at}")), 0);
+        let run = keeper.run(&lab, &guest);
+        assert!(matches!(run.outcome, Outcome::Incremental(_)), "{run:?}");
         if ended {
-            break;
+            assert!(
+                at > 20 && waited < Duration::from_secs(60),
+                "{at} {waited:?}"
+            );
+            return;
         }
-        requests = at;
     }
-    assert!(
-        (30..150).contains(&requests) && incremental > 20,
-        "{requests} {incremental}"
-    );
+    panic!("it comes to no end");
 }

@@ -1,5 +1,6 @@
 //! A simulated host that listens, and a clock that both sides share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub(crate) const SCENARIO: &str = r#"{
 pub(crate) struct Shared {
     pub(crate) clock: ManualClock,
     spent: Arc<Mutex<Duration>>,
+    /// Whether somebody wants to stop.
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 impl Pace for Shared {
@@ -56,6 +59,10 @@ impl Pace for Shared {
     fn sleep(&self, span: Duration) {
         *self.spent.lock().unwrap() += span;
         self.clock.advance(span);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 }
 
@@ -87,7 +94,8 @@ impl Lab {
         let folder = Arc::new(folder());
         let clock = ManualClock::new("2026-11-22T12:00:00Z".parse::<Timestamp>().unwrap());
         let time = Shared {
-            spent: Arc::new(Mutex::new(Duration::ZERO)),
+            spent: Arc::default(),
+            stop: Arc::default(),
             clock,
         };
         let scenario = Scenario::read(scenario).unwrap();
