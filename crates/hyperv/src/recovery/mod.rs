@@ -19,7 +19,7 @@ use std::sync::Arc;
 use cim::CimError;
 use uuid::Uuid;
 
-pub use report::{KnownBy, Left, Removed, Report, Resumed, Suspect};
+pub use report::{KnownBy, Left, Removed, Report, Resumed, Suspect, Thing};
 pub use sweep::{Seen, Swept, Whose, sweep};
 
 use crate::checkpoint::{CheckpointError, destroy_checkpoint, destroy_reference_point};
@@ -187,7 +187,7 @@ impl Machine<'_> {
 
     /// Settles each open call whose end can be told, and gives what the VM has.
     fn settle(&mut self) -> Result<Now, CheckpointError> {
-        let mut tries = self.control.tries();
+        let (vm, mut tries) = (self.vm, self.control.tries());
         loop {
             let all = self.open()?;
             let now = Now::look(self.control, self.vm, &all)?;
@@ -199,7 +199,10 @@ impl Machine<'_> {
                         self.control.settle(open.number, outcome);
                     }
                     Told::Soon { after, why } => soon.push((after, why)),
-                    Told::Suspects(found) => suspects.extend(found),
+                    Told::Suspects(what, found) => {
+                        let found = found.into_iter();
+                        suspects.extend(found.map(|(id, why)| Suspect { vm, what, id, why }));
+                    }
                 }
             }
             let wait = match soon.iter().map(|(after, _)| *after).max() {
@@ -210,9 +213,6 @@ impl Machine<'_> {
                 Some(wait) => self.control.pace().sleep(wait),
                 None => {
                     soon.into_iter().for_each(|(_, why)| self.left(why));
-                    let vm = self.vm;
-                    let suspects = suspects.into_iter();
-                    let suspects = suspects.map(|(id, why)| Suspect { vm, id, why });
                     self.report.suspects.extend(suspects);
                     return Ok(now);
                 }

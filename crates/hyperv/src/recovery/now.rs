@@ -6,8 +6,8 @@ use cim::job::{self, JobSnapshot};
 use cim::{CimError, ObjectPath};
 use uuid::Uuid;
 
-use super::KnownBy;
 use super::tie::{Tie, tie};
+use super::{KnownBy, Thing};
 use crate::checkpoint::{
     self, CheckpointError, SeenCheckpoint, SeenMachine, checkpoints, reference_points,
 };
@@ -37,8 +37,8 @@ pub(super) enum Told {
     },
     /// Nothing yet, for this reason; after this time at the earliest.
     Soon { after: Duration, why: String },
-    /// What may be ours, each with why that is not known.
-    Suspects(Vec<(String, String)>),
+    /// What may be ours, and why that is not known of each.
+    Suspects(Thing, Vec<(String, String)>),
 }
 
 impl Told {
@@ -125,13 +125,20 @@ impl Now {
                 }
                 let points = self.points.iter();
                 let new: Vec<&String> = points.filter(|id| !has(before, id)).collect();
+                if let Some(job) = job(open) {
+                    let made = made_by(control, &job, "Msvm_VirtualSystemReferencePoint")?;
+                    if let Some(ours) = new.iter().find(|id| has(&made, id)) {
+                        return Ok(Told::made(ours, KnownBy::Job));
+                    }
+                }
                 match new.as_slice() {
                     [] => Told::done(),
                     [one] => Told::made(one, KnownBy::Journal),
                     several => {
                         let why = "it is one of several new reference points";
                         let several = several.iter();
-                        Told::Suspects(several.map(|id| ((*id).clone(), why.to_owned())).collect())
+                        let several = several.map(|id| ((*id).clone(), why.to_owned()));
+                        Told::Suspects(Thing::ReferencePoint, several.collect())
                     }
                 }
             }
@@ -185,13 +192,15 @@ impl Now {
             return Ok(Told::busy(format!("the job {job} goes on")));
         }
         if let Some(job) = job(open) {
-            let made = made_by(control, &job)?;
+            let made = made_by(control, &job, "Msvm_VirtualSystemSettingData")?;
             if let Some(ours) = new.iter().find(|c| has(&made, &c.instance_id)) {
                 return Ok(Told::made(&ours.instance_id, KnownBy::Job));
             }
         }
-        if let (true, Some(operation)) = (new.is_empty(), self.machine.operation) {
-            // It may be taking it just now.
+        if let Some(operation) = self.machine.operation
+            && (new.is_empty() || operation == Operation::CreatingCheckpoint)
+        {
+            // It may be taking it just now; or what is there is another's, and has no name yet.
             return Ok(at_work(operation));
         }
         let Some(first) = new.first() else {
@@ -204,11 +213,11 @@ impl Now {
                 after,
                 why: "a checkpoint is too young to tell whose it is".to_owned(),
             },
-            Tie::No(why) => Told::Suspects(
-                new.iter()
-                    .map(|c| (c.instance_id.clone(), why.to_owned()))
-                    .collect(),
-            ),
+            Tie::No(why) => {
+                let new = new.iter();
+                let new = new.map(|c| (c.instance_id.clone(), why.to_owned()));
+                Told::Suspects(Thing::Checkpoint, new.collect())
+            }
         })
     }
 }
@@ -242,9 +251,9 @@ fn running(control: &Control, open: &Open) -> Result<Option<ObjectPath>, CimErro
     }
 }
 
-/// What a job made, as long as the host remembers it.
-fn made_by(control: &Control, job: &ObjectPath) -> Result<Vec<String>, CimError> {
-    match job::results(control.session(), job, "Msvm_VirtualSystemSettingData") {
+/// What a job made of a class, as long as the host remembers it.
+fn made_by(control: &Control, job: &ObjectPath, class: &str) -> Result<Vec<String>, CimError> {
+    match job::results(control.session(), job, class) {
         Ok(rows) => {
             let ids = rows.iter().filter_map(|row| row.get("InstanceID").ok());
             Ok(ids.collect())

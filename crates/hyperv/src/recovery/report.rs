@@ -54,11 +54,23 @@ pub enum KnownBy {
     Time,
 }
 
+/// What there is on a host of ours and of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Thing {
+    /// A recovery checkpoint.
+    Checkpoint,
+    /// A reference point.
+    ReferencePoint,
+}
+
 /// Something that may be ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspect {
     /// The VM.
     pub vm: Uuid,
+    /// What it is.
+    pub what: Thing,
     /// The host's name for it.
     pub id: String,
     /// Why it is not known to be ours.
@@ -77,11 +89,16 @@ pub struct Left {
 impl Suspect {
     /// What to do about it.
     pub fn hint(&self) -> String {
-        format!(
-            "if no other backup is at work on the VM, remove it on the host: \
-             Get-VM -Id {} | Get-VMSnapshot -SnapshotType Recovery | Remove-VMSnapshot",
-            self.vm
-        )
+        match self.what {
+            Thing::Checkpoint => format!(
+                "if no other backup is at work on the VM, remove it on the host: \
+                 Get-VM -Id {} | Get-VMSnapshot -SnapshotType Recovery | Remove-VMSnapshot",
+                self.vm
+            ),
+            Thing::ReferencePoint => "another backup may need it: if none protects the VM, remove \
+                 it by DestroyReferencePoint of Msvm_VirtualSystemReferencePointService"
+                .to_owned(),
+        }
     }
 }
 
@@ -94,7 +111,7 @@ impl Left {
 
 impl fmt::Display for Suspect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { vm, id, why } = self;
+        let Self { vm, id, why, .. } = self;
         write!(f, "VM {vm}: {id} may be what a killed run left: {why}")
     }
 }
