@@ -217,7 +217,7 @@ fn changes_that_are_not_told_are_put_right_by_a_full_read() {
     miss(&story, 1000);
     story.write();
     story.lab.with(|control| {
-        let plan = story.lab.plan(&story.lab.session(), &Policy::default());
+        let plan = story.lab.plan(&Policy::default());
         let request = plan.request(story.keeper.mark, story.keeper.token.as_ref(), false);
         let frozen = Frozen::take(control, &story.lab.files(), &request).unwrap();
         let nothing = Reading::Changed(ByteRanges::default());

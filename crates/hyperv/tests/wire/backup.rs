@@ -59,7 +59,7 @@ fn take(lab: &Lab, control: &Arc<Control>, plan: &Plan, token: Option<&Token>) -
 fn every_backup_is_what_the_guest_had_written() {
     let lab = Lab::start(SCENARIO);
     let theirs = lab.user_checkpoint();
-    let plan = lab.plan(&lab.session(), &Policy::default());
+    let plan = lab.plan(&Policy::default());
     assert_eq!((plan.mode, plan.expected), (Mode::Cbt, Level::Application));
     let mut copies = Copies::new();
     for offset in [0, 1 << 20, SIZE - 4096] {
@@ -112,7 +112,7 @@ fn every_backup_is_what_the_guest_had_written() {
 #[test]
 fn a_host_that_has_lost_its_tracking_is_read_in_full() {
     let lab = Lab::start(SCENARIO);
-    let plan = lab.plan(&lab.session(), &Policy::default());
+    let plan = lab.plan(&Policy::default());
     let mut copies = Copies::new();
     copies.write(&lab, 0, 4096, 7);
     let token = lab.with(|control| {
@@ -150,7 +150,7 @@ fn the_whole_tree_is_read_once_and_then_what_changed() {
         mode: WantedMode::AllCheckpoints,
         ..Policy::default()
     };
-    let plan = lab.plan(&lab.session(), &policy);
+    let plan = lab.plan(&policy);
     let backup = |token: Option<&Token>| {
         lab.with(|control| {
             let frozen = take(&lab, control, &plan, token);

@@ -115,7 +115,7 @@ fn an_incremental_backup_is_what_a_full_one_would_be() {
     let (mut incremental, mut full) = (0, 0);
     for seed in 0..12 {
         let lab = Lab::start(SCENARIO);
-        let plan = lab.plan(&lab.session(), &Policy::default());
+        let plan = lab.plan(&Policy::default());
         let mut random = Random(seed * 7919 + 1);
         let (mut token, mut copy): (Option<Token>, Vec<u8>) = (None, vec![0; SIZE as usize]);
         let mut history = Vec::new();
@@ -157,7 +157,7 @@ fn layers_that_are_said_to_be_unchanged_are() {
     let (mut unchanged, mut changed) = (0, 0);
     for seed in 0..10 {
         let lab = Lab::start(SCENARIO);
-        let plan = lab.plan(&lab.session(), &policy);
+        let plan = lab.plan(&policy);
         let mut random = Random(seed * 104_729 + 3);
         let (mut token, mut copies): (Option<Token>, HashMap<String, Vec<u8>>) =
             (None, HashMap::new());

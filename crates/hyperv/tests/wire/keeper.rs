@@ -5,7 +5,7 @@ use disk::{BlockRead, ByteRange};
 use hyperkeep_hyperv::Hint;
 use hyperkeep_hyperv::checkpoint::Mark;
 use hyperkeep_hyperv::control::Control;
-use hyperkeep_hyperv::frozen::{FreezeError, Frozen, FrozenDisk, LayerReading, Reading};
+use hyperkeep_hyperv::frozen::{FreezeError, Frozen, FrozenDisk, LayerReading, Reading, Resting};
 use hyperkeep_hyperv::inventory;
 use hyperkeep_hyperv::journal::{Journal, dead};
 use hyperkeep_hyperv::plan::{Plan, Policy, plan};
@@ -43,9 +43,11 @@ pub(crate) struct Run {
     pub(crate) report: Report,
     /// Bytes of disks that were read.
     pub(crate) bytes: u64,
+    /// What the host merges now.
+    pub(crate) resting: Vec<Resting>,
 }
 
-/// One installation, with one vault.
+/// One installation, with one of its vaults.
 pub(crate) struct Keeper {
     pub(crate) mark: Mark,
     pub(crate) policy: Policy,
@@ -54,7 +56,10 @@ pub(crate) struct Keeper {
     pub(crate) full: bool,
     /// The disks of the last point, or each layer of it by its file.
     disks: HashMap<String, Vec<u8>>,
-    journals: tempfile::TempDir,
+    /// The installation's, whichever the vault.
+    journals: Arc<tempfile::TempDir>,
+    /// Whether the installation has other vaults, which cannot be asked just now.
+    pub(crate) has_other_vaults: bool,
 }
 
 impl Keeper {
@@ -69,8 +74,20 @@ impl Keeper {
             token: None,
             full: false,
             disks: HashMap::new(),
-            journals: folder(),
+            journals: Arc::new(folder()),
+            has_other_vaults: false,
         }
+    }
+
+    /// Another vault of the same installation.
+    pub(crate) fn other_vault(&mut self) -> Self {
+        self.has_other_vaults = true;
+        let Mark { installation, run } = self.mark;
+        let mut other = Self::new(installation.as_u128(), self.policy);
+        other.mark.run = Uuid::from_u128(run.as_u128() + (1 << 32));
+        other.journals = Arc::clone(&self.journals);
+        other.has_other_vaults = true;
+        other
     }
 
     /// Sees to what earlier runs have left, backs up, and sees to what this run has left. A point
@@ -81,7 +98,7 @@ impl Keeper {
         let run = self.next_run();
         let journal = Arc::new(Journal::create(self.journals(), run).unwrap());
         let control = lab.control(&journal);
-        let mut problems = Vec::new();
+        let (mut problems, mut resting) = (Vec::new(), Vec::new());
         let (outcome, bytes) = match self.take(lab, &control) {
             Ok(frozen) => {
                 let was = self.disks.clone();
@@ -92,6 +109,7 @@ impl Keeper {
                         let outcome = outcome(&frozen);
                         let kept = frozen.keep();
                         (self.token, problems) = (kept.token, kept.problems);
+                        resting = kept.resting;
                         (outcome, bytes)
                     }
                     Err(error) => {
@@ -110,6 +128,7 @@ impl Keeper {
             problems,
             report,
             bytes,
+            resting,
         }
     }
 
@@ -117,6 +136,18 @@ impl Keeper {
     pub(crate) fn next_run(&mut self) -> Uuid {
         self.mark.run = Uuid::from_u128(self.mark.run.as_u128() + 1);
         self.mark.run
+    }
+
+    /// Forgets a token whose reference point is gone, as a vault cannot know.
+    pub(crate) fn forget(&mut self, lab: &Lab) {
+        let service = lab.server.service();
+        let points = &service.repository.host.vms()[0].reference_points;
+        let is_there = |name: &String| {
+            let mut ids = points.iter().map(|point| point.id.to_string());
+            ids.any(|id| name.to_lowercase().ends_with(&id))
+        };
+        self.token
+            .take_if(|token| !token.reference_point.iter().all(is_there));
     }
 
     /// Where its journals are.
@@ -144,8 +175,10 @@ impl Keeper {
 
     fn remembers(&self, _: Uuid, point: &str) -> Remembered {
         let token = self.token.as_ref();
-        match token.and_then(|token| token.reference_point.as_deref()) == Some(point) {
+        let named = token.and_then(|token| token.reference_point.as_deref());
+        match named == Some(point) {
             true => Remembered::Yes,
+            false if self.has_other_vaults => Remembered::NotYet,
             false => Remembered::No,
         }
     }
@@ -277,6 +310,17 @@ impl Others {
     /// They are there, as they were; of ours there is nothing but what the keepers remember. Other
     /// programs' checkpoints for backups are named `theirs`; how many there are.
     pub(crate) fn check(&self, lab: &Lab, keepers: &[&Keeper], what: &str) -> usize {
+        self.check_beside(lab, keepers, &[], what)
+    }
+
+    /// The same beside reference points that somebody was told of.
+    pub(crate) fn check_beside(
+        &self,
+        lab: &Lab,
+        keepers: &[&Keeper],
+        told: &[String],
+        what: &str,
+    ) -> usize {
         lab.rest();
         let service = lab.server.service();
         let vm = &service.repository.host.vms()[0];
@@ -304,6 +348,11 @@ impl Others {
             ids.retain(|id| !point.to_lowercase().ends_with(&id.to_string()));
             assert_eq!(ids.len() + 1, known, "{what}: {point} is gone");
         }
+        let known = |id: &Uuid| {
+            told.iter()
+                .any(|told| told.to_lowercase() == id.to_string())
+        };
+        ids.retain(|id| !known(id));
         assert!(ids.is_empty(), "{what}: nobody remembers {ids:?}");
         theirs
     }

@@ -142,7 +142,7 @@ fn protect(how: Killed) -> Option<String> {
         lab.rest();
         lab.write(0, 1 << 20, &[2; 4096], &mut guest[0]);
     }
-    let died = kill(&mut keeper, &lab, how);
+    let died = kill(&mut keeper, &lab, how.at, how.sent);
     let what = format!(
         "first {}, {:?}, request {} {died:?}, sent {}, late {}",
         how.first, how.mode, how.at, how.sent, how.late
@@ -160,17 +160,8 @@ fn protect(how: Killed) -> Option<String> {
     }
     // Without a new token the old one may be good still, or its reference point is gone; what was
     // said to be unchanged always is.
-    let known = keeper.token.take_if(|token| {
-        let service = lab.server.service();
-        let points = &service.repository.host.vms()[0].reference_points;
-        let known = |name: &String| {
-            let mut ids = points.iter().map(|point| point.id.to_string());
-            ids.any(|id| name.to_lowercase().ends_with(&id))
-        };
-        !token.reference_point.iter().all(known)
-    });
+    keeper.forget(&lab);
     assert_eq!(others.check(&lab, &[&keeper], &what), 0);
-    keeper.token = keeper.token.take().or(known);
     lab.write(0, 2 << 20, &[3; 4096], &mut guest[0]);
     let run = keeper.run(&lab, &guest);
     assert!(!matches!(run.outcome, Outcome::None(_)), "{what}: {run:?}");
@@ -182,18 +173,19 @@ fn protect(how: Killed) -> Option<String> {
 }
 
 /// A run that is killed at a request, or when it has ended and nobody knows of its token yet.
-fn kill(keeper: &mut Keeper, lab: &Lab, how: Killed) -> Option<String> {
+/// At which method that was, or `None` in the latter case.
+pub(crate) fn kill(keeper: &mut Keeper, lab: &Lab, at: usize, sent: bool) -> Option<String> {
     let run = keeper.next_run();
     let journal = Arc::new(Journal::create(keeper.journals(), run).unwrap());
     let session = Arc::new(Mortal {
         inner: lab.session(),
-        left: Mutex::new(how.at),
-        sent: how.sent,
+        left: Mutex::new(at),
+        sent,
         stop: None,
         journal: journal.path().to_owned(),
         end: Mutex::new(None),
     });
-    let plan = lab.plan(&lab.session(), &keeper.policy);
+    let plan = lab.plan(&keeper.policy);
     let control = lab.control_by(session.clone(), &journal);
     if let Ok(frozen) = keeper.hold(lab, &control, &plan) {
         frozen.keep();
@@ -274,7 +266,7 @@ fn a_run_that_is_asked_to_stop_at_any_request() {
         keeper.run(&lab, &guest);
         lab.rest();
         lab.write(0, 1 << 20, &[2; 4096], &mut guest[0]);
-        let plan = lab.plan(&lab.session(), &keeper.policy);
+        let plan = lab.plan(&keeper.policy);
         let run = keeper.next_run();
         let journal = Arc::new(Journal::create(keeper.journals(), run).unwrap());
         let session = Arc::new(Mortal {

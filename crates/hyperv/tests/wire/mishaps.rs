@@ -26,7 +26,7 @@ fn lab(vm: &str, mishaps: &str, rules: &str) -> Lab {
 
 /// A backup; what it came to, and how consistent it was.
 fn backup(lab: &Lab, policy: &Policy) -> Result<(Level, Option<String>, Kept), FreezeError> {
-    let plan = lab.plan(&lab.session(), policy);
+    let plan = lab.plan(policy);
     lab.with(|control| {
         let request = plan.request(MARK, None, false);
         let result = Frozen::take(control, &lab.files(), &request).map(|frozen| {
@@ -132,7 +132,7 @@ fn a_guest_that_does_not_settle_is_saved_as_policy_wants() {
 #[test]
 fn what_no_checkpoint_holds_is_left_out_by_name() {
     let lab = lab(r#""pass-through": [3],"#, "", "");
-    let plan = lab.plan(&lab.session(), &Policy::default());
+    let plan = lab.plan(&Policy::default());
     assert!(plan.options.ignore_other_disks && plan.not_covered().count() == 1);
     assert_eq!(plan.options.consistency, Consistency::Application);
     backup(&lab, &Policy::default()).unwrap();
@@ -146,7 +146,7 @@ fn a_host_that_refuses_the_whole_of_a_disk_is_asked_for_parts() {
         "",
         r#""whole-disk-refused": true, "tracking-unit": 4096"#,
     );
-    let plan = lab.plan(&lab.session(), &Policy::default());
+    let plan = lab.plan(&Policy::default());
     let mut copy = vec![0; 4 << 20];
     let token = lab.with(|control| {
         let request = plan.request(MARK, None, false);

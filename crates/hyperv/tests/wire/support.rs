@@ -12,7 +12,7 @@ use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
 use hyperkeep_hyperv::inventory;
 use hyperkeep_hyperv::journal::Journal;
-use hyperkeep_hyperv::plan::{Plan, Policy, plan};
+use hyperkeep_hyperv::plan::{NoPlan, Plan, Policy, plan};
 use jiff::Timestamp;
 use lab::scenario::Scenario;
 use lab::server::{Account, Server};
@@ -195,10 +195,14 @@ impl Lab {
         (kinds, vm.reference_points.len(), disks)
     }
 
-    pub(crate) fn plan(&self, session: &WsmanSession, policy: &Policy) -> Plan {
-        let inventory = inventory::take(session).unwrap();
+    pub(crate) fn plan(&self, policy: &Policy) -> Plan {
+        self.try_plan(policy).unwrap()
+    }
+
+    pub(crate) fn try_plan(&self, policy: &Policy) -> Result<Plan, NoPlan> {
+        let inventory = inventory::take(&self.session()).unwrap();
         let machine = inventory.machine(self.vm()).unwrap();
-        plan(machine, &inventory.host, policy).unwrap()
+        plan(machine, &inventory.host, policy)
     }
 
     /// A control of the host, by the host's own clock.
