@@ -2,6 +2,7 @@
 
 mod accidents;
 mod backup;
+mod cost;
 mod history;
 mod keeper;
 mod killed;

@@ -127,14 +127,18 @@ impl Lab {
     }
 
     pub(crate) fn session(&self) -> WsmanSession {
+        let ids = random_ids().unwrap();
+        WsmanSession::new(Box::new(self.transport()), Box::new(ids))
+    }
+
+    pub(crate) fn transport(&self) -> HttpTransport {
         let port = Some(self.server.address().port());
         let endpoint = Endpoint::http("127.0.0.1", port).unwrap();
         let who = Credentials {
             user: self.user.into(),
             password: Secret::new("pass word".into()),
         };
-        let transport = HttpTransport::new(endpoint, Trust::System, who, Logon::Ntlm).unwrap();
-        WsmanSession::new(Box::new(transport), Box::new(random_ids().unwrap()))
+        HttpTransport::new(endpoint, Trust::System, who, Logon::Ntlm).unwrap()
     }
 
     pub(crate) fn files(&self) -> MappedFiles {
