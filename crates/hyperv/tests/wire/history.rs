@@ -11,6 +11,8 @@ use hyperkeep_hyperv::plan::{Policy, WantedMode};
 use hyperkeep_hyperv::tracking::Token;
 use lab::state::{CheckpointKind, CheckpointWish, Consistency, Host};
 use std::collections::HashMap;
+use testkit::crash::Random;
+use testkit::vary;
 use uuid::Uuid;
 
 use crate::support::{Lab, MARK, SIZE};
@@ -20,19 +22,6 @@ const SCENARIO: &str = r#"{
              "disks": [{"path": "D:\\VMs\\a\\a.vhdx", "size": 4194304}]}],
     "rules": {"tracking-unit": 4096, "most-changes": 3, "after-apply": "blind"}
 }"#;
-
-/// A small generator; each seed is a history.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) % most
-    }
-}
 
 fn settle(lab: &Lab, host: &mut Host) {
     for _ in 0..4 {
@@ -113,10 +102,10 @@ fn whole(from: &dyn BlockRead) -> Vec<u8> {
 #[test]
 fn an_incremental_backup_is_what_a_full_one_would_be() {
     let (mut incremental, mut full) = (0, 0);
-    for seed in 0..12 {
+    for seed in 0..u64::from(vary::cases(6)) {
         let lab = Lab::start(SCENARIO);
         let plan = lab.plan(&Policy::default());
-        let mut random = Random(seed * 7919 + 1);
+        let mut random = Random(vary::seed(seed * 7919 + 1));
         let (mut token, mut copy): (Option<Token>, Vec<u8>) = (None, vec![0; SIZE as usize]);
         let mut history = Vec::new();
         for _ in 0..8 {
@@ -145,7 +134,7 @@ fn an_incremental_backup_is_what_a_full_one_would_be() {
         }
     }
     // It is no proof if everything was read each time.
-    assert!(incremental > 20 && full > 12, "{incremental} {full}");
+    assert!(incremental > 10 && full > 6, "{incremental} {full}");
 }
 
 #[test]
@@ -155,10 +144,10 @@ fn layers_that_are_said_to_be_unchanged_are() {
         ..Policy::default()
     };
     let (mut unchanged, mut changed) = (0, 0);
-    for seed in 0..10 {
+    for seed in 0..u64::from(vary::cases(5)) {
         let lab = Lab::start(SCENARIO);
         let plan = lab.plan(&policy);
-        let mut random = Random(seed * 104_729 + 3);
+        let mut random = Random(vary::seed(seed * 104_729 + 3));
         let (mut token, mut copies): (Option<Token>, HashMap<String, Vec<u8>>) =
             (None, HashMap::new());
         let mut history = Vec::new();
@@ -207,5 +196,5 @@ fn layers_that_are_said_to_be_unchanged_are() {
             lab.rest();
         }
     }
-    assert!(unchanged > 10 && changed > 10, "{unchanged} {changed}");
+    assert!(unchanged > 5 && changed > 5, "{unchanged} {changed}");
 }

@@ -230,7 +230,7 @@ fn kill_at_each(first: bool, mode: WantedMode, step: usize) -> usize {
 
 #[test]
 fn a_first_run_that_is_killed() {
-    let requests = kill_at_each(true, WantedMode::Auto, 1);
+    let requests = kill_at_each(true, WantedMode::Auto, 2);
     assert!((20..150).contains(&requests), "{requests}");
 }
 
@@ -242,13 +242,13 @@ fn a_run_by_what_changed_that_is_killed() {
 
 #[test]
 fn a_run_of_everything_that_is_killed() {
-    let requests = kill_at_each(false, WantedMode::Standard, 2);
+    let requests = kill_at_each(false, WantedMode::Standard, 3);
     assert!((20..150).contains(&requests), "{requests}");
 }
 
 #[test]
 fn a_run_of_the_whole_tree_that_is_killed() {
-    let requests = kill_at_each(false, WantedMode::AllCheckpoints, 3);
+    let requests = kill_at_each(false, WantedMode::AllCheckpoints, 4);
     assert!((40..300).contains(&requests), "{requests}");
 }
 

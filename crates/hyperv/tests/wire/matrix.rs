@@ -6,6 +6,7 @@
 
 use hyperkeep_hyperv::plan::{Policy, WantedMode};
 use lab::wsman::Mishap;
+use testkit::vary;
 
 use crate::keeper::{Keeper, Others, Outcome, Run};
 use crate::support::{Lab, SIZE};
@@ -107,17 +108,19 @@ fn protect(lab: &Lab, policy: Policy, what: &str) -> String {
     told
 }
 
-fn table(calls: &[&str], policy: Policy) -> String {
-    let mut lines = String::from("\n");
-    for (name, way) in WAYS {
+/// Compares with a table of the same lines as the ways; an ordinary test run does each `step`th.
+fn compare(calls: &[&str], policy: Policy, step: usize, expected: &str) {
+    let step = if vary::cases(1) > 1 { 1 } else { step };
+    let expected: Vec<&str> = expected.lines().skip(1).collect();
+    assert_eq!(expected.len(), WAYS.len());
+    for ((name, way), expected) in WAYS.iter().zip(expected).step_by(step) {
         let cells = calls.iter().map(|on| {
             let lab = Lab::start(&scenario(on, way));
             format!("{:>6}", protect(&lab, policy, &format!("{on}, {name}")))
         });
         let cells: String = cells.collect();
-        lines.push_str(&format!("{name:<8}{cells}\n"));
+        assert_eq!(format!("{name:<8}{cells}"), expected);
     }
-    lines
 }
 
 /// Only a conversion that was surely not done costs the next run its changes; only a checkpoint
@@ -151,7 +154,7 @@ off         ii    ii    ii    ii    ii
 full        --    i-    i-    i-    i-
 merge       ii    ii    ii    ii    ii
 ";
-    assert_eq!(table(&calls, Policy::default()), expected);
+    compare(&calls, Policy::default(), 1, expected);
 }
 
 #[test]
@@ -180,10 +183,7 @@ off         ff    ff
 full        --    f-
 merge       ff    ff
 ";
-    assert_eq!(
-        table(&["CreateSnapshot", "DestroySnapshot"], policy),
-        expected
-    );
+    compare(&["CreateSnapshot", "DestroySnapshot"], policy, 3, expected);
 }
 
 /// Layers have tokens of their own: there is always one.
@@ -213,8 +213,10 @@ off         ii    ii
 full        --    i-
 merge       ii    ii
 ";
-    assert_eq!(
-        table(&["CreateSnapshot", "ConvertToReferencePoint"], policy),
-        expected
+    compare(
+        &["CreateSnapshot", "ConvertToReferencePoint"],
+        policy,
+        3,
+        expected,
     );
 }
