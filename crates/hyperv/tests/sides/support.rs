@@ -147,6 +147,7 @@ impl Lab {
         let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
         let mut control = self.control(Arc::new(self.session()), &journal);
         control.backoff.total = total;
+        control.begin.total = total;
         let result = flow(&Arc::new(control));
         let reading = journal.reading().unwrap();
         assert!(reading.is_settled(), "{reading:?}");
