@@ -141,6 +141,12 @@ impl Lab {
         HttpTransport::new(endpoint, Trust::System, who, Logon::Ntlm).unwrap()
     }
 
+    /// Where a drive of the host is.
+    #[allow(dead_code, reason = "tests of other crates share the drive")]
+    pub(crate) fn drive(&self, letter: char) -> std::path::PathBuf {
+        self.folder.path().join(letter.to_string())
+    }
+
     pub(crate) fn files(&self) -> MappedFiles {
         let path = |text| HostPath::parse(text).unwrap();
         let folder = |name| self.folder.path().join(name);
