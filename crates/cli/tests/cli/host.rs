@@ -1,0 +1,309 @@
+//! A host over the real wire: backed up while its guests write, killed on the way, restored.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use disk::BlockRead;
+use disk::resolve::{Folders, open_chain};
+use serde_json::{Value, json};
+use testkit::image::noise;
+
+use crate::bench::{Bench, files_below, vm};
+use crate::lab::{Lab, PASSWORD, scenario, texts};
+use crate::start::Start as _;
+
+const SIZE: usize = 4 << 20;
+
+/// Images that a guest goes through: the same disk with some pages more each time.
+fn images(bench: &Bench, name: &str, seed: u64) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut disk = noise(seed, SIZE);
+    let mut images = Vec::new();
+    for number in 0..4_u64 {
+        for page in 0..8 {
+            let at = ((number * 37 + page * 101) as usize % (SIZE / 4096)) * 4096;
+            disk[at..at + 4096].copy_from_slice(&noise(seed + number * 100 + page + 1, 4096));
+        }
+        let path = bench.path(&format!("{name}.{number}.img"));
+        fs::write(&path, &disk).unwrap();
+        images.push((path, disk.clone()));
+    }
+    images
+}
+
+fn guest(name: &str, images: &[(PathBuf, Vec<u8>)]) -> Value {
+    let paths: Vec<&PathBuf> = images.iter().map(|(path, _)| path).collect();
+    json!({
+        "name": name,
+        "guest": {"name": "Windows Server 2022", "version": "10.0.20348", "platform": 2},
+        "disks": [{"path": format!("D:\\VMs\\{name}\\{name}.vhdx"), "size": SIZE,
+                   "guest": {"images": paths, "every-ms": 300}}],
+    })
+}
+
+/// The only disk below a folder, as raw bytes.
+fn raw(folder: &Path) -> Vec<u8> {
+    let files = files_below(folder);
+    assert_eq!(files.len(), 1, "{files:?}");
+    fs::read(&files[0]).unwrap()
+}
+
+fn backup(bench: &Bench, lab: &Lab, more: &[&str]) -> Value {
+    let args = lab.backup(more);
+    bench.run(&texts(&args)).ends(0).json()
+}
+
+#[test]
+fn guests_that_never_stop_are_backed_up_by_what_changed_and_come_back_whole() {
+    let bench = Bench::new();
+    let guests = [("web", 1), ("db", 1000)].map(|(name, seed)| (name, images(&bench, name, seed)));
+    let vms: Vec<Value> = guests.iter().map(|(name, all)| guest(name, all)).collect();
+    let lab = Lab::start(&bench, &scenario(json!(vms), json!({})));
+
+    let vms_of = |args: &[String]| bench.run(&texts(args)).ends(0).json();
+    let mut list = vec!["vms".to_owned()];
+    list.extend(lab.reach());
+    list.push("--json".to_owned());
+    let before = vms_of(&list);
+    assert_eq!(vm(&before, "web")["consistency"], "application");
+    assert_eq!(vm(&before, "web")["mode"], "cbt");
+    assert_eq!(vm(&before, "web")["last_point"], Value::Null);
+
+    let mut levels = Vec::new();
+    for run in 0..3 {
+        let report = backup(&bench, &lab, &["--audit", "0"]);
+        assert_eq!(report["outcome"], "ok", "{report:#}");
+        for (name, images) in &guests {
+            let vm = vm(&report, name);
+            assert_eq!(vm["consistency"], "application", "{vm:#}");
+            let layer = &vm["layers"][0];
+            levels.push(layer["reading"]["how"].clone());
+            if run > 0 {
+                // Four images differ in 32 pages of 1024.
+                let read = layer["stats"]["read"].as_u64().unwrap();
+                assert!(read <= 80 * 4096 * 2, "{layer:#}");
+            }
+            let point = vm["point"].as_str().unwrap();
+            let restored = bench.restore(point, &["--flatten", "--format", "raw"]);
+            let restored = raw(&restored);
+            // The guest settled, so the frozen disk is one of its images and nothing between.
+            let whole = images.iter().position(|(_, image)| *image == restored);
+            assert!(whole.is_some(), "{name}, run {run}: it is no whole image");
+        }
+        let left = lab.left();
+        let ours = [("db", 0, 0, 1), ("web", 0, 0, 1)];
+        assert_eq!(left, ours.map(|(n, a, b, c)| (n.to_owned(), a, b, c)));
+    }
+    assert_eq!(
+        levels,
+        ["full", "full", "ranges", "ranges", "ranges", "ranges"]
+    );
+    let journals = files_below(&bench.path("state"));
+    assert!(
+        journals.iter().all(|file| file.extension().is_none()),
+        "no journal is left: {journals:?}"
+    );
+    let after = vms_of(&list);
+    assert!(vm(&after, "db")["last_point"].is_string());
+    bench.run(&["check", "--read-data"]).ends(0);
+}
+
+/// The disk that a file of the host is, with its parents.
+fn disk(lab: &Lab, path: &Path) -> Vec<u8> {
+    let files = Folders::new().mount("D:\\", lab.file(""));
+    let chain = open_chain(&files, path).unwrap();
+    let mut bytes = vec![0; usize::try_from(chain.len()).unwrap()];
+    chain.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_tree_of_checkpoints_comes_back_with_each_of_them() {
+    let bench = Bench::new();
+    let write = |seed: u64| json!({"offset": seed * 262_144, "length": 131_072, "seed": seed});
+    let tree = json!([{
+        "name": "tree", "state": "off", "tpm": true,
+        "disks": [{"path": "D:\\VMs\\tree\\a.vhdx", "size": SIZE}],
+        "checkpoints": [{"name": "first", "writes": [write(1)], "checkpoints": [
+            {"name": "dead end", "writes": [write(2)]},
+            {"name": "second", "writes": [write(3)], "now": true}]}],
+        "writes": [write(4)],
+    }]);
+    let lab = Lab::start(&bench, &scenario(tree, json!({})));
+    let machine = lab.inventory().machines.remove(0);
+    let local = |host: &str| lab.file(&host["D:\\".len()..].replace('\\', "/"));
+    let now = disk(&lab, &local(&machine.settings.media[0].path));
+
+    let first = backup(&bench, &lab, &["--mode", "all-checkpoints"]);
+    assert_eq!(first["outcome"], "ok", "{first:#}");
+    let second = backup(&bench, &lab, &["--mode", "all-checkpoints"]);
+    let layers = vm(&second, "tree")["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 4);
+    for layer in layers {
+        assert_ne!(layer["reading"]["how"], "full", "{layer:#}");
+    }
+    for report in [&first, &second] {
+        let point = vm(report, "tree")["point"].as_str().unwrap();
+        let flat = ["--flatten", "--format", "raw"];
+        assert!(raw(&bench.restore(point, &flat)) == now);
+        // Under a recovery checkpoint each file of a checkpoint is at rest.
+        for checkpoint in &machine.checkpoints {
+            let name = checkpoint.settings.config.name.as_str();
+            let host = disk(&lab, &local(&checkpoint.settings.media[0].path));
+            let args = [&flat[..], &["--checkpoint", name]].concat();
+            assert!(raw(&bench.restore(point, &args)) == host, "{name}");
+        }
+        let show = bench.run(&["show", point, "--json"]).ends(0).json();
+        assert_eq!(show["mode"], "all-checkpoints", "{show:#}");
+        let listed = bench.run(&["ls", point]).ends(0).out;
+        assert!(!listed.contains("Hyperkeep"), "{listed}");
+        assert!(listed.contains(".vmgs.keyprotector"), "{listed}");
+    }
+    assert_eq!(lab.left(), [("tree".to_owned(), 0, 3, 1)]);
+}
+
+/// Killed as soon as its journal has so many lines: the next run puts the host right.
+#[test]
+fn what_a_killed_backup_leaves_the_next_one_removes() {
+    let bench = Bench::new();
+    let images = images(&bench, "web", 1);
+    let lab = Lab::start(&bench, &scenario(json!([guest("web", &images)]), json!({})));
+    backup(&bench, &lab, &[]);
+    let (mut killed, mut put_right) = (0, 0);
+    for lines in (1..=13).step_by(2) {
+        let args = lab.backup(&[]);
+        let mut child = bench
+            .command(&texts(&args))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .start();
+        let written = || {
+            let journals = files_below(&bench.path("state/hosts"));
+            let journals = journals.iter().filter(|file| file.extension().is_some());
+            let text = journals.map(|file| fs::read_to_string(file).unwrap_or_default());
+            text.map(|text| text.lines().count()).sum::<usize>()
+        };
+        while child.try_wait().unwrap().is_none() && written() < lines {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        killed += usize::from(!child.wait().unwrap().success());
+
+        let args = lab.backup(&[]);
+        let next = bench.run(&texts(&args)).ends(0).json();
+        let found = next["findings"].as_array().unwrap();
+        put_right += found.iter().filter(|f| f["code"] == "put-right").count();
+        assert_eq!(lab.left(), [("web".to_owned(), 0, 0, 1)], "{lines}");
+        let point = vm(&next, "web")["point"].as_str().unwrap();
+        let restored = raw(&bench.restore(point, &["--flatten", "--format", "raw"]));
+        assert!(
+            images.iter().any(|(_, image)| *image == restored),
+            "{lines}"
+        );
+    }
+    assert!(
+        killed > 4 && put_right > 1,
+        "{killed} killed, {put_right} put right"
+    );
+}
+
+#[test]
+fn a_change_that_the_host_does_not_tell_is_found_and_healed() {
+    let bench = Bench::new();
+    let write = json!({"writes": {"vm": "web", "what":
+        {"offset": 100_000, "length": 8192, "seed": 99}}});
+    let vms = json!([{"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": SIZE}],
+        "writes": [{"offset": 0, "length": SIZE, "seed": 7}]}]);
+    // Nothing that the guest writes is tracked.
+    let more = json!({"rules": {"missed-writes": 1000},
+        "mishaps": [{"on": "CreateSnapshot", "skip": 1, "before": [write]}]});
+    let lab = Lab::start(&bench, &scenario(vms, more));
+    backup(&bench, &lab, &[]);
+    // The first sweep begins where the disk does.
+    let args = lab.backup(&[]);
+    let report = bench.run(&texts(&args)).json();
+    let web = vm(&report, "web");
+    assert_eq!(web["outcome"], "warning", "{web:#}");
+    let found = web["findings"].as_array().unwrap();
+    assert!(
+        found.iter().any(|f| f["code"] == "changes-missed"),
+        "{web:#}"
+    );
+    assert_eq!(web["layers"][0]["reading"]["how"], "full");
+    let point = web["point"].as_str().unwrap();
+    let restored = raw(&bench.restore(point, &["--flatten", "--format", "raw"]));
+    assert!(restored == disk(&lab, &lab.file("VMs/web/a.vhdx")));
+}
+
+#[test]
+fn a_host_that_is_not_to_be_had_and_secrets_stay_where_they_are() {
+    let bench = Bench::new();
+    let vms = json!([{"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": SIZE}]}]);
+    let lab = Lab::start(&bench, &scenario(vms, json!({})));
+    // Nothing is mapped: nothing is begun.
+    let mut bare = vec!["backup".to_owned()];
+    bare.extend(lab.reach());
+    let answer = bench.run(&texts(&bare)).ends(2);
+    assert!(answer.err.contains("--map"), "{answer:?}");
+    // A folder that is not the one: no disk, and that is said.
+    fs::create_dir(bench.path("elsewhere")).unwrap();
+    bare.extend([
+        "--map".to_owned(),
+        "E:\\=elsewhere".to_owned(),
+        "--json".to_owned(),
+    ]);
+    let report = bench.run(&texts(&bare)).ends(4).json();
+    let found = vm(&report, "web")["findings"].as_array().unwrap();
+    assert!(
+        found.iter().any(|f| f["code"] == "disk-unreadable"),
+        "{report:#}"
+    );
+    assert_eq!(lab.left()[0].1, 0);
+    // A wrong password.
+    fs::write(bench.path("password"), "wrong\n").unwrap();
+    let args = lab.backup(&[]);
+    let answer = bench.run(&texts(&args)).ends(1);
+    assert!(!format!("{answer:?}").contains("wrong\n"), "{answer:?}");
+    // Two runs at once.
+    fs::write(bench.path("password"), PASSWORD).unwrap();
+    let folders = fs::read_dir(bench.path("state/hosts")).unwrap();
+    let lock = folders.last().unwrap().unwrap().path().join("lock");
+    let held = fs::File::open(lock).unwrap();
+    held.lock().unwrap();
+    let args = lab.backup(&[]);
+    let answer = bench.run(&texts(&args)).ends(1);
+    assert!(answer.err.contains("another run"), "{answer:?}");
+}
+
+#[test]
+fn over_tls_a_pinned_certificate_will_do_and_another_will_not() {
+    let bench = Bench::new();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let pem = |der: &[u8], what: &str| {
+        let base64 = data_encoding::BASE64.encode(der);
+        format!("-----BEGIN {what}-----\n{base64}\n-----END {what}-----\n")
+    };
+    let key = made.signing_key.serialize_der();
+    fs::write(bench.path("cert.pem"), pem(made.cert.der(), "CERTIFICATE")).unwrap();
+    fs::write(bench.path("key.pem"), pem(&key, "PRIVATE KEY")).unwrap();
+    let pin = vault_format::ObjectHash::of(made.cert.der()).to_string();
+    let vms = json!([{"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": SIZE}]}]);
+    let tls = json!({"tls": {"certificate": "cert.pem", "key": "key.pem"}});
+    let lab = Lab::start(&bench, &scenario(vms, tls));
+    let address = format!("winrm://local@localhost:{}", lab.port);
+    let list = |auth: &str, pin: &str| {
+        let reach = ["--auth", auth, "--pin", pin, "--password-file", "password"];
+        bench.run(&[&["vms", address.as_str(), "--json"][..], &reach].concat())
+    };
+    for auth in ["basic", "negotiate"] {
+        let found = list(auth, &pin).ends(0).json();
+        assert_eq!(vm(&found, "web")["state"], "running", "{auth}");
+    }
+    let other = list("basic", &"00".repeat(32)).ends(1);
+    assert!(other.out.contains("certificate"), "{other:?}");
+    let plain = format!("winrm+http://local@localhost:{}", lab.port);
+    let basic = ["--auth", "basic", "--password-file", "password"];
+    bench
+        .run(&[&["vms", plain.as_str()][..], &basic].concat())
+        .ends(2);
+}

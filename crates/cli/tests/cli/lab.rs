@@ -1,0 +1,138 @@
+//! The program's own simulated host, in a process of its own, and what is there on it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+
+use cim::http::{Credentials, Endpoint, HttpTransport, Logon, Secret, Trust};
+use cim::{CimSession, WsmanSession, random_ids};
+use hyperv::inventory::{self, CheckpointKind, Inventory};
+use serde_json::{Value, json};
+
+use crate::bench::Bench;
+use crate::start::Start as _;
+
+pub(crate) const PASSWORD: &str = "only for the läb";
+
+/// A simulated host that listens.
+pub(crate) struct Lab {
+    child: Child,
+    pub(crate) port: u16,
+    folder: PathBuf,
+}
+
+/// A scenario of these VMs whose jobs take no time to speak of.
+pub(crate) fn scenario(vms: Value, more: Value) -> Value {
+    let mut scenario = json!({
+        "host": {"name": "HV01", "seed": 5},
+        "accounts": [{"user": "LAB\\backup", "password": PASSWORD},
+                     {"user": "local", "password": PASSWORD}],
+        "switches": ["LAN"],
+        "volumes": [{"name": "D:\\", "capacity": 107_374_182_400_u64}],
+        "vms": vms,
+        "rules": {"checkpoint-ms": 40, "destroy-ms": 40, "merge-ms": 80, "tracking-unit": 4096,
+                  "names-at-once": true},
+    });
+    let (Value::Object(all), Value::Object(more)) = (&mut scenario, more) else {
+        panic!("objects are wanted");
+    };
+    for (name, value) in more {
+        match (all.get_mut(&name), value) {
+            (Some(Value::Object(known)), Value::Object(value)) => known.extend(value),
+            (_, value) => {
+                all.insert(name, value);
+            }
+        }
+    }
+    scenario
+}
+
+impl Lab {
+    /// Starts it, and gives the bench the password and a place for journals.
+    pub(crate) fn start(bench: &Bench, scenario: &Value) -> Self {
+        fs::write(bench.path("scenario.json"), scenario.to_string()).unwrap();
+        fs::write(bench.path("password"), format!("{PASSWORD}\n")).unwrap();
+        let mut child = bench
+            .command(&["lab", "scenario.json", "host", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .start();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let port = line.trim().rsplit(':').next().unwrap().parse().unwrap();
+        let folder = bench.path("host");
+        Self {
+            child,
+            port,
+            folder,
+        }
+    }
+
+    /// What the command line says of it, after the command.
+    pub(crate) fn reach(&self) -> Vec<String> {
+        let address = format!("winrm+http://LAB\\backup@127.0.0.1:{}", self.port);
+        let mut reach = vec![address];
+        let more = ["--password-file", "password", "--state", "state"];
+        reach.extend(more.map(str::to_owned));
+        reach
+    }
+
+    /// The arguments of a backup.
+    pub(crate) fn backup<'a>(&self, more: &[&'a str]) -> Vec<String> {
+        let mut args = vec!["backup".to_owned()];
+        args.extend(self.reach());
+        let map = format!("D:\\={}", self.folder.join("D").display());
+        args.extend(["--map".to_owned(), map, "--json".to_owned()]);
+        args.extend(more.iter().map(|arg: &&'a str| (*arg).to_owned()));
+        args
+    }
+
+    /// A file of the host.
+    pub(crate) fn file(&self, below_d: &str) -> PathBuf {
+        self.folder.join("D").join(below_d)
+    }
+
+    /// What there is on it, asked in a session of the test's own.
+    pub(crate) fn inventory(&self) -> Inventory {
+        let endpoint = Endpoint::http("127.0.0.1", Some(self.port)).unwrap();
+        let who = Credentials {
+            user: "LAB\\backup".to_owned(),
+            password: Secret::new(PASSWORD.to_owned()),
+        };
+        let transport = HttpTransport::new(endpoint, Trust::System, who, Logon::Ntlm).unwrap();
+        let ids = Box::new(random_ids().unwrap());
+        let session: Arc<dyn CimSession> = Arc::new(WsmanSession::new(Box::new(transport), ids));
+        inventory::take(session.as_ref()).unwrap()
+    }
+
+    /// For each VM, its recovery checkpoints, its other checkpoints and its reference points.
+    pub(crate) fn left(&self) -> Vec<(String, usize, usize, usize)> {
+        let inventory = self.inventory();
+        let of = |machine: &inventory::Machine| {
+            let all = machine.checkpoints.iter();
+            let ours = all.filter(|c| c.kind == CheckpointKind::Recovery).count();
+            (
+                machine.name().to_owned(),
+                ours,
+                machine.checkpoints.len() - ours,
+                machine.reference_points.len(),
+            )
+        };
+        inventory.machines.iter().map(of).collect()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// As a slice of texts, for the bench.
+pub(crate) fn texts(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
