@@ -1,0 +1,100 @@
+# shellcheck shell=bash
+# A simulated Hyper-V host: two guests go on writing while they are backed up over WS-Management.
+# Sourced by demo.sh, whose functions and variables it uses.
+
+# lab_image NAME NUMBER FILE: the disk as it is, after one file more; each is a whole file system.
+lab_image() {
+    cp --sparse=always "lab/$1.$(($2 - 1)).raw" "lab/$1.$2.raw"
+}
+
+# lab_scenario: the host, on which each guest goes round its images, a piece every 50 ms.
+lab_scenario() {
+    local name images=()
+    for name in ext4 ntfs; do
+        images+=("$(printf '"%s/lab/'"$name"'.%s.raw", ' "$work" 0 "$work" 1 "$work" 2 "$work" 3)")
+    done
+    cat <<SCENARIO
+{ "host": { "name": "HV01", "seed": 1 },
+  "accounts": [{ "user": "LAB\\\\backup", "password": "$(cat lab/password)" }],
+  "volumes": [{ "name": "D:\\\\", "capacity": 107374182400 }],
+  "rules": { "tracking-unit": 4096, "checkpoint-ms": 500, "merge-ms": 1000 },
+  "vms": [
+    { "name": "Linux guest", "guest": { "name": "Debian", "version": "13", "platform": 1 },
+      "disks": [{ "path": "D:\\\\VMs\\\\linux\\\\ext4.vhdx", "size": 50331648,
+                  "guest": { "images": [${images[0]%, }], "every-ms": 50 } }] },
+    { "name": "Windows guest", "guest": { "name": "Windows Server 2022", "version": "10.0.20348", "platform": 2 },
+      "disks": [{ "path": "D:\\\\VMs\\\\windows\\\\ntfs.vhdx", "size": 50331648,
+                  "guest": { "images": [${images[1]%, }], "every-ms": 50 } }] }
+  ] }
+SCENARIO
+}
+
+# lab_backup: backs up the host; the document is in lab/backup.json.
+lab_backup() {
+    hyperkeep --quiet --json backup "winrm+http://LAB\\backup@$lab_address" --map "D:\\=$work/lab/host/D" \
+        --password-file lab/password --state lab/state >lab/backup.json || {
+        cat lab/backup.json
+        die "the simulated host was not backed up"
+    }
+}
+
+# lab_same WHICH NAME VM: the newest point of the VM is one of the images that its guest goes through.
+lab_same() {
+    local to=lab-$2-$1 restored number
+    restore "$to" "$3" last --flatten --format raw
+    restored=$(sha "$(one "$to" '*.raw')")
+    for number in 0 1 2 3; do
+        if [ "$restored" = "$(sha "lab/$2.$number.raw")" ]; then
+            equal "$3, $1 backup: SHA-256 of the disk as it was when its guest settled (image $number)" \
+                "$restored" "$(sha "lab/$2.$number.raw")"
+            return
+        fi
+    done
+    die "NOT EQUAL: $3, $1 backup: it is no state that the guest was in when it settled"
+}
+
+lab_demo() {
+    local number
+    say "making two guests of a simulated Hyper-V host"
+    mkdir -p lab/files
+    head -c 18 /dev/urandom | base64 >lab/password
+    new_disk lab/ext4.0.raw 48 8300
+    sample_files lab/files/first 8 /usr/bin
+    ext4_fill lab/ext4.0.raw lab/files/first
+    new_disk lab/ntfs.0.raw 48 0700
+    ntfs_new lab/ntfs.0.raw
+    for number in 1 2 3; do
+        mkdir -p "lab/files/$number"
+        seq "$number" 3 300000 >"lab/files/$number/log$number.txt"
+        lab_image ext4 "$number"
+        ext4_put "lab/ext4.$number.raw" "lab/files/$number/log$number.txt" "log$number.txt"
+        lab_image ntfs "$number"
+        ntfs_put "lab/ntfs.$number.raw" "lab/files/$number"
+    done
+    lab_scenario >lab/scenario.json
+    hyperkeep lab lab/scenario.json lab/host 127.0.0.1:0 >lab/address 2>lab/lab.log &
+    lab_process=$!
+    trap 'kill "$lab_process" 2>/dev/null || true' EXIT
+    for number in $(seq 100); do
+        [ ! -s lab/address ] || break
+        kill -0 "$lab_process" 2>/dev/null || { cat lab/lab.log; die "the simulated host did not start"; }
+        sleep 0.1
+    done
+    lab_address=$(head -n 1 lab/address)
+
+    say "backing them up over WS-Management while they write"
+    lab_backup
+    lab_same first ext4 "Linux guest"
+    lab_same first ntfs "Windows guest"
+    lab_backup
+    equal "the second backup read what the host's change tracking named, of both" \
+        "$("$python" "$ROOT/scripts/demo/readings.py" <lab/backup.json)" "ranges ranges"
+    lab_same second ext4 "Linux guest"
+    take_part "$(one lab-ext4-second '*.raw')" lab.part
+    holds "e2fsck finds it clean" e2fsck -fn lab.part
+    lab_same second ntfs "Windows guest"
+    take_part "$(one lab-ntfs-second '*.raw')" lab.part
+    holds "ntfsfix finds it sound" ntfsfix -n lab.part
+    kill "$lab_process"
+    trap - EXIT
+}
