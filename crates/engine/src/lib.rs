@@ -6,6 +6,7 @@ pub mod changes;
 pub mod clock;
 pub mod find;
 pub mod finding;
+pub mod hooks;
 pub mod list;
 pub mod outcome;
 pub mod pipeline;
