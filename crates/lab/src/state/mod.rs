@@ -19,6 +19,7 @@ mod config;
 mod effect;
 mod export;
 mod files;
+mod folders;
 mod host;
 pub mod job;
 mod merge;

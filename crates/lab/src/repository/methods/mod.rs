@@ -4,6 +4,7 @@
 //! has done nothing.
 
 mod export;
+mod folder;
 mod image;
 mod inputs;
 mod job;
@@ -65,6 +66,7 @@ impl Repository {
         let object = self.get(target)?;
         let host = &mut self.host;
         let called = match (object.class.as_str(), declared.name.as_str()) {
+            ("Win32_Directory", "DeleteEx") => folder::delete(host, &object, inputs),
             ("Msvm_ComputerSystem", "RequestStateChange") => {
                 system::request_state(host, &object, inputs)
             }

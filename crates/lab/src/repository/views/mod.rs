@@ -13,6 +13,7 @@ mod names;
 mod network;
 mod point;
 mod service;
+mod settings;
 mod summary;
 mod system;
 mod windows;
@@ -35,6 +36,7 @@ pub(super) fn views(namespace: &str) -> &'static [(&'static str, View)] {
     match namespace {
         HYPER_V => HYPER_V_VIEWS,
         CIMV2 => &[
+            ("Win32_Directory", windows::folders),
             ("Win32_OperatingSystem", windows::operating_system),
             ("Win32_Volume", windows::volumes),
         ],
@@ -160,6 +162,16 @@ const HYPER_V_VIEWS: &[(&str, View)] = &[
     ("Msvm_TimeSyncComponentSettingData", |host| {
         integration::settings(host, &integration::TIME)
     }),
+    ("Msvm_VirtualEthernetSwitchSettingData", settings::switches),
+    ("Msvm_ResourcePool", settings::pools),
+    (
+        "Msvm_ReplicationServiceSettingData",
+        settings::replica_server,
+    ),
+    (
+        "Msvm_ReplicationAuthorizationSettingData",
+        settings::replica_sources,
+    ),
     (
         "Msvm_VirtualSystemManagementServiceSettingData",
         service::defaults,

@@ -37,6 +37,10 @@ pub(super) fn defaults(host: &Host) -> Vec<Instance> {
         .with("DefaultExternalDataRoot", "D:\\VMs")
         .with("DefaultVirtualHardDiskPath", "D:\\VMs")
         .with("ElementName", "Einstellungen des Hyper-V-Dienstes")
-        .with("InstanceID", format!("Microsoft:{}", host.name));
+        .with("EnhancedSessionModeEnabled", false)
+        .with("InstanceID", format!("Microsoft:{}", host.name))
+        .with("MaximumMacAddress", "00155D0A01FF")
+        .with("MinimumMacAddress", "00155D0A0100")
+        .with("NumaSpanningEnabled", true);
     vec![settings]
 }

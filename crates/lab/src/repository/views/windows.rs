@@ -21,6 +21,20 @@ pub(super) fn operating_system(host: &Host) -> Vec<Instance> {
     vec![system]
 }
 
+/// Hosts tell folders in lower case.
+pub(super) fn folders(host: &Host) -> Vec<Instance> {
+    let of = |path: String| {
+        let path = path.to_lowercase();
+        let name = path.rsplit('\\').next().unwrap_or_default();
+        Instance::new("Win32_Directory")
+            .with("Caption", path.as_str())
+            .with("Drive", path.get(..2).unwrap_or_default())
+            .with("FileName", name)
+            .with("Name", path.as_str())
+    };
+    host.files().folders().into_iter().map(of).collect()
+}
+
 /// `DriveType` of a disk of the machine.
 const LOCAL_DISK: u32 = 3;
 
