@@ -5,6 +5,7 @@
 //! control ─► journal, checkpoint ─► recovery        what is done to it: written down first, undone after
 //! frozen ─► checkpoint, files, tracking             a VM that holds still, and what changed of it
 //! files::HostFiles ─► disk::Chain                   disks, by the host's own paths
+//! host_settings                                     what the host is set to, and what differs
 //! cluster                                           the same on whichever node has the VM
 //! replication                                       which side, when, and without getting in its way
 //! ```
@@ -24,6 +25,7 @@ pub mod doctor;
 pub mod files;
 pub mod frozen;
 pub mod hint;
+pub mod host_settings;
 mod ids;
 pub mod inventory;
 pub mod journal;

@@ -14,7 +14,8 @@ pub struct Patience {
     pub first: Duration,
     /// The longest wait.
     pub most: Duration,
-    /// How long in all, from the first conflict on; [`INTERVALS`] intervals if that is more.
+    /// How long in all, from the first conflict on; three of the replication's own intervals if
+    /// that is more.
     pub total: Duration,
 }
 

@@ -1,5 +1,7 @@
-//! VMs that have another side: copies on other hosts, and nodes of a cluster; over WS-Management.
+//! What there is around the backup of one VM, over WS-Management: copies on other hosts, nodes of a
+//! cluster, memory, and the host itself.
 
 mod cluster;
 mod replication;
+mod settings;
 mod support;
