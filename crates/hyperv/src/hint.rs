@@ -11,6 +11,7 @@ use crate::control::{ChangeError, NotDone};
 use crate::files::{FileError, FileProblem};
 use crate::frozen::FreezeError;
 use crate::journal::JournalError;
+use crate::memory::ExportError;
 use crate::replication::SuspendError;
 
 /// An error that says what to do about it.
@@ -131,6 +132,30 @@ impl Hint for CheckpointError {
             Self::Unwritable(_) => "report it with the host's version",
             Self::StillThere(_) => JOURNAL,
             Self::NoReferencePoint(_) => "the next backup reads in full; nothing needs to be done",
+        }
+    }
+}
+
+impl Hint for ExportError {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Host(error) => error.hint(),
+            Self::Change(error) => error.hint(),
+            Self::File(error) => error.hint(),
+            Self::NotRunning => "back it up without exporting its memory",
+            Self::BadFolder(_) => "name a folder of the host as the host spells it: D:\\Staging",
+            Self::Exists(_) => "see whose it is, and remove it on the host",
+            Self::SizeUnknown(_) | Self::RoomUnknown(_) => {
+                "name a staging folder on a volume of the host's own, or leave the memory out"
+            }
+            Self::NoRoom { .. } => {
+                "memory needs room for a whole copy of the VM: make room, name a staging folder on \
+                 another volume, or leave the memory out"
+            }
+            Self::SameName(_) => "leave the memory out, or rename one of the files",
+            Self::Changed | Self::NoMemory => AGAIN,
+            Self::Unwritable(_) => "report it with the host's version",
+            Self::StillThere(_) => JOURNAL,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! control ─► journal, checkpoint ─► recovery        what is done to it: written down first, undone after
 //! frozen ─► checkpoint, files, tracking             a VM that holds still, and what changed of it
 //! files::HostFiles ─► disk::Chain                   disks, by the host's own paths
+//! memory                                            of a VM that runs, by an export
 //! host_settings                                     what the host is set to, and what differs
 //! cluster                                           the same on whichever node has the VM
 //! replication                                       which side, when, and without getting in its way
@@ -29,6 +30,7 @@ pub mod host_settings;
 mod ids;
 pub mod inventory;
 pub mod journal;
+pub mod memory;
 pub mod plan;
 pub mod preflight;
 pub mod recovery;

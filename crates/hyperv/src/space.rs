@@ -39,7 +39,7 @@ impl Floor {
         bytes: 0,
     };
 
-    fn of(self, capacity: Option<u64>) -> u64 {
+    pub(crate) fn of(self, capacity: Option<u64>) -> u64 {
         let part = u128::from(capacity.unwrap_or(0)) * u128::from(self.percent.min(100)) / 100;
         u64::try_from(part).unwrap_or(u64::MAX).max(self.bytes)
     }
@@ -99,7 +99,7 @@ pub fn room<'p>(
     for file in files {
         let volume = HostPath::parse(file)
             .ok()
-            .and_then(|path| of(volumes, &path));
+            .and_then(|path| self::volume(volumes, &path));
         let Some((volume, free)) = volume.and_then(|volume| Some((volume, volume.free?))) else {
             found.untold.push(file.to_owned());
             continue;
@@ -132,7 +132,7 @@ pub fn ask<'p>(
 }
 
 /// The volume that a file lies on: volumes are mounted in folders of others, so the longest counts.
-fn of<'v>(volumes: &'v [Volume], path: &HostPath) -> Option<&'v Volume> {
+pub(crate) fn volume<'v>(volumes: &'v [Volume], path: &HostPath) -> Option<&'v Volume> {
     let fits = |mount: &Option<String>| {
         let mount = HostPath::parse(mount.as_deref()?).ok()?;
         path.below(&mount).map(|_| mount.names().len())

@@ -62,7 +62,7 @@ impl FileRole {
 
 /// Opens all of them that are there; the configuration itself and a guest state file that the host
 /// names must be.
-pub(super) fn open(files: &dyn HostFiles, named: &ConfigFiles) -> (Vec<ConfigFile>, Vec<LostFile>) {
+pub(crate) fn open(files: &dyn HostFiles, named: &ConfigFiles) -> (Vec<ConfigFile>, Vec<LostFile>) {
     let mut found = Found {
         files,
         opened: Vec::new(),

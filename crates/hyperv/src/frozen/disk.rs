@@ -74,7 +74,7 @@ impl FrozenDisk {
 }
 
 /// Opens a disk with its parents; what is in use for the moment is waited for.
-pub(super) fn open(
+pub(crate) fn open(
     pace: &dyn Pace,
     files: &dyn HostFiles,
     medium: Medium,

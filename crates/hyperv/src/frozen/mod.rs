@@ -29,7 +29,9 @@ use std::sync::Arc;
 use cim::CimError;
 use uuid::Uuid;
 
+pub(crate) use config::open as open_configuration;
 pub use config::{ConfigFile, FileRole, LostFile};
+pub(crate) use disk::open as open_disk;
 pub use disk::{FrozenDisk, LostDisk, Reading};
 pub use end::Kept;
 pub use merge::{Merge, Resting};

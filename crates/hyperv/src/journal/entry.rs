@@ -96,6 +96,16 @@ pub enum Call {
         /// The relationship.
         relationship: String,
     },
+    /// Exports the VM with its memory.
+    ExportMemory {
+        /// Our folder of the host, which is not there before.
+        folder: String,
+    },
+    /// Removes an export.
+    RemoveExport {
+        /// Its folder.
+        folder: String,
+    },
     /// Lets a replication go on.
     ResumeReplication {
         /// The relationship.

@@ -22,6 +22,8 @@ pub struct Reading {
     pub reference_points: BTreeSet<(Uuid, String)>,
     /// Replications that were suspended and not seen to go on, with their VMs.
     pub suspended: BTreeSet<(Uuid, String)>,
+    /// Folders of exports that were made or begun and not seen to go, with their VMs.
+    pub exports: BTreeSet<(Uuid, String)>,
     /// The highest number of any call.
     pub last: u64,
     /// Lines that are torn or damaged. A process that was killed leaves one at most.
@@ -46,6 +48,7 @@ impl Reading {
             && self.checkpoints.is_empty()
             && self.reference_points.is_empty()
             && self.suspended.is_empty()
+            && self.exports.is_empty()
     }
 }
 
@@ -143,6 +146,10 @@ fn not_done(intent: Intent, reading: &mut Reading) {
         Call::ResumeReplication { relationship } => {
             reading.suspended.insert((vm, relationship));
         }
+        // Of an export that failed, part may be there.
+        Call::ExportMemory { folder } | Call::RemoveExport { folder } => {
+            reading.exports.insert((vm, folder));
+        }
         Call::SuspendReplication { .. }
         | Call::CreateCheckpoint { .. }
         | Call::RenameCheckpoint { .. }
@@ -173,6 +180,12 @@ fn done(intent: Intent, made: Option<String>, reading: &mut Reading) {
         }
         (Call::ResumeReplication { relationship }, _) => {
             reading.suspended.remove(&(vm, relationship));
+        }
+        (Call::ExportMemory { folder }, _) => {
+            reading.exports.insert((vm, folder));
+        }
+        (Call::RemoveExport { folder }, _) => {
+            reading.exports.remove(&(vm, folder));
         }
         (Call::CreateCheckpoint { .. } | Call::RenameCheckpoint { .. }, _) => {}
     }

@@ -26,6 +26,7 @@ use crate::checkpoint::{CheckpointError, destroy_checkpoint, destroy_reference_p
 use crate::control::Control;
 use crate::ids::fold;
 use crate::journal::{Call, Journal, JournalError, Open, Reading};
+use crate::memory;
 use crate::replication;
 use now::{Now, Told};
 
@@ -105,7 +106,7 @@ fn put_right(
 fn machines(reading: &Reading) -> BTreeSet<Uuid> {
     let open = reading.open.iter().map(|open| open.intent.vm);
     let made = reading.checkpoints.iter().chain(&reading.reference_points);
-    let made = made.chain(&reading.suspended);
+    let made = made.chain(&reading.suspended).chain(&reading.exports);
     open.chain(made.map(|(vm, _)| *vm)).collect()
 }
 
@@ -132,12 +133,16 @@ impl Machine<'_> {
             .filter_map(|open| match open.intent.call {
                 Call::ConvertCheckpoint { checkpoint, .. } => Some(checkpoint),
                 Call::ResumeReplication { relationship } => Some(relationship),
+                Call::ExportMemory { folder } | Call::RemoveExport { folder } => Some(folder),
                 _ => None,
             })
             .collect();
         // Before all else that may fail: a copy that stands still is a copy that gets old.
         for id in of(vm, self.journal()?.suspended) {
             self.resume(&busy, id);
+        }
+        for folder in of(vm, self.journal()?.exports) {
+            self.remove_export(&busy, folder);
         }
         // What was open has told more of what is ours.
         for id in of(vm, self.journal()?.checkpoints) {
@@ -171,6 +176,16 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+
+    fn remove_export(&mut self, busy: &[String], folder: String) {
+        if busy.contains(&folder) {
+            return;
+        }
+        match memory::remove_export(self.control, self.vm, &folder) {
+            Ok(()) => self.removed(folder),
+            Err(error) => self.left(error.to_string()),
+        }
     }
 
     fn resume(&mut self, busy: &[String], relationship: String) {

@@ -15,6 +15,7 @@ use crate::control::Control;
 use crate::ids::fold;
 use crate::inventory::{Operation, Relationship};
 use crate::journal::{Call, Open, Outcome};
+use crate::memory;
 use crate::replication::{self, SUSPENDED};
 
 /// What a VM has now.
@@ -22,7 +23,7 @@ pub(super) struct Now {
     machine: SeenMachine,
     checkpoints: Vec<SeenCheckpoint>,
     pub(super) points: Vec<String>,
-    /// Of a VM with calls about its replication.
+    /// Of a VM with calls for which they matter.
     relationships: Vec<Relationship>,
     /// The types of the jobs that go on with it.
     jobs: Vec<u16>,
@@ -73,20 +74,22 @@ impl Told {
 impl Now {
     pub(super) fn look(control: &Control, vm: Uuid, open: &[Open]) -> Result<Self, CimError> {
         let session = control.session();
-        let about_replication = open.iter().any(|open| {
+        let about_jobs = open.iter().any(|open| {
             matches!(
                 open.intent.call,
-                Call::SuspendReplication { .. } | Call::ResumeReplication { .. }
+                Call::SuspendReplication { .. }
+                    | Call::ResumeReplication { .. }
+                    | Call::ExportMemory { .. }
             )
         });
         // Asked first: what it is at may end before the rest is asked, and not the other way round.
         // A VM that is not here may be on another node, with all that we made.
         let machine = checkpoint::machine(session, vm)?;
-        let jobs = match about_replication {
+        let jobs = match about_jobs {
             true => replication::jobs(session, vm)?,
             false => Vec::new(),
         };
-        let relationships = match about_replication {
+        let relationships = match about_jobs {
             true => replication::relationships(session, vm)?,
             false => Vec::new(),
         };
@@ -152,6 +155,16 @@ impl Now {
                     false => Told::done(),
                 }
             }
+            // It may be writing just now; and when it does not, part of it may be there.
+            Call::ExportMemory { .. } => match (self.machine.operation, self.jobs.is_empty()) {
+                (Some(operation), _) => at_work(operation),
+                (None, false) => Told::busy(self.at_jobs()),
+                (None, true) => Told::done(),
+            },
+            Call::RemoveExport { folder } => match memory::is_there(control.session(), folder)? {
+                true => Told::not_done(STILL),
+                false => Told::done(),
+            },
             Call::SuspendReplication { relationship } => match self.suspended(relationship) {
                 // It was going on when this was written down.
                 true => Told::done(),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 /// What was done and what is left.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Checkpoints and reference points that were removed.
+    /// Checkpoints, reference points and exports that were removed.
     pub removed: Vec<Removed>,
     /// Replications that were suspended and go on now.
     #[serde(default)]

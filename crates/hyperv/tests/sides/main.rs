@@ -2,6 +2,7 @@
 //! cluster, memory, and the host itself.
 
 mod cluster;
+mod memory;
 mod replication;
 mod settings;
 mod support;

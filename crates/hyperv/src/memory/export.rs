@@ -1,0 +1,332 @@
+//! Exporting a VM, and what is opened of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cim::path::HYPER_V;
+use cim::wsman::Associations;
+use cim::{CimError, CimSession, Instance};
+use disk::ReadAt as _;
+use uuid::Uuid;
+use vmconfig::vmrs;
+
+use super::folder::{is_there, remove_export};
+use super::{ExportError, Needs};
+use crate::checkpoint::{Mark, machine};
+use crate::control::{Change, ChangeError, Control};
+use crate::files::{FileError, FrozenFile, HostFiles, HostPath};
+use crate::frozen::{
+    ConfigFile, FileRole, FrozenDisk, LostDisk, LostFile, open_configuration, open_disk,
+};
+use crate::ids::{self, fold};
+use crate::inventory::{self, ConfigFiles, Medium, PowerState, Settings};
+use crate::journal::Call;
+use crate::space::{self, Floor};
+
+const SETTINGS: &str = "Msvm_VirtualSystemExportSettingData";
+const SERVICE: &str = "Msvm_VirtualSystemManagementService";
+
+/// What is wanted.
+pub struct Request<'r> {
+    /// The VM.
+    pub vm: Uuid,
+    /// A folder of the host that is there, in which ours is made.
+    pub staging: &'r str,
+    /// How much has to stay free on its volume.
+    pub floor: Floor,
+    /// Whose export it is.
+    pub mark: Mark,
+}
+
+/// A VM that was exported with its memory, until it is removed.
+pub struct MemoryExport {
+    // Files are closed before the folder is removed, also when this is dropped: in this order.
+    /// Its disks, of the same moment as the memory. They are read in full.
+    pub disks: Vec<FrozenDisk>,
+    /// The files of its configuration, with the memory.
+    pub files: Vec<ConfigFile>,
+    opened: Vec<Arc<FrozenFile>>,
+    /// Disks that cannot be had.
+    pub lost: Vec<LostDisk>,
+    /// Files that cannot be had.
+    pub lost_files: Vec<LostFile>,
+    /// The configuration when it was exported.
+    pub settings: Settings,
+    /// The room that was thought to be needed.
+    pub needs: Needs,
+    folder: Folder,
+}
+
+/// Our folder, which is removed when this is dropped.
+struct Folder {
+    control: Arc<Control>,
+    vm: Uuid,
+    path: String,
+    held: bool,
+}
+
+impl MemoryExport {
+    /// Exports a VM that runs, with its memory, and opens what was exported.
+    ///
+    /// # Errors
+    /// When there is no room, no memory, or the host fails; then nothing of ours is left, or it is
+    /// in the journal.
+    pub fn take(
+        control: &Arc<Control>,
+        files: &dyn HostFiles,
+        request: &Request<'_>,
+    ) -> Result<Self, ExportError> {
+        let (session, vm) = (control.session(), request.vm);
+        if machine(session, vm)?.state != PowerState::Running {
+            return Err(ExportError::NotRunning);
+        }
+        let settings = present(session, vm)?;
+        let bad = |error: &dyn ToString| ExportError::BadFolder(error.to_string());
+        let staging = HostPath::parse(request.staging).map_err(|error| bad(&error))?;
+        let name = format!("{} {vm}", request.mark.name());
+        let folder = staging.join(&name).map_err(|error| bad(&error))?;
+        names(&settings.media)?;
+        let needs = room(session, &settings, &folder, request.floor)?;
+        if is_there(session, &folder.to_string())? {
+            return Err(ExportError::Exists(folder.to_string()));
+        }
+        let held = export(control, vm, &folder)?;
+        if present(session, vm)?.media != settings.media {
+            return Err(ExportError::Changed);
+        }
+        let mut export = Self {
+            disks: Vec::new(),
+            files: Vec::new(),
+            opened: Vec::new(),
+            lost: Vec::new(),
+            lost_files: Vec::new(),
+            settings,
+            needs,
+            folder: held,
+        };
+        export.open(control, files, &folder)?;
+        Ok(export)
+    }
+
+    fn open(
+        &mut self,
+        control: &Control,
+        files: &dyn HostFiles,
+        folder: &HostPath,
+    ) -> Result<(), ExportError> {
+        let within = |names: &[&str]| {
+            let path = names
+                .iter()
+                .try_fold(folder.clone(), |path, name| path.join(name));
+            path.map_err(|error| ExportError::BadFolder(error.to_string()))
+        };
+        for medium in &self.settings.media {
+            let name = file_name(&medium.path);
+            let medium = Medium {
+                path: within(&["Virtual Hard Disks", name])?.to_string(),
+                ..medium.clone()
+            };
+            match open_disk(control.pace(), files, medium) {
+                Ok((disk, opened)) => {
+                    self.disks.push(disk);
+                    self.opened.extend(opened);
+                }
+                Err(lost) => self.lost.push(lost),
+            }
+        }
+        let machines = within(&["Virtual Machines"])?;
+        let entries = files.list(&machines)?;
+        let own = |name: &str| {
+            let (stem, ending) = name.rsplit_once('.')?;
+            let ours = ids::guid(stem) == Some(self.folder.vm);
+            let configuration = matches!(fold(ending).as_str(), "vmcx" | "xml");
+            (ours && configuration).then(|| within(&["Virtual Machines", name]))
+        };
+        let configuration = entries.iter().find_map(|entry| own(&entry.name));
+        let named = ConfigFiles {
+            configuration: configuration.transpose()?.map(|path| path.to_string()),
+            ..ConfigFiles::default()
+        };
+        let (found, lost) = open_configuration(files, &named);
+        self.opened
+            .extend(found.iter().map(|file| file.data.clone()));
+        (self.files, self.lost_files) = (found, lost);
+        match self.files.iter().any(has_memory) {
+            true => Ok(()),
+            false => Err(ExportError::NoMemory),
+        }
+    }
+
+    /// The folder, as the host spells it.
+    pub fn folder(&self) -> &str {
+        &self.folder.path
+    }
+
+    /// Looks, when all was read, whether each file is as long as when it was opened.
+    ///
+    /// # Errors
+    /// For the first one that is not: nothing that was read counts.
+    pub fn verify(&self) -> Result<(), FileError> {
+        self.opened.iter().try_for_each(|file| file.verify())
+    }
+
+    /// Closes everything and removes it from the host.
+    ///
+    /// # Errors
+    /// When it is still there: then it is in the journal.
+    pub fn remove(self) -> Result<(), ExportError> {
+        let Self {
+            disks,
+            files,
+            opened,
+            mut folder,
+            ..
+        } = self;
+        drop((disks, files, opened));
+        // Tried once here and told; not again when it is dropped.
+        folder.held = false;
+        remove_export(&folder.control, folder.vm, &folder.path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.held
+            && let Err(error) = remove_export(&self.control, self.vm, &self.path)
+        {
+            self.control.note(error.to_string());
+        }
+    }
+}
+
+/// The configuration that the VM has now.
+fn present(session: &dyn CimSession, vm: Uuid) -> Result<Settings, CimError> {
+    let own = format!("Microsoft:{}", ids::upper(vm));
+    Ok(inventory::configuration(session, &own)?.settings)
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit(['\\', '/']).next().unwrap_or(path)
+}
+
+/// All disks go to one folder.
+fn names(media: &[Medium]) -> Result<(), ExportError> {
+    let mut seen = BTreeSet::new();
+    for medium in media {
+        let name = file_name(&medium.path);
+        if !seen.insert(fold(name)) {
+            return Err(ExportError::SameName(name.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Looks whether there is room, and how much is needed.
+fn room(
+    session: &dyn CimSession,
+    settings: &Settings,
+    folder: &HostPath,
+    floor: Floor,
+) -> Result<Needs, ExportError> {
+    let needs = Needs::ask(session, settings)?;
+    let volumes = inventory::volumes(session)?.unwrap_or_default();
+    let volume = space::volume(&volumes, folder);
+    let told = volume.and_then(|volume| Some((volume, volume.free?)));
+    let Some((volume, free)) = told else {
+        return Err(ExportError::RoomUnknown(folder.to_string()));
+    };
+    let floor = floor.of(volume.capacity);
+    if free < needs.bytes().saturating_add(floor) {
+        let volume = volume.name.clone().or_else(|| volume.device.clone());
+        return Err(ExportError::NoRoom {
+            needs,
+            volume: volume.unwrap_or_default(),
+            free,
+            floor,
+        });
+    }
+    Ok(needs)
+}
+
+/// Exports it: no checkpoints, all disks, and what is in memory.
+fn export(control: &Arc<Control>, vm: Uuid, folder: &HostPath) -> Result<Folder, ExportError> {
+    let unwritable = |error: &dyn ToString| ExportError::Unwritable(error.to_string());
+    let session = control.session();
+    let services = session.query_paths(HYPER_V, &format!("SELECT * FROM {SERVICE}"))?;
+    let service = services.into_iter().next();
+    let service = service.ok_or_else(|| unwritable(&format!("the host has no {SERVICE}")))?;
+    let which = Associations::of(&ids::machine_path(vm))
+        .by("Msvm_SystemExportSettingData")
+        .to(SETTINGS);
+    let template = session.associators(&which)?.into_iter().next();
+    let template = template.ok_or_else(|| unwritable(&format!("the host has no {SETTINGS}")))?;
+    let class = session.class(HYPER_V, SETTINGS)?;
+    let mut settings = class
+        .conform(template)
+        .map_err(|error| unwritable(&error))?;
+    // No checkpoints: 1. Live state with memory: 1.
+    settings.set("CopySnapshotConfiguration", 1_u8);
+    settings.set("CaptureLiveState", 1_u8);
+    settings.set("CopyVmRuntimeInformation", true);
+    settings.set("CopyVmStorage", true);
+    settings.set("CreateVmExportSubdirectory", false);
+    let mut inputs = Instance::default()
+        .with("ComputerSystem", ids::machine_path(vm))
+        .with("ExportDirectory", folder.to_string());
+    inputs
+        .set_embedded("ExportSettingData", &settings)
+        .map_err(|error| unwritable(&error))?;
+    let path = folder.to_string();
+    let change = Change {
+        call: Call::ExportMemory {
+            folder: path.clone(),
+        },
+        target: &service,
+        method: "ExportSystemDefinition",
+        inputs: &inputs,
+        cancellable: true,
+    };
+    let made = path.clone();
+    let done = control.change(vm, &change, &|_| Ok(Some(made.clone())));
+    let held = Folder {
+        control: control.clone(),
+        vm,
+        path,
+        held: true,
+    };
+    match done {
+        Ok(_) => Ok(held),
+        // What it has written before it failed goes as well, when this is dropped.
+        Err(error @ ChangeError::NotDone { .. }) => Err(error.into()),
+        // It may go on: what is removed beside it is not gone. The journal keeps it.
+        Err(error) => {
+            let mut held = held;
+            held.held = false;
+            Err(error.into())
+        }
+    }
+}
+
+/// Whether a file holds memory.
+fn has_memory(file: &ConfigFile) -> bool {
+    match file.role {
+        FileRole::RuntimeState if fold(&file.path).ends_with(".vmrs") => {
+            vmrs::has_memory(&Bytes(&file.data)).unwrap_or(false)
+        }
+        FileRole::SavedMemory => file.data.len().is_ok_and(|len| len > 0),
+        _ => false,
+    }
+}
+
+/// A file as `vmconfig` reads it.
+struct Bytes<'a>(&'a FrozenFile);
+
+impl vmconfig::ReadAt for Bytes<'_> {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()> {
+        self.0.read_exact_at(buf, offset)
+    }
+}
