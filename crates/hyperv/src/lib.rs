@@ -6,6 +6,7 @@
 //! frozen ─► checkpoint, files, tracking             a VM that holds still, and what changed of it
 //! files::HostFiles ─► disk::Chain                   disks, by the host's own paths
 //! memory                                            of a VM that runs, by an export
+//! pacing, release                                   how much at once, and when to let go
 //! host_settings                                     what the host is set to, and what differs
 //! cluster                                           the same on whichever node has the VM
 //! replication                                       which side, when, and without getting in its way
@@ -31,9 +32,11 @@ mod ids;
 pub mod inventory;
 pub mod journal;
 pub mod memory;
+pub mod pacing;
 pub mod plan;
 pub mod preflight;
 pub mod recovery;
+pub mod release;
 pub mod replication;
 pub mod space;
 pub mod tracking;

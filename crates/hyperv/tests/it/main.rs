@@ -8,6 +8,7 @@ mod holding;
 mod inventory;
 mod journal;
 mod recovery;
+mod release;
 mod support;
 mod sweep;
 mod tracking;

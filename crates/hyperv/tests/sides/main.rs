@@ -3,6 +3,7 @@
 
 mod cluster;
 mod memory;
+mod pacing;
 mod replication;
 mod settings;
 mod support;
