@@ -104,7 +104,7 @@ fn missing(machine: &Machine) -> Vec<Finding> {
 }
 
 /// The first disk that is on another volume than the VM's checkpoints.
-fn elsewhere(machine: &Machine) -> Option<Finding> {
+pub(super) fn elsewhere(machine: &Machine) -> Option<Finding> {
     let folder = machine.config().data_roots.checkpoints.as_deref()?;
     let volume = volume(folder)?;
     let mut media = machine.settings.media.iter();

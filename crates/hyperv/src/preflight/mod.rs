@@ -5,6 +5,7 @@
 //! are tracked. So a prediction is never better than what the inventory supports: what the host
 //! does not tell counts as not being so, and is named.
 
+mod conditions;
 mod consistency;
 mod disks;
 mod finding;
@@ -15,6 +16,7 @@ mod tracking;
 
 use serde::{Deserialize, Serialize};
 
+pub use conditions::{Condition, Met, conditions};
 pub use consistency::{Level, Predicted};
 pub use finding::{Finding, Weight};
 pub use tracking::{DiskTracking, Tracking, Verdict};
