@@ -200,7 +200,7 @@ impl Hint for FileError {
             FileProblem::Denied(_) => "give the account the right to read the VM's files",
             FileProblem::Replaced(_) => "back up again: the file is read from its beginning then",
             FileProblem::Refused(_) => "see to the account, and to the server's settings for SMB",
-            FileProblem::Io(_) => "see to the share, or the disk that it is on",
+            FileProblem::Io(_) => "see to the share and its server, or the disk that it is on",
         }
     }
 }

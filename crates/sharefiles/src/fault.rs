@@ -10,6 +10,9 @@ pub(crate) enum Fault {
     /// The connection went, or did not come about: another may.
     #[error("the connection is lost: {0}")]
     Lost(String),
+    /// The server was never there.
+    #[error("no server of files answers: {0}")]
+    Away(String),
     /// The server is none that we use, or does not let us in. It is not asked again: each time
     /// counts as an attempt to guess the password.
     #[error("{0}")]

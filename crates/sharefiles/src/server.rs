@@ -91,7 +91,7 @@ impl Server {
             match connect(&self.name, &self.settings) {
                 Err(Fault::Lost(why)) => {
                     if !met {
-                        return Err(Fault::Lost(why));
+                        return Err(Fault::Away(why));
                     }
                     if attempt >= outage.attempts {
                         let why = format!("{why}, {attempt} times in a row");

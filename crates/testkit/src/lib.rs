@@ -5,6 +5,8 @@ pub mod crash;
 pub mod image;
 pub mod memory;
 pub mod ops;
+#[cfg(unix)]
+pub mod samba;
 pub mod vary;
 pub mod vhd;
 pub mod vhdx;

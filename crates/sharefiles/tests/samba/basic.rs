@@ -6,7 +6,7 @@ use disk::ReadAt;
 use hyperkeep_sharefiles::{Encryption, ShareMap};
 use hyperv::files::{FileError, FileProblem, HostFiles};
 
-use super::server::{Samba, host, noise};
+use super::server::{Reached, Samba, host, noise};
 
 const ENCRYPTED: &str = "server smb encrypt = required\nserver min protocol = SMB3_11";
 

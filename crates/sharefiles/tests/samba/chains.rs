@@ -9,7 +9,7 @@ use hyperkeep_sharefiles::ShareFiles;
 use hyperv::files::HostFinder;
 use testkit::image::{Image, Kind};
 
-use super::server::{Samba, Scripted, host, noise};
+use super::server::{Reached, Samba, Scripted, host, noise};
 
 const ENCRYPTED: &str = "server smb encrypt = required";
 const LEN: u64 = 24 << 20;

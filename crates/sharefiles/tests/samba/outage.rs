@@ -9,7 +9,7 @@ use disk::ReadAt;
 use hyperkeep_sharefiles::Outage;
 use hyperv::files::{FileError, FileProblem, HostFiles};
 
-use super::server::{Samba, Scripted, Step, host, noise};
+use super::server::{Reached, Samba, Scripted, Step, host, noise};
 
 const ENCRYPTED: &str = "server smb encrypt = required";
 const LEN: usize = 6 << 20;

@@ -12,7 +12,7 @@ use hyperv::plan::Policy;
 use hyperv::preflight::Mode;
 use hyperv::tracking::Token;
 
-use super::server::{Samba, Scripted};
+use super::server::{Reached, Samba, Scripted};
 use super::simulated::{Lab, MARK, SCENARIO, SIZE};
 
 /// Samba in front of the host's drive `D:`.
