@@ -57,6 +57,7 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
             "hyperkeep-store",
             "hyperkeep-vault",
             "hyperkeep-engine",
+            "hyperkeep-sharefiles",
             "hyperkeep-lab",
         ],
     ),

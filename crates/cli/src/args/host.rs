@@ -34,6 +34,23 @@ pub(crate) struct HostArgs {
     #[arg(long, value_name = "FOLDER=HERE")]
     pub(crate) map: Vec<String>,
 
+    /// How files without --map are read from the host's shares, over SMB 3.1.1 with the same account
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub(crate) smb: SmbArg,
+
+    /// Where a folder of the host is found among shares, as 'C:\VMs=\\files\vms'; without it C:\ is
+    /// the share C$ of the host. May be given several times, and the longest folder counts
+    #[arg(long, value_name = "FOLDER=SHARE")]
+    pub(crate) share: Vec<String>,
+
+    /// Another server whose shares the host's VMs lie on, and which may see the account
+    #[arg(long, value_name = "NAME")]
+    pub(crate) file_server: Vec<String>,
+
+    /// The port of SMB
+    #[arg(long, value_name = "PORT", default_value_t = 445)]
+    pub(crate) smb_port: u16,
+
     /// Where this installation keeps its id and the journals of what it does to hosts
     #[arg(
         long,
@@ -42,6 +59,18 @@ pub(crate) struct HostArgs {
         hide_env_values = true
     )]
     pub(crate) state: Option<PathBuf>,
+}
+
+/// How shares are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SmbArg {
+    /// Encrypted, or not at all
+    #[default]
+    Encrypted,
+    /// Signed, and encrypted where the server can
+    Signed,
+    /// Not at all: --map names all folders
+    Off,
 }
 
 /// How to log on.

@@ -13,7 +13,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use backup::{BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg};
-pub(crate) use host::{AuthArg, HostArgs, LabArgs, VmsArgs};
+pub(crate) use host::{AuthArg, HostArgs, LabArgs, SmbArg, VmsArgs};
 pub(crate) use keys::{
     AddPassphraseArgs, AddRecoveryCodeArgs, ChangePassphraseArgs, KeysCommand, RemoveArgs,
 };

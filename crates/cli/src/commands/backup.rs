@@ -21,7 +21,7 @@ use crate::args::{BackupArgs, ConsistencyArg, Global, GuestBackupArg, LevelArg, 
 use crate::commands::findings::findings_text;
 use crate::commands::source;
 use crate::failure::{Exit, Failure, OnPath, Result};
-use crate::host::{HostAddress, HostPace, State};
+use crate::host::{HostAddress, HostPace, Reach, State};
 use crate::progress::Progress;
 use crate::ui::{Document, Ui};
 use crate::{apart, open, stop, text};
@@ -68,17 +68,20 @@ fn host(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         )
         .hint("leave them out: a host tells what changed and where its disks are"));
     }
-    let files = crate::host::files(&address, &args.host)?;
+    let reach = Reach::read(&address, &args.host)?;
     let options = options(global, args)?;
     let vault = open::vault(global, ui)?;
     let claim = State::open(&args.host)?.claim(&address, &vault.id().to_string())?;
-    let session = crate::host::session(&address, &args.host)?;
+    let account = crate::host::credentials(&address, &args.host)?;
+    let session = crate::host::session_as(account.clone(), &address, &args.host)?;
     let cancel = stop::on_signal(ui);
+    let pace = Arc::new(HostPace::new(cancel.clone()));
+    let files = reach.files(account, pace.clone());
     let mut source = HostSource::open(Setup {
         name: address.to_string(),
         session,
         files,
-        pace: Arc::new(HostPace::new(cancel.clone())),
+        pace,
         clock: Arc::new(jiff::Timestamp::now),
         policy: policy(args),
         mark: claim.mark,

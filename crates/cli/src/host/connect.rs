@@ -12,11 +12,24 @@ use crate::secret;
 
 /// Logs on. The password is asked for here if nothing holds it.
 pub(crate) fn session(address: &HostAddress, args: &HostArgs) -> Result<Arc<dyn CimSession>> {
-    let (trust, logon) = (trust(args)?, logon(args)?);
-    let credentials = Credentials {
+    session_as(credentials(address, args)?, address, args)
+}
+
+/// The account. Its password is asked for here if nothing holds it.
+pub(crate) fn credentials(address: &HostAddress, args: &HostArgs) -> Result<Credentials> {
+    Ok(Credentials {
         user: address.user.clone(),
         password: secret::host(args.password_file.as_deref(), address)?,
-    };
+    })
+}
+
+/// Logs on with an account.
+pub(crate) fn session_as(
+    credentials: Credentials,
+    address: &HostAddress,
+    args: &HostArgs,
+) -> Result<Arc<dyn CimSession>> {
+    let (trust, logon) = (trust(args)?, logon(args)?);
     let transport = HttpTransport::new(address.endpoint.clone(), trust, credentials, logon);
     let transport = transport.map_err(|error| {
         Failure::usage(error).hint("see --auth, and winrm:// against winrm+http://")

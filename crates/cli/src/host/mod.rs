@@ -8,8 +8,8 @@ mod pace;
 mod state;
 
 pub(crate) use address::HostAddress;
-pub(crate) use connect::session;
-pub(crate) use files::files;
+pub(crate) use connect::{credentials, session, session_as};
+pub(crate) use files::Reach;
 pub(crate) use pace::HostPace;
 pub(crate) use state::State;
 
