@@ -169,6 +169,33 @@ impl Logon {
     }
 }
 
+/// Takes the tokens of a logon over plain HTTP one after the other, as a host of this name does that
+/// makes this challenge at this time. What the account may do that is there afterwards, if one is.
+///
+/// The way to try what clients send without a connection; the tokens may be any bytes.
+pub fn log_on(
+    host: &str,
+    accounts: &[Account],
+    (nonce, now): ([u8; 8], jiff::Timestamp),
+    tokens: &[&[u8]],
+) -> Option<Rights> {
+    let realm = Realm {
+        host,
+        accounts,
+        binding: None,
+        nonce,
+        now,
+    };
+    let mut logon = Logon::None;
+    for token in tokens {
+        logon.negotiate(token, &realm).ok()?;
+    }
+    match logon {
+        Logon::Done(rights, _) => Some(rights),
+        _ => None,
+    }
+}
+
 impl Realm<'_> {
     /// The account that is meant: of a domain by both names; of the host itself with its name, a
     /// dot or nothing for a domain.

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::wsman::Service;
 
-pub use logon::Account;
+pub use logon::{Account, log_on};
 pub use sealed::{BadSealed, unpack};
 pub use tls::{BadIdentity, Identity};
 
