@@ -7,6 +7,7 @@
 
 mod backoff;
 mod error;
+mod patient;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +20,7 @@ pub use backoff::Backoff;
 pub(crate) use backoff::Tries;
 pub use error::{ChangeError, NotDone};
 
+use self::patient::Patient;
 use crate::journal::{Call, Intent, Journal, Outcome};
 
 /// The time by the clock of this machine.
@@ -70,6 +72,10 @@ impl Control {
         pace: Arc<dyn Pace + Send + Sync>,
         clock: Clock,
     ) -> Self {
+        let session = Arc::new(Patient {
+            inner: session,
+            pace: Arc::clone(&pace),
+        });
         Self {
             session,
             journal,
@@ -82,7 +88,7 @@ impl Control {
         }
     }
 
-    /// The session.
+    /// The session; what changes nothing is asked again when the host is too busy to answer.
     pub fn session(&self) -> &dyn CimSession {
         self.session.as_ref()
     }
