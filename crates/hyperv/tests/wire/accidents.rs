@@ -24,8 +24,8 @@ fn scenario(vm: &str, rules: &str, mishaps: &str) -> String {
 }
 
 /// A host, what is others' on it, and an installation that has protected its VM once.
-struct Story {
-    lab: Lab,
+pub(crate) struct Story {
+    pub(crate) lab: Lab,
     others: Others,
     keeper: Keeper,
     guest: Vec<Vec<u8>>,
@@ -51,7 +51,7 @@ impl Story {
         story
     }
 
-    fn of(rules: &str, mishaps: &str) -> Self {
+    pub(crate) fn of(rules: &str, mishaps: &str) -> Self {
         let vm = format!("{WINDOWS},");
         Self::begin(&scenario(&vm, rules, mishaps), Policy::default())
     }
@@ -65,7 +65,7 @@ impl Story {
         self
     }
 
-    fn run(&mut self) -> Run {
+    pub(crate) fn run(&mut self) -> Run {
         self.keeper.run(&self.lab, &self.guest)
     }
 
@@ -80,7 +80,7 @@ impl Story {
     }
 
     /// The same; whether it was by what changed.
-    fn ends(mut self) -> bool {
+    pub(crate) fn ends(mut self) -> bool {
         assert!(self.lab.server.service().mishaps.is_empty());
         self.lab.rest();
         let last = self.write().run();

@@ -11,3 +11,4 @@ mod mishaps;
 mod neighbours;
 mod room;
 mod support;
+mod weather;
