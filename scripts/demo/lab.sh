@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # A simulated Hyper-V host: two guests go on writing while they are backed up over WS-Management.
 # Sourced by demo.sh, whose functions and variables it uses.
 

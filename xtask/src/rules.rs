@@ -43,10 +43,6 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "hyperkeep-lab",
-        &["hyperkeep-disk", "hyperkeep-vmconfig", "hyperkeep-cim"],
-    ),
-    (
         "hyperkeep-cli",
         &[
             "hyperkeep-disk",

@@ -39,6 +39,7 @@ use hyperv::frozen::{Frozen, Resting};
 use hyperv::inventory::{self, Machine};
 use hyperv::journal::Journal;
 use hyperv::plan::{Plan, Policy, plan};
+use hyperv::space::Floor;
 use hyperv::tracking::Token;
 use uuid::Uuid;
 
@@ -155,7 +156,12 @@ impl HostSource {
                 "it was removed or has moved to another host: run the backup again there",
             ));
         };
-        let host = inventory.host.clone();
+        let mut host = inventory.host.clone();
+        if policy.floor != Floor::NONE {
+            // Another VM's backup, or anything else, may have filled them since.
+            let now = inventory::volumes(self.setup.session.as_ref());
+            host.volumes = now.map_err(|error| errors::hinted(&vm.name, &error))?;
+        }
         let plan = plan(&machine, &host, &policy).map_err(|no| errors::no_plan(vm, &no))?;
         Ok((machine, plan, host))
     }

@@ -1,0 +1,314 @@
+//! A simulated host through the engine, by a clock that only waiting moves.
+
+extern crate hyperv as hyperkeep_hyperv;
+
+#[path = "../../hyperv/tests/wire/support.rs"]
+#[allow(dead_code, reason = "other tests share it")]
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use cim::job::Pace;
+use hyperkeep_engine::backup::{Audit, Job, JobReport, Options, Retry, backup};
+use hyperkeep_engine::pipeline::Limits;
+use hyperkeep_engine::progress::Quiet;
+use hyperkeep_engine::source::hyperv::{HostSource, Setup};
+use hyperkeep_engine::source::{
+    End, Finished, FrozenView, FrozenVm, Listing, Memory, Moved, Request, Source, SourceError,
+    VmRef,
+};
+use hyperkeep_engine::{Cancel, Clock, Code, Finding, Outcome};
+use hyperv::checkpoint::Mark;
+use hyperv::plan::Policy;
+use hyperv::space::Floor;
+use lab::Clock as _;
+use lab::state::{Accident, CheckpointKind};
+use store::MemoryStore;
+use support::{Lab, MARK, Shared};
+use uuid::Uuid;
+use vault::{Argon2Cost, Env, InitOptions, Vault};
+
+const SCENARIO: &str = r#"{
+    "volumes": [{"name": "D:\\", "capacity": 1099511627776}],
+    "vms": [{"name": "first", "disks": [{"path": "D:\\VMs\\a.vhdx", "size": 4194304}],
+             "writes": [{"offset": 0, "length": 4194304, "seed": 3}]},
+            {"name": "second", "disks": [{"path": "D:\\VMs\\b.vhdx", "size": 4194304}]}],
+    "rules": {"tracking-unit": 4096, "merge-ms": 20000}
+}"#;
+
+/// The engine's clock: waiting lets the host's time pass, and something happens at a time.
+struct Waiting {
+    time: Shared,
+    /// What happens to the host when so much time has passed.
+    then: Mutex<Option<(Duration, Accident)>>,
+    host: Arc<Lab>,
+}
+
+impl Clock for Waiting {
+    fn monotonic(&self) -> Duration {
+        self.time.now()
+    }
+    fn unix_seconds(&self) -> u64 {
+        1_700_000_000
+    }
+    fn sleep(&self, span: Duration) {
+        self.time.sleep(span);
+        let mut then = self.then.lock().unwrap();
+        if let Some((_, what)) = then.take_if(|(at, _)| *at <= self.time.now()) {
+            suffer(&self.host, &what);
+        }
+    }
+}
+
+fn suffer(lab: &Lab, what: &Accident) {
+    lab.server.service().repository.host.suffer(what).unwrap();
+}
+
+struct Place {
+    lab: Arc<Lab>,
+    vault: Vault,
+    state: tempfile::TempDir,
+    runs: Mutex<u128>,
+}
+
+impl Place {
+    fn new(scenario: &str) -> Self {
+        let options = InitOptions {
+            passphrase: None,
+            cost: Argon2Cost::default(),
+            segment: 64 << 10,
+            cutter: vault::CutterSizes {
+                min: 4096,
+                average: 8192,
+                max: 16384,
+                ..Default::default()
+            },
+            writer: "test",
+        };
+        let store = Arc::new(MemoryStore::default());
+        Self {
+            lab: Arc::new(Lab::start(scenario)),
+            vault: Vault::init(store, &options, Env::system()).unwrap().0,
+            state: tempfile::tempdir().unwrap(),
+            runs: Mutex::new(1),
+        }
+    }
+
+    fn source(&self, pace: Arc<dyn Pace + Send + Sync>, floor: Floor) -> HostSource {
+        let clock = self.lab.time.clock.clone();
+        let mut run = self.runs.lock().unwrap();
+        *run += 1;
+        HostSource::open(Setup {
+            name: "lab".to_owned(),
+            session: Arc::new(self.lab.session()),
+            files: Arc::new(self.lab.files()),
+            pace,
+            clock: Arc::new(move || clock.now()),
+            policy: Policy {
+                floor,
+                ..Policy::default()
+            },
+            mark: Mark {
+                run: Uuid::from_u128(*run),
+                ..MARK
+            },
+            journals: self.journals().to_owned(),
+            neighbours: Vec::new(),
+        })
+        .unwrap()
+    }
+
+    fn journals(&self) -> &Path {
+        self.state.path()
+    }
+
+    fn back_up(&self, source: &mut dyn Source, then: Option<(Duration, Accident)>) -> JobReport {
+        let clock = Waiting {
+            time: self.lab.time.clone(),
+            then: Mutex::new(then),
+            host: Arc::clone(&self.lab),
+        };
+        let job = Job {
+            vault: &self.vault,
+            clock: &clock,
+            sink: &Quiet,
+            cancel: &Cancel::new(),
+            limits: Limits {
+                workers: 2,
+                in_flight: 256 << 10,
+                results: 256 << 10,
+            },
+        };
+        let options = Options {
+            audit: Audit::OFF,
+            ..Options::default()
+        };
+        let mut next = *self.runs.lock().unwrap() as u64;
+        let mut rng = |out: &mut [u8]| {
+            for byte in out {
+                next = next.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                *byte = (next >> 33) as u8;
+            }
+        };
+        backup(&job, source, &options, &mut rng).unwrap()
+    }
+
+    fn run(&self) -> JobReport {
+        let mut source = self.source(Arc::new(self.lab.time.clone()), Floor::NONE);
+        self.back_up(&mut source, None)
+    }
+
+    /// Kinds of checkpoints and the number of reference points of each VM, when all had its time.
+    fn rest(&self) -> Vec<(Vec<CheckpointKind>, usize)> {
+        self.lab.rest();
+        let service = self.lab.server.service();
+        let vms = service.repository.host.vms().iter();
+        vms.map(|vm| {
+            let kinds = vm.checkpoints.iter().map(|c| c.kind).collect();
+            (kinds, vm.reference_points.len())
+        })
+        .collect()
+    }
+
+    fn id(&self, name: &str) -> Uuid {
+        let service = self.lab.server.service();
+        let vms = service.repository.host.vms();
+        vms.iter().find(|vm| vm.settings.name == name).unwrap().id
+    }
+}
+
+fn ours(count: usize) -> Vec<(Vec<CheckpointKind>, usize)> {
+    vec![(Vec::new(), count); 2]
+}
+
+fn codes(findings: &[Finding]) -> Vec<Code> {
+    findings.iter().map(|finding| finding.code).collect()
+}
+
+#[test]
+fn a_vm_that_its_host_is_at_work_on_is_backed_up_when_that_is_over() {
+    let place = Place::new(SCENARIO);
+    let first = place.id("first");
+    suffer(&place.lab, &Accident::Stuck(first, true));
+    let begun = place.lab.time.now();
+    let mut source = place.source(Arc::new(place.lab.time.clone()), Floor::NONE);
+    let at = begun + Duration::from_secs(60);
+    let report = place.back_up(&mut source, Some((at, Accident::Stuck(first, false))));
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+    assert!(codes(&report.vms[0].findings).contains(&Code::NotNow));
+    assert!(!codes(&report.vms[1].findings).contains(&Code::NotNow));
+    drop(source);
+    assert_eq!(place.rest(), ours(1));
+    assert_eq!(std::fs::read_dir(place.journals()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_vm_that_stays_busy_fails_and_holds_up_no_other() {
+    let place = Place::new(SCENARIO);
+    suffer(&place.lab, &Accident::Stuck(place.id("first"), true));
+    let report = place.run();
+    assert_eq!(report.vms[0].outcome, Outcome::Failed);
+    assert_eq!(codes(&report.vms[0].findings)[0], Code::NotNow);
+    assert_eq!(report.vms[1].outcome, Outcome::Ok);
+    assert_eq!(Retry::default().tries, 6);
+}
+
+/// Each look at it is a second later.
+struct Ticking(Shared);
+
+impl Pace for Ticking {
+    fn now(&self) -> Duration {
+        self.0.sleep(Duration::from_secs(1));
+        self.0.now()
+    }
+    fn sleep(&self, span: Duration) {
+        self.0.sleep(span);
+    }
+}
+
+#[test]
+fn a_volume_that_fills_while_a_vm_is_read_ends_its_backup_and_its_checkpoint() {
+    // As soon as the checkpoint has its name.
+    let fills = r#""rules": {"merge-ms": 20000}, "mishaps": [{"on": "ModifySystemSettings",
+        "after": [{"space": {"volume": "D:\\", "free": 1073741824}}]}]"#;
+    let at = SCENARIO.find(r#""rules""#).unwrap();
+    let place = Place::new(&format!("{}{fills}}}", &SCENARIO[..at]));
+    let mut source = place.source(Arc::new(Ticking(place.lab.time.clone())), Floor::default());
+    let report = place.back_up(&mut source, None);
+    let [first, second] = report.vms.as_slice() else {
+        panic!("{report:#?}");
+    };
+    assert_eq!((first.outcome, &first.point), (Outcome::Failed, &None));
+    assert!(
+        first.findings[0].message.contains("MiB are free"),
+        "{first:#?}"
+    );
+    // The other VM is on the same volume.
+    assert_eq!(second.point, None, "{second:#?}");
+    drop(source);
+    assert_eq!(place.rest(), ours(0));
+    assert!(place.vault.points(None).unwrap().is_empty());
+}
+
+/// A source whose process dies between a VM's restore point and its end.
+struct Dies(HostSource);
+
+struct DiesVm(Option<Box<dyn FrozenVm>>);
+
+impl Source for Dies {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+        self.0.begin(memory)
+    }
+    fn list(&mut self) -> Result<Listing, SourceError> {
+        self.0.list()
+    }
+    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        Ok(Box::new(DiesVm(Some(self.0.freeze(vm, request)?))))
+    }
+}
+
+impl FrozenVm for DiesVm {
+    fn view(&self) -> &FrozenView {
+        self.0.as_ref().unwrap().view()
+    }
+    fn recheck(&mut self) -> Vec<Moved> {
+        self.0.as_mut().unwrap().recheck()
+    }
+    fn finish(mut self: Box<Self>, _: End) -> Finished {
+        std::mem::forget(self.0.take());
+        Finished::default()
+    }
+}
+
+#[test]
+fn killed_between_a_restore_point_and_its_end_nothing_of_either_is_left() {
+    let place = Place::new(SCENARIO);
+    assert_eq!(place.run().outcome, Outcome::Ok);
+    assert_eq!(place.rest(), ours(1));
+    let mut dies = Dies(place.source(Arc::new(place.lab.time.clone()), Floor::NONE));
+    place.back_up(&mut dies, None);
+    drop(dies);
+    let left = place.rest();
+    let checkpoint = |(kinds, points): &(Vec<CheckpointKind>, usize)| {
+        (kinds.as_slice(), *points) == (&[CheckpointKind::Recovery][..], 1)
+    };
+    assert!(left.iter().all(checkpoint), "{left:?}");
+
+    // Its restore points have no tokens, so the reference points before them are nobody's.
+    let report = place.run();
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+    let put_right = codes(&report.findings);
+    let count = put_right.iter().filter(|code| **code == Code::PutRight);
+    assert_eq!(count.count(), 4, "{report:#?}");
+    assert!(report.vms.iter().all(|vm| vm.level == Some("full")));
+    assert_eq!(place.rest(), ours(1));
+    assert_eq!(std::fs::read_dir(place.journals()).unwrap().count(), 0);
+    let again = place.run();
+    assert!(again.vms.iter().all(|vm| vm.level == Some("incremental")));
+}
