@@ -35,16 +35,31 @@ impl ShareFiles {
         }
     }
 
+    /// Logs on to the host, so that what stands in the way is known before anything is begun.
+    ///
+    /// # Errors
+    /// When the host has no shares that it lets the account have.
+    pub fn log_on(&self) -> Result<(), FileError> {
+        let host = self.map.host();
+        let logged_on = self.server(host).live().map(drop);
+        logged_on.map_err(|fault| FileError {
+            path: format!(r"\\{host}"),
+            problem: fault.into(),
+        })
+    }
+
+    fn server(&self, name: &str) -> Arc<Server> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = servers.entry(name.to_lowercase()).or_insert_with(|| {
+            let settings = Arc::clone(&self.settings);
+            Arc::new(Server::new(name.to_owned(), settings))
+        });
+        Arc::clone(server)
+    }
+
     fn find(&self, path: &HostPath) -> Result<(Arc<Server>, Place), FileProblem> {
         let place = self.map.find(path).ok_or(FileProblem::Unmapped)?;
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        let server = servers
-            .entry(place.server.to_lowercase())
-            .or_insert_with(|| {
-                let settings = Arc::clone(&self.settings);
-                Arc::new(Server::new(place.server.clone(), settings))
-            });
-        Ok((Arc::clone(server), place))
+        Ok((self.server(&place.server), place))
     }
 }
 

@@ -75,6 +75,11 @@ impl ShareMap {
         Ok(self)
     }
 
+    /// The host, as it was given.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Where a path is found; `None` when nothing says so.
     pub(crate) fn find(&self, path: &HostPath) -> Option<Place> {
         let fitting = self.rules.iter().filter_map(|(folder, at)| {

@@ -76,7 +76,7 @@ fn host(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
     let session = crate::host::session_as(account.clone(), &address, &args.host)?;
     let cancel = stop::on_signal(ui);
     let pace = Arc::new(HostPace::new(cancel.clone()));
-    let files = reach.files(account, pace.clone());
+    let files = reach.files(account, pace.clone())?;
     let mut source = HostSource::open(Setup {
         name: address.to_string(),
         session,

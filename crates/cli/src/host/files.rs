@@ -16,6 +16,8 @@ use crate::failure::{Failure, Result};
 /// What the command line says about where a host's files are found.
 pub(crate) struct Reach {
     map: PathMap,
+    /// Whether some folders are elsewhere than in the host's own shares.
+    ruled: bool,
     shares: Option<(ShareMap, Encryption, u16)>,
 }
 
@@ -44,25 +46,39 @@ impl Reach {
             Some(encryption) => Some((shares(address, args)?, encryption, args.smb_port)),
             None => None,
         };
-        Ok(Self { map, shares })
+        Ok(Self {
+            map,
+            ruled: !(args.map.is_empty() && args.share.is_empty()),
+            shares,
+        })
     }
 
     /// The way itself, with the account for shares.
+    ///
+    /// # Errors
+    /// When all files are in shares, and those are not to be had: nothing was begun then.
     pub(crate) fn files(
         self,
         credentials: Credentials,
         pace: Arc<dyn Pace + Send + Sync>,
-    ) -> Arc<dyn HostFiles> {
+    ) -> Result<Arc<dyn HostFiles>> {
         let mapped = MappedFiles::new(self.map);
         let Some((map, encryption, port)) = self.shares else {
-            return Arc::new(mapped);
+            return Ok(Arc::new(mapped));
         };
         let mut settings = Settings::new(credentials);
         settings.encryption = encryption;
         settings.port = port;
         settings.pace = pace;
         let shared = ShareFiles::new(map, settings);
-        Arc::new(MappedThenShared { mapped, shared })
+        if !self.ruled {
+            shared.log_on().map_err(|error| {
+                Failure::new(format!("{error}")).hint(
+                    r"let the host's shares be read over SMB, or mount its disks here and map them: --map 'C:\VMs=/mnt/vms'",
+                )
+            })?;
+        }
+        Ok(Arc::new(MappedThenShared { mapped, shared }))
     }
 }
 

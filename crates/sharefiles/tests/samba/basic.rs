@@ -52,6 +52,7 @@ fn a_file_is_read_as_it_is_whatever_protects_the_way() {
         let mut settings = samba.settings();
         settings.encryption = encryption;
         let files = samba.files_with(settings);
+        files.log_on().unwrap();
         let file = files.open(&host(r"C:\VMs\a.vhdx")).unwrap();
         assert!(whole(&file) == bytes, "{global}");
         for (at, len) in [
@@ -137,6 +138,7 @@ fn a_wrong_password_is_tried_once() {
     let mut settings = samba.settings();
     settings.credentials.password = cim::http::Secret::new("wrong".to_owned());
     let files = samba.files_with(settings);
+    assert_eq!(files.log_on().unwrap_err().path, r"\\127.0.0.1");
     for _ in 0..3 {
         let found = files.open(&host(r"C:\a"));
         let error = found.unwrap_err();
