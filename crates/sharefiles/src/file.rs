@@ -253,7 +253,8 @@ impl RemoteFile {
 
 /// How a file differs from what it was.
 fn differs(was: &Opened, is: &Opened) -> Option<String> {
-    if let (Some(was), Some(is)) = (was.on_disk, is.on_disk)
+    let identities = was.on_disk.zip(is.on_disk);
+    if let Some((was, is)) = identities
         && was != is
     {
         return Some("another file was put in its place".to_owned());
@@ -268,7 +269,10 @@ fn differs(was: &Opened, is: &Opened) -> Option<String> {
     if was.written != is.written {
         return Some("it was written to".to_owned());
     }
-    (was.created != is.created).then(|| "another file was put in its place".to_owned())
+    // Servers whose file system has no such time make it up, and not always in the same way: it
+    // counts only where there is nothing better.
+    let other = identities.is_none() && was.created != is.created;
+    other.then(|| "it was created at another time".to_owned())
 }
 
 impl ReadAt for RemoteFile {
@@ -300,5 +304,45 @@ impl Drop for RemoteFile {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
         close_soon(&handle.live, handle.tree, &handle.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::About;
+
+    #[test]
+    fn a_file_is_the_same_as_far_as_a_server_tells() {
+        let about = About {
+            created: 1,
+            written: 2,
+            len: 3,
+        };
+        let file = |about, on_disk: Option<u8>| Opened {
+            id: [0; 16],
+            about,
+            on_disk: on_disk.map(|byte| [byte; 32]),
+        };
+        let was = file(about, Some(7));
+        let same = |is: Opened| differs(&was, &is).is_none();
+        assert!(same(file(about, Some(7))));
+        assert!(!same(file(about, Some(8))));
+        assert!(!same(file(About { len: 4, ..about }, Some(7))));
+        assert!(!same(file(
+            About {
+                written: 9,
+                ..about
+            },
+            Some(7)
+        )));
+        let other = About {
+            created: 9,
+            ..about
+        };
+        // Its identity says more than its time of creation.
+        assert!(same(file(other, Some(7))));
+        assert!(!same(file(other, None)));
+        assert!(same(file(about, None)));
     }
 }

@@ -21,8 +21,8 @@
 //! - SMB 3.1.1 and nothing earlier; each message is signed or encrypted, and what a server says is
 //!   believed only so. A logon as a guest or as nobody is refused.
 //! - Nothing is returned that was not read completely. When a connection is lost the file is
-//!   opened again and must be the same as far as the server tells: identity on its volume, times
-//!   of creation and of the last write, length. Else reading ends with
+//!   opened again and must be the same as far as the server tells: identity on its volume (or time
+//!   of creation), time of the last write, length. Else reading ends with
 //!   [`FileProblem::Replaced`](hyperv::files::FileProblem::Replaced).
 //! - A server that refused a logon is not asked again: accounts are locked by that.
 //! - What a server sends is hostile: bounded, checked, never a panic.
