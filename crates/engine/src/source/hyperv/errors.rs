@@ -6,6 +6,7 @@ use hyperv::Hint;
 use hyperv::checkpoint::CheckpointError;
 use hyperv::frozen::FreezeError;
 use hyperv::plan::NoPlan;
+use hyperv::replication::Conflict;
 
 use crate::finding::Code;
 use crate::source::{SourceError, VmRef};
@@ -30,24 +31,27 @@ pub(super) fn no_plan(vm: &VmRef, no: &NoPlan) -> SourceError {
     }
 }
 
-/// A VM that could not be made to hold still. `notes` tell what may have been left on the host.
+/// A VM that could not be made to hold still. `notes` tell what may have been left on the host,
+/// `conflict` that its replication was at work.
 pub(super) fn freeze(
     vm: &VmRef,
     error: &FreezeError,
+    conflict: Option<&Conflict>,
     notes: &[String],
     cancelled: bool,
 ) -> SourceError {
-    let mut message = error.to_string();
+    let mut message = conflict.map_or_else(|| error.to_string(), ToString::to_string);
     for note in notes {
         message.push_str("; ");
         message.push_str(note);
     }
-    let not_now = is_not_now(error);
+    let not_now = conflict.is_some() || is_not_now(error);
+    let hint = conflict.map_or_else(|| error.hint(), Conflict::hint);
     SourceError {
         cancelled,
         not_now,
         code: if not_now { Code::NotNow } else { Code::Failed },
-        ..SourceError::new(vm.name.clone(), message, error.hint())
+        ..SourceError::new(vm.name.clone(), message, hint)
     }
 }
 
@@ -60,5 +64,35 @@ fn is_not_now(error: &FreezeError) -> bool {
             _ => false,
         },
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyperv::replication::ToldBy;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// What no code tells to be worth waiting for is waited for all the same if it was a conflict.
+    #[test]
+    fn a_vm_whose_replication_was_at_work_is_tried_again() {
+        let vm = VmRef {
+            key: "a".to_owned(),
+            id: Uuid::from_u128(1),
+            name: "copy".to_owned(),
+        };
+        let error = FreezeError::DisksUnknown("C1".to_owned());
+        let conflict = Conflict {
+            told_by: ToldBy::Job(108),
+            said: "Es geht nicht.".to_owned(),
+        };
+        let notes = ["a note".to_owned()];
+        let told = freeze(&vm, &error, Some(&conflict), &notes, false);
+        assert!(told.not_now && told.code == Code::NotNow);
+        let text = format!("{told:?}");
+        assert!(text.contains("108") && text.contains("a note") && text.contains("suspend"));
+        let told = freeze(&vm, &error, None, &notes, false);
+        assert!(!told.not_now && told.code == Code::Failed);
     }
 }

@@ -133,6 +133,13 @@ fn removed(vm: Uuid, id: &str) -> Finding {
 
 fn told(report: Report) -> Vec<Finding> {
     let mut findings = told_removed(&report.removed);
+    findings.extend(report.resumed.iter().map(|resumed| {
+        Finding::note(
+            Code::PutRight,
+            format!("VM {}", resumed.vm),
+            "its replication, which an earlier run had suspended, goes on again",
+        )
+    }));
     findings.extend(report.suspects.iter().map(|suspect| {
         Finding::new(
             Code::LeftOnHost,

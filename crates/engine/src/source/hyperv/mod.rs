@@ -35,10 +35,11 @@ use hyperv::Inventory;
 use hyperv::checkpoint::Mark;
 use hyperv::control::{Backoff, Clock, Control};
 use hyperv::files::HostFiles;
-use hyperv::frozen::{Frozen, Resting};
-use hyperv::inventory::{self, Machine};
+use hyperv::frozen::{FreezeError, Frozen, Resting};
+use hyperv::inventory::{self, Machine, ReplicationMode};
 use hyperv::journal::Journal;
 use hyperv::plan::{Plan, Policy, plan};
+use hyperv::replication::{self, Conflict};
 use hyperv::space::Floor;
 use hyperv::tracking::Token;
 use uuid::Uuid;
@@ -144,6 +145,21 @@ impl HostSource {
         Ok(&self.inventory.insert(inventory).1)
     }
 
+    /// Whether a VM does not hold still since its replication was at work. A host that cannot be
+    /// asked for it tells nothing.
+    fn conflict(&self, machine: &Machine, error: &FreezeError) -> Option<Conflict> {
+        let FreezeError::Checkpoint(error) = error else {
+            return None;
+        };
+        let mode = machine.replication.mode;
+        if matches!(mode, ReplicationMode::None | ReplicationMode::Unknown) {
+            return None;
+        }
+        let session = self.setup.session.as_ref();
+        let found = replication::conflict(session, (machine.id, mode), error);
+        found.ok().flatten()
+    }
+
     /// What is to be done with a VM.
     fn plan(&mut self, vm: &VmRef) -> Result<(Machine, Plan, inventory::Host), SourceError> {
         let again = !self.tried.insert(vm.id);
@@ -231,8 +247,10 @@ impl Source for HostSource {
         let wanted = plan.request(self.setup.mark, token.as_ref(), request.full);
         let files = self.setup.files.as_ref();
         let frozen = Frozen::take(&self.control, files, &wanted).map_err(|error| {
+            let conflict = self.conflict(&machine, &error);
             let notes = self.control.take_notes();
-            errors::freeze(vm, &error, &notes, request.cancel.is_cancelled())
+            let cancelled = request.cancel.is_cancelled();
+            errors::freeze(vm, &error, conflict.as_ref(), &notes, cancelled)
         })?;
         let view = view::view(vm, &machine, &plan, &host, &frozen, findings);
         Ok(Box::new(vm::HostVm::new(
