@@ -66,6 +66,11 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(crate) floor: u8,
 
+    /// Suspend a VM's replication while its checkpoint is taken, and let it go on right after; for
+    /// copies that are never idle long enough
+    #[arg(long)]
+    pub(crate) suspend_replication: bool,
+
     #[command(flatten)]
     pub(crate) host: HostArgs,
 }

@@ -119,6 +119,7 @@ fn policy(args: &BackupArgs) -> Policy {
                 ..Floor::default()
             },
         },
+        suspend_replication: args.suspend_replication,
     }
 }
 

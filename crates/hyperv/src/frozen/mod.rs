@@ -40,7 +40,7 @@ pub use tree::{LayerReading, Owner, Tree, TreeCheckpoint, TreeLayer, TreeUse};
 use crate::checkpoint::{CheckpointError, Mark, Options, RecoveryCheckpoint};
 use crate::control::Control;
 use crate::files::{FileError, FrozenFile};
-use crate::inventory::{self, Family, Settings};
+use crate::inventory::{self, Family, ReplicationMode, Settings};
 use crate::preflight::{Level, Mode};
 use crate::space::{self, Floor, Room};
 use crate::tracking::{Applied, Now, NowDisk, Token};
@@ -59,6 +59,9 @@ pub struct Request<'r> {
     pub guest: Family,
     /// Whether it is a replica, whose disks are at rest and crash-consistent all the same.
     pub replica: bool,
+    /// The side of its replication that is suspended while the checkpoint is taken, if it is. One
+    /// that cannot be suspended keeps nobody from trying: that is in the notes.
+    pub suspend: Option<ReplicationMode>,
     /// Whose checkpoint it is.
     pub mark: Mark,
     /// What the last backup kept; without it everything is read.

@@ -18,6 +18,7 @@ use crate::files::HostFiles;
 use crate::ids;
 use crate::inventory::{self, Configuration, Family};
 use crate::preflight::{Level, Mode};
+use crate::replication::{Suspended, Suspension};
 use crate::tracking::{Applied, Decision, decide};
 
 impl Frozen {
@@ -37,7 +38,12 @@ impl Frozen {
             Mode::Standard => Vec::new(),
         };
         let before = applied(session, vm, request.mode)?;
-        let (checkpoint, downgrade) = checkpoint(control, request)?;
+        let suspension = suspend(control, request);
+        let taken = checkpoint(control, request);
+        if let Some(suspension) = suspension {
+            go_on(control, suspension);
+        }
+        let (checkpoint, downgrade) = taken?;
         let level = level(&checkpoint, request)?;
         let Configuration {
             settings,
@@ -140,6 +146,25 @@ impl Frozen {
 fn hides_disks(finding: &inventory::Finding) -> bool {
     use inventory::Finding::{NoDevices, NoSettings, TooManyDrives};
     matches!(finding, NoDevices { .. } | NoSettings | TooManyDrives)
+}
+
+/// Suspends the replication if that is wanted, unless somebody else has.
+fn suspend(control: &Arc<Control>, request: &Request<'_>) -> Option<Suspension> {
+    let mode = request.suspend?;
+    match Suspension::take(control, (request.vm, mode)) {
+        Ok(Suspended::Ours(suspension)) => Some(suspension),
+        Ok(Suspended::Theirs) => None,
+        Err(error) => {
+            control.note(format!("its replication was not suspended: {error}"));
+            None
+        }
+    }
+}
+
+fn go_on(control: &Control, suspension: Suspension) {
+    if let Err(error) = suspension.resume() {
+        control.note(format!("its replication does not go on: {error}"));
+    }
 }
 
 /// Takes the checkpoint; and why it is less than what was asked for, if it is.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::checkpoint::{Consistency, GuestBackup, Mark, Options};
 use crate::frozen::Request;
-use crate::inventory::{Family, Host, Machine, PowerState};
+use crate::inventory::{Family, Host, Machine, PowerState, ReplicationMode};
 use crate::preflight::{self, Finding, Level, Mode, Verdict, Weight};
 use crate::space::{Floor, room};
 use crate::tracking::Token;
@@ -35,6 +35,8 @@ pub struct Policy {
     pub guest_backup: GuestBackup,
     /// How much has to be free where its disks are.
     pub floor: Floor,
+    /// Whether a replication is suspended while the checkpoint is taken.
+    pub suspend_replication: bool,
 }
 
 /// How consistent a backup has to be.
@@ -87,6 +89,9 @@ pub struct Plan {
     pub guest: Family,
     /// Whether the VM is a replica.
     pub replica: bool,
+    /// The side of the replication that is suspended while the checkpoint is taken, if it is.
+    #[serde(default)]
+    pub suspend: Option<ReplicationMode>,
     /// Everything that matters.
     pub findings: Vec<Finding>,
 }
@@ -210,8 +215,16 @@ pub fn plan(machine: &Machine, host: &Host, policy: &Policy) -> Result<Plan, NoP
         },
         guest: machine.guest.family,
         replica: machine.replication.mode.is_copy(),
+        suspend: suspend(machine, policy),
         findings: preflight.findings,
     })
+}
+
+/// The side of the replication that is to be suspended: of what is replicated, and only if wanted.
+fn suspend(machine: &Machine, policy: &Policy) -> Option<ReplicationMode> {
+    let mode = machine.replication.mode;
+    let replicated = mode.is_copy() || mode == ReplicationMode::Primary;
+    (policy.suspend_replication && replicated).then_some(mode)
 }
 
 /// Whether there is room for what the VM writes while it holds still.
@@ -272,6 +285,7 @@ impl Plan {
             fall_back: self.fall_back,
             guest: self.guest,
             replica: self.replica,
+            suspend: self.suspend,
             mark,
             token,
             full,

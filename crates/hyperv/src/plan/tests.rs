@@ -10,6 +10,11 @@ fn of(policy: Policy, change: impl FnOnce(&mut Machine)) -> Result<Plan, NoPlan>
     plan(&machine, &host(), &policy)
 }
 
+const MARK: Mark = Mark {
+    installation: Uuid::from_u128(1),
+    run: Uuid::from_u128(2),
+};
+
 fn wanting(consistency: Wanted) -> Policy {
     Policy {
         consistency,
@@ -158,4 +163,25 @@ fn where_little_is_free_nothing_is_begun() {
     let plan = of(None, Floor::default()).unwrap();
     let untold = |finding: &Finding| matches!(finding, Finding::SpaceUnknown { .. });
     assert_eq!(plan.findings.iter().filter(|f| untold(f)).count(), 1);
+}
+
+#[test]
+fn a_replication_is_suspended_only_where_that_is_wanted_and_there_is_one() {
+    let of_mode = |mode, wanted| {
+        let policy = Policy {
+            suspend_replication: wanted,
+            ..Policy::default()
+        };
+        let plan = of(policy, |vm| vm.replication.mode = mode).unwrap();
+        assert_eq!(plan.request(MARK, None, false).suspend, plan.suspend);
+        plan.suspend
+    };
+    use ReplicationMode::{ExtendedReplica, None as Not, Primary, Replica, TestReplica, Unknown};
+    for mode in [Primary, Replica, ExtendedReplica] {
+        assert_eq!(of_mode(mode, true), Some(mode));
+        assert_eq!(of_mode(mode, false), None);
+    }
+    for mode in [Not, TestReplica, Unknown] {
+        assert_eq!(of_mode(mode, true), None);
+    }
 }

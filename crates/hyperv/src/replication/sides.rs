@@ -140,7 +140,15 @@ fn taken(all: &[(&Seen<'_>, &Machine)], prefer: Prefer) -> Vec<(usize, Why)> {
     let machine = |at: usize| all.get(at).map(|(_, machine)| *machine);
     let mode = |at: usize| machine(at).map(|m| m.replication.mode).unwrap_or_default();
     if let &[at] = places.as_slice() {
-        return vec![(at, Why::Owner)];
+        let (host, machine) = match all.get(at) {
+            Some((host, machine)) => (host, machine),
+            None => return Vec::new(),
+        };
+        let why = match cluster(host, machine) {
+            Some(_) => Why::Owner,
+            None => Why::Only,
+        };
+        return vec![(at, why)];
     }
     let copies = places.iter().filter(|at| mode(**at).is_copy());
     let mut copies: Vec<usize> = copies.copied().collect();
@@ -195,8 +203,10 @@ fn places(all: &[(&Seen<'_>, &Machine)]) -> Vec<usize> {
     for (at, (host, machine)) in all.iter().enumerate() {
         let own = cluster(host, machine);
         let same = |other: &&mut usize| {
-            let other = all.get(**other);
-            own.is_some() && other.and_then(|(h, m)| cluster(h, m)) == own
+            let Some((other, of)) = all.get(**other) else {
+                return false;
+            };
+            (own.is_some() && cluster(other, of) == own) || is_same((host, machine), (other, of))
         };
         match places.iter_mut().find(same) {
             None => places.push(at),
@@ -205,6 +215,16 @@ fn places(all: &[(&Seen<'_>, &Machine)]) -> Vec<usize> {
         }
     }
     places
+}
+
+/// Whether two lists are of one host, which the job knows by two names: then the VM is the same to
+/// its disks and reference points.
+fn is_same((one, a): (&Seen<'_>, &Machine), (other, b): (&Seen<'_>, &Machine)) -> bool {
+    let named = match (&one.inventory.host.name, &other.inventory.host.name) {
+        (Some(one), Some(other)) => crate::ids::same_host(one, other),
+        _ => false,
+    };
+    named && a.settings.media == b.settings.media && a.reference_points == b.reference_points
 }
 
 /// The cluster of a VM that a cluster keeps, as its host tells it.

@@ -118,6 +118,7 @@ fn request(mode: Mode, token: Option<&Token>) -> Request<'_> {
         fall_back: false,
         guest: Family::Windows,
         replica: false,
+        suspend: None,
         full: false,
         tree: false,
     }

@@ -76,6 +76,7 @@ fn request() -> Request<'static> {
         fall_back: true,
         guest: Family::Windows,
         replica: false,
+        suspend: None,
         mark: Mark {
             installation: Uuid::from_u128(0x11),
             run: Uuid::from_u128(0x22),

@@ -100,6 +100,47 @@ fn what_could_not_be_removed_is_known_to_the_next_run() {
     );
 }
 
+/// What a run had suspended or exported is known until it is seen to go on, or to be gone.
+#[test]
+fn what_was_suspended_or_exported_is_known_until_it_is_undone() {
+    let text = |text: &str| text.to_owned();
+    let (relationship, folder) = (text("R"), text("F"));
+    let suspend = Call::SuspendReplication {
+        relationship: relationship.clone(),
+    };
+    let resume = Call::ResumeReplication { relationship };
+    let export = Call::ExportMemory {
+        folder: folder.clone(),
+    };
+    let remove = Call::RemoveExport { folder };
+    let why = text("access denied");
+    let not_done = Outcome::NotDone { why };
+    // Each call with how it ended, and what is known then of suspensions and exports.
+    type Case<'c> = (&'c [(&'c Call, &'c Outcome)], usize, usize);
+    let cases: [Case<'_>; 7] = [
+        (&[(&suspend, &done())], 1, 0),
+        (&[(&suspend, &not_done)], 0, 0),
+        (&[(&suspend, &done()), (&resume, &not_done)], 1, 0),
+        (&[(&suspend, &done()), (&resume, &done())], 0, 0),
+        // Part of what failed may be there.
+        (&[(&export, &not_done)], 0, 1),
+        (&[(&export, &made("F")), (&remove, &not_done)], 0, 1),
+        (&[(&export, &made("F")), (&remove, &done())], 0, 0),
+    ];
+    for (at, (calls, suspended, exports)) in cases.into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::create(dir.path(), Uuid::from_u128(9)).unwrap();
+        for (call, outcome) in calls {
+            let number = journal.begin(intent((*call).clone())).unwrap();
+            journal.end(number, (*outcome).clone()).unwrap();
+        }
+        let reading = journal.close().unwrap();
+        let known = (reading.suspended.len(), reading.exports.len());
+        assert_eq!(known, (suspended, exports), "{at}");
+        assert_eq!(reading.is_settled(), suspended + exports == 0, "{at}");
+    }
+}
+
 #[test]
 fn what_is_open_is_found_by_the_next_run_and_settled_there() {
     let dir = tempfile::tempdir().unwrap();

@@ -90,6 +90,7 @@ impl Place {
             fall_back: false,
             guest: Family::Windows,
             replica: false,
+            suspend: None,
             mark: Mark {
                 installation: Uuid::from_u128(0x11),
                 run: Uuid::from_u128(0x22),

@@ -239,6 +239,82 @@ fn a_vm_that_moves_in_mid_backup_is_followed() {
     assert_eq!(rest(&lab, vm), (Vec::new(), 1, 1));
 }
 
+/// The cluster's service answers nowhere: the node that had the VM last is asked, and that is told.
+#[test]
+fn when_the_cluster_does_not_tell_the_last_owner_is_asked() {
+    let lab = Arc::new(Lab::start(SCENARIO));
+    let vm = lab.vm(0);
+    let plain = sessions(&lab, "");
+    let silent = Arc::new(AtomicUsize::new(0));
+    let heard = silent.clone();
+    let sessions: Sessions = Arc::new(move |node| {
+        let inner = plain(node)?;
+        let silent = heard.clone();
+        Ok(Arc::new(Deaf { inner, silent }))
+    });
+    let cluster = Arc::new(Cluster::find("HV01", sessions).unwrap().unwrap());
+    let following = follow(&lab, &cluster, vm);
+    silent.store(1, Ordering::Relaxed);
+    let checkpoints = hyperkeep_hyperv::checkpoint::checkpoints(following.as_ref(), vm);
+    assert_eq!(checkpoints.unwrap(), []);
+    let doubts = following.take_doubts();
+    assert!(doubts[0].contains("does not tell"), "{doubts:?}");
+    assert_eq!(doubts.len(), 1, "each once");
+    assert!(following.moves().is_empty());
+    // A VM that has moved meanwhile is not found, and that is an error and no guess.
+    moves(&lab, vm);
+    let lost = hyperkeep_hyperv::checkpoint::checkpoints(following.as_ref(), vm);
+    assert!(lost.unwrap_err().is_not_found());
+    silent.store(0, Ordering::Relaxed);
+    let found = hyperkeep_hyperv::checkpoint::checkpoints(following.as_ref(), vm);
+    assert_eq!(found.unwrap(), []);
+    assert_eq!(following.moves().len(), 1);
+}
+
+/// A session that is told nothing of the cluster.
+struct Deaf {
+    inner: Arc<dyn CimSession>,
+    silent: Arc<AtomicUsize>,
+}
+
+impl CimSession for Deaf {
+    fn get(&self, path: &ObjectPath) -> Result<Instance, CimError> {
+        self.inner.get(path)
+    }
+
+    fn query(&self, namespace: &str, wql: &str) -> Result<Vec<Instance>, CimError> {
+        if self.silent.load(Ordering::Relaxed) == 1 && wql.contains("MSCluster") {
+            return Err(unreachable("the cluster"));
+        }
+        self.inner.query(namespace, wql)
+    }
+
+    fn query_paths(&self, namespace: &str, wql: &str) -> Result<Vec<ObjectPath>, CimError> {
+        self.inner.query_paths(namespace, wql)
+    }
+
+    fn associators(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
+        self.inner.associators(which)
+    }
+
+    fn references(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
+        self.inner.references(which)
+    }
+
+    fn invoke(
+        &self,
+        path: &ObjectPath,
+        method: &str,
+        inputs: &Instance,
+    ) -> Result<MethodResult, CimError> {
+        self.inner.invoke(path, method, inputs)
+    }
+
+    fn class(&self, namespace: &str, name: &str) -> Result<Arc<Class>, CimError> {
+        self.inner.class(namespace, name)
+    }
+}
+
 /// The run is killed, its VM moves, and the next run finds what is left on the new owner.
 #[test]
 fn a_checkpoint_of_a_killed_run_is_removed_where_the_vm_is_now() {

@@ -253,6 +253,39 @@ fn what_was_suspended_goes_on_on_every_path() {
     });
 }
 
+/// A whole backup that suspends: the replication goes on while the disks are still being read.
+#[test]
+fn it_is_suspended_for_the_moment_of_the_checkpoint_alone() {
+    let lab = lab("{}");
+    let vm = lab.vm(0);
+    let backup = |before: u16, notes: usize| {
+        set_state(&lab, vm, before);
+        lab.with(|control| {
+            let all = inventory::take(control.session()).unwrap();
+            let policy = Policy {
+                suspend_replication: true,
+                ..Policy::default()
+            };
+            let plan = plan(all.machine(vm).unwrap(), &all.host, &policy).unwrap();
+            let request = plan.request(MARK, None, false);
+            let frozen = Frozen::take(control, &lab.files(), &request).unwrap();
+            assert_eq!(state(&lab, vm), before);
+            let journal = std::fs::read_to_string(control.journal().path()).unwrap();
+            let suspended = journal.contains("suspend-replication");
+            assert_eq!(suspended, before == 3, "{journal}");
+            let kept = frozen.keep();
+            assert_eq!(kept.problems.len(), notes, "{:?}", kept.problems);
+            let point = kept.token.unwrap().reference_point.unwrap();
+            control.journal().release(vm, &point).unwrap();
+        });
+        lab.time.sleep(Duration::from_secs(60));
+    };
+    backup(3, 0);
+    backup(7, 0);
+    // What cannot be suspended is told, and backed up all the same.
+    backup(8, 1);
+}
+
 #[test]
 fn what_somebody_else_suspended_is_left_to_them() {
     let lab = lab("{}");

@@ -207,3 +207,26 @@ fn of_the_nodes_of_a_cluster_the_owner_has_the_vm() {
     let (taken, _) = decide(&[node("HV01", "HV01"), other], PreferPrimary);
     assert_eq!(taken.len(), 2);
 }
+
+#[test]
+fn a_host_that_the_job_knows_by_two_names_is_one() {
+    let one = host("HV01", VM, 0, None, None);
+    let other = host("hv01.lab.local", VM, 0, None, None);
+    let once = (vec![("A", Why::Only)], 1);
+    assert_eq!(decide(&[one.clone(), other.clone()], PreferPrimary), once);
+    // Another host of that name has other disks.
+    let mut stranger = other;
+    stranger.machines[0]
+        .settings
+        .media
+        .push(crate::inventory::Medium {
+            location: vmconfig::model::Location {
+                controller: vmconfig::model::ControllerKind::Scsi,
+                number: 0,
+                position: 0,
+            },
+            instance_id: String::new(),
+            path: "D:\\b.vhdx".to_owned(),
+        });
+    assert_eq!(decide(&[one, stranger], PreferPrimary).0.len(), 2);
+}
