@@ -13,7 +13,6 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy;
 use hyperv::checkpoint::Mark;
 use uuid::Uuid;
 
@@ -158,6 +157,7 @@ fn usual() -> Option<PathBuf> {
 
 #[cfg(not(windows))]
 fn usual() -> Option<PathBuf> {
+    use etcetera::BaseStrategy as _;
     let base = etcetera::choose_base_strategy().ok()?;
     Some(base.state_dir()?.join("hyperkeep"))
 }

@@ -74,7 +74,15 @@ impl Lab {
     pub(crate) fn reach(&self) -> Vec<String> {
         let address = format!("winrm+http://LAB\\backup@127.0.0.1:{}", self.port);
         let mut reach = vec![address];
-        let more = ["--password-file", "password", "--state", "state"];
+        // It has no shares.
+        let more = [
+            "--password-file",
+            "password",
+            "--state",
+            "state",
+            "--smb",
+            "off",
+        ];
         reach.extend(more.map(str::to_owned));
         reach
     }
