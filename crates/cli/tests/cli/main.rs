@@ -12,5 +12,7 @@ mod memory;
 mod names;
 mod parents;
 mod roundtrip;
+#[cfg(unix)]
+mod smb;
 mod start;
 mod words;
