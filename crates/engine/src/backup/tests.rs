@@ -1,5 +1,6 @@
 //! Backups and restores over a store in memory, against a plain model of chains.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::source::{
 mod audit;
 mod base;
 mod bounds;
+mod chance;
 mod later;
 mod property;
 mod trouble;
@@ -63,6 +65,8 @@ struct Model {
     /// Reading anything panics.
     cursed: bool,
     reads: Arc<Mutex<u64>>,
+    /// Sectors that were read.
+    touched: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 impl Model {
@@ -96,6 +100,7 @@ impl Model {
             broken: None,
             cursed: false,
             reads: Arc::default(),
+            touched: Arc::default(),
         }
     }
 }
@@ -109,6 +114,8 @@ impl BlockRead for Model {
         disk::block::check_bounds(LEN, offset, buf.len() as u64)?;
         assert!(!self.cursed, "this layer is cursed");
         *self.reads.lock().unwrap() += buf.len() as u64;
+        let end = (offset + buf.len() as u64).div_ceil(SECTOR);
+        self.touched.lock().unwrap().extend(offset / SECTOR..end);
         for (at, byte) in (offset..).zip(buf) {
             if self.broken == Some(at / SECTOR) {
                 return Err(disk::Error::damaged("test disk", "a bad sector"));
@@ -273,6 +280,10 @@ fn vault() -> Vault {
 }
 
 fn vault_in(store: &Arc<MemoryStore>) -> (Vault, vault::RecoveryCode) {
+    vault_of(store, Env::system())
+}
+
+fn vault_of(store: &Arc<MemoryStore>, env: Env) -> (Vault, vault::RecoveryCode) {
     let options = InitOptions {
         passphrase: None,
         cost: Argon2Cost::default(),
@@ -285,7 +296,7 @@ fn vault_in(store: &Arc<MemoryStore>) -> (Vault, vault::RecoveryCode) {
         },
         writer: "test",
     };
-    Vault::init(store.clone(), &options, Env::system()).unwrap()
+    Vault::init(store.clone(), &options, env).unwrap()
 }
 
 /// Without an audit, so that what is read can be told.
@@ -383,6 +394,7 @@ fn written(parent: Option<&Model>, number: u128, seed: u64) -> Model {
 fn reset(chain: &[Model]) {
     for model in chain {
         *model.reads.lock().unwrap() = 0;
+        model.touched.lock().unwrap().clear();
     }
 }
 
