@@ -9,6 +9,8 @@ use disk::resolve::{Folders, open_chain};
 use serde_json::{Value, json};
 use testkit::image::noise;
 
+#[cfg(unix)]
+use crate::bench::Answer;
 use crate::bench::{Bench, files_below, vm};
 use crate::lab::{Lab, PASSWORD, scenario, texts};
 use crate::start::Start as _;
@@ -162,6 +164,46 @@ fn a_tree_of_checkpoints_comes_back_with_each_of_them() {
     assert_eq!(lab.left(), [("tree".to_owned(), 0, 3, 1)]);
 }
 
+/// Lines of all journals.
+fn written(bench: &Bench) -> usize {
+    let journals = files_below(&bench.path("state/hosts"));
+    let journals = journals.iter().filter(|file| file.extension().is_some());
+    let text = journals.map(|file| fs::read_to_string(file).unwrap_or_default());
+    text.map(|text| text.lines().count()).sum()
+}
+
+/// Asked to stop while the host takes a checkpoint.
+#[cfg(unix)]
+#[test]
+fn a_backup_that_is_asked_to_stop_leaves_nothing() {
+    let bench = Bench::new();
+    let disk = |name| json!([{"path": format!("D:\\VMs\\{name}.vhdx"), "size": SIZE}]);
+    let vms = json!([{"name": "a", "disks": disk("a")}, {"name": "b", "disks": disk("b")}]);
+    let slow = json!({"rules": {"checkpoint-ms": 3000}});
+    let lab = Lab::start(&bench, &scenario(vms, slow));
+    let args = lab.backup(&[]);
+    let mut child = bench
+        .command(&texts(&args))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .start();
+    while child.try_wait().unwrap().is_none() && written(&bench) < 2 {
+        std::thread::yield_now();
+    }
+    let interrupt = std::process::Command::new("sh")
+        .args(["-c", "kill -INT \"$0\"", &child.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    let answer = Answer::of(&child.wait_with_output().unwrap()).ends(6);
+    let report = answer.json();
+    for name in ["a", "b"] {
+        assert_eq!(vm(&report, name)["outcome"], "cancelled", "{report:#}");
+    }
+    let none = [("a", 0, 0, 0), ("b", 0, 0, 0)];
+    assert_eq!(lab.left(), none.map(|(n, a, b, c)| (n.to_owned(), a, b, c)));
+    assert_eq!(written(&bench), 0);
+}
+
 /// Killed as soon as its journal has so many lines: the next run puts the host right.
 #[test]
 fn what_a_killed_backup_leaves_the_next_one_removes() {
@@ -177,13 +219,7 @@ fn what_a_killed_backup_leaves_the_next_one_removes() {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .start();
-        let written = || {
-            let journals = files_below(&bench.path("state/hosts"));
-            let journals = journals.iter().filter(|file| file.extension().is_some());
-            let text = journals.map(|file| fs::read_to_string(file).unwrap_or_default());
-            text.map(|text| text.lines().count()).sum::<usize>()
-        };
-        while child.try_wait().unwrap().is_none() && written() < lines {
+        while child.try_wait().unwrap().is_none() && written(&bench) < lines {
             std::thread::yield_now();
         }
         child.kill().unwrap();
