@@ -106,6 +106,30 @@ pub(crate) struct VmsArgs {
     pub(crate) reach: HostArgs,
 }
 
+/// `doctor`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With a vault, what a killed run that backed up into it has left on the host is removed, as the next
+backup would do first; what is not ours is told and never touched. Without one nothing is changed.
+
+Examples:
+  hyperkeep doctor winrm://backup@hv01.example.org
+  hyperkeep --vault /srv/vault doctor winrm://backup@hv01 --map 'D:\\VMs=/mnt/vms'
+  hyperkeep doctor winrm://Administrator@hv01 --set-up 'HV01\\backup' > set-up.ps1")]
+pub(crate) struct DoctorArgs {
+    /// `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM or Kerberos
+    #[arg(value_name = "HOST")]
+    pub(crate) host: String,
+
+    /// Print a PowerShell script instead, which gives this account of the host or its domain the
+    /// least rights that will do: read it, and run it on the host
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(crate) set_up: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) reach: HostArgs,
+}
+
 /// `lab`
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -13,7 +13,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use backup::{BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg};
-pub(crate) use host::{AuthArg, HostArgs, LabArgs, SmbArg, VmsArgs};
+pub(crate) use host::{AuthArg, DoctorArgs, HostArgs, LabArgs, SmbArg, VmsArgs};
 pub(crate) use keys::{
     AddPassphraseArgs, AddRecoveryCodeArgs, ChangePassphraseArgs, KeysCommand, RemoveArgs,
 };
@@ -149,6 +149,8 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// List the VMs of a Hyper-V host, and what a backup of each would be
     Vms(VmsArgs),
+    /// Say what can be done with a Hyper-V host and what is in the way, and put right what is left there
+    Doctor(DoctorArgs),
     /// List restore points
     Points(PointsArgs),
     /// Show what a restore point holds, how consistent it is, and what is not covered

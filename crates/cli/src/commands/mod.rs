@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod check;
+pub(crate) mod doctor;
 mod findings;
 pub(crate) mod init;
 pub(crate) mod keys;

@@ -101,7 +101,7 @@ fn documents() -> Vec<Value> {
     run(&["restore", "disks", "web@latest", "--to", "disks"]);
     run(&["restore", "folder", "web@latest", "--to", "folder"]);
     run(&["check", "--read-data"]);
-    let vm = json!({"name": "legacy", "generation": 1, "pass-through": [2],
+    let vm = json!({"name": "legacy", "generation": 1, "version": "5.0", "pass-through": [2], 
         "disks": [{"path": "D:\\VMs\\legacy\\c.vhdx", "size": 4 << 20}]});
     let lab = Lab::start(&bench, &scenario(json!([vm]), json!({})));
     let backup = lab.backup(&[]);
@@ -112,6 +112,9 @@ fn documents() -> Vec<Value> {
     let backed = run(&backup);
     assert_eq!(backed["vms"][0]["outcome"], "partial", "{backed:#}");
     run(&texts(&[&["vms".to_owned()], &lab.reach()[..]].concat()));
+    let doctor = [&["doctor".to_owned()], &lab.reach()[..]].concat();
+    run(&[&texts(&doctor)[..], &["--map", "D:\\VMs=vault"]].concat());
+    run(&[&texts(&doctor)[..], &["--set-up", "LAB\\backup"]].concat());
     drop(lab);
     run(&["keys", "list"]);
     let new = ["--new-passphrase-file", "second"];
@@ -131,13 +134,15 @@ fn documents() -> Vec<Value> {
 
 /// Words of the document that are neither members nor values of what is made above: values that
 /// something else would have, and commands.
-const OTHER: [&str; 25] = [
+const OTHER: &[&str] = &[
     "add-recovery-code",
     "after",
     "application",
+    "client",
     "blocks",
     "differential",
     "disks",
+    "domain-controller",
     "file-system",
     "info",
     "keys",
@@ -149,10 +154,12 @@ const OTHER: [&str; 25] = [
     "other",
     "point-unreadable",
     "recipient",
+    "recovery-checkpoint",
     "root",
     "saved-memory",
     "torn",
     "unknown",
+    "unfinished-import",
     "unknown-writer",
     "usage",
     "wait",

@@ -2,6 +2,7 @@
 
 mod bench;
 mod damage;
+mod doctor;
 mod documented;
 mod golden;
 mod host;

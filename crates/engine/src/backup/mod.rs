@@ -121,6 +121,18 @@ pub fn backup(
     Ok(report)
 }
 
+/// Puts right what earlier runs into `vault` have left at a source, as each backup does first, and
+/// backs up nothing.
+///
+/// # Errors
+/// When nothing could be looked at.
+pub fn put_right(vault: &Vault, source: &mut dyn Source) -> Result<Vec<Finding>, SourceError> {
+    let memory = VaultMemory(vault);
+    let mut findings = source.begin(&memory)?;
+    findings.extend(source.end(&memory));
+    Ok(findings)
+}
+
 /// Backs up the selected VMs of a source whose run has begun.
 fn all_selected(
     job: &Job<'_>,
