@@ -87,7 +87,8 @@ fuzz() {
 windows() { scripts/windows-toolchain.sh; }
 
 bench() {
-    apt_install debootstrap gdisk ntfs-3g fuse3 qemu-utils e2fsprogs gcc libc6-dev openssl restic borgbackup samba smbclient
+    apt_install debootstrap gdisk ntfs-3g fuse3 qemu-utils e2fsprogs gcc libc6-dev openssl \
+        restic borgbackup samba smbclient time
     cargo_tool rustic "$RUSTIC" rustic-rs --no-default-features >/dev/null
 }
 
