@@ -22,7 +22,7 @@ Examples:
 pub(crate) struct BackupArgs {
     /// Where the VMs are: `folder:DIR` (exported or copied VMs, disks) or `folder:DISK`; or a
     /// Hyper-V host, `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM
-    /// or Kerberos
+    /// or Kerberos, or its name in --hosts
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
 

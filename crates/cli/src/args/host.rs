@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
 
 /// What there is to say about a host beside its address.
 #[derive(Debug, Clone, Default, Args)]
@@ -13,9 +14,9 @@ pub(crate) struct HostArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 
-    /// How to log on
-    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
-    pub(crate) auth: AuthArg,
+    /// How to log on [default: negotiate]
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub(crate) auth: Option<AuthArg>,
 
     /// The Kerberos key distribution centre, HOST or HOST:PORT
     #[arg(long, value_name = "HOST")]
@@ -35,8 +36,9 @@ pub(crate) struct HostArgs {
     pub(crate) map: Vec<String>,
 
     /// How files without --map are read from the host's shares, over SMB 3.1.1 with the same account
-    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
-    pub(crate) smb: SmbArg,
+    /// [default: encrypted]
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub(crate) smb: Option<SmbArg>,
 
     /// Where a folder of the host is found among shares, as 'C:\VMs=\\files\vms'; without it C:\ is
     /// the share C$ of the host. May be given several times, and the longest folder counts
@@ -47,9 +49,19 @@ pub(crate) struct HostArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) file_server: Vec<String>,
 
-    /// The port of SMB
-    #[arg(long, value_name = "PORT", default_value_t = 445)]
-    pub(crate) smb_port: u16,
+    /// The port of SMB [default: 445]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) smb_port: Option<u16>,
+
+    /// The file that says of hosts by their names what these options say
+    /// [default: hyperkeep/hosts.toml where configuration is kept]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HYPERKEEP_HOSTS",
+        hide_env_values = true
+    )]
+    pub(crate) hosts: Option<PathBuf>,
 
     /// Where this installation keeps its id and the journals of what it does to hosts
     #[arg(
@@ -62,7 +74,8 @@ pub(crate) struct HostArgs {
 }
 
 /// How shares are read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum SmbArg {
     /// Encrypted, or not at all
     #[default]
@@ -74,7 +87,8 @@ pub(crate) enum SmbArg {
 }
 
 /// How to log on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum AuthArg {
     /// Kerberos if --kdc names a centre, otherwise NTLM
     #[default]
@@ -98,7 +112,8 @@ Examples:
   hyperkeep vms winrm://backup@hv01 --pin 4f…2a --json
   hyperkeep --vault /srv/vault vms 'winrm+http://EXAMPLE\\backup@hv01'")]
 pub(crate) struct VmsArgs {
-    /// `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM or Kerberos
+    /// `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM or Kerberos; or
+    /// the name of a host in --hosts
     #[arg(value_name = "HOST")]
     pub(crate) host: String,
 
@@ -117,7 +132,8 @@ Examples:
   hyperkeep --vault /srv/vault doctor winrm://backup@hv01 --map 'D:\\VMs=/mnt/vms'
   hyperkeep doctor winrm://Administrator@hv01 --set-up 'HV01\\backup' > set-up.ps1")]
 pub(crate) struct DoctorArgs {
-    /// `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM or Kerberos
+    /// `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM or Kerberos; or
+    /// the name of a host in --hosts
     #[arg(value_name = "HOST")]
     pub(crate) host: String,
 

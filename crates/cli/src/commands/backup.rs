@@ -28,7 +28,7 @@ use crate::{apart, open, stop, text};
 
 /// Backs up.
 pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
-    match HostAddress::is_meant(&args.source) {
+    match HostAddress::is_meant(&args.source) || crate::host::is_name(&args.source) {
         true => host(global, args, ui),
         false => folder(global, args, ui),
     }
@@ -61,19 +61,19 @@ fn folder(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
 
 /// Backs up the VMs of a host.
 fn host(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
-    let address = source::host(&args.source)?;
+    let (address, reached) = crate::host::find(&args.source, &args.host)?;
     if args.changed_ranges.is_some() || !args.parents.is_empty() {
         return Err(Failure::usage(
             "--changed-ranges and --parents are for folder:, not for a host",
         )
         .hint("leave them out: a host tells what changed and where its disks are"));
     }
-    let reach = Reach::read(&address, &args.host)?;
+    let reach = Reach::read(&address, &reached)?;
     let options = options(global, args)?;
     let vault = open::vault(global, ui)?;
-    let claim = State::open(&args.host)?.claim(&address, &vault.id().to_string())?;
-    let account = crate::host::credentials(&address, &args.host)?;
-    let session = crate::host::session_as(account.clone(), &address, &args.host)?;
+    let claim = State::open(&reached)?.claim(&address, &vault.id().to_string())?;
+    let account = crate::host::credentials(&address, &reached)?;
+    let session = crate::host::session_as(account.clone(), &address, &reached)?;
     let cancel = stop::on_signal(ui);
     let pace = Arc::new(HostPace::new(cancel.clone()));
     let files = reach.files(account, pace.clone())?;

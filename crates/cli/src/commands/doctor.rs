@@ -13,7 +13,7 @@ use hyperv::inventory::{self, CheckpointKind, Inventory, Os};
 use hyperv::plan::Policy;
 use serde::Serialize;
 
-use crate::args::{DoctorArgs, Global, SmbArg};
+use crate::args::{DoctorArgs, Global, HostArgs, SmbArg};
 use crate::commands::findings::findings_text;
 use crate::commands::source;
 use crate::failure::{Exit, Failure, Result};
@@ -24,13 +24,13 @@ use crate::{open, stop, text};
 
 /// Says what can be done with a host, and sees to what earlier runs have left there.
 pub(crate) fn run(global: &Global, args: &DoctorArgs, ui: Ui) -> Result<Exit> {
-    let address = source::host(&args.host)?;
-    let reached = match args.reach.smb == SmbArg::Off && args.reach.map.is_empty() {
+    let (address, reach) = host::find(&args.host, &args.reach)?;
+    let reached = match reach.smb == Some(SmbArg::Off) && reach.map.is_empty() {
         true => None,
-        false => Some(Reached::read(&address, &args.reach)?),
+        false => Some(Reached::read(&address, &reach)?),
     };
-    let account = host::credentials(&address, &args.reach)?;
-    let session = host::session_as(account.clone(), &address, &args.reach)?;
+    let account = host::credentials(&address, &reach)?;
+    let session = host::session_as(account.clone(), &address, &reach)?;
     let take = || {
         let taken = inventory::take(session.as_ref());
         taken.map_err(|error| host::failure(&address, &error))
@@ -43,7 +43,7 @@ pub(crate) fn run(global: &Global, args: &DoctorArgs, ui: Ui) -> Result<Exit> {
     }
     let pace = Arc::new(HostPace::new(stop::on_signal(ui)));
     let put_right = match global.vault {
-        Some(_) => Some(put_right(global, args, &address, &session, &pace, ui)?),
+        Some(_) => Some(put_right(global, &reach, &address, &session, &pace, ui)?),
         None => None,
     };
     let inventory = take()?;
@@ -71,14 +71,14 @@ pub(crate) fn run(global: &Global, args: &DoctorArgs, ui: Ui) -> Result<Exit> {
 /// Does what a backup into this vault would do first.
 fn put_right(
     global: &Global,
-    args: &DoctorArgs,
+    reach: &HostArgs,
     address: &HostAddress,
     session: &Arc<dyn CimSession>,
     pace: &Arc<HostPace>,
     ui: Ui,
 ) -> Result<Vec<Finding>> {
     let vault = open::vault(global, ui)?;
-    let claim = State::open(&args.reach)?.claim(address, &vault.id().to_string())?;
+    let claim = State::open(reach)?.claim(address, &vault.id().to_string())?;
     let mut source = HostSource::open(Setup {
         name: address.to_string(),
         session: Arc::clone(session),

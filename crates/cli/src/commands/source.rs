@@ -7,7 +7,6 @@ use engine::source::SourceError;
 use engine::source::folder::FolderSource;
 
 use crate::failure::{Failure, Result};
-use crate::host::HostAddress;
 
 /// Opens `folder:PATH`, with further folders in which parents may lie.
 ///
@@ -32,14 +31,6 @@ pub(crate) fn open(source: &str, parents: &[PathBuf]) -> Result<FolderSource> {
     }
     Err(Failure::usage(format!("“{source}” is no source"))
         .hint("write folder:DIR, folder:DISK or winrm://USER@HOST"))
-}
-
-/// A host as the command line names it.
-pub(crate) fn host(text: &str) -> Result<HostAddress> {
-    text.parse().map_err(|error| {
-        Failure::usage(error)
-            .hint("write winrm://USER@HOST[:PORT] or winrm+http://USER@HOST[:PORT]")
-    })
 }
 
 /// An error of a source.

@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use crate::args::{Global, VmsArgs};
 use crate::commands::findings::findings_text;
-use crate::commands::source;
 use crate::failure::{Exit, Result};
 use crate::host::{self, HostAddress};
 use crate::table::Table;
@@ -21,9 +20,9 @@ use crate::{open, text};
 
 /// Lists the VMs of a host.
 pub(crate) fn run(global: &Global, args: &VmsArgs, ui: Ui) -> Result<Exit> {
-    let address = source::host(&args.host)?;
+    let (address, reach) = host::find(&args.host, &args.reach)?;
     let last = last_points(global, ui)?;
-    let session = host::session(&address, &args.reach)?;
+    let session = host::session(&address, &reach)?;
     let inventory = inventory::take(session.as_ref());
     let inventory = inventory.map_err(|error| host::failure(&address, &error))?;
     ui.print(&VmsDocument::new(&address, &inventory, &last))

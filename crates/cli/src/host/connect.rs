@@ -70,7 +70,7 @@ fn logon(args: &HostArgs) -> Result<Logon> {
         kdc: kdc.clone(),
         service: "HTTP".to_owned(),
     };
-    match (args.auth, &args.kdc) {
+    match (args.auth.unwrap_or_default(), &args.kdc) {
         (AuthArg::Negotiate | AuthArg::Kerberos, Some(kdc)) => Ok(kerberos(kdc)),
         (AuthArg::Kerberos, None) => Err(Failure::usage(
             "--auth kerberos does not know where to get its tickets",

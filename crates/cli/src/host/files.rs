@@ -13,6 +13,9 @@ use super::HostAddress;
 use crate::args::{HostArgs, SmbArg};
 use crate::failure::{Failure, Result};
 
+/// Where servers listen for SMB.
+const SMB_PORT: u16 = 445;
+
 /// What the command line says about where a host's files are found.
 pub(crate) struct Reach {
     map: PathMap,
@@ -27,7 +30,7 @@ impl Reach {
     /// # Errors
     /// When nothing is left to find files by: a backup without disks is none.
     pub(crate) fn read(address: &HostAddress, args: &HostArgs) -> Result<Self> {
-        if args.smb == SmbArg::Off && args.map.is_empty() {
+        if args.smb == Some(SmbArg::Off) && args.map.is_empty() {
             return Err(Failure::usage(format!(
                 "{address}: nothing says how its files are reached"
             ))
@@ -37,13 +40,17 @@ impl Reach {
             let (folder, here) = mapping(rule)?;
             Ok::<_, Failure>(map.with(folder, here))
         })?;
-        let encryption = match args.smb {
+        let encryption = match args.smb.unwrap_or_default() {
             SmbArg::Encrypted => Some(Encryption::Required),
             SmbArg::Signed => Some(Encryption::Preferred),
             SmbArg::Off => None,
         };
         let shares = match encryption {
-            Some(encryption) => Some((shares(address, args)?, encryption, args.smb_port)),
+            Some(encryption) => Some((
+                shares(address, args)?,
+                encryption,
+                args.smb_port.unwrap_or(SMB_PORT),
+            )),
             None => None,
         };
         Ok(Self {

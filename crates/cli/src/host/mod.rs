@@ -4,12 +4,14 @@
 mod address;
 mod connect;
 mod files;
+mod named;
 mod pace;
 mod state;
 
 pub(crate) use address::HostAddress;
 pub(crate) use connect::{credentials, session, session_as};
 pub(crate) use files::Reach;
+pub(crate) use named::{find, is_name};
 pub(crate) use pace::HostPace;
 pub(crate) use state::State;
 

@@ -204,6 +204,32 @@ fn a_backup_that_is_asked_to_stop_leaves_nothing() {
     assert_eq!(written(&bench), 0);
 }
 
+/// However much is read, and whatever was in between, one reference point is ours: the newest point's.
+#[test]
+fn backups_in_full_leave_no_more_than_one_reference_point() {
+    let bench = Bench::new();
+    let vms = json!([{"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": SIZE}]}]);
+    let lab = Lab::start(&bench, &scenario(vms, json!({})));
+    for level in ["full", "full", "incremental", "full"] {
+        backup(&bench, &lab, &["--level", level]);
+        assert_eq!(lab.left(), [("web".to_owned(), 0, 0, 1)], "{level}");
+    }
+    // A run that can read no disk leaves the newest point and its reference point as they are.
+    let before = lab.inventory().machines[0].reference_points.clone();
+    fs::create_dir(bench.path("empty")).unwrap();
+    let mut args = vec!["backup".to_owned()];
+    args.extend(lab.reach());
+    args.extend(["--map", "D:\\=empty", "--json"].map(str::to_owned));
+    bench.run(&texts(&args)).ends(1);
+    assert_eq!(lab.inventory().machines[0].reference_points, before);
+    let next = backup(&bench, &lab, &[]);
+    assert_eq!(
+        vm(&next, "web")["layers"][0]["reading"]["how"],
+        "ranges",
+        "{next:#}"
+    );
+}
+
 /// Killed as soon as its journal has so many lines: the next run puts the host right.
 #[test]
 fn what_a_killed_backup_leaves_the_next_one_removes() {
@@ -288,8 +314,14 @@ fn a_host_that_is_not_to_be_had_and_secrets_stay_where_they_are() {
         "E:\\=elsewhere".to_owned(),
         "--json".to_owned(),
     ]);
-    let report = bench.run(&texts(&bare)).ends(4).json();
-    let found = vm(&report, "web")["findings"].as_array().unwrap();
+    // There is no point without a disk: it would be the newest one.
+    let report = bench.run(&texts(&bare)).ends(1).json();
+    let web = vm(&report, "web");
+    assert_eq!(
+        (&web["outcome"], &web["point"]),
+        (&json!("failed"), &Value::Null)
+    );
+    let found = web["findings"].as_array().unwrap();
     assert!(
         found.iter().any(|f| f["code"] == "disk-unreadable"),
         "{report:#}"
@@ -342,4 +374,30 @@ fn over_tls_a_pinned_certificate_will_do_and_another_will_not() {
     bench
         .run(&[&["vms", plain.as_str()][..], &basic].concat())
         .ends(2);
+}
+
+#[test]
+fn a_host_is_known_by_its_name() {
+    let bench = Bench::new();
+    let vms = json!([{"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": SIZE}]}]);
+    let lab = Lab::start(&bench, &scenario(vms, json!({})));
+    let (here, port) = (lab.file("VMs"), lab.port);
+    // Beside the file: the password and the state.
+    let hosts = format!(
+        "[hosts.hv01]\naddress = 'winrm+http://LAB\\backup@127.0.0.1:{port}'\n\
+         password-file = 'password'\nstate = 'state'\nsmb = 'off'\nmap = ['D:\\VMs={}']\n",
+        here.display()
+    );
+    fs::write(bench.path("hosts.toml"), hosts).unwrap();
+    let hosts = ["--hosts", "hosts.toml", "--json"];
+    let of = |args: &[&str], code| bench.run(&[args, &hosts].concat()).ends(code).json();
+    assert_eq!(vm(&of(&["backup", "hv01"], 0), "web")["outcome"], "ok");
+    assert!(vm(&of(&["vms", "hv01"], 0), "web")["last_point"].is_string());
+    assert_eq!(
+        of(&["doctor", "hv01"], 0)["folders"][0]["folder"],
+        "D:\\VMs\\web"
+    );
+    let other = of(&["backup", "hv02"], 2);
+    let said = other["error"]["message"].as_str().unwrap();
+    assert!(said.contains("hv01"), "{said}");
 }
