@@ -30,6 +30,9 @@ case " $* " in
 *)
     whole=yes
     set -- --workspace --exclude xtask "$@"
+    # Built as parts of the program; their own tests need programs of the host, or have nothing of
+    # Windows in them, and run with the optimised program.
+    [ -n "$optimised" ] || set -- --exclude hyperkeep-lab --exclude hyperkeep-sharefiles "$@"
     ;;
 esac
 
