@@ -15,8 +15,7 @@ fn disk(vm: &str) -> Value {
 fn doctor(lab: &Lab, more: &[&str]) -> Vec<String> {
     let mut args = vec!["doctor".to_owned()];
     args.extend(lab.reach());
-    let off = ["--smb", "off"];
-    args.extend(off.iter().chain(more).map(|arg| (*arg).to_owned()));
+    args.extend(more.iter().map(|arg| (*arg).to_owned()));
     args
 }
 
