@@ -65,12 +65,13 @@ fn attempt(
     let written = prior
         .as_ref()
         .map_or(0, |prior| prior.written.saturating_add(1));
-    let prior = prior.filter(|_| options.level != Level::Full);
     let request = Request {
+        // Also for a full backup: a source has to see to what it holds for the token.
         token: prior.as_ref().and_then(|prior| prior.token.clone()),
         full: options.level == Level::Full,
         cancel: job.cancel.clone(),
     };
+    let prior = prior.filter(|_| options.level != Level::Full);
     let origin = source.describe();
     let frozen = source.freeze(vm, &request).map_err(|error| {
         if error.cancelled {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use hyperv::Hint;
 use hyperv::checkpoint::CheckpointError;
-use hyperv::frozen::FreezeError;
+use hyperv::frozen::{FreezeError, Frozen};
 use hyperv::plan::NoPlan;
 use hyperv::replication::Conflict;
 
@@ -40,19 +40,45 @@ pub(super) fn freeze(
     notes: &[String],
     cancelled: bool,
 ) -> SourceError {
-    let mut message = conflict.map_or_else(|| error.to_string(), ToString::to_string);
-    for note in notes {
-        message.push_str("; ");
-        message.push_str(note);
-    }
+    let message = conflict.map_or_else(|| error.to_string(), ToString::to_string);
     let not_now = conflict.is_some() || is_not_now(error);
     let hint = conflict.map_or_else(|| error.hint(), Conflict::hint);
-    SourceError {
+    let error = SourceError {
         cancelled,
         not_now,
         code: if not_now { Code::NotNow } else { Code::Failed },
         ..SourceError::new(vm.name.clone(), message, hint)
+    };
+    with_notes(error, notes)
+}
+
+/// Why there is nothing to save of a VM that has disks, when none of them can be read.
+pub(super) fn no_disks(vm: &VmRef, frozen: &Frozen) -> Option<SourceError> {
+    let of_tree = frozen.tree.iter().flat_map(|tree| &tree.layers).count();
+    let lost = frozen.lost.first()?;
+    if !frozen.disks.is_empty() || of_tree != 0 {
+        return None;
     }
+    Some(SourceError {
+        code: Code::DiskUnreadable,
+        ..SourceError::new(
+            vm.name.clone(),
+            format!(
+                "none of its disks can be read, as {}: {}",
+                lost.medium.path, lost.why
+            ),
+            "see how the host's files are reached: hyperkeep doctor HOST tells",
+        )
+    })
+}
+
+/// The error, and what may have been left on the host.
+pub(super) fn with_notes(mut error: SourceError, notes: &[String]) -> SourceError {
+    for note in notes {
+        error.message.push_str("; ");
+        error.message.push_str(note);
+    }
+    error
 }
 
 /// Whether others are at work on the VM, and it may be possible when they are done.

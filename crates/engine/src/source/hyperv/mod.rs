@@ -252,6 +252,13 @@ impl Source for HostSource {
             let cancelled = request.cancel.is_cancelled();
             errors::freeze(vm, &error, conflict.as_ref(), &notes, cancelled)
         })?;
+        if let Some(error) = errors::no_disks(vm, &frozen) {
+            // A point of it would be the newest one, and its end would take away what the next
+            // backup asks by.
+            let left = frozen.abandon().err().map(|error| error.to_string());
+            let notes: Vec<String> = left.into_iter().chain(self.control.take_notes()).collect();
+            return Err(errors::with_notes(error, &notes));
+        }
         let view = view::view(vm, &machine, &plan, &host, &frozen, findings);
         Ok(Box::new(vm::HostVm::new(
             frozen,
