@@ -16,7 +16,6 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy;
 use serde::Deserialize;
 
 use super::HostAddress;
@@ -175,6 +174,7 @@ fn usual() -> Option<PathBuf> {
 
 #[cfg(not(windows))]
 fn usual() -> Option<PathBuf> {
+    use etcetera::BaseStrategy as _;
     let base = etcetera::choose_base_strategy().ok()?;
     Some(base.config_dir().join("hyperkeep").join("hosts.toml"))
 }
