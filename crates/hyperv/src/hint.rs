@@ -193,7 +193,10 @@ impl Hint for FileError {
             FileProblem::Not(_) | FileProblem::Ambiguous(_) | FileProblem::TooMany(_) => {
                 "see to the folder on the host"
             }
-            FileProblem::Changed { .. } => {
+            FileProblem::Changed { .. }
+            | FileProblem::Rewritten
+            | FileProblem::MayBeMerged
+            | FileProblem::Unwatched(_) => {
                 "see that nothing but Hyper-V writes to the VM's files, and run it again"
             }
             FileProblem::InUse(_) => "exclude the VM's files from virus scanners",

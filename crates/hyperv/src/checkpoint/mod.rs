@@ -124,6 +124,17 @@ impl RecoveryCheckpoint {
         Ok((others == before).then_some(others))
     }
 
+    /// Whether every checkpoint that the VM had before is there still. What the host does with the
+    /// disks of one that is not, it does to those that are left.
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub fn others_are_there(&self) -> Result<bool, CimError> {
+        let seen = checkpoints(self.control.session(), self.vm)?;
+        let mut before = self.before.iter();
+        Ok(before.all(|id| seen.iter().any(|c| c.is(id))))
+    }
+
     /// The host's name for the checkpoint.
     pub fn instance_id(&self) -> &str {
         &self.instance_id

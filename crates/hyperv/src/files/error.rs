@@ -46,6 +46,17 @@ pub enum FileProblem {
         /// Bytes now.
         is: u64,
     },
+    /// It is a VHDX whose header says that it was written to.
+    #[error("it was written to since it was opened: it is not frozen")]
+    Rewritten,
+    /// A checkpoint is gone since, with which the host may merge files, and this one does not say
+    /// whether it was written to.
+    #[error("a checkpoint was removed while it was read, and may have been merged into it")]
+    MayBeMerged,
+    /// The host does not tell whether its checkpoints are what they were, and this file does not
+    /// say whether it was written to.
+    #[error("whether it was left alone while it was read cannot be told: {0}")]
+    Unwatched(String),
     /// It is not the file that was opened: the connection to it was away in between.
     #[error("it is not the file that was opened any more: {0}")]
     Replaced(String),

@@ -44,7 +44,7 @@ impl<'a> HostFinder<'a> {
             .clone()
     }
 
-    /// Looks whether each file is as long as when it was opened.
+    /// Looks whether each file is what it was when it was opened.
     ///
     /// # Errors
     /// For the first one that is not.
@@ -70,6 +70,7 @@ impl Finder for HostFinder<'_> {
         };
         match self.files.open(&path) {
             Ok(file) => {
+                file.note_head()?;
                 let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
                 opened.push(Arc::clone(&file));
                 Ok(Some(file))

@@ -39,7 +39,7 @@ pub use tree::{LayerReading, Owner, Tree, TreeCheckpoint, TreeLayer, TreeUse};
 
 use crate::checkpoint::{CheckpointError, Mark, Options, RecoveryCheckpoint};
 use crate::control::Control;
-use crate::files::{FileError, FrozenFile};
+use crate::files::{FileError, FileProblem, FrozenFile};
 use crate::inventory::{self, Family, ReplicationMode, Settings};
 use crate::preflight::{Level, Mode};
 use crate::space::{self, Floor, Room};
@@ -126,18 +126,34 @@ impl Frozen {
         self.checkpoint.instance_id()
     }
 
-    /// Looks, when all was read, whether each file is as long as when it was opened.
+    /// Looks, when all was read, whether each file is what it was when it was opened.
     ///
     /// # Errors
     /// For the first one that is not: nothing that was read from its disk counts.
     pub fn verify(&self) -> Result<(), FileError> {
-        self.opened.iter().try_for_each(|file| file.verify())
+        self.moved().into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Looks, when all was read, which files are not as long as when they were opened.
+    /// Looks, when all was read, which files are not what they were when they were opened: shorter,
+    /// longer, or written to, since somebody may remove a checkpoint meanwhile, which the host then
+    /// merges. Files that do not say so themselves count as written to when a checkpoint is gone.
     pub fn moved(&self) -> Vec<FileError> {
         let files = self.opened.iter();
-        files.filter_map(|file| file.verify().err()).collect()
+        let mut moved: Vec<_> = files.filter_map(|file| file.verify().err()).collect();
+        let silent = || self.opened.iter().filter(|file| file.is_silent());
+        if silent().next().is_none() {
+            return moved;
+        }
+        let problem = match self.checkpoint.others_are_there() {
+            Ok(true) => return moved,
+            Ok(false) => FileProblem::MayBeMerged,
+            Err(error) => FileProblem::Unwatched(error.to_string()),
+        };
+        moved.extend(silent().map(|file| FileError {
+            path: file.path().to_string(),
+            problem: problem.clone(),
+        }));
+        moved
     }
 
     /// Asks the host for room where its disks are. Below the floor the VM should be let go:

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use disk::{BlockRead, ByteRange};
 use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
 use hyperkeep_hyperv::control::Control;
-use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
+use hyperkeep_hyperv::files::{FileProblem, HostPath, MappedFiles, PathMap};
 use hyperkeep_hyperv::frozen::{FreezeError, Frozen, Reading, Request};
 use hyperkeep_hyperv::inventory::Family;
 use hyperkeep_hyperv::journal::Journal;
@@ -51,7 +51,11 @@ impl Place {
     }
 
     fn write(&self, name: &str, number: u64) {
-        let image = Image::new(Kind::Vhdx, SIZE, number).data(4096, &[7; 4096]);
+        let kind = match name.ends_with(".vhd") {
+            true => Kind::Vhd,
+            false => Kind::Vhdx,
+        };
+        let image = Image::new(kind, SIZE, number).data(4096, &[7; 4096]);
         image.write(&self.dir.path().join(name));
     }
 
@@ -207,6 +211,44 @@ fn disks_are_read_as_the_checkpoint_has_them() {
         frozen.abandon().unwrap();
     });
     assert!(!place.has_checkpoint());
+}
+
+/// Somebody removes a checkpoint while disks are read, and the host merges it into one of them,
+/// whose length stays the same: a VHDX says that it was written to, and a VHD may have been.
+#[test]
+fn what_is_written_to_while_it_is_read_does_not_count() {
+    let place = Place::new(&[(0, "a.vhdx"), (1, "b.vhdx")]);
+    place.with(|control| {
+        let frozen = Frozen::take(control, &place.files, &request(Mode::Standard, None)).unwrap();
+        place.host.remove_checkpoint("Microsoft:THEIRS");
+        assert_eq!(frozen.moved(), [], "headers tell that nothing was merged");
+        let path = place.path().join("a.vhdx");
+        let len = fs::metadata(&path).unwrap().len();
+        // In place: what is open is this file.
+        let merged = place.path().join("merged.vhdx");
+        let image = Image::new(Kind::Vhdx, SIZE, 9).data(4096, &[8; 4096]);
+        image.write(&merged);
+        fs::copy(&merged, &path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), len);
+        let moved = frozen.moved();
+        assert_eq!(moved.len(), 1, "{moved:?}");
+        assert_eq!(moved[0].problem, FileProblem::Rewritten);
+        assert_eq!(moved[0].path, "D:\\VMs\\a.vhdx");
+        assert_eq!(frozen.verify().unwrap_err(), moved[0]);
+        place.host.put_checkpoint("Microsoft:THEIRS", "x", false);
+    });
+    let place = Place::new(&[(0, "a.vhd")]);
+    place.with(|control| {
+        let frozen = Frozen::take(control, &place.files, &request(Mode::Standard, None)).unwrap();
+        place.host.put_checkpoint("Microsoft:NEW", "x", false);
+        frozen.verify().unwrap();
+        place.host.remove_checkpoint("Microsoft:THEIRS");
+        assert_eq!(
+            frozen.verify().unwrap_err().problem,
+            FileProblem::MayBeMerged
+        );
+        place.host.put_checkpoint("Microsoft:THEIRS", "x", false);
+    });
 }
 
 #[test]

@@ -251,6 +251,11 @@ impl Vmms {
         state.checkpoints.insert(id.to_owned(), kept);
     }
 
+    /// Somebody removes a checkpoint.
+    pub(crate) fn remove_checkpoint(&self, id: &str) {
+        self.state.lock().unwrap().checkpoints.remove(id).unwrap();
+    }
+
     /// A checkpoint of people, with its own disks; the present state goes on after it.
     pub(crate) fn grow(&self, id: &str, disks: Vec<Disk>) {
         let mut state = self.state.lock().unwrap();
