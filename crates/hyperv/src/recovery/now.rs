@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cim::job::{self, JobSnapshot};
 use cim::{CimError, ObjectPath};
+use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::tie::{Tie, tie};
@@ -17,6 +18,11 @@ use crate::inventory::{Operation, Relationship};
 use crate::journal::{Call, Open, Outcome};
 use crate::memory;
 use crate::replication::{self, SUSPENDED};
+
+/// How long after a conversion was begun the only new reference point is taken for what it made.
+/// Nobody else can make one while our checkpoint is there; but people who find it remove it, and
+/// the next to come may be another backup.
+const ALONE: SignedDuration = SignedDuration::from_mins(15);
 
 /// What a VM has now.
 pub(super) struct Now {
@@ -134,16 +140,17 @@ impl Now {
                         return Ok(Told::made(ours, KnownBy::Job));
                     }
                 }
-                match new.as_slice() {
-                    [] => Told::done(),
-                    [one] => Told::made(one, KnownBy::Journal),
-                    several => {
-                        let why = "it is one of several new reference points";
-                        let several = several.iter();
-                        let several = several.map(|id| ((*id).clone(), why.to_owned()));
-                        Told::Suspects(Thing::ReferencePoint, several.collect())
+                let why = match new.as_slice() {
+                    [] => return Ok(Told::done()),
+                    [one] if age(control, open) < ALONE => {
+                        return Ok(Told::made(one, KnownBy::Journal));
                     }
-                }
+                    [_] => "it is new, and another backup may have made it since",
+                    _ => "it is one of several new reference points",
+                };
+                let new = new.into_iter();
+                let new = new.map(|id| (id.clone(), why.to_owned()));
+                Told::Suspects(Thing::ReferencePoint, new.collect())
             }
             Call::DestroyCheckpoint { checkpoint } => match self.has_checkpoint(checkpoint) {
                 true => Told::not_done(STILL),
@@ -241,6 +248,11 @@ fn has(all: &[String], id: &str) -> bool {
 
 fn at_work(operation: Operation) -> Told {
     Told::busy(format!("the host is at work on it: {operation:?}"))
+}
+
+/// How long ago a call was written down.
+fn age(control: &Control, open: &Open) -> SignedDuration {
+    control.time().duration_since(open.intent.at)
 }
 
 /// The job of a call, if the run came so far as to write it down.

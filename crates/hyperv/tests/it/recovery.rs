@@ -299,6 +299,30 @@ fn a_conversion_that_goes_on_is_waited_for() {
     assert!(!host.methods().contains(&"DestroySnapshot".to_owned()));
 }
 
+/// A conversion that may never have been made, a checkpoint that somebody has removed since, and
+/// another backup that came after it: its reference point is left alone.
+#[test]
+fn a_reference_point_of_long_after_is_left_alone() {
+    let converted = moment("after ConvertToReferencePoint, before its answer");
+    let (soon, late) = (Duration::from_secs(600), Duration::from_secs(3600));
+    let host = Vmms::at(&converted, true);
+    host.pass(soon);
+    let (report, reading) = next_run(&host, &converted.journal, Remembered::No);
+    assert!(only_theirs(&host) && reading.is_settled(), "{report:?}");
+    let unsent = moment("before ConvertToReferencePoint");
+    let host = Vmms::at(&unsent, true);
+    let ours = host.checkpoints().into_keys();
+    for id in ours.filter(|id| id != "Microsoft:THEIRS") {
+        host.remove_checkpoint(&id);
+    }
+    host.pass(late);
+    host.put_point("RP:OTHER");
+    let (report, reading) = next_run(&host, &unsent.journal, Remembered::No);
+    assert_eq!(host.points(), ["RP:THEIRS", "RP:OTHER"]);
+    assert_eq!((report.suspects.len(), reading.open.len()), (1, 1));
+    assert!(report.suspects[0].why.contains("another backup"));
+}
+
 #[test]
 fn what_cannot_be_removed_is_told_and_tried_by_the_run_after_next() {
     let all = moments(Vmms::new(), false, abandoned);

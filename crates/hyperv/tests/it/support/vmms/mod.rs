@@ -141,10 +141,11 @@ impl Vmms {
         host
     }
 
-    /// A control of it, at the beginning of time.
+    /// A control of it. Time begins with the tests.
     pub(crate) fn control(&self, journal: &Arc<Journal>) -> Arc<Control> {
         let host = Arc::new(self.clone());
-        let clock = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
+        let pace = Arc::clone(&host);
+        let clock = Arc::new(move || jiff::Timestamp::UNIX_EPOCH + pace.now());
         Arc::new(Control::new(host.clone(), Arc::clone(journal), host, clock))
     }
 
