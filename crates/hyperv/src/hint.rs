@@ -178,7 +178,7 @@ impl Hint for FreezeError {
         match self {
             Self::Checkpoint(error) => error.hint(),
             Self::Host(error) => error.hint(),
-            Self::DisksUnknown(_) => AGAIN,
+            Self::DisksUnknown(_) | Self::NotConsistent(_) => AGAIN,
         }
     }
 }

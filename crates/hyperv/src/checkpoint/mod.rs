@@ -96,8 +96,8 @@ impl RecoveryCheckpoint {
         self.vm
     }
 
-    /// Whether nothing ran while it was taken: the VM was off before, and has not been anything
-    /// else since.
+    /// Whether nothing ran while it was taken: the VM was off before, and the host tells that it has
+    /// not been anything else since.
     ///
     /// # Errors
     /// When the host cannot be asked.
@@ -106,7 +106,13 @@ impl RecoveryCheckpoint {
             return Ok(false);
         }
         let now = machine(self.control.session(), self.vm)?;
-        Ok(now.state == self.machine.state && now.since == self.machine.since)
+        let since = self.machine.since.is_some() && now.since == self.machine.since;
+        Ok(now.state == self.machine.state && since)
+    }
+
+    /// What state the VM was in just before it was taken.
+    pub fn state_before(&self) -> PowerState {
+        self.machine.state
     }
 
     /// The VM's other checkpoints, in the order of their names, if they are the ones that it had

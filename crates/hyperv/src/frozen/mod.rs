@@ -55,6 +55,10 @@ pub struct Request<'r> {
     pub options: Options,
     /// Whether a crash-consistent checkpoint will do when the guest does not settle.
     pub fall_back: bool,
+    /// How consistent it was to be when the VM was looked at: less is told.
+    pub expected: Level,
+    /// How consistent it has to be at least: less is no backup.
+    pub least: Level,
     /// Which kind of system the guest is.
     pub guest: Family,
     /// Whether it is a replica, whose disks are at rest and crash-consistent all the same.
@@ -115,6 +119,9 @@ pub enum FreezeError {
     /// The host could not be asked.
     #[error(transparent)]
     Host(#[from] CimError),
+    /// It is less consistent than it has to be.
+    #[error("it is not as consistent as it has to be: {0}")]
+    NotConsistent(String),
     /// The host does not tell the disks of the checkpoint.
     #[error("the host does not tell the disks of the checkpoint {0}")]
     DisksUnknown(String),

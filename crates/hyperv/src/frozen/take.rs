@@ -16,7 +16,7 @@ use crate::checkpoint::{
 use crate::control::Control;
 use crate::files::HostFiles;
 use crate::ids;
-use crate::inventory::{self, Configuration, Family};
+use crate::inventory::{self, Configuration, Family, PowerState};
 use crate::preflight::{Level, Mode};
 use crate::replication::{Suspended, Suspension};
 use crate::tracking::{Applied, Decision, decide};
@@ -44,7 +44,12 @@ impl Frozen {
             go_on(control, suspension);
         }
         let (checkpoint, downgrade) = taken?;
-        let level = level(&checkpoint, request)?;
+        let (level, less) = level(&checkpoint, request)?;
+        let downgrade = downgrade.or(less);
+        if level < request.least {
+            let why = downgrade.unwrap_or_else(|| "the guest had no part in it".to_owned());
+            return Err(FreezeError::NotConsistent(why));
+        }
         let Configuration {
             settings,
             parent,
@@ -189,19 +194,33 @@ fn checkpoint(
     Ok((take(options)?, Some(error.to_string())))
 }
 
-/// What was achieved.
-fn level(checkpoint: &RecoveryCheckpoint, request: &Request<'_>) -> Result<Level, CimError> {
+/// What was achieved; and why it is less than what was expected, if the VM's state is the reason:
+/// it may be another one than when the VM was looked at.
+fn level(
+    checkpoint: &RecoveryCheckpoint,
+    request: &Request<'_>,
+) -> Result<(Level, Option<String>), CimError> {
     if request.replica {
-        return Ok(Level::Crash);
+        return Ok((Level::Crash, None));
     }
     if checkpoint.was_off()? {
-        return Ok(Level::Offline);
+        return Ok((Level::Offline, None));
     }
-    Ok(match (checkpoint.asked, request.guest) {
+    let state = checkpoint.state_before();
+    let level = match (checkpoint.asked, request.guest) {
+        // Nothing ran that could have taken part, whatever the host says.
+        _ if state != PowerState::Running => Level::Crash,
         (Consistency::Crash, _) => Level::Crash,
         (Consistency::Application, Family::Windows) => Level::Application,
         (Consistency::Application, Family::Other | Family::Unknown) => Level::FileSystem,
-    })
+    };
+    let less = (level < request.expected && level < Level::FileSystem).then(|| {
+        format!(
+            "the VM is in another state than when it was looked at: {state:?} before the \
+             checkpoint was taken"
+        )
+    });
+    Ok((level, less))
 }
 
 /// The checkpoint that was applied last. Without change tracking nobody wants to know.

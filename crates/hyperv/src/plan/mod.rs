@@ -85,6 +85,9 @@ pub struct Plan {
     pub fall_back: bool,
     /// How consistent the backup will be if all goes well.
     pub expected: Level,
+    /// How consistent the backup has to be.
+    #[serde(default = "crash")]
+    pub least: Level,
     /// Which kind of system the guest is.
     pub guest: Family,
     /// Whether the VM is a replica.
@@ -213,11 +216,19 @@ pub fn plan(machine: &Machine, host: &Host, policy: &Policy) -> Result<Plan, NoP
             Wanted::Crash if preflight.consistency.level < Level::Offline => Level::Crash,
             _ => preflight.consistency.level,
         },
+        least: match policy.consistency {
+            Wanted::RequireApplication => Level::FileSystem,
+            Wanted::PreferApplication | Wanted::Crash => Level::Crash,
+        },
         guest: machine.guest.family,
         replica: machine.replication.mode.is_copy(),
         suspend: suspend(machine, policy),
         findings: preflight.findings,
     })
+}
+
+fn crash() -> Level {
+    Level::Crash
 }
 
 /// The side of the replication that is to be suspended: of what is replicated, and only if wanted.
@@ -283,6 +294,8 @@ impl Plan {
             mode: self.mode,
             options: self.options,
             fall_back: self.fall_back,
+            expected: self.expected,
+            least: self.least,
             guest: self.guest,
             replica: self.replica,
             suspend: self.suspend,

@@ -11,7 +11,7 @@ use hyperkeep_hyperv::files::{FileProblem, HostPath, MappedFiles, PathMap};
 use hyperkeep_hyperv::frozen::{FreezeError, Frozen, Reading, Request};
 use hyperkeep_hyperv::inventory::Family;
 use hyperkeep_hyperv::journal::Journal;
-use hyperkeep_hyperv::preflight::Mode;
+use hyperkeep_hyperv::preflight::{Level, Mode};
 use hyperkeep_hyperv::tracking::Token;
 use testkit::image::{Image, Kind};
 use uuid::Uuid;
@@ -120,6 +120,8 @@ fn request(mode: Mode, token: Option<&Token>) -> Request<'_> {
         },
         token,
         fall_back: false,
+        expected: Level::Crash,
+        least: Level::Crash,
         guest: Family::Windows,
         replica: false,
         suspend: None,

@@ -74,6 +74,8 @@ fn request() -> Request<'static> {
             ignore_other_disks: false,
         },
         fall_back: true,
+        expected: Level::Crash,
+        least: Level::Crash,
         guest: Family::Windows,
         replica: false,
         suspend: None,
@@ -115,6 +117,48 @@ fn the_level_is_what_was_achieved() {
         ..crash()
     };
     assert_eq!(level(3, None, replica), Level::Crash);
+}
+
+/// Between the look at a VM and its checkpoint somebody pauses it, saves it or starts it.
+#[test]
+fn what_does_not_run_takes_no_part_whatever_the_host_says() {
+    let wanted = |expected, consistency, least| {
+        let mut request = request();
+        (request.expected, request.least) = (expected, least);
+        request.options.consistency = consistency;
+        request
+    };
+    let (asked, crash) = (Consistency::Application, Consistency::Crash);
+    for (power, after, expected, consistency) in [
+        (9, None, Level::Application, asked),
+        (6, None, Level::Application, asked),
+        (3, Some(2), Level::Offline, crash),
+        (2, None, Level::Offline, crash),
+    ] {
+        let place = Place::new();
+        place.host.set_power(power, after);
+        let request = wanted(expected, consistency, Level::Crash);
+        let (level, downgrade) = place.achieved(&request).unwrap();
+        assert_eq!(level, Level::Crash, "{power}");
+        assert!(downgrade.unwrap().contains("another state"), "{power}");
+        let place = Place::new();
+        place.host.set_power(power, after);
+        let strict = wanted(expected, consistency, Level::FileSystem);
+        let refused = place.achieved(&strict);
+        assert!(
+            matches!(refused, Err(FreezeError::NotConsistent(_))),
+            "{power}: {refused:?}"
+        );
+        assert!(place.host.checkpoints().is_empty());
+    }
+    // A VM that stays off is as consistent as can be; where the host does not tell since when it
+    // is off, it may have run.
+    let mut place = Place::new();
+    place.host.set_power(3, None);
+    let off = wanted(Level::Offline, crash, Level::FileSystem);
+    assert_eq!(place.achieved(&off).unwrap(), (Level::Offline, None));
+    place.host.tells_state_time = false;
+    assert!(place.achieved(&off).is_err());
 }
 
 #[test]

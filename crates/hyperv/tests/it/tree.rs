@@ -11,7 +11,7 @@ use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
 use hyperkeep_hyperv::frozen::{Frozen, LayerReading, Owner, Request};
 use hyperkeep_hyperv::inventory::{Family, Parent};
 use hyperkeep_hyperv::journal::Journal;
-use hyperkeep_hyperv::preflight::Mode;
+use hyperkeep_hyperv::preflight::{Level, Mode};
 use hyperkeep_hyperv::tracking::Token;
 use testkit::image::{Image, Kind};
 use uuid::Uuid;
@@ -88,6 +88,8 @@ impl Place {
                 ignore_other_disks: false,
             },
             fall_back: false,
+            expected: Level::Crash,
+            least: Level::Crash,
             guest: Family::Windows,
             replica: false,
             suspend: None,

@@ -60,6 +60,7 @@ struct State {
     /// `EnabledState`, and what it is after a checkpoint was taken.
     power: u16,
     power_after: Option<u16>,
+    power_since: Duration,
     tpm: bool,
     /// What is attached to the VM itself until this time, if it is something else.
     unmerged: Option<(Duration, Vec<Disk>)>,
@@ -104,6 +105,8 @@ pub(crate) struct Vmms {
     pub(crate) refuses_names: bool,
     /// Whether the host tells what time it is.
     pub(crate) tells_time: bool,
+    /// Whether the host tells since when the VM is in its state.
+    pub(crate) tells_state_time: bool,
     /// Whether somebody wants us to stop.
     pub(crate) cancelled: bool,
 }
@@ -125,6 +128,7 @@ impl Vmms {
             names_at_once: false,
             refuses_names: false,
             tells_time: true,
+            tells_state_time: true,
             cancelled: false,
         }
     }
@@ -408,7 +412,9 @@ impl State {
                     created: self.now,
                     parent: self.parent.clone(),
                 };
-                self.power = self.power_after.unwrap_or(self.power);
+                if let Some(power) = self.power_after {
+                    (self.power, self.power_since) = (power, self.now);
+                }
                 let made = settings(&id, &kept);
                 self.checkpoints.insert(id, kept);
                 Ok(vec![made])

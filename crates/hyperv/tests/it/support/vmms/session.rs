@@ -47,10 +47,13 @@ impl CimSession for Vmms {
         if path.class == "Msvm_ComputerSystem" {
             let mut status = vec![2_u16];
             status.extend(state.operation);
-            let machine = Instance::new("Msvm_ComputerSystem")
+            let mut machine = Instance::new("Msvm_ComputerSystem")
                 .with("ElementName", "a")
                 .with("EnabledState", state.power)
                 .with("OperationalStatus", status);
+            if self.tells_state_time {
+                machine.set("TimeOfLastStateChange", time(state.power_since));
+            }
             return Ok(untyped(&machine));
         }
         self.moment(&state, format!("before {path} is looked at"));
