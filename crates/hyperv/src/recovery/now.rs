@@ -24,6 +24,10 @@ use crate::replication::{self, SUSPENDED};
 /// the next to come may be another backup.
 const ALONE: SignedDuration = SignedDuration::from_mins(15);
 
+/// How long after a call was written down the host may still begin it. A call whose answer was lost
+/// may wait in the host's queue, where nothing tells of it.
+const BEGINS: SignedDuration = SignedDuration::from_mins(5);
+
 /// What a VM has now.
 pub(super) struct Now {
     machine: SeenMachine,
@@ -129,7 +133,7 @@ impl Now {
                 }
                 match (self.has_checkpoint(checkpoint), self.machine.operation) {
                     (true, Some(operation)) => return Ok(at_work(operation)),
-                    (true, None) => return Ok(Told::not_done(STILL)),
+                    (true, None) => return Ok(unseen(control, open, STILL)),
                     (false, _) => {}
                 }
                 let points = self.points.iter();
@@ -166,6 +170,7 @@ impl Now {
             Call::ExportMemory { .. } => match (self.machine.operation, self.jobs.is_empty()) {
                 (Some(operation), _) => at_work(operation),
                 (None, false) => Told::busy(self.at_jobs()),
+                (None, true) if may_begin(control, open) => Told::busy(BEGINS_YET.to_owned()),
                 (None, true) => Told::done(),
             },
             Call::RemoveExport { folder } => match memory::is_there(control.session(), folder)? {
@@ -176,7 +181,7 @@ impl Now {
                 // It was going on when this was written down.
                 true => Told::done(),
                 false if !self.jobs.is_empty() => Told::busy(self.at_jobs()),
-                false => Told::not_done("the replication is not suspended"),
+                false => unseen(control, open, "the replication is not suspended"),
             },
             Call::ResumeReplication { relationship } => match self.suspended(relationship) {
                 true if !self.jobs.is_empty() => Told::busy(self.at_jobs()),
@@ -224,7 +229,7 @@ impl Now {
             return Ok(at_work(operation));
         }
         let Some(first) = new.first() else {
-            return Ok(Told::not_done("there is no new checkpoint"));
+            return Ok(unseen(control, open, "there is no new checkpoint"));
         };
         let clock = checkpoint::clock(control.session())?;
         Ok(match tie(&open.intent, first, new.len(), clock) {
@@ -248,6 +253,21 @@ fn has(all: &[String], id: &str) -> bool {
 
 fn at_work(operation: Operation) -> Told {
     Told::busy(format!("the host is at work on it: {operation:?}"))
+}
+
+const BEGINS_YET: &str = "the host may be about to begin it";
+
+/// Whether the host may have a call and not have begun it. A job is a beginning.
+fn may_begin(control: &Control, open: &Open) -> bool {
+    open.job.is_none() && age(control, open) < BEGINS
+}
+
+/// What it means that nothing is seen of a call.
+fn unseen(control: &Control, open: &Open, why: &str) -> Told {
+    match may_begin(control, open) {
+        true => Told::busy(format!("{why}, and {BEGINS_YET}")),
+        false => Told::not_done(why),
+    }
 }
 
 /// How long ago a call was written down.

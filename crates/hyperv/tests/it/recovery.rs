@@ -323,6 +323,30 @@ fn a_reference_point_of_long_after_is_left_alone() {
     assert!(report.suspects[0].why.contains("another backup"));
 }
 
+/// A call whose answer was lost may wait on the host, which shows nothing of it.
+#[test]
+fn what_the_host_has_not_begun_is_waited_for() {
+    let unsent = moment("before CreateSnapshot");
+    let host = Vmms::at(&unsent, false);
+    host.create_after(Duration::from_secs(100));
+    let (report, reading) = next_run(&host, &unsent.journal, Remembered::No);
+    assert!(only_theirs(&host) && reading.is_settled(), "{report:?}");
+    assert_eq!(report.removed[0].known_by, KnownBy::Time);
+    let unsent = moment("before ConvertToReferencePoint");
+    let host = Vmms::at(&unsent, true);
+    host.convert_after(Duration::from_secs(100));
+    let (report, reading) = next_run(&host, &unsent.journal, Remembered::No);
+    assert!(only_theirs(&host) && reading.is_settled(), "{report:?}");
+    assert!(!host.methods().contains(&"DestroySnapshot".to_owned()));
+    // Nobody waits for what was written down long ago.
+    let host = Vmms::at(&unsent, true);
+    host.pass(Duration::from_secs(3600));
+    let begun = cim::job::Pace::now(&host);
+    let (_, reading) = next_run(&host, &unsent.journal, Remembered::No);
+    assert!(only_theirs(&host) && reading.is_settled());
+    assert_eq!(cim::job::Pace::now(&host), begun);
+}
+
 #[test]
 fn what_cannot_be_removed_is_told_and_tried_by_the_run_after_next() {
     let all = moments(Vmms::new(), false, abandoned);

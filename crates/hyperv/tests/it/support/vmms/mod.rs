@@ -72,6 +72,8 @@ struct State {
     consistency: Option<u16>,
     /// When the host is done with converting its recovery checkpoint.
     converted_at: Option<Duration>,
+    /// When the host gets to taking a recovery checkpoint that it was asked for.
+    created_at: Option<Duration>,
     /// When somebody gives which checkpoint which name.
     renamed: Option<(Duration, String, String)>,
     disks: Vec<Disk>,
@@ -210,6 +212,18 @@ impl Vmms {
         (state.operation, state.converted_at) = (Some(32770), Some(at));
     }
 
+    /// The host gets later to what it was asked for, and shows nothing of it until then.
+    pub(crate) fn create_after(&self, span: Duration) {
+        let mut state = self.state.lock().unwrap();
+        state.created_at = Some(state.now + span);
+    }
+
+    /// The same for a conversion.
+    pub(crate) fn convert_after(&self, span: Duration) {
+        let mut state = self.state.lock().unwrap();
+        state.converted_at = Some(state.now + span);
+    }
+
     pub(crate) fn end_operation_at(&self, at: Duration) {
         self.state.lock().unwrap().operation_until = Some(at);
     }
@@ -332,6 +346,16 @@ impl Pace for Vmms {
             state.checkpoints.retain(|_, kept| !kept.recovery);
             let made = state.id("RP:");
             state.points.push(made);
+        }
+        if let Some(created) = state.created_at.take_if(|at| *at <= now) {
+            let id = state.id("Microsoft:");
+            let kept = Kept {
+                name: "a - (2026/1/5)".to_owned(),
+                recovery: true,
+                created,
+                parent: None,
+            };
+            state.checkpoints.insert(id, kept);
         }
         if let Some((_, id, name)) = state.renamed.take_if(|(at, ..)| *at <= now) {
             state.checkpoints.get_mut(&id).unwrap().name = name;
