@@ -171,10 +171,24 @@ fn take(
         inputs: &inputs,
         cancellable: true,
     };
-    let made = control.change(vm, &change, &|returned| {
-        made(session, vm, before, returned).map(Some)
+    let made = |returned: &Returned<'_>| made(session, vm, before, returned).map(Some);
+    let made = control.change_looking(vm, &change, &made, &|why| match why {
+        // It never began, and what is there is somebody else's.
+        NotDone::Refused(_) | NotDone::NotCalled(_) => Ok(()),
+        NotDone::Failed(_) | NotDone::Cancelled(_) => none_new(session, vm, before),
     })?;
     Ok(made)
+}
+
+/// Whether there is no recovery checkpoint that was not there before: jobs are known to say that
+/// they failed and to have done it.
+fn none_new(session: &dyn CimSession, vm: Uuid, before: &[String]) -> Result<(), String> {
+    let now = checkpoints(session, vm).map_err(|error| error.to_string())?;
+    let mut new = now.iter().filter(|c| !before.iter().any(|id| c.is(id)));
+    match new.find(|c| c.recovery) {
+        Some(new) => Err(format!("there is a new checkpoint, {}", new.instance_id)),
+        None => Ok(()),
+    }
 }
 
 /// Whether the host did not understand what it was asked for.

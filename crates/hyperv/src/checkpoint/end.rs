@@ -6,7 +6,7 @@ use cim::{Instance, job};
 
 use super::look::{checkpoints, machine, only_new, reference_points, service};
 use super::{CheckpointError, RecoveryCheckpoint};
-use crate::control::{Change, ChangeError, Control};
+use crate::control::{Change, ChangeError, Control, NotDone, Returned};
 use crate::ids;
 use crate::inventory::ReferencePoint;
 use crate::journal::{Call, Outcome};
@@ -42,8 +42,16 @@ impl RecoveryCheckpoint {
             cancellable: false,
         };
         let vm = self.vm;
+        let id = self.instance_id.clone();
+        let undone = |_: &NotDone| {
+            let now = checkpoints(session, vm).map_err(|error| error.to_string())?;
+            match now.iter().any(|c| c.is(&id)) {
+                true => Ok(()),
+                false => Err("the checkpoint is gone".to_owned()),
+            }
+        };
         let convert = || {
-            control.change(vm, &change, &|returned| {
+            let made = |returned: &Returned<'_>| {
                 let output = returned
                     .outputs
                     .get_opt::<cim::ObjectPath>("ResultingReferencePoint");
@@ -69,7 +77,8 @@ impl RecoveryCheckpoint {
                 let one = only_new(now.iter().map(|point| point.instance_id.as_str()), &before);
                 one.map(Some)
                     .ok_or_else(|| "which reference point it made is not to be told".to_owned())
-            })
+            };
+            control.change_looking(vm, &change, &made, &undone)
         };
         // A call of which nobody knows may be made again while there is something to convert: what
         // it converts is converted once.

@@ -64,6 +64,20 @@ pub struct Change<'a> {
     pub cancellable: bool,
 }
 
+/// Looks, when the host says that it did not do something, whether that is so; an error says why
+/// nobody knows.
+pub(crate) type Undone<'a> = &'a dyn Fn(&NotDone) -> Result<(), String>;
+
+/// Where nothing can be looked at, the host is believed unless it contradicts itself.
+fn believed(why: &NotDone) -> Result<(), String> {
+    match why {
+        NotDone::Failed(failure) if failure.job.state.is_success() => {
+            Err("its job ended well all the same".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Control {
     /// Changes a host over a session, with every call in a journal first.
     pub fn new(
@@ -143,12 +157,23 @@ impl Control {
         change: &Change<'_>,
         made: &dyn Fn(&Returned<'_>) -> Result<Option<String>, String>,
     ) -> Result<Option<String>, ChangeError> {
+        self.change_looking(vm, change, made, &believed)
+    }
+
+    /// The same with a look at the host when it says that it did not do it.
+    pub(crate) fn change_looking(
+        &self,
+        vm: Uuid,
+        change: &Change<'_>,
+        made: &dyn Fn(&Returned<'_>) -> Result<Option<String>, String>,
+        undone: Undone<'_>,
+    ) -> Result<Option<String>, ChangeError> {
         let mut tries = match change.cancellable {
             true => self.tries_to_begin(),
             false => self.tries(),
         };
         loop {
-            let error = match self.once(vm, change, made) {
+            let error = match self.once(vm, change, made, undone) {
                 Ok(made) => return Ok(made),
                 Err(error) => error,
             };
@@ -189,11 +214,13 @@ impl Control {
         }
     }
 
-    fn once(
+    /// The same once, whatever comes of it.
+    pub(crate) fn once(
         &self,
         vm: Uuid,
         change: &Change<'_>,
         made: &dyn Fn(&Returned<'_>) -> Result<Option<String>, String>,
+        undone: Undone<'_>,
     ) -> Result<Option<String>, ChangeError> {
         let intent = Intent {
             vm,
@@ -201,7 +228,13 @@ impl Control {
             at: self.time(),
         };
         let number = self.journal.begin(intent)?;
-        let end = self.perform(number, change, made);
+        let end = match self.perform(number, change, made) {
+            Err(End::NotDone(why)) => Err(match undone(&why) {
+                Ok(()) => End::NotDone(why),
+                Err(seen) => End::Unknown(format!("{why}; {seen}")),
+            }),
+            end => end,
+        };
         let outcome = match &end {
             Ok(made) => Outcome::Done { made: made.clone() },
             Err(End::NotDone(why)) => Outcome::NotDone {

@@ -7,6 +7,7 @@ use hyperkeep_hyperv::checkpoint::{
 };
 use hyperkeep_hyperv::control::{ChangeError, Control};
 use hyperkeep_hyperv::journal::{Journal, Reading};
+use hyperkeep_hyperv::recovery::{Remembered, recover};
 use uuid::Uuid;
 
 use crate::support::vmms::{Failure, VM, Vmms};
@@ -342,6 +343,38 @@ fn a_lost_answer_makes_no_second_checkpoint() {
         assert!(unknown, "{failure:?}: {result:?}");
         assert_eq!(host.methods(), ["CreateSnapshot"]);
         assert_eq!(after.reading.open.len(), 1, "the next run looks");
+    }
+}
+
+/// A job that says that it failed, or both that it ended well and that it failed, and has done it.
+#[test]
+fn what_is_said_to_have_failed_is_looked_for() {
+    for state in [10, 107] {
+        let host = Vmms::new();
+        host.fail("CreateSnapshot", Failure::DoneFailedJob(state));
+        let (result, after) = run(&host, |control| {
+            let taken = RecoveryCheckpoint::create(control, VM, OPTIONS, &MARK).map(drop);
+            assert_eq!(ours(&host), 1);
+            recover(control, &|_, _| Remembered::No).unwrap();
+            taken
+        });
+        let unknown = matches!(
+            result,
+            Err(CheckpointError::Change(ChangeError::Unknown { .. }))
+        );
+        assert!(unknown, "{state}: {result:?}");
+        assert_eq!((ours(&host), after.reading.is_settled()), (0, true));
+        // A conversion has made what it should.
+        let host = Vmms::new();
+        host.fail("ConvertToReferencePoint", Failure::DoneFailedJob(state));
+        let (point, after) = run(&host, |control| {
+            let checkpoint = RecoveryCheckpoint::create(control, VM, OPTIONS, &MARK).unwrap();
+            checkpoint.convert().unwrap()
+        });
+        assert_eq!(host.points(), ["RP:THEIRS", &point.instance_id]);
+        assert!(after.reading.open.is_empty());
+        let known = (VM, point.instance_id);
+        assert!(after.reading.reference_points.contains(&known));
     }
 }
 

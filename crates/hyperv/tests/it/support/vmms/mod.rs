@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     LostReply,
     /// The host begins and fails.
     FailedJob,
+    /// It is done, and its job says that it failed, in this state.
+    DoneFailedJob(u16),
     /// It is done, and its job is forgotten before anybody has looked.
     ForgottenJob,
     /// It is done, and the job does not tell what it made.

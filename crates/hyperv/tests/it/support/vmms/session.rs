@@ -70,9 +70,10 @@ impl CimSession for Vmms {
         let Some((job, _)) = state.jobs.get(&id) else {
             return Err(fault("get", NOT_FOUND, false));
         };
-        let error = if *job == 10 { 32768_u16 } else { 0 };
+        // More than a hundred: that it ended well, and with an error.
+        let error = if *job >= 10 { 32768_u16 } else { 0 };
         let job = Instance::new("Msvm_ConcreteJob")
-            .with("JobState", *job)
+            .with("JobState", *job % 100)
             .with("ErrorCode", error)
             .with("ErrorDescription", "失敗");
         Ok(untyped(&job))
@@ -219,6 +220,7 @@ impl CimSession for Vmms {
         self.moment(&state, format!("after {method}, before its answer"));
         match failure {
             Some(Failure::LostReply) => Err(broken(method, true, true)),
+            Some(Failure::DoneFailedJob(how)) => jobs(&mut state, how, Vec::new(), true),
             Some(Failure::ForgottenJob) => jobs(&mut state, 7, made, false),
             Some(Failure::SilentJob) => jobs(&mut state, 7, Vec::new(), true),
             _ if self.direct => {
