@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::look::{self, SeenCheckpoint, checkpoints, only_new, service};
 use super::{CheckpointError, Mark, RecoveryCheckpoint};
-use crate::control::{Change, ChangeError, Control, NotDone, Returned};
+use crate::control::{Change, ChangeError, Control, NotDone, Returned, Tries};
 use crate::ids;
 use crate::journal::Call;
 
@@ -62,31 +62,58 @@ impl RecoveryCheckpoint {
         options: Options,
         mark: &Mark,
     ) -> Result<Self, CheckpointError> {
+        let name = mark.name();
+        let mut wish = settings(control, options, &name);
+        let mut tries = control.tries_to_begin();
+        loop {
+            let error = match Self::attempt(control, vm, (options, &name), &mut wish, &mut tries) {
+                Ok(checkpoint) => return Ok(checkpoint),
+                Err(error) => error,
+            };
+            let again = matches!(&error, CheckpointError::Change(e) if e.is_worth_waiting());
+            let again = again && !control.pace().cancelled();
+            match again.then(|| tries.next(control.pace())).flatten() {
+                Some(wait) => control.pace().sleep(wait),
+                None => return Err(error),
+            }
+        }
+    }
+
+    /// Looks at the VM and makes one call. Whoever waited looks again: meanwhile the VM may be in
+    /// another state, another backup may have begun, and checkpoints may have come and gone.
+    fn attempt(
+        control: &Arc<Control>,
+        vm: Uuid,
+        (options, name): (Options, &str),
+        wish: &mut Wish,
+        tries: &mut Tries,
+    ) -> Result<Self, CheckpointError> {
         let session = control.session();
-        let machine = idle(control, vm)?;
+        let machine = idle(control, vm, tries)?;
         let seen = checkpoints(session, vm)?;
         if let Some(other) = seen.iter().find(|c| c.recovery) {
             return Err(CheckpointError::Occupied(Box::new(other.clone())));
         }
         let before: Vec<String> = seen.into_iter().map(|c| c.instance_id).collect();
-        let name = mark.name();
-        let (plain, named) = settings(control, options, &name);
         let take = |settings: &Instance| {
             // The last thing before the call, since it tells when that was made.
             let clock = look::clock(session)?;
             let ahead = clock.map(|host| host.as_millisecond() - control.time().as_millisecond());
             let call = Call::CreateCheckpoint {
-                name: name.clone(),
+                name: name.to_owned(),
                 before: before.clone(),
                 vm_name: machine.name.clone(),
                 clock_ahead: ahead,
             };
             take(control, vm, settings, call, &before)
         };
-        let made = match named.map(|settings| take(&settings)) {
-            Some(Err(error)) if refuses_settings(&error) => take(&plain)?,
+        let made = match wish.named.as_ref().map(&take) {
+            Some(Err(error)) if refuses_settings(&error) => {
+                wish.named = None;
+                take(&wish.plain)?
+            }
             Some(made) => made?,
-            None => take(&plain)?,
+            None => take(&wish.plain)?,
         };
         let instance_id = made.unwrap_or_default();
         let checkpoint = Self {
@@ -98,7 +125,7 @@ impl RecoveryCheckpoint {
             asked: options.consistency,
             held: true,
         };
-        if let Err(error) = checkpoint.rename(&name) {
+        if let Err(error) = checkpoint.rename(name) {
             // The journal knows it by its id all the same.
             control.note(format!(
                 "the checkpoint {} could not be given our name: {error}",
@@ -135,8 +162,11 @@ impl RecoveryCheckpoint {
 }
 
 /// Waits until the host is not at work on the VM: a merge after the last backup, above all.
-fn idle(control: &Control, vm: Uuid) -> Result<look::SeenMachine, CheckpointError> {
-    let mut tries = control.tries_to_begin();
+fn idle(
+    control: &Control,
+    vm: Uuid,
+    tries: &mut Tries,
+) -> Result<look::SeenMachine, CheckpointError> {
     loop {
         let machine = look::machine(control.session(), vm)?;
         let Some(operation) = machine.operation else {
@@ -172,7 +202,7 @@ fn take(
         cancellable: true,
     };
     let made = |returned: &Returned<'_>| made(session, vm, before, returned).map(Some);
-    let made = control.change_looking(vm, &change, &made, &|why| match why {
+    let made = control.once(vm, &change, &made, &|why| match why {
         // It never began, and what is there is somebody else's.
         NotDone::Refused(_) | NotDone::NotCalled(_) => Ok(()),
         NotDone::Failed(_) | NotDone::Cancelled(_) => none_new(session, vm, before),
@@ -202,8 +232,14 @@ fn refuses_settings(error: &CheckpointError) -> bool {
     )
 }
 
-/// What the host is asked for; and the same with our name, if it may know what to do with one.
-fn settings(control: &Control, options: Options, name: &str) -> (Instance, Option<Instance>) {
+/// What the host is asked for.
+struct Wish {
+    plain: Instance,
+    /// The same with our name, if the host may know what to do with one.
+    named: Option<Instance>,
+}
+
+fn settings(control: &Control, options: Options, name: &str) -> Wish {
     let level: u8 = match options.consistency {
         Consistency::Application => 1,
         Consistency::Crash => 2,
@@ -220,7 +256,10 @@ fn settings(control: &Control, options: Options, name: &str) -> (Instance, Optio
                     "what the guest takes the backup for was not told: {error}"
                 ));
             }
-            return (settings, None);
+            return Wish {
+                plain: settings,
+                named: None,
+            };
         }
     };
     let mut settings = settings;
@@ -237,7 +276,10 @@ fn settings(control: &Control, options: Options, name: &str) -> (Instance, Optio
     let named = class
         .property("ElementName")
         .map(|_| settings.clone().with("ElementName", name));
-    (settings, named)
+    Wish {
+        plain: settings,
+        named,
+    }
 }
 
 /// The checkpoint that a call made: told by its output or its job, or else the only new one, since

@@ -166,6 +166,23 @@ fn a_merge_is_waited_for_and_not_for_ever() {
     assert!((840..=900).contains(&cim::job::Pace::now(&host).as_secs()));
 }
 
+/// While it is waited that the host takes the call, another backup takes its checkpoint.
+#[test]
+fn whoever_waited_looks_again() {
+    let host = Vmms::new();
+    host.fail("CreateSnapshot", Failure::Refused(32775));
+    host.create_after(std::time::Duration::from_secs(10));
+    let (result, after) = run(&host, |control| {
+        RecoveryCheckpoint::create(control, VM, OPTIONS, &MARK).map(drop)
+    });
+    assert!(
+        matches!(result, Err(CheckpointError::Occupied(_))),
+        "{result:?}"
+    );
+    assert_eq!((ours(&host), host.methods().len()), (1, 1));
+    assert!(after.reading.is_settled());
+}
+
 #[test]
 fn dropped_on_the_way_it_is_removed() {
     let host = Vmms::new();
