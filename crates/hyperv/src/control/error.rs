@@ -53,7 +53,8 @@ pub enum NotDone {
 /// Codes after which waiting may help, whatever the method.
 const IN_USE: u32 = 32774;
 const INVALID_STATE: u32 = 32775;
-const STATUS_UNKNOWN: u32 = 32771;
+/// Of a call that makes something, this leaves open whether it was done.
+pub(super) const STATUS_UNKNOWN: u32 = 32771;
 const NOT_AVAILABLE: u32 = 32777;
 
 /// What the codes mean that every method of Hyper-V shares.

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 pub use backoff::Backoff;
 pub(crate) use backoff::Tries;
+use error::STATUS_UNKNOWN;
 pub use error::{ChangeError, NotDone};
 
 use self::patient::Patient;
@@ -267,13 +268,25 @@ impl Control {
         {
             Invoked::Done => None,
             Invoked::Job(path) => Some(path),
+            Invoked::Refused(STATUS_UNKNOWN) if makes(&change.call) => {
+                let why = NotDone::Refused(STATUS_UNKNOWN);
+                return Err(End::Unknown(why.to_string()));
+            }
             Invoked::Refused(code) => return Err(End::NotDone(NotDone::Refused(code))),
         };
         if let Some(job) = &job {
             if let Err(error) = self.journal.job(number, &job.to_string()) {
                 self.note(error.to_string());
             }
-            self.follow(job, change.cancellable)?;
+            self.follow(job, change.cancellable)
+                .map_err(|end| match end {
+                    End::NotDone(NotDone::Failed(failure))
+                        if failure.job.error_code == STATUS_UNKNOWN && makes(&change.call) =>
+                    {
+                        End::Unknown(failure.to_string())
+                    }
+                    end => end,
+                })?;
         }
         let job = job.as_ref();
         made(&Returned { outputs, job }).map_err(End::Unknown)
@@ -293,6 +306,14 @@ impl Control {
             JobEnd::StillRunning(_) => Err(End::Unknown("its job goes on".to_owned())),
         }
     }
+}
+
+/// Whether something would be there twice if it were done twice.
+fn makes(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::CreateCheckpoint { .. } | Call::ConvertCheckpoint { .. } | Call::ExportMemory { .. }
+    )
 }
 
 enum End {
