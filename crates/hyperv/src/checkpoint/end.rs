@@ -105,10 +105,27 @@ impl RecoveryCheckpoint {
             let made = made.clone();
             control.settle(number, Outcome::Done { made });
         }
+        self.see_ended();
         let points = reference_points(session, vm)?;
         let ours = |point: &ReferencePoint| Some(&point.instance_id) == made.as_ref();
         let lost = || CheckpointError::NoReferencePoint(self.instance_id.clone());
         points.into_iter().find(ours).ok_or_else(lost)
+    }
+
+    /// Looks whether it ended with the conversion, as the host says. Since the journal takes it for
+    /// converted, one that is there still would stay for good.
+    fn see_ended(&self) {
+        let control = &self.control;
+        let left = match self.is_there_at_rest() {
+            Ok(false) => return,
+            Ok(true) => self.remove(),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = left {
+            control.note(error.to_string());
+            let checkpoint = self.instance_id.clone();
+            control.seen_undone(self.vm, Call::DestroyCheckpoint { checkpoint });
+        }
     }
 
     /// What became of it in a conversion whose end was not seen. When the checkpoint, which nobody

@@ -363,6 +363,26 @@ fn a_lost_answer_makes_no_second_checkpoint() {
     }
 }
 
+/// That a checkpoint ends with its conversion is documented, and looked at all the same.
+#[test]
+fn a_checkpoint_that_outlives_its_conversion_is_removed() {
+    for refused in [false, true] {
+        let host = Vmms::new();
+        host.keep_converted();
+        if refused {
+            host.fail("DestroySnapshot", Failure::Refused(32769));
+        }
+        let (point, after) = run(&host, |control| {
+            let checkpoint = RecoveryCheckpoint::create(control, VM, OPTIONS, &MARK).unwrap();
+            checkpoint.convert().unwrap()
+        });
+        assert_eq!(host.points(), ["RP:THEIRS", &point.instance_id]);
+        assert_eq!(ours(&host), usize::from(refused));
+        assert_eq!(after.reading.checkpoints.len(), usize::from(refused));
+        assert_eq!(after.notes.len(), usize::from(refused), "{:?}", after.notes);
+    }
+}
+
 /// “Status unknown” is no refusal: what it was asked for may be there in a moment.
 #[test]
 fn an_unknown_status_makes_no_second_checkpoint() {

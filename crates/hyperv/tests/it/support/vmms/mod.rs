@@ -72,6 +72,8 @@ struct State {
     parent: Option<String>,
     /// `ConsistencyLevel` of reference points.
     consistency: Option<u16>,
+    /// Whether checkpoints stay when they are converted.
+    keeps_converted: bool,
     /// When the host is done with converting its recovery checkpoint.
     converted_at: Option<Duration>,
     /// When the host gets to taking a recovery checkpoint that it was asked for.
@@ -224,6 +226,11 @@ impl Vmms {
     pub(crate) fn convert_after(&self, span: Duration) {
         let mut state = self.state.lock().unwrap();
         state.converted_at = Some(state.now + span);
+    }
+
+    /// Checkpoints stay when they are converted.
+    pub(crate) fn keep_converted(&self) {
+        self.state.lock().unwrap().keeps_converted = true;
     }
 
     pub(crate) fn end_operation_at(&self, at: Duration) {
@@ -454,7 +461,10 @@ impl State {
             }
             "ConvertToReferencePoint" => {
                 let id = of("AffectedSnapshot");
-                self.checkpoints.remove(&id).ok_or(32773_u32)?;
+                let kept = self.checkpoints.remove(&id).ok_or(32773_u32)?;
+                if self.keeps_converted {
+                    self.checkpoints.insert(id, kept);
+                }
                 let made = self.id("RP:");
                 self.points.push(made.clone());
                 Ok(vec![self.point(&made)])
