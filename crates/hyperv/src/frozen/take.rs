@@ -7,8 +7,8 @@ use cim::{CimError, CimSession};
 use uuid::Uuid;
 
 use super::{
-    ConfigFile, FileRole, FreezeError, Frozen, LostFile, Reading, Request, config, disk, protector,
-    tree,
+    ConfigFile, FileRole, FreezeError, Frozen, LostDisk, LostFile, Reading, Request, config, disk,
+    protector, tree,
 };
 use crate::checkpoint::{
     CheckpointError, Consistency, Options, RecoveryCheckpoint, reference_points,
@@ -88,6 +88,7 @@ impl Frozen {
                 Err(lost) => frozen.lost.push(lost),
             }
         }
+        frozen.see_left_out()?;
         frozen.take_configuration(files)?;
         if request.tree {
             let tree = tree::take(&mut frozen, files, parent)?;
@@ -116,6 +117,38 @@ impl Frozen {
             tree.decide(request.token, &disks, request.full);
         }
         Ok(frozen)
+    }
+
+    /// Compares the disks of the checkpoint with the VM's own, since hosts leave out of a checkpoint
+    /// what they cannot freeze, and a disk may be attached between the look at the VM and its
+    /// checkpoint: what the VM has and the checkpoint lacks is not saved.
+    fn see_left_out(&mut self) -> Result<(), CimError> {
+        let own = format!("Microsoft:{}", ids::upper(self.checkpoint.vm()));
+        let untold = |why: String| inventory::Finding::NotTold {
+            what: "whether the checkpoint has all disks of the VM".to_owned(),
+            why,
+        };
+        let told = match inventory::configuration(self.control.session(), &own) {
+            Ok(told) => told,
+            Err(error) if error.fault_kind().is_some() => {
+                self.findings.push(untold(error.to_string()));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let hidden = told.findings.iter().find(|finding| hides_disks(finding));
+        self.findings
+            .extend(hidden.map(|why| untold(why.to_string())));
+        let media = self.settings.media.iter();
+        let frozen: Vec<String> = media.filter_map(|m| ids::place(&m.instance_id)).collect();
+        for medium in told.settings.media {
+            let place = ids::place(&medium.instance_id);
+            if !place.is_some_and(|place| frozen.contains(&place)) {
+                let why = "the VM has it and the checkpoint does not".to_owned();
+                self.lost.push(LostDisk { medium, why });
+            }
+        }
+        Ok(())
     }
 
     /// The files of the configuration, and with the guest's state what it is encrypted for.

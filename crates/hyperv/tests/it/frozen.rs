@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use disk::{BlockRead, ByteRange};
 use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
@@ -346,6 +347,26 @@ fn a_disk_that_cannot_be_had_keeps_none_from_being_saved() {
     let readings = place.backup(Some(&token)).0;
     assert!(matches!(readings[0], Reading::Changed(_)));
     assert_eq!(reason(&readings[1]), "the disk is new");
+}
+
+/// The host left a disk out of the checkpoint, or somebody attached it a moment before.
+#[test]
+fn a_disk_that_the_checkpoint_lacks_is_told() {
+    let place = Place::new(&[(0, "a.vhdx")]);
+    let disk = |place, name: &str| Disk {
+        scsi: true,
+        number: 0,
+        place,
+        path: format!("D:\\VMs\\{name}"),
+    };
+    let own = vec![disk(0, "a_live.avhdx"), disk(5, "late.vhdx")];
+    place.host.unmerged_until(Duration::MAX, own);
+    place.with(|control| {
+        let frozen = Frozen::take(control, &place.files, &request(Mode::Standard, None)).unwrap();
+        assert_eq!((frozen.disks.len(), frozen.lost.len()), (1, 1));
+        assert_eq!(frozen.lost[0].medium.path, "D:\\VMs\\late.vhdx");
+        assert!(frozen.lost[0].why.contains("the checkpoint does not"));
+    });
 }
 
 #[test]
