@@ -5,9 +5,10 @@
 //! The recovery checkpoint is how “now” is read: its disks and files are the VM's present state,
 //! and it is not among the checkpoints itself.
 //!
-//! Layers that have not changed need not be read again. What tells that of a file is its format:
-//! a VHDX names its content, and the name changes with it. [MS-VHDX 2.2.2, DataWriteGuid] Of the
-//! file that the VM wrote to, change tracking tells the ranges.
+//! Layers that have not changed need not be read again. What tells that of a file at rest is its
+//! format: a VHDX names its content and its bytes, and the names change with them. [MS-VHDX 2.2.2,
+//! DataWriteGuid, FileWriteGuid] Of the file that the VM wrote to only change tracking tells what
+//! changed: a host that keeps it open gives it new names once, when it begins to write.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -251,6 +252,7 @@ impl Tree {
             .map(|layer| TokenLayer {
                 path: layer.path.clone(),
                 content: content(layer),
+                file: file(layer),
                 len: layer.layer.info().geometry.len,
                 top_of: layer.top_of.clone(),
             })
@@ -266,24 +268,34 @@ fn content(layer: &TreeLayer) -> Option<Uuid> {
     }
 }
 
+/// What names the bytes of a file and changes with every opening for writing.
+fn file(layer: &TreeLayer) -> Option<Uuid> {
+    match &layer.layer.info().format {
+        Format::Vhdx(vhdx) => Some(vhdx.file_write_guid),
+        Format::Vhd(_) | Format::Raw => None,
+    }
+}
+
 fn since(layer: &TreeLayer, was: &TokenLayer, disks: &[(String, Reading)]) -> LayerReading {
     let info = layer.layer.info();
     if info.geometry.len != was.len {
         return LayerReading::Full("the disk has another size".to_owned());
     }
-    let content = content(layer);
-    if content.is_some() && content == was.content {
-        return LayerReading::Unchanged;
-    }
-    // Written since. If it was the one that the VM wrote to, whatever was written to it is among
-    // what was written to the disk.
-    let place = was.top_of.as_deref().and_then(ids::place);
-    let Some(place) = place else {
-        return LayerReading::Full("the file is not what it was".to_owned());
+    let names = [content(layer), file(layer)];
+    let same = names.iter().all(Option::is_some) && names == [was.content, was.file];
+    let Some(top_of) = &was.top_of else {
+        return match same {
+            true => LayerReading::Unchanged,
+            false => LayerReading::Full("the file is not what it was".to_owned()),
+        };
     };
+    // It was the one that the VM wrote to, and whatever was written to it is among what was
+    // written to the disk. Its names tell little: a host that keeps it open need not change them.
+    let place = ids::place(top_of);
     let mut disks = disks.iter();
-    let disk = disks.find(|(at, _)| ids::place(at).as_ref() == Some(&place));
+    let disk = disks.find(|(at, _)| place.is_some() && ids::place(at) == place);
     match disk {
+        Some((_, Reading::Changed(ranges))) if same && ranges.is_empty() => LayerReading::Unchanged,
         Some((_, Reading::Changed(ranges))) => LayerReading::Changed(ranges.clone()),
         Some((_, Reading::Full(why))) => LayerReading::Full(why.clone()),
         None => LayerReading::Full("the disk is not attached any more".to_owned()),

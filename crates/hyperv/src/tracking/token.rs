@@ -37,6 +37,9 @@ pub struct TokenLayer {
     pub path: String,
     /// What names its content, where its format has that.
     pub content: Option<Uuid>,
+    /// What names its bytes, where its format has that.
+    #[serde(default)]
+    pub file: Option<Uuid>,
     /// The size of its disk in bytes.
     pub len: u64,
     /// The disk that it was the topmost layer of, by the host's name for the place.
