@@ -217,7 +217,7 @@ fn none_new(session: &dyn CimSession, vm: Uuid, before: &[String]) -> Result<(),
     let mut new = now.iter().filter(|c| !before.iter().any(|id| c.is(id)));
     match new.find(|c| c.recovery) {
         Some(new) => Err(format!("there is a new checkpoint, {}", new.instance_id)),
-        None => Ok(()),
+        None => look::still_here(session, vm).map_err(|error| error.to_string()),
     }
 }
 

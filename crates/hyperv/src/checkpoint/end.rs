@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cim::{Instance, job};
 
-use super::look::{checkpoints, machine, only_new, reference_points, service};
+use super::look::{checkpoints, machine, only_new, reference_points, service, still_here};
 use super::{CheckpointError, RecoveryCheckpoint};
 use crate::control::{Change, ChangeError, Control, NotDone, Returned};
 use crate::ids;
@@ -177,8 +177,13 @@ impl RecoveryCheckpoint {
     }
 
     fn is_there(&self) -> Result<bool, CheckpointError> {
-        let seen = checkpoints(self.control.session(), self.vm)?;
-        Ok(seen.iter().any(|c| c.is(&self.instance_id)))
+        let session = self.control.session();
+        let seen = checkpoints(session, self.vm)?;
+        let there = seen.iter().any(|c| c.is(&self.instance_id));
+        if !there {
+            still_here(session, self.vm)?;
+        }
+        Ok(there)
     }
 
     pub(super) fn remove(&self) -> Result<(), CheckpointError> {
@@ -213,6 +218,7 @@ pub fn destroy_checkpoint(
         let tried = control.change(vm, &change, &|_| Ok(None));
         let there = checkpoints(session, vm)?.iter().any(|c| c.is(instance_id));
         if !there {
+            still_here(session, vm)?;
             if let Err(ChangeError::Unknown { number, .. }) = &tried {
                 unknown.push(*number);
             }

@@ -29,7 +29,7 @@ use uuid::Uuid;
 pub use create::{Consistency, GuestBackup, Options};
 pub use end::destroy_checkpoint;
 pub use look::{SeenCheckpoint, checkpoints, reference_points};
-pub(crate) use look::{SeenMachine, clock, machine};
+pub(crate) use look::{SeenMachine, clock, machine, still_here};
 pub use mark::Mark;
 pub use point::destroy_reference_point;
 

@@ -4,7 +4,7 @@ use cim::{Instance, ObjectPath, path::HYPER_V};
 use uuid::Uuid;
 
 use super::CheckpointError;
-use super::look::{reference_points, service};
+use super::look::{reference_points, service, still_here};
 use crate::control::{Change, ChangeError, Control};
 use crate::ids::{self, fold};
 use crate::journal::{Call, Outcome};
@@ -38,6 +38,9 @@ pub fn destroy_reference_point(
     let there = now
         .iter()
         .any(|point| fold(&point.instance_id) == fold(instance_id));
+    if !there {
+        still_here(session, vm)?;
+    }
     match (tried, there) {
         (Ok(_), false) => Ok(()),
         (Err(ChangeError::Unknown { number, .. }), false) => {

@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use super::{Frozen, Resting, Tree};
-use crate::checkpoint::{CheckpointError, Consistency, destroy_reference_point, reference_points};
+use crate::checkpoint::{
+    CheckpointError, Consistency, destroy_reference_point, reference_points, still_here,
+};
 use crate::control::Control;
 use crate::ids;
 use crate::inventory::ReferencePoint;
@@ -146,8 +148,8 @@ fn own_point(old: Token, now: &Now, new: Option<&str>) -> Option<String> {
 fn destroy_old(control: &Control, vm: Uuid, id: &str) -> Result<(), CheckpointError> {
     let points = reference_points(control.session(), vm)?;
     let same = |point: &ReferencePoint| ids::fold(&point.instance_id) == ids::fold(id);
-    if points.iter().any(same) {
-        destroy_reference_point(control, vm, id)?;
+    match points.iter().any(same) {
+        true => destroy_reference_point(control, vm, id),
+        false => Ok(still_here(control.session(), vm)?),
     }
-    Ok(())
 }

@@ -104,11 +104,14 @@ impl Now {
             false => Vec::new(),
         };
         let points = reference_points(session, vm)?;
+        let checkpoints = checkpoints(session, vm)?;
+        // And last: it may have gone there meanwhile.
+        checkpoint::still_here(session, vm)?;
         Ok(Self {
             relationships,
             jobs,
             machine,
-            checkpoints: checkpoints(session, vm)?,
+            checkpoints,
             points: points.into_iter().map(|point| point.instance_id).collect(),
         })
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::state::{relationships, rows};
 use super::{REPLICATING, SUSPENDED};
+use crate::checkpoint::still_here;
 use crate::control::{Change, ChangeError, Control};
 use crate::ids::{self, fold};
 use crate::inventory::{Relationship, ReplicationMode};
@@ -182,6 +183,7 @@ pub fn resume(control: &Control, vm: Uuid, relationship: &str) -> Result<bool, S
     let same = |told: &Relationship| fold(&told.instance_id) == fold(relationship);
     let found = all.into_iter().find(|(told, _)| same(told));
     let Some((_, row)) = found.filter(|(told, _)| told.state == Some(SUSPENDED)) else {
+        still_here(control.session(), vm)?;
         // Somebody else has let it go on, or has ended it: it is not ours any more.
         control.seen_done(vm, call);
         return Ok(false);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyperkeep_hyperv::checkpoint::{
     CheckpointError, Consistency, GuestBackup, Mark, Options, RecoveryCheckpoint,
+    destroy_reference_point,
 };
 use hyperkeep_hyperv::control::{ChangeError, Control};
 use hyperkeep_hyperv::journal::{Journal, Reading};
@@ -181,6 +182,42 @@ fn whoever_waited_looks_again() {
     );
     assert_eq!((ours(&host), host.methods().len()), (1, 1));
     assert!(after.reading.is_settled());
+}
+
+/// The VM goes to another node at any call, with all that is ours, and the host says of it that it
+/// has nothing.
+#[test]
+fn what_went_with_its_vm_is_not_gone() {
+    for calls in 1..20 {
+        let host = Vmms::new();
+        let (result, after) = run(&host, |control| {
+            let checkpoint = RecoveryCheckpoint::create(control, VM, OPTIONS, &MARK).unwrap();
+            host.leave_in(calls);
+            checkpoint.destroy()
+        });
+        let known = !after.reading.is_settled();
+        assert!(known || ours(&host) == 0, "{calls}: {result:?}");
+        let host = Vmms::new();
+        let (result, after) = run(&host, |control| {
+            let checkpoint = RecoveryCheckpoint::create(control, VM, OPTIONS, &MARK).unwrap();
+            let point = checkpoint.convert().unwrap();
+            host.leave_in(calls);
+            destroy_reference_point(control, VM, &point.instance_id)
+        });
+        let known = !after.reading.is_settled();
+        assert!(known || host.points().len() == 1, "{calls}: {result:?}");
+        // Recovery of what has become of a conversion.
+        let host = Vmms::new();
+        host.fail("ConvertToReferencePoint", Failure::LostReply);
+        host.leave_in(calls + 5);
+        let (_, after) = run(&host, |control| {
+            let taken = RecoveryCheckpoint::create(control, VM, OPTIONS, &MARK);
+            let _ = taken.and_then(RecoveryCheckpoint::convert);
+            recover(control, &|_, _| Remembered::No).unwrap();
+        });
+        let left = ours(&host) > 0 || host.points().len() > 1;
+        assert!(!left || !after.reading.is_settled(), "{calls}");
+    }
 }
 
 #[test]

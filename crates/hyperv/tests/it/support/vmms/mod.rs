@@ -74,6 +74,9 @@ struct State {
     consistency: Option<u16>,
     /// Whether checkpoints stay when they are converted.
     keeps_converted: bool,
+    /// After how many calls the VM goes to another node: then the host has no such VM, and answers
+    /// that it has nothing of it.
+    leaves_in: Option<u32>,
     /// When the host is done with converting its recovery checkpoint.
     converted_at: Option<Duration>,
     /// When the host gets to taking a recovery checkpoint that it was asked for.
@@ -226,6 +229,11 @@ impl Vmms {
     pub(crate) fn convert_after(&self, span: Duration) {
         let mut state = self.state.lock().unwrap();
         state.converted_at = Some(state.now + span);
+    }
+
+    /// The VM goes to another node after so many calls.
+    pub(crate) fn leave_in(&self, calls: u32) {
+        self.state.lock().unwrap().leaves_in = Some(calls);
     }
 
     /// Checkpoints stay when they are converted.
@@ -403,6 +411,15 @@ fn settings(id: &str, kept: &Kept) -> Instance {
 }
 
 impl State {
+    /// Whether the VM is gone; each call that asks brings that nearer.
+    fn has_left(&mut self) -> bool {
+        let Some(left) = &mut self.leaves_in else {
+            return false;
+        };
+        *left = left.saturating_sub(1);
+        *left == 0
+    }
+
     fn point(&self, id: &str) -> Instance {
         let place = |rest: String| format!("Microsoft:{}\\{rest}\\D", guid(1));
         let mut disks = vec![place("c\\0\\0".to_owned())];

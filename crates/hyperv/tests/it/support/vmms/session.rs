@@ -43,7 +43,10 @@ fn returned(method: &str, value: u32) -> Instance {
 
 impl CimSession for Vmms {
     fn get(&self, path: &ObjectPath) -> Result<Instance, CimError> {
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
+        if state.has_left() {
+            return Err(fault("get", NOT_FOUND, false));
+        }
         if path.class == "Msvm_ComputerSystem" {
             let mut status = vec![2_u16];
             status.extend(state.operation);
@@ -99,7 +102,10 @@ impl CimSession for Vmms {
     }
 
     fn associators(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
+        if state.has_left() {
+            return Ok(Vec::new());
+        }
         self.moment(&state, format!("before {:?} is asked", which.association));
         let rows: Vec<Instance> = match which.association.as_deref().unwrap() {
             "Msvm_SnapshotOfVirtualSystem" => {
@@ -187,6 +193,9 @@ impl CimSession for Vmms {
             let answer = returned(method, 0).with("ProcessedByteLength", processed);
             let answer = answer.with("ChangedByteOffsets", offsets);
             return give(answer.with("ChangedByteLengths", lengths));
+        }
+        if state.has_left() {
+            return Err(fault(method, NOT_FOUND, true));
         }
         self.moment(&state, format!("before {method}"));
         state.calls.push(method.to_owned());
