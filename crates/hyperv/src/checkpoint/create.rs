@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cim::wsman::FaultKind;
-use cim::{CimSession, Instance, job, path::HYPER_V};
+use cim::{CimError, CimSession, Instance, job, path::HYPER_V};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ impl RecoveryCheckpoint {
         mark: &Mark,
     ) -> Result<Self, CheckpointError> {
         let name = mark.name();
-        let mut wish = settings(control, options, &name);
+        let mut wish = settings(control, options, &name)?;
         let mut tries = control.tries_to_begin();
         loop {
             let error = match Self::attempt(control, vm, (options, &name), &mut wish, &mut tries) {
@@ -123,6 +123,7 @@ impl RecoveryCheckpoint {
             before,
             machine,
             asked: options.consistency,
+            kind_untold: wish.kind_untold,
             held: true,
         };
         if let Err(error) = checkpoint.rename(name) {
@@ -237,9 +238,15 @@ struct Wish {
     plain: Instance,
     /// The same with our name, if the host may know what to do with one.
     named: Option<Instance>,
+    /// Whether the guest is asked without being told what the backup is for.
+    kind_untold: bool,
 }
 
-fn settings(control: &Control, options: Options, name: &str) -> Wish {
+/// # Errors
+/// When the guest is asked for a copy and whether it can be told so is not known: it may take it
+/// for a full backup, and cut the logs that another backup needs.
+fn settings(control: &Control, options: Options, name: &str) -> Result<Wish, CimError> {
+    let asks = options.consistency == Consistency::Application;
     let level: u8 = match options.consistency {
         Consistency::Application => 1,
         Consistency::Crash => 2,
@@ -252,19 +259,24 @@ fn settings(control: &Control, options: Options, name: &str) -> Wish {
         Ok(class) => class,
         Err(error) => {
             if error.fault_kind() != Some(FaultKind::NoClass) {
+                if asks && options.guest_backup == GuestBackup::Copy {
+                    return Err(error);
+                }
                 control.note(format!(
                     "what the guest takes the backup for was not told: {error}"
                 ));
             }
-            return Wish {
+            return Ok(Wish {
                 plain: settings,
                 named: None,
-            };
+                kind_untold: asks,
+            });
         }
     };
     let mut settings = settings;
     // Hosts before 1703 do not have the property, and refuse settings with it.
-    if class.property("GuestBackupType").is_some() {
+    let has_kind = class.property("GuestBackupType").is_some();
+    if has_kind {
         let kind: u8 = match options.guest_backup {
             GuestBackup::Full => 1,
             GuestBackup::Copy => 2,
@@ -276,10 +288,11 @@ fn settings(control: &Control, options: Options, name: &str) -> Wish {
     let named = class
         .property("ElementName")
         .map(|_| settings.clone().with("ElementName", name));
-    Wish {
+    Ok(Wish {
         plain: settings,
         named,
-    }
+        kind_untold: asks && !has_kind,
+    })
 }
 
 /// The checkpoint that a call made: told by its output or its job, or else the only new one, since

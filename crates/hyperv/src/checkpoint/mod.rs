@@ -48,6 +48,8 @@ pub struct RecoveryCheckpoint {
     machine: SeenMachine,
     /// What the host was asked for.
     pub asked: Consistency,
+    /// Whether the guest was asked and could not be told what the backup is for.
+    pub kind_untold: bool,
     held: bool,
 }
 

@@ -11,7 +11,7 @@ use super::{
     protector, tree,
 };
 use crate::checkpoint::{
-    CheckpointError, Consistency, Options, RecoveryCheckpoint, reference_points,
+    CheckpointError, Consistency, GuestBackup, Options, RecoveryCheckpoint, reference_points,
 };
 use crate::control::Control;
 use crate::files::HostFiles;
@@ -53,11 +53,14 @@ impl Frozen {
         let Configuration {
             settings,
             parent,
-            findings,
+            mut findings,
         } = inventory::configuration(session, checkpoint.instance_id())?;
         if findings.iter().any(hides_disks) {
             let id = checkpoint.instance_id().to_owned();
             return Err(FreezeError::DisksUnknown(id));
+        }
+        if checkpoint.kind_untold && request.options.guest_backup == GuestBackup::Copy {
+            findings.push(inventory::Finding::BackupKindUntold);
         }
         let mut frozen = Self {
             control: Arc::clone(control),

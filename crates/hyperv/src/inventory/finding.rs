@@ -102,6 +102,9 @@ pub enum Finding {
         /// Its name.
         role: String,
     },
+    /// The guest took part in a checkpoint, and the host has no way to tell it what the backup is
+    /// for.
+    BackupKindUntold,
     /// There were more findings than are kept.
     More {
         /// How many more.
@@ -140,6 +143,10 @@ impl fmt::Display for Finding {
                 write!(f, "{object}: {problem}; it is left out")
             }
             Self::NotTold { what, why } => write!(f, "the host does not tell {what}: {why}"),
+            Self::BackupKindUntold => f.write_str(
+                "the host cannot tell the guest whether the backup is a copy: its databases may \
+                 take it for a full backup and cut their logs",
+            ),
             Self::NoMachines => f.write_str(
                 "no VMs were seen: either the host has none, or the account may not see them \
                  (it needs to be in Hyper-V Administrators or Administrators, with its rights \

@@ -191,6 +191,40 @@ fn a_guest_that_does_not_settle_costs_the_level_only_where_that_is_wanted() {
     assert!(achieved.is_err() && taken == 1);
 }
 
+/// A guest that takes a copy for a full backup cuts logs that another backup needs.
+#[test]
+fn that_a_backup_is_a_copy_is_told_to_the_guest_or_to_people() {
+    let crash = Options {
+        consistency: Consistency::Crash,
+        ..request().options
+    };
+    let full = Options {
+        guest_backup: GuestBackup::Full,
+        ..request().options
+    };
+    for (options, told, may_be_hidden) in [
+        (request().options, true, false),
+        (crash, false, true),
+        (full, false, true),
+    ] {
+        let request = || Request {
+            options,
+            ..request()
+        };
+        let mut place = Place::new();
+        place.host.guest_backup_type = false;
+        let findings = place.with(|control, files| {
+            let frozen = Frozen::take(control, files, &request()).unwrap();
+            frozen.findings.clone()
+        });
+        assert_eq!(findings.contains(&Finding::BackupKindUntold), told);
+        place.host.hides_classes = true;
+        let calls = place.host.methods().len();
+        assert_eq!(place.achieved(&request()).is_ok(), may_be_hidden);
+        assert_eq!(place.host.methods().len() > calls, may_be_hidden);
+    }
+}
+
 #[test]
 fn a_host_that_takes_its_word_back_is_told() {
     let place = Place::new();

@@ -108,6 +108,8 @@ pub(crate) struct Vmms {
     /// Whether methods are done at once, without a job.
     pub(crate) direct: bool,
     pub(crate) guest_backup_type: bool,
+    /// Whether the host does not tell its classes.
+    pub(crate) hides_classes: bool,
     /// Whether a checkpoint gets the name that is asked for with its settings.
     pub(crate) names_at_once: bool,
     /// Whether settings with a name are refused.
@@ -134,6 +136,7 @@ impl Vmms {
             moments: Arc::default(),
             direct: false,
             guest_backup_type: true,
+            hides_classes: false,
             names_at_once: false,
             refuses_names: false,
             tells_time: true,

@@ -256,6 +256,9 @@ impl CimSession for Vmms {
             key: false,
             embeds: None,
         };
+        if self.hides_classes {
+            return Err(fault("class", DENIED, false));
+        }
         let properties = match name {
             "Msvm_VirtualSystemSnapshotSettingData" => {
                 let mut properties = vec![
