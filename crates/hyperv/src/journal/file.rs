@@ -12,6 +12,8 @@ use super::read::{MOST_LINE, Reading, line, read};
 
 /// Ending of journals' names.
 const ENDING: &str = "journal";
+/// How often a journal is made.
+const MOST_TRIES: u32 = 8;
 /// Bytes of a journal that are read: more than a run of thousands of VMs writes.
 const MOST_BYTES: u64 = 256 << 20;
 
@@ -55,18 +57,19 @@ impl Journal {
     /// # Errors
     /// When the file cannot be made, locked and made durable.
     pub fn create(folder: &Path, run: Uuid) -> Result<Self, JournalError> {
+        let new = !folder.try_exists().map_err(|error| failed(folder, error))?;
         fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
         let path = folder.join(format!("{run}.{ENDING}"));
         let fail = |error: io::Error| failed(&path, error);
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create_new(true)
-            .open(&path);
-        let file = file.map_err(fail)?;
-        file.lock().map_err(fail)?;
+        let file = make(&path).map_err(fail)?;
         file.sync_all().map_err(fail)?;
         sync_folder(folder).map_err(|error| failed(folder, error))?;
+        let above = folder
+            .parent()
+            .filter(|above| !above.as_os_str().is_empty());
+        if let (true, Some(above)) = (new, above) {
+            sync_folder(above).map_err(|error| failed(above, error))?;
+        }
         Ok(Self {
             path,
             inner: Mutex::new(Inner {
@@ -178,6 +181,39 @@ impl Journal {
     }
 }
 
+/// Makes a file and locks it. Between the two another run may take it for that of a run that is
+/// gone, find nothing in it and remove it: then it is made anew.
+fn make(path: &Path) -> io::Result<File> {
+    for _ in 0..MOST_TRIES {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).append(true).create_new(true);
+        let file = options.open(path)?;
+        file.lock()?;
+        if is_at(&file, path)? {
+            return Ok(file);
+        }
+    }
+    Err(io::Error::other("it is removed each time that it is made"))
+}
+
+/// Whether a file is the one at a path, and not one that was removed, or replaced.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let open = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Names of runs are never used again, so one that is there is this one's.
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    path.try_exists()
+}
+
 /// Whether a run is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunState {
@@ -241,7 +277,7 @@ pub fn dead(folder: &Path) -> Result<Vec<Journal>, JournalError> {
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
         // Whoever held the lock before may have removed the file.
-        if !path.try_exists().map_err(fail)? {
+        if !is_at(&file, &path).map_err(fail)? {
             continue;
         }
         let reading = read_all(&mut file).map_err(fail)?;
@@ -290,4 +326,53 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What another run does between a file's being made and its being locked is done here before.
+    #[test]
+    fn a_file_that_was_removed_or_replaced_is_not_the_one_at_its_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.journal");
+        let file = make(&path).unwrap();
+        assert!(is_at(&file, &path).unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(!is_at(&file, &path).unwrap());
+        if cfg!(unix) {
+            let other = make(&path).unwrap();
+            assert!(is_at(&other, &path).unwrap() && !is_at(&file, &path).unwrap());
+        }
+    }
+
+    /// Runs that begin while others look for journals of runs that are gone keep their own.
+    #[test]
+    fn a_journal_that_was_made_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let ended = std::sync::atomic::Ordering::Relaxed;
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !stop.load(ended) {
+                        for gone in dead(dir.path()).unwrap() {
+                            gone.close().unwrap();
+                        }
+                    }
+                });
+            }
+            for run in 0..50 {
+                let made = Journal::create(dir.path(), Uuid::from_u128(run)).unwrap();
+                let there = made.path().try_exists().unwrap();
+                if !there {
+                    stop.store(true, ended);
+                }
+                assert!(there, "{run}");
+                made.close().unwrap();
+            }
+            stop.store(true, ended);
+        });
+    }
 }
