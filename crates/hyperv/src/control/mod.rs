@@ -41,6 +41,8 @@ pub struct Control {
     /// The same for what may be given up: taking a checkpoint of a VM, where others may be waiting.
     pub begin: Backoff,
     notes: Mutex<Vec<String>>,
+    /// Who gets the notes that nobody took out.
+    parent: Option<Arc<Control>>,
 }
 
 /// What a call that is done has returned.
@@ -100,7 +102,24 @@ impl Control {
             backoff: Backoff::default(),
             begin: Backoff::default(),
             notes: Mutex::new(Vec::new()),
+            parent: None,
         }
+    }
+
+    /// A control of the same host over the same journal with notes of its own, for one VM of
+    /// several. Notes that nobody takes out of it come to these when it ends.
+    pub(crate) fn for_one(self: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self {
+            session: Arc::clone(&self.session),
+            journal: Arc::clone(&self.journal),
+            pace: Arc::clone(&self.pace),
+            clock: Arc::clone(&self.clock),
+            patience: self.patience,
+            backoff: self.backoff,
+            begin: self.begin,
+            notes: Mutex::new(Vec::new()),
+            parent: Some(Arc::clone(self)),
+        })
     }
 
     /// The session; what changes nothing is asked again when the host is too busy to answer.
@@ -304,6 +323,16 @@ impl Control {
                 "its job is gone before its end was seen".to_owned(),
             )),
             JobEnd::StillRunning(_) => Err(End::Unknown("its job goes on".to_owned())),
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        if let Some(parent) = &self.parent {
+            self.take_notes()
+                .into_iter()
+                .for_each(|note| parent.note(note));
         }
     }
 }

@@ -31,6 +31,8 @@ impl Frozen {
         files: &dyn HostFiles,
         request: &Request<'_>,
     ) -> Result<Self, FreezeError> {
+        // What is noted of other VMs meanwhile is not this one's.
+        let control = &control.for_one();
         let (session, vm) = (control.session(), request.vm);
         let token = request.token.filter(|_| request.mode == Mode::Cbt);
         let points = match request.mode {

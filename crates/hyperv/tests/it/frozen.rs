@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{BlockRead, ByteRange};
-use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
+use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options, RecoveryCheckpoint};
 use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::files::{FileProblem, HostPath, MappedFiles, PathMap};
 use hyperkeep_hyperv::frozen::{FreezeError, Frozen, Reading, Request};
@@ -289,6 +289,34 @@ fn abandoned_or_dropped_the_old_token_stays_good() {
     }
     let readings = place.backup(Some(&token)).0;
     assert!(matches!(readings[0], Reading::Changed(_)));
+}
+
+/// Several VMs are saved at once over one control.
+#[test]
+fn what_is_noted_of_one_vm_is_not_told_of_another() {
+    let place = Place::new(&[(0, "a.vhdx")]);
+    let refuse = || {
+        let refused = Failure::Refused(32768);
+        place.host.fail("ModifySystemSettings", refused);
+    };
+    place.with(|control| {
+        let request = request(Mode::Standard, None);
+        refuse();
+        let other = RecoveryCheckpoint::create(control, VM, request.options, &request.mark);
+        other.unwrap().destroy().unwrap();
+        let frozen = Frozen::take(control, &place.files, &request).unwrap();
+        assert_eq!(frozen.keep().problems, [""; 0]);
+        assert_eq!(control.take_notes().len(), 1, "it is still to be told");
+        refuse();
+        let frozen = Frozen::take(control, &place.files, &request).unwrap();
+        assert_eq!(frozen.keep().problems.len(), 1);
+        assert_eq!(control.take_notes(), [""; 0]);
+        // Where there is nobody to tell it to, it is not lost.
+        refuse();
+        let frozen = Frozen::take(control, &place.files, &request).unwrap();
+        frozen.abandon().unwrap();
+        assert_eq!(control.take_notes().len(), 1);
+    });
 }
 
 #[test]
