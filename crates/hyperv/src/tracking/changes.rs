@@ -2,6 +2,7 @@
 
 use cim::job::Pace;
 use cim::path::HYPER_V;
+use cim::wsman::FaultKind;
 use cim::{CimError, CimSession, Instance, Invoked, ObjectPath, PropertyError};
 use disk::{ByteRange, ByteRanges};
 use std::time::Duration;
@@ -74,6 +75,13 @@ pub fn changes(
             // By the page of the method even the whole of a small disk is too much.
             Err(NoChanges::Refused(4 | 32773)) if asked == len && len > UNIT => {
                 most = (len / 2).next_multiple_of(UNIT);
+                continue;
+            }
+            // Fewer bytes have fewer changes, and these make a smaller answer.
+            Err(NoChanges::Host(error))
+                if error.fault_kind() == Some(FaultKind::TooLarge) && asked > UNIT =>
+            {
+                most = (asked / 2).next_multiple_of(UNIT);
                 continue;
             }
             part => part?,

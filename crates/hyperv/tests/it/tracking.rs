@@ -10,7 +10,7 @@ use disk::{ByteRange, ByteRanges};
 use hyperkeep_hyperv::tracking::{NoChanges, changes};
 use proptest::prelude::*;
 
-use crate::support::{broken, untyped};
+use crate::support::{broken, fault, untyped};
 
 /// A host that knows which units of a disk changed.
 struct Host {
@@ -20,6 +20,8 @@ struct Host {
     most: u64,
     /// The whole disk is too much to ask for.
     refuse_whole: bool,
+    /// Ranges that an answer may have before it is larger than a message may be.
+    fits: usize,
     /// Offsets count from where the question begins.
     relative: bool,
     /// What is done to each answer.
@@ -36,6 +38,7 @@ impl Host {
             unit,
             most,
             refuse_whole: false,
+            fits: usize::MAX,
             relative: false,
             spoil: |_, answer| answer,
             lost: Mutex::new(0),
@@ -113,6 +116,9 @@ impl CimSession for Host {
             .iter()
             .filter_map(|r| r.intersect(&window))
             .collect::<Vec<_>>();
+        if ranges.len() > self.fits {
+            return Err(fault(method, 0x8033_8026, true));
+        }
         let base = if self.relative { at } else { 0 };
         let answer = Instance::new("GetVirtualDiskChanges_OUTPUT")
             .with("ReturnValue", 0_u32)
@@ -247,4 +253,17 @@ fn a_host_that_refuses_the_whole_is_asked_for_halves() {
     let mut host = Host::new(vec![true], 512, u64::MAX);
     host.refuse_whole = true;
     assert!(matches!(host.ask(), Err(NoChanges::Refused(32773))));
+}
+
+/// Changes all over a disk make an answer that does not fit into a message.
+#[test]
+fn what_does_not_fit_into_a_message_is_asked_for_in_parts() {
+    let changed: Vec<bool> = (0..64).map(|at| at % 2 == 0).collect();
+    let mut host = Host::new(changed, 1 << 20, u64::MAX);
+    host.fits = 5;
+    assert_eq!(host.ask().unwrap(), host.truth());
+    assert!(host.calls.lock().unwrap().len() < 32);
+    // There is an end to it.
+    host.fits = 0;
+    assert!(matches!(host.ask(), Err(NoChanges::Host(_))));
 }
