@@ -222,15 +222,16 @@ fn none_new(session: &dyn CimSession, vm: Uuid, before: &[String]) -> Result<(),
     }
 }
 
-/// Whether the host did not understand what it was asked for.
+/// Whether the host did not understand what it was asked for. Some find that out in the job.
 fn refuses_settings(error: &CheckpointError) -> bool {
-    matches!(
-        error,
-        CheckpointError::Change(ChangeError::NotDone {
-            why: NotDone::Refused(4 | 6 | 32773 | 32776),
-            ..
-        })
-    )
+    let CheckpointError::Change(ChangeError::NotDone { why, .. }) = error else {
+        return false;
+    };
+    match why {
+        NotDone::Refused(code) => matches!(code, 4 | 6 | 32773 | 32776),
+        NotDone::Failed(failure) => matches!(failure.job.error_code, 32773 | 32776),
+        NotDone::Cancelled(_) | NotDone::NotCalled(_) => false,
+    }
 }
 
 /// What the host is asked for.
@@ -340,7 +341,7 @@ pub(super) fn did_not_settle(error: &CheckpointError) -> bool {
     let CheckpointError::Change(ChangeError::NotDone { why, .. }) = error else {
         return false;
     };
-    matches!(why, NotDone::Failed(_))
+    matches!(why, NotDone::Failed(_)) && !refuses_settings(error)
 }
 
 impl CheckpointError {

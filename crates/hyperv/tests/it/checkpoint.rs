@@ -145,6 +145,21 @@ fn our_name_is_asked_for_at_once_and_never_insisted_on() {
     }
 }
 
+/// A job that fails over the settings says nothing of the guest.
+#[test]
+fn settings_that_are_refused_in_the_job_are_not_the_guests_fault() {
+    let mut host = Vmms::new();
+    host.refuses_in_job = true;
+    let (name, after) = run(&host, |control| {
+        let checkpoint = RecoveryCheckpoint::create(control, VM, OPTIONS, &MARK).unwrap();
+        assert_eq!(checkpoint.asked, Consistency::Application);
+        host.checkpoints()[checkpoint.instance_id()].clone()
+    });
+    assert_eq!(name, MARK.name());
+    assert!(after.reading.is_settled() && after.notes.is_empty());
+    assert_eq!(host.methods()[..2], ["CreateSnapshot", "CreateSnapshot"]);
+}
+
 #[test]
 fn a_merge_is_waited_for_and_not_for_ever() {
     let host = Vmms::new();

@@ -114,6 +114,8 @@ pub(crate) struct Vmms {
     pub(crate) names_at_once: bool,
     /// Whether settings with a name are refused.
     pub(crate) refuses_names: bool,
+    /// Whether that shows in the job only.
+    pub(crate) refuses_in_job: bool,
     /// Whether the host tells what time it is.
     pub(crate) tells_time: bool,
     /// Whether the host tells since when the VM is in its state.
@@ -139,6 +141,7 @@ impl Vmms {
             hides_classes: false,
             names_at_once: false,
             refuses_names: false,
+            refuses_in_job: false,
             tells_time: true,
             tells_state_time: true,
             cancelled: false,

@@ -73,8 +73,12 @@ impl CimSession for Vmms {
         let Some((job, _)) = state.jobs.get(&id) else {
             return Err(fault("get", NOT_FOUND, false));
         };
-        // More than a hundred: that it ended well, and with an error.
-        let error = if *job >= 10 { 32768_u16 } else { 0 };
+        // More than a hundred: that it ended well and with an error, or with another error.
+        let error = match *job {
+            200.. => 32773_u16,
+            10.. => 32768,
+            _ => 0,
+        };
         let job = Instance::new("Msvm_ConcreteJob")
             .with("JobState", *job % 100)
             .with("ErrorCode", error)
@@ -218,6 +222,9 @@ impl CimSession for Vmms {
         }
         let asked: Option<Instance> = inputs.get_opt("SnapshotSettings").unwrap();
         let name = asked.and_then(|asked| asked.get_opt("ElementName").unwrap());
+        if self.refuses_in_job && name.is_some() {
+            return jobs(&mut state, 210, Vec::new(), true);
+        }
         if self.refuses_names && name.is_some() {
             return give(returned(method, 32773));
         }
