@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use disk::ReadAt;
@@ -20,6 +21,8 @@ use super::path::HostPath;
 pub struct HostFinder<'a> {
     files: &'a dyn HostFiles,
     opened: Mutex<Vec<Arc<FrozenFile>>>,
+    /// Whether a file could not be had for now.
+    held: AtomicBool,
 }
 
 impl<'a> HostFinder<'a> {
@@ -28,6 +31,7 @@ impl<'a> HostFinder<'a> {
         Self {
             files,
             opened: Mutex::new(Vec::new()),
+            held: AtomicBool::new(false),
         }
     }
 
@@ -42,6 +46,12 @@ impl<'a> HostFinder<'a> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Whether a file, the image itself or whatever was looked at in search of its parents, could not
+    /// be had and may be in a moment.
+    pub fn was_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// Looks whether each file is what it was when it was opened.
@@ -76,7 +86,10 @@ impl Finder for HostFinder<'_> {
                 Ok(Some(file))
             }
             Err(error) if is_nothing(&error) => Ok(None),
-            Err(error) => Err(io::Error::other(error)),
+            Err(error) => {
+                self.held.fetch_or(error.is_transient(), Ordering::Relaxed);
+                Err(io::Error::other(error))
+            }
         }
     }
 

@@ -89,16 +89,6 @@ pub(crate) fn open(
     let begun = pace.now();
     loop {
         let finder = HostFinder::new(files);
-        // Asked for by itself, since the search tells no kinds of errors.
-        let held = files
-            .open(&path)
-            .err()
-            .is_some_and(|error| error.is_transient());
-        let late = pace.now().saturating_sub(begun) >= MOST_WAIT;
-        if held && !late && !pace.cancelled() {
-            pace.sleep(WAIT);
-            continue;
-        }
         let found = resolve(&finder, &HostFinder::path(&path));
         let layers = found.and_then(|layers| {
             let chain = layers
@@ -107,6 +97,11 @@ pub(crate) fn open(
                 .collect();
             Ok((Chain::new(chain)?, layers))
         });
+        let late = pace.now().saturating_sub(begun) >= MOST_WAIT;
+        if layers.is_err() && finder.was_held() && !late && !pace.cancelled() {
+            pace.sleep(WAIT);
+            continue;
+        }
         return match layers {
             Ok((chain, layers)) => {
                 let disk = FrozenDisk {
@@ -117,7 +112,10 @@ pub(crate) fn open(
                     layers,
                     chain,
                 };
-                Ok((disk, finder.opened()))
+                // What was merely looked at in search of a parent may be written to.
+                let mut opened = finder.opened();
+                opened.retain(|file| disk.files.contains(&file.path().to_string()));
+                Ok((disk, opened))
             }
             Err(error) => {
                 let why = error.to_string();

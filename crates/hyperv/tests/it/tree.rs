@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use disk::layer::LayerInfo;
 use disk::{BlockRead, ByteRange};
 use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
-use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
+use hyperkeep_hyperv::files::{
+    FileError, FileProblem, FrozenFile, HostEntry, HostFiles, HostPath, MappedFiles, PathMap,
+};
 use hyperkeep_hyperv::frozen::{Frozen, LayerReading, Owner, Request};
 use hyperkeep_hyperv::inventory::{Family, Parent};
 use hyperkeep_hyperv::journal::Journal;
@@ -61,6 +63,11 @@ impl Place {
         self.dir.path()
     }
 
+    fn files(&self) -> MappedFiles {
+        let folder = HostPath::parse("D:\\VMs").unwrap();
+        MappedFiles::new(PathMap::new().with(folder, self.path()))
+    }
+
     fn leaf(&self, parent: &LayerInfo, name: &str, over: &str, number: u64) -> LayerInfo {
         let path = self.path().join(name);
         let _ = fs::remove_file(&path);
@@ -77,30 +84,8 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let journal = Arc::new(Journal::create(dir.path(), VM).unwrap());
         let control = self.host.control(&journal);
-        let folder = HostPath::parse("D:\\VMs").unwrap();
-        let files = MappedFiles::new(PathMap::new().with(folder, self.path()));
-        let request = Request {
-            vm: VM,
-            mode,
-            options: Options {
-                consistency: Consistency::Crash,
-                guest_backup: GuestBackup::Copy,
-                ignore_other_disks: false,
-            },
-            fall_back: false,
-            expected: Level::Crash,
-            least: Level::Crash,
-            guest: Family::Windows,
-            replica: false,
-            suspend: None,
-            mark: Mark {
-                installation: Uuid::from_u128(0x11),
-                run: Uuid::from_u128(0x22),
-            },
-            token,
-            full: false,
-            tree: true,
-        };
+        let files = self.files();
+        let request = request(mode, token, true);
         let frozen = Frozen::take(&control, &files, &request).unwrap();
         let seen = look(&frozen);
         frozen.verify().unwrap();
@@ -114,6 +99,31 @@ impl Place {
             let layers = frozen.tree.as_ref().unwrap().layers.iter();
             layers.map(|layer| layer.reading.clone()).collect()
         })
+    }
+}
+
+fn request(mode: Mode, token: Option<&Token>, tree: bool) -> Request<'_> {
+    Request {
+        vm: VM,
+        mode,
+        options: Options {
+            consistency: Consistency::Crash,
+            guest_backup: GuestBackup::Copy,
+            ignore_other_disks: false,
+        },
+        fall_back: false,
+        expected: Level::Crash,
+        least: Level::Crash,
+        guest: Family::Windows,
+        replica: false,
+        suspend: None,
+        mark: Mark {
+            installation: Uuid::from_u128(0x11),
+            run: Uuid::from_u128(0x22),
+        },
+        token,
+        full: false,
+        tree,
     }
 }
 
@@ -198,6 +208,58 @@ fn layers_that_are_what_they_were_are_not_read_again() {
             assert_eq!(readings, expected);
             // Back to where it was.
             place.host.set_disks(disks("a_2.avhdx"));
+        }
+    }
+}
+
+/// Files of which one is held by another program for a while.
+struct Held {
+    files: MappedFiles,
+    name: &'static str,
+    times: Mutex<u32>,
+}
+
+impl HostFiles for Held {
+    fn open(&self, path: &HostPath) -> Result<Arc<FrozenFile>, FileError> {
+        let mut times = self.times.lock().unwrap();
+        if path.name() == Some(self.name) && *times > 0 {
+            *times -= 1;
+            return Err(FileError {
+                path: path.to_string(),
+                problem: FileProblem::InUse("scanner".to_owned()),
+            });
+        }
+        self.files.open(path)
+    }
+
+    fn len(&self, path: &HostPath) -> Result<u64, FileError> {
+        self.files.len(path)
+    }
+
+    fn list(&self, folder: &HostPath) -> Result<Vec<HostEntry>, FileError> {
+        self.files.list(folder)
+    }
+}
+
+/// Virus scanners and merges hold parents as well as the image itself.
+#[test]
+fn what_is_held_for_a_while_is_waited_for_along_the_chain() {
+    for name in ["a_2.avhdx", "a_1.avhdx", "a.vhdx"] {
+        for (times, had) in [(6, true), (1000, false)] {
+            let place = Place::new();
+            let dir = tempfile::tempdir().unwrap();
+            let journal = Arc::new(Journal::create(dir.path(), VM).unwrap());
+            let files = Held {
+                files: place.files(),
+                name,
+                times: Mutex::new(times),
+            };
+            let request = request(Mode::Standard, None, false);
+            let control = place.host.control(&journal);
+            let frozen = Frozen::take(&control, &files, &request).unwrap();
+            assert_eq!(frozen.disks.len(), usize::from(had), "{name} {times}");
+            let waited = cim::job::Pace::now(&place.host).as_secs();
+            assert!((5..=100).contains(&waited), "{name} {times}: {waited}");
         }
     }
 }
