@@ -132,6 +132,12 @@ impl RecoveryCheckpoint {
         Ok((others == before).then_some(others))
     }
 
+    /// Whether the VM had another checkpoint before this one.
+    pub fn was_before(&self, instance_id: &str) -> bool {
+        let id = fold(instance_id);
+        self.before.iter().any(|known| fold(known) == id)
+    }
+
     /// Whether every checkpoint that the VM had before is there still. What the host does with the
     /// disks of one that is not, it does to those that are left.
     ///

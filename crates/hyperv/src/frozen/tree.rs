@@ -156,6 +156,11 @@ pub(super) fn take(
             tree.not_told(&seen.instance_id, "its name is no checkpoint's");
             continue;
         };
+        // It was made of what the VM wrote since, after a checkpoint that will not be there.
+        if !frozen.checkpoint.was_before(&seen.instance_id) && tree.current != Parent::Of(id) {
+            tree.not_told(&seen.instance_id, "it was made after the VM was frozen");
+            continue;
+        }
         let opened = tree.checkpoint(frozen, files, &mut known, id, told);
         frozen.opened.extend(opened);
     }

@@ -287,6 +287,24 @@ fn another_file_under_the_same_name_is_read() {
     );
 }
 
+/// Its parent is our checkpoint, which will be gone, and its disk is what the VM wrote since.
+#[test]
+fn a_checkpoint_that_is_taken_after_the_freeze_is_told_and_left_out() {
+    let place = Place::new();
+    place.host.grow_after(&id(13), disks("a_3.avhdx"));
+    place.backup(Mode::Standard, None, |frozen| {
+        let tree = frozen.tree.as_ref().unwrap();
+        let ids: Vec<Uuid> = tree.checkpoints.iter().map(|c| c.id).collect();
+        assert_eq!(ids, [Uuid::from_u128(11), Uuid::from_u128(12)]);
+        assert_eq!((tree.layers.len(), tree.lost.len()), (3, 0));
+        let told = tree.findings.iter().map(ToString::to_string);
+        assert!(
+            told.into_iter()
+                .any(|told| told.contains("after the VM was frozen"))
+        );
+    });
+}
+
 /// A VHD's id names the file, and not what is in it.
 #[test]
 fn vhds_are_read_in_full_each_time() {

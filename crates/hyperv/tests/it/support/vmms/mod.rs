@@ -72,6 +72,8 @@ struct State {
     parent: Option<String>,
     /// `ConsistencyLevel` of reference points.
     consistency: Option<u16>,
+    /// A checkpoint that people take just after the next recovery checkpoint.
+    grows: Option<(String, Vec<Disk>)>,
     /// Whether checkpoints stay when they are converted.
     keeps_converted: bool,
     /// After how many calls the VM goes to another node: then the host has no such VM, and answers
@@ -240,6 +242,11 @@ impl Vmms {
     /// The VM goes to another node after so many calls.
     pub(crate) fn leave_in(&self, calls: u32) {
         self.state.lock().unwrap().leaves_in = Some(calls);
+    }
+
+    /// People take this checkpoint just after the next recovery checkpoint.
+    pub(crate) fn grow_after(&self, id: &str, disks: Vec<Disk>) {
+        self.state.lock().unwrap().grows = Some((id.to_owned(), disks));
     }
 
     /// Checkpoints stay when they are converted.
@@ -472,6 +479,16 @@ impl State {
                     (self.power, self.power_since) = (power, self.now);
                 }
                 let made = settings(&id, &kept);
+                if let Some((grown, disks)) = self.grows.take() {
+                    let after = Kept {
+                        name: grown.clone(),
+                        recovery: false,
+                        created: self.now,
+                        parent: Some(id.clone()),
+                    };
+                    self.checkpoints.insert(grown.clone(), after);
+                    self.own_disks.insert(grown, disks);
+                }
                 self.checkpoints.insert(id, kept);
                 Ok(vec![made])
             }
