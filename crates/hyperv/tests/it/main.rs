@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod decide;
+mod doubt;
 mod files;
 mod frozen;
 mod holding;

@@ -1,6 +1,7 @@
 //! A host with one VM whose checkpoints and reference points come and go, and which fails on
 //! demand: a model of what the documentation says, small enough to be seen through.
 
+mod pace;
 mod session;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cim::job::Pace;
 use cim::{DateTime, Instance, ObjectPath};
 use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::journal::Journal;
@@ -166,7 +166,7 @@ impl Vmms {
     pub(crate) fn control(&self, journal: &Arc<Journal>) -> Arc<Control> {
         let host = Arc::new(self.clone());
         let pace = Arc::clone(&host);
-        let clock = Arc::new(move || jiff::Timestamp::UNIX_EPOCH + pace.now());
+        let clock = Arc::new(move || jiff::Timestamp::UNIX_EPOCH + cim::job::Pace::now(&*pace));
         Arc::new(Control::new(host.clone(), Arc::clone(journal), host, clock))
     }
 
@@ -321,7 +321,7 @@ impl Vmms {
 
     /// Time goes by.
     pub(crate) fn pass(&self, span: Duration) {
-        self.sleep(span);
+        cim::job::Pace::sleep(self, span);
     }
 
     pub(crate) fn put_point(&self, id: &str) {
@@ -350,46 +350,6 @@ impl Vmms {
     /// The inputs of each call.
     pub(crate) fn inputs(&self) -> Vec<Instance> {
         self.state.lock().unwrap().inputs.clone()
-    }
-}
-
-/// Only waiting moves the clock.
-impl Pace for Vmms {
-    fn cancelled(&self) -> bool {
-        self.cancelled
-    }
-
-    fn now(&self) -> Duration {
-        self.state.lock().unwrap().now
-    }
-
-    fn sleep(&self, span: Duration) {
-        let mut state = self.state.lock().unwrap();
-        state.now += span;
-        let now = state.now;
-        if state.operation_until.is_some_and(|at| at <= now) {
-            state.operation = None;
-        }
-        state.unmerged.take_if(|(at, _)| *at <= now);
-        if state.converted_at.take_if(|at| *at <= now).is_some() {
-            state.operation = None;
-            state.checkpoints.retain(|_, kept| !kept.recovery);
-            let made = state.id("RP:");
-            state.points.push(made);
-        }
-        if let Some(created) = state.created_at.take_if(|at| *at <= now) {
-            let id = state.id("Microsoft:");
-            let kept = Kept {
-                name: "a - (2026/1/5)".to_owned(),
-                recovery: true,
-                created,
-                parent: None,
-            };
-            state.checkpoints.insert(id, kept);
-        }
-        if let Some((_, id, name)) = state.renamed.take_if(|(at, ..)| *at <= now) {
-            state.checkpoints.get_mut(&id).unwrap().name = name;
-        }
     }
 }
 
