@@ -43,12 +43,19 @@ pub struct Journal {
 
 #[derive(Debug)]
 struct Inner {
-    file: File,
+    /// None when its run has ended. It is closed to give its lock up, not unlocked: Wine calls that
+    /// an error.
+    file: Option<File>,
     next: u64,
     /// A write failed and may have left half a line.
     torn: bool,
-    /// Its run has ended.
-    closed: bool,
+}
+
+impl Inner {
+    fn file(&mut self) -> io::Result<&mut File> {
+        let ended = || io::Error::other("its run has ended");
+        self.file.as_mut().ok_or_else(ended)
+    }
 }
 
 impl Journal {
@@ -73,10 +80,9 @@ impl Journal {
         Ok(Self {
             path,
             inner: Mutex::new(Inner {
-                file,
+                file: Some(file),
                 next: 1,
                 torn: false,
-                closed: false,
             }),
         })
     }
@@ -129,23 +135,17 @@ impl Journal {
 
     fn append(&self, inner: &mut Inner, entry: &Entry) -> Result<(), JournalError> {
         let mut bytes = line(entry).map_err(|error| failed(&self.path, error))?;
-        if inner.closed {
-            return Err(failed(&self.path, "its run has ended"));
-        }
         if bytes.len() > MOST_LINE {
             return Err(failed(&self.path, "the entry is too long"));
         }
-        if inner.torn {
+        let torn = inner.torn;
+        let file = inner.file().map_err(|error| failed(&self.path, error))?;
+        if torn {
             bytes.insert(0, b'\n');
         }
-        inner.torn = true;
-        let written = inner
-            .file
-            .write_all(&bytes)
-            .and_then(|()| inner.file.sync_data());
-        written.map_err(|error| failed(&self.path, error))?;
-        inner.torn = false;
-        Ok(())
+        let written = file.write_all(&bytes).and_then(|()| file.sync_data());
+        inner.torn = written.is_err();
+        written.map_err(|error| failed(&self.path, error))
     }
 
     /// The file.
@@ -156,28 +156,28 @@ impl Journal {
     /// What it tells so far.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read, or its run has ended.
     pub fn reading(&self) -> Result<Reading, JournalError> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        read_all(&mut inner.file).map_err(|error| failed(&self.path, error))
+        let reading = inner.file().and_then(read_all);
+        reading.map_err(|error| failed(&self.path, error))
     }
 
     /// Ends the run: a journal in which nothing is open is removed, any other is left to the next
     /// run. After this nothing can be written to it.
     ///
     /// # Errors
-    /// When it cannot be read or removed.
+    /// When it cannot be read or removed, or has been closed.
     pub fn close(&self) -> Result<Reading, JournalError> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.closed = true;
-        let reading = read_all(&mut inner.file).map_err(|error| failed(&self.path, error))?;
-        if reading.is_settled() {
+        let reading = inner.file().and_then(read_all);
+        let reading = reading.map_err(|error| failed(&self.path, error));
+        if reading.as_ref().is_ok_and(Reading::is_settled) {
             remove(&self.path)?;
         }
         // What is left is the next run's, which may be in this process.
-        let unlocked = inner.file.unlock();
-        unlocked.map_err(|error| failed(&self.path, error))?;
-        Ok(reading)
+        inner.file = None;
+        reading
     }
 }
 
@@ -285,8 +285,7 @@ pub fn dead(folder: &Path) -> Result<Vec<Journal>, JournalError> {
             next: reading.last.saturating_add(1),
             // Its last line may be torn.
             torn: reading.damaged > 0,
-            closed: false,
-            file,
+            file: Some(file),
         };
         found.push(Journal {
             inner: Mutex::new(inner),
