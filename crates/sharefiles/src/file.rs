@@ -14,7 +14,7 @@ use crate::fault::Fault;
 use crate::place::Place;
 use crate::server::{Live, MOST_LOST, Server};
 use crate::wire::{
-    Command, FileId, Malformed, Opened, Status, Want, close, open, query_about, read, read_about,
+    Command, FileId, Malformed, Opened, Status, Want, open, query_about, read, read_about,
     read_data, read_opened, read_output,
 };
 
@@ -56,14 +56,6 @@ pub(crate) fn open_at(live: &Live, place: &Place, want: Want) -> Result<(u32, Op
         .conn
         .ask(Command::Create, tree, &open(&place.path, want), 0)?;
     Ok((tree, read_opened(reply.success()?)?))
-}
-
-/// Closes what was opened, without waiting for an answer.
-pub(crate) fn close_soon(live: &Live, tree: u32, id: &FileId) {
-    // A file that is not closed here is closed with the connection.
-    let _ = live
-        .conn
-        .start(Command::Close, tree, &close(id), 0, Hands::Full);
 }
 
 impl RemoteFile {
@@ -113,7 +105,7 @@ impl RemoteFile {
             _ => fault,
         })?;
         if let Some(why) = differs(&self.first, &opened) {
-            close_soon(&again.live, again.tree, &again.id);
+            again.live.conn.close(again.tree, &again.id);
             let why = format!("since the connection was lost, {why}");
             return Err(Fault::Replaced(why));
         }
@@ -303,7 +295,7 @@ impl Drop for RemoteFile {
             .handle
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        close_soon(&handle.live, handle.tree, &handle.id);
+        handle.live.conn.close(handle.tree, &handle.id);
     }
 }
 

@@ -7,7 +7,7 @@ use hyperv::files::{FileError, FileProblem, FrozenFile, HostEntry, HostFiles, Ho
 
 use crate::budget::Budget;
 use crate::fault::Fault;
-use crate::file::{RemoteFile, close_soon, open_at};
+use crate::file::{RemoteFile, open_at};
 use crate::place::{Place, ShareMap};
 use crate::server::{Live, Server};
 use crate::settings::Settings;
@@ -67,7 +67,7 @@ impl ShareFiles {
 fn entries(live: &Live, folder: &Place, pattern: &str) -> Result<Vec<Found>, Fault> {
     let (tree, opened) = open_at(live, folder, Want::Entries)?;
     let all = all_entries(live, tree, &opened.id, pattern);
-    close_soon(live, tree, &opened.id);
+    live.conn.close(tree, &opened.id);
     all
 }
 
@@ -135,7 +135,7 @@ impl HostFiles for ShareFiles {
         let (server, place) = self.find(path).map_err(|problem| error(path, problem))?;
         let opened = server.persist(|live| {
             let (tree, opened) = open_at(live, &place, Want::About)?;
-            close_soon(live, tree, &opened.id);
+            live.conn.close(tree, &opened.id);
             only_one(live, &place)?;
             Ok(opened)
         });

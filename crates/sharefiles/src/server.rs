@@ -145,7 +145,39 @@ impl Live {
         if !files {
             return Err(Fault::NoShare(share.to_owned()));
         }
+        if reply.tree == 0 {
+            // A share that is told late may be told without its number.
+            return Err(Fault::Lost(format!("{share} has no number")));
+        }
         trees.insert(key, reply.tree);
         Ok(reply.tree)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::tests::{answer, pair};
+
+    #[test]
+    fn a_share_without_a_number_is_not_used() {
+        let (conn, mut server) = pair(9, Duration::from_secs(60));
+        let live = Live {
+            conn,
+            server: "files".to_owned(),
+            trees: Mutex::default(),
+        };
+        // A disk; the rest is of no interest.
+        let body = [16, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                answer(&mut server, 0, &body);
+                answer(&mut server, 6, &body);
+            });
+            assert!(matches!(live.tree("C$"), Err(Fault::Lost(_))));
+            assert_eq!(live.tree("C$"), Ok(6));
+            // It is known.
+            assert_eq!(live.tree("c$"), Ok(6));
+        });
     }
 }

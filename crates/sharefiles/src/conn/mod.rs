@@ -12,6 +12,8 @@
 mod logon;
 mod reader;
 mod setup;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -24,7 +26,7 @@ pub(crate) use setup::connect;
 
 use crate::crypt::Keys;
 use crate::fault::Fault;
-use crate::wire::{Command, FLAG_SIGNED, Header, Malformed, Status};
+use crate::wire::{Command, FLAG_SIGNED, FileId, Header, Malformed, Status, close};
 
 /// Bytes that one credit pays for.
 const PER_CREDIT: usize = 1 << 16;
@@ -34,6 +36,8 @@ const WANTED: u32 = 512;
 const MOST_CHUNK: u32 = 512 << 10;
 /// Bytes that a server must be able to send at once: others are not worth a connection.
 const LEAST_CHUNK: u32 = 4096;
+/// How long closing a file may take.
+const CLOSING: Duration = Duration::from_secs(5);
 /// Bytes of a reply besides those of a file.
 const OVERHEAD: usize = 1 << 16;
 
@@ -101,6 +105,8 @@ pub(crate) enum Hands {
     Empty,
     /// Waiting could make everybody wait for each other.
     Full,
+    /// Something is given back, which does not wait for long.
+    Closing,
 }
 
 /// A request under way.
@@ -147,7 +153,22 @@ impl Conn {
         }
     }
 
-    /// Sends a request; `None` when that had to wait and `hands` are full.
+    /// Closes a file and waits until it is: a host cannot merge what is open. Where that takes too
+    /// long the connection ends, and with it all that is open on it.
+    pub(crate) fn close(&self, tree: u32, file: &FileId) {
+        let body = close(file);
+        // A connection that has ended has nothing open.
+        let Ok(started) = self.start(Command::Close, tree, &body, 0, Hands::Closing) else {
+            return;
+        };
+        match started {
+            Some(ticket) => drop(ticket.wait()),
+            None => self.end("no file can be closed"),
+        }
+    }
+
+    /// Sends a request; `None` when that had to wait and `hands` are full, or when it can never be
+    /// sent because the server lets us have less at once than before.
     pub(crate) fn start(
         &self,
         command: Command,
@@ -184,13 +205,20 @@ impl Conn {
         Ok(Some(Ticket {
             reply,
             shared: Arc::clone(&self.shared),
-            patience: self.patience,
+            patience: self.patience(hands),
         }))
+    }
+
+    fn patience(&self, hands: Hands) -> Duration {
+        match hands {
+            Hands::Closing => self.patience.min(CLOSING),
+            Hands::Empty | Hands::Full => self.patience,
+        }
     }
 
     /// Spends credits on a number for a request, and tells how many to ask for.
     fn reserve(&self, waiting: Waiting, hands: Hands) -> Result<Option<(u64, u16)>, Fault> {
-        let until = Instant::now() + self.patience;
+        let until = Instant::now() + self.patience(hands);
         let charge = waiting.charge;
         let mut state = self.shared.lock();
         loop {
@@ -200,7 +228,8 @@ impl Conn {
             if state.credits >= charge {
                 break;
             }
-            if hands == Hands::Full {
+            // Credits that have all come back may still be too few: servers take some away.
+            if hands == Hands::Full || charge > state.circulating.max(1) {
                 return Ok(None);
             }
             let left = until.saturating_duration_since(Instant::now());
