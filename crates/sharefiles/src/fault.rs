@@ -10,6 +10,10 @@ pub(crate) enum Fault {
     /// The connection went, or did not come about: another may.
     #[error("the connection is lost: {0}")]
     Lost(String),
+    /// The server is away for longer than is waited for. Nobody waits for it again before it was
+    /// there again.
+    #[error("the server of files is away: {0}")]
+    GivenUp(String),
     /// The server was never there.
     #[error("no server of files answers: {0}")]
     Away(String),

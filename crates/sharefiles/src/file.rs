@@ -12,7 +12,7 @@ use crate::budget::{Budget, Lease};
 use crate::conn::{Hands, Ticket};
 use crate::fault::Fault;
 use crate::place::Place;
-use crate::server::{Live, MOST_LOST, Server};
+use crate::server::{Live, Losses, Server};
 use crate::wire::{
     Command, FileId, Malformed, Opened, Status, Want, open, query_about, read, read_about,
     read_data, read_opened, read_output,
@@ -47,6 +47,14 @@ struct Under {
     part: Range<usize>,
     ticket: Ticket,
     _lease: Lease,
+}
+
+/// What came of going on with a read.
+enum Step {
+    /// Bytes came.
+    Read,
+    /// Nothing could be asked for: less may be, the next time.
+    Waits,
 }
 
 /// Opens what is at a place over one connection.
@@ -139,18 +147,16 @@ impl RemoteFile {
         let mut left = VecDeque::new();
         left.push_back(0..buf.len());
         let mut under: VecDeque<Under> = VecDeque::new();
-        let mut lost = 0;
+        let mut losses = Losses::default();
         while !(left.is_empty() && under.is_empty()) {
             let outcome = self.advance(buf, offset, &mut left, &mut under);
             match outcome {
-                Ok(()) => lost = 0,
+                Ok(Step::Read) => self.server.answered(&mut losses),
+                Ok(Step::Waits) => {}
                 Err(Fault::Lost(why)) => {
                     // Of what was under way nothing was taken: all of it is asked for again.
                     left.extend(under.drain(..).map(|under| under.part));
-                    lost += 1;
-                    if lost >= MOST_LOST {
-                        return Err(Fault::Lost(why));
-                    }
+                    self.server.lost(&mut losses, why)?;
                 }
                 Err(fault) => return Err(fault),
             }
@@ -165,7 +171,7 @@ impl RemoteFile {
         offset: u64,
         left: &mut VecDeque<Range<usize>>,
         under: &mut VecDeque<Under>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Step, Fault> {
         if !left.is_empty() {
             let handle = self.handle()?;
             let chunk = usize::try_from(handle.live.conn.chunk()).unwrap_or(usize::MAX);
@@ -203,7 +209,7 @@ impl RemoteFile {
             _lease,
         }) = under.pop_front()
         else {
-            return Ok(());
+            return Ok(Step::Waits);
         };
         let reply = match ticket.wait() {
             Ok(reply) => reply,
@@ -224,7 +230,7 @@ impl RemoteFile {
         if data.len() < part.len() {
             left.push_front(part.start + data.len()..part.end);
         }
-        Ok(())
+        Ok(Step::Read)
     }
 
     fn failed(&self, fault: Fault) -> io::Error {
@@ -269,7 +275,7 @@ fn differs(was: &Opened, is: &Opened) -> Option<String> {
 
 impl ReadAt for RemoteFile {
     fn len(&self) -> io::Result<u64> {
-        let mut lost = 0;
+        let mut losses = Losses::default();
         loop {
             let asked = self.handle().and_then(|handle| {
                 let body = query_about(&handle.id);
@@ -278,8 +284,15 @@ impl ReadAt for RemoteFile {
                 Ok(read_about(read_output(reply.success()?)?)?)
             });
             match asked {
-                Err(Fault::Lost(_)) if lost + 1 < MOST_LOST => lost += 1,
-                asked => return asked.map(|about| about.len).map_err(|f| self.failed(f)),
+                Err(Fault::Lost(why)) => {
+                    let again = self.server.lost(&mut losses, why);
+                    again.map_err(|fault| self.failed(fault))?;
+                }
+                Ok(about) => {
+                    self.server.answered(&mut losses);
+                    return Ok(about.len);
+                }
+                Err(fault) => return Err(self.failed(fault)),
             }
         }
     }

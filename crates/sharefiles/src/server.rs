@@ -1,7 +1,8 @@
 //! A server, connected to when something is wanted of it, and again when the connection went.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::conn::{Conn, connect};
 use crate::fault::Fault;
@@ -9,14 +10,33 @@ use crate::settings::Settings;
 use crate::wire::{Command, Status, read_tree, tree_connect};
 
 /// Times in a row that a connection may come about and end before it was of use.
-pub(crate) const MOST_LOST: u32 = 5;
+const MOST_LOST: u32 = 5;
+/// How long a server that was given up is left alone.
+const REST: Duration = Duration::from_secs(30);
 
 /// A server.
+///
+/// An outage is borne once: many files, and several threads, want something of the same server, and
+/// a VM's checkpoint is there while they wait. When it was given up, whoever wants something is
+/// refused at once for a while; then one attempt is made, and one request may be lost, before it is
+/// given up again. An answer ends that.
 pub(crate) struct Server {
     name: String,
     settings: Arc<Settings>,
     state: Mutex<State>,
+    given_up: Mutex<Option<GivenUp>>,
 }
+
+/// An outage that was longer than is waited for.
+struct GivenUp {
+    why: String,
+    /// When it was tried last.
+    at: Duration,
+}
+
+/// Losses in a row of who wants something.
+#[derive(Default)]
+pub(crate) struct Losses(u32);
 
 #[derive(Default)]
 struct State {
@@ -40,12 +60,45 @@ impl Server {
             name,
             settings,
             state: Mutex::default(),
+            given_up: Mutex::default(),
+        }
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Option<GivenUp>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_up(&self, why: String) -> Fault {
+        let at = self.settings.pace.now();
+        *self.outage() = Some(GivenUp {
+            why: why.clone(),
+            at,
+        });
+        Fault::GivenUp(why)
+    }
+
+    /// Something of use came from it.
+    pub(crate) fn answered(&self, losses: &mut Losses) {
+        losses.0 = 0;
+        *self.outage() = None;
+    }
+
+    /// A connection was lost before it was of use to the caller, who may try again.
+    ///
+    /// # Errors
+    /// When that was so too often.
+    pub(crate) fn lost(&self, losses: &mut Losses, why: String) -> Result<(), Fault> {
+        losses.0 += 1;
+        let doubted = self.outage().is_some();
+        match doubted || losses.0 >= MOST_LOST {
+            true => Err(self.give_up(why)),
+            false => Ok(()),
         }
     }
 
     /// The connection, a new one when there is none.
     ///
-    /// A server that was there before may be away for a while; one that was not is missing. One
+    /// A server that was there before may be away for a while, once; one that was not is missing. One
     /// that refused us is not asked again.
     pub(crate) fn live(&self) -> Result<Arc<Live>, Fault> {
         // Held while connecting: one connects, the others wait for it.
@@ -59,7 +112,15 @@ impl Server {
         if let Some(fault) = &state.refused {
             return Err(fault.clone());
         }
-        match self.connect(state.met) {
+        let mut bear = state.met;
+        if let Some(given_up) = &*self.outage() {
+            let rested = self.settings.pace.now().saturating_sub(given_up.at);
+            if rested < REST {
+                return Err(Fault::GivenUp(given_up.why.clone()));
+            }
+            bear = false;
+        }
+        match self.connect(bear) {
             Ok(conn) => {
                 let live = Arc::new(Live {
                     conn,
@@ -70,6 +131,13 @@ impl Server {
                 state.met = true;
                 Ok(live)
             }
+            Err(Fault::Lost(why)) => {
+                let fault = self.give_up(why.clone());
+                Err(match state.met {
+                    true => fault,
+                    false => Fault::Away(why),
+                })
+            }
             Err(fault) => {
                 if matches!(fault, Fault::Refused(_)) {
                     state.refused = Some(fault.clone());
@@ -79,9 +147,11 @@ impl Server {
         }
     }
 
-    fn connect(&self, met: bool) -> Result<Conn, Fault> {
+    /// Connects, again and again if an outage is to be borne.
+    fn connect(&self, bear: bool) -> Result<Conn, Fault> {
         let outage = self.settings.outage;
         let pace = &self.settings.pace;
+        let begun = pace.now();
         let mut wait = outage.first;
         let mut attempt = 1;
         loop {
@@ -90,10 +160,11 @@ impl Server {
             }
             match connect(&self.name, &self.settings) {
                 Err(Fault::Lost(why)) => {
-                    if !met {
-                        return Err(Fault::Away(why));
+                    if !bear {
+                        return Err(Fault::Lost(why));
                     }
-                    if attempt >= outage.attempts {
+                    let late = pace.now().saturating_sub(begun) + wait > outage.total;
+                    if late || attempt >= outage.attempts {
                         let why = format!("{why}, {attempt} times in a row");
                         return Err(Fault::Lost(why));
                     }
@@ -111,18 +182,20 @@ impl Server {
         &self,
         mut what: impl FnMut(&Arc<Live>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut lost = 0;
+        let mut losses = Losses::default();
         loop {
             let live = self.live()?;
             match what(&live) {
                 Err(Fault::Lost(why)) => {
                     live.conn.end(&why);
-                    lost += 1;
-                    if lost >= MOST_LOST {
-                        return Err(Fault::Lost(why));
-                    }
+                    self.lost(&mut losses, why)?;
                 }
-                other => return other,
+                done => {
+                    if matches!(done, Ok(_) | Err(Fault::Status(_))) {
+                        self.answered(&mut losses);
+                    }
+                    return done;
+                }
             }
         }
     }

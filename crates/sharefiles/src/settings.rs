@@ -26,6 +26,8 @@ pub struct Outage {
     pub first: Duration,
     /// The longest wait.
     pub most: Duration,
+    /// How long it is tried in all. Attempts to connect have their own time besides the waits.
+    pub total: Duration,
 }
 
 impl Default for Outage {
@@ -35,6 +37,7 @@ impl Default for Outage {
             attempts: 12,
             first: Duration::from_millis(250),
             most: Duration::from_secs(30),
+            total: Duration::from_secs(180),
         }
     }
 }

@@ -171,7 +171,7 @@ fn agree(early: &mut Early, transcript: &mut Transcript, server: &str) -> Result
                     .to_owned(),
             ));
         }
-        status => return Err(Fault::Status(status)),
+        status => return Err(Fault::Lost(format!("{server} lets nobody in: {status}"))),
     }
     transcript.add(&request);
     transcript.add(&reply);
@@ -225,7 +225,8 @@ fn log_on(
                 }
                 return Ok(keys);
             }
-            status => return Err(refused(status.to_string())),
+            status if status.is_about_the_account() => return Err(refused(status.to_string())),
+            status => return Err(Fault::Lost(format!("{server} lets nobody in: {status}"))),
         }
     }
     Err(refused("it has no end".to_owned()))

@@ -38,9 +38,12 @@ statuses! {
     SHARING_VIOLATION = 0xC000_0043 "it is open elsewhere",
     FILE_LOCK_CONFLICT = 0xC000_0054 "a part of it is locked",
     DELETE_PENDING = 0xC000_0056 "it is being deleted",
+    NO_SUCH_USER = 0xC000_0064 "the account is unknown",
     WRONG_PASSWORD = 0xC000_006A "the password is wrong",
     LOGON_FAILURE = 0xC000_006D "the account is unknown or the password is wrong",
     ACCOUNT_RESTRICTION = 0xC000_006E "the account is restricted",
+    INVALID_LOGON_HOURS = 0xC000_006F "the account may not log on at this time",
+    INVALID_WORKSTATION = 0xC000_0070 "the account may not log on from here",
     PASSWORD_EXPIRED = 0xC000_0071 "the password has expired",
     ACCOUNT_DISABLED = 0xC000_0072 "the account is disabled",
     INSUFFICIENT_RESOURCES = 0xC000_009A "the server is short of resources",
@@ -50,13 +53,40 @@ statuses! {
     NOT_A_DIRECTORY = 0xC000_0103 "it is no folder",
     FILE_CLOSED = 0xC000_0128 "the file was closed",
     LOGON_TYPE_NOT_GRANTED = 0xC000_015B "the account may not log on over the network",
+    ACCOUNT_EXPIRED = 0xC000_0193 "the account has expired",
     USER_SESSION_DELETED = 0xC000_0203 "the logon has ended",
+    PASSWORD_MUST_CHANGE = 0xC000_0224 "the password must be changed first",
     ACCOUNT_LOCKED_OUT = 0xC000_0234 "the account is locked",
     PATH_NOT_COVERED = 0xC000_0257 "the path is on another server",
     NETWORK_SESSION_EXPIRED = 0xC000_035C "the logon has expired",
+    AUTHENTICATION_FIREWALL_FAILED = 0xC000_0413 "the account may not log on to this server",
+    NTLM_BLOCKED = 0xC000_0418 "logons by NTLM are blocked",
 }
 
 impl Status {
+    /// Whether a logon was refused for the account's sake. Asking again could lock it; all else that
+    /// a server says of a logon is about the server: it has just started, or has too much to do.
+    pub(crate) fn is_about_the_account(self) -> bool {
+        matches!(
+            self,
+            Self::ACCESS_DENIED
+                | Self::NO_SUCH_USER
+                | Self::WRONG_PASSWORD
+                | Self::LOGON_FAILURE
+                | Self::ACCOUNT_RESTRICTION
+                | Self::INVALID_LOGON_HOURS
+                | Self::INVALID_WORKSTATION
+                | Self::PASSWORD_EXPIRED
+                | Self::ACCOUNT_DISABLED
+                | Self::LOGON_TYPE_NOT_GRANTED
+                | Self::ACCOUNT_EXPIRED
+                | Self::PASSWORD_MUST_CHANGE
+                | Self::ACCOUNT_LOCKED_OUT
+                | Self::AUTHENTICATION_FIREWALL_FAILED
+                | Self::NTLM_BLOCKED
+        )
+    }
+
     /// Whether what we had open is gone, and may be had by a new connection.
     pub(crate) fn is_lost(self) -> bool {
         matches!(

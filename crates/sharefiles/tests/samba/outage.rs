@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use cim::job::Pace as _;
 use disk::ReadAt;
 use hyperkeep_sharefiles::Outage;
 use hyperv::files::{FileError, FileProblem, HostFiles};
@@ -206,10 +207,164 @@ fn a_server_that_stays_away_is_given_up() {
     let told = FileError::within(&failed).unwrap();
     assert!(matches!(&told.problem, FileProblem::Io(_)), "{told}");
     let slept = pace.slept.lock().unwrap().clone();
-    // Some losses in a row are tried again, each with all attempts.
-    assert_eq!(slept.len() % 6, 0, "{slept:?}");
-    assert!(slept.len() <= 30, "{slept:?}");
-    assert!(slept[..6].windows(2).all(|two| two[1] >= two[0]));
+    assert_eq!(slept.len(), 6, "{slept:?}");
+    assert!(slept.windows(2).all(|two| two[1] >= two[0]));
+}
+
+#[test]
+fn an_outage_is_borne_once_by_all() {
+    let Some(samba) = Samba::start("samba", ENCRYPTED) else {
+        return;
+    };
+    let bytes = noise(LEN);
+    samba.write("a", &bytes);
+    let pace = Scripted::new(Vec::new());
+    let mut settings = samba.settings();
+    settings.pace = pace.clone();
+    let files = samba.files_with(settings);
+    let path = host(r"C:\a");
+    let open: Vec<_> = (0..4).map(|_| files.open(&path).unwrap()).collect();
+    samba.kill();
+    std::thread::scope(|scope| {
+        for file in &open {
+            scope.spawn(move || file.read_exact_at(&mut [0; 100], 0).unwrap_err());
+        }
+    });
+    let all = pace.now();
+    assert!(all <= Outage::default().total, "{all:?}");
+    assert!(all >= Outage::default().total / 2, "{all:?}");
+    // Nobody waits again: not who looks whether its file is what it was, nor who opens another.
+    for file in &open {
+        let told = file.verify().unwrap_err();
+        assert!(told.to_string().contains("is away"), "{told}");
+    }
+    assert!(files.open(&path).is_err() && files.len(&path).is_err());
+    assert!(files.list(&host(r"C:\")).is_err() && files.log_on().is_err());
+    assert_eq!(pace.now(), all);
+    // It is left alone for a while, and then found to be there again.
+    samba.launch();
+    assert!(files.open(&path).is_err());
+    pace.sleep(std::time::Duration::from_secs(30));
+    parts(&open[0], &bytes, |_| {}).unwrap();
+    // The next outage is borne as the first one was.
+    let again = Arc::clone(&samba);
+    pace.then(Box::new(move || again.launch()));
+    samba.kill();
+    parts(&open[1], &bytes, |_| {}).unwrap();
+}
+
+#[test]
+fn an_outage_is_borne_for_a_time_and_not_only_for_a_number_of_attempts() {
+    let Some(samba) = Samba::start("samba", ENCRYPTED) else {
+        return;
+    };
+    samba.write("a", b"x");
+    let pace = Scripted::new(Vec::new());
+    let mut settings = samba.settings();
+    settings.pace = pace.clone();
+    settings.outage.attempts = u32::MAX;
+    let files = samba.files_with(settings);
+    let file = files.open(&host(r"C:\a")).unwrap();
+    samba.kill();
+    assert!(file.read_exact_at(&mut [0; 1], 0).is_err());
+    assert!(pace.now() <= Outage::default().total);
+}
+
+/// Passes bytes on to a server, and changes what its answers to a logon say, in each connection
+/// that there is something left for.
+fn disguise(server: u16, statuses: Vec<u32>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut statuses = statuses.into_iter();
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else {
+                continue;
+            };
+            let status = statuses.next().filter(|status| *status != 0);
+            let (up_from, up_to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || pass(up_from, up_to, None));
+            std::thread::spawn(move || pass_disguised(server, client, status));
+        }
+    });
+    port
+}
+
+/// Passes messages on; the logon's success becomes a status.
+fn pass_disguised(mut from: TcpStream, mut to: TcpStream, status: Option<u32>) {
+    let mut head = [0; 4];
+    while from.read_exact(&mut head).is_ok() {
+        let mut message = vec![0; usize::try_from(u32::from_be_bytes(head)).unwrap()];
+        if from.read_exact(&mut message).is_err() {
+            break;
+        }
+        let setup = message.starts_with(b"\xfeSMB") && message[12..14] == [1, 0];
+        if let Some(status) = status
+            && setup
+            && message[8..12] == [0; 4]
+        {
+            message[8..12].copy_from_slice(&status.to_le_bytes());
+        }
+        if to.write_all(&head).is_err() || to.write_all(&message).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+#[test]
+fn a_server_that_has_just_started_is_waited_for() {
+    let Some(samba) = Samba::start("samba", ENCRYPTED) else {
+        return;
+    };
+    let bytes = noise(LEN);
+    samba.write("a", &bytes);
+    // No domain controller yet, no service for logons yet, no resources, too many requests.
+    let statuses = vec![
+        0,
+        0xC000_005E,
+        0xC000_0192,
+        0xC000_009A,
+        0xC000_0205,
+        0xC000_00D0,
+    ];
+    let wanted = statuses.len() - 1;
+    let mut settings = samba.settings();
+    settings.port = disguise(samba.port, statuses);
+    let pace = Scripted::new(Vec::new());
+    settings.pace = pace.clone();
+    let files = samba.files_with(settings);
+    let file = files.open(&host(r"C:\a")).unwrap();
+    let again = Arc::clone(&samba);
+    pace.then(Box::new(move || again.launch()));
+    samba.kill();
+    parts(&file, &bytes, |_| {}).unwrap();
+    assert!(pace.slept.lock().unwrap().len() >= wanted);
+    file.verify().unwrap();
+}
+
+#[test]
+fn an_account_that_is_refused_is_refused_once() {
+    // Locked, expired, wrong password, denied.
+    for status in [0xC000_0234, 0xC000_0193, 0xC000_006A, 0xC000_0022] {
+        let Some(samba) = Samba::start("samba", ENCRYPTED) else {
+            return;
+        };
+        samba.write("a", b"x");
+        let mut settings = samba.settings();
+        // A second logon would do.
+        settings.port = disguise(samba.port, vec![status]);
+        let files = samba.files_with(settings);
+        for _ in 0..2 {
+            let error = files.open(&host(r"C:\a")).unwrap_err();
+            assert!(
+                matches!(&error.problem, FileProblem::Refused(_)),
+                "{status:x}: {error}"
+            );
+        }
+    }
 }
 
 /// Passes bytes on to a server, and cuts connections after so many bytes of it.

@@ -62,6 +62,11 @@ impl Scripted {
             slept: Mutex::default(),
         })
     }
+
+    /// Does one more in the sleep after those.
+    pub(crate) fn then(&self, step: Step) {
+        self.steps.lock().unwrap().push_back(step);
+    }
 }
 
 impl Pace for Scripted {
