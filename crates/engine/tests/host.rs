@@ -98,10 +98,15 @@ impl Place {
     }
 
     fn source(&self, pace: Arc<dyn Pace + Send + Sync>, floor: Floor) -> HostSource {
+        let setup = self.setup(pace, floor);
+        HostSource::open(setup).unwrap()
+    }
+
+    fn setup(&self, pace: Arc<dyn Pace + Send + Sync>, floor: Floor) -> Setup {
         let clock = self.lab.time.clock.clone();
         let mut run = self.runs.lock().unwrap();
         *run += 1;
-        HostSource::open(Setup {
+        Setup {
             name: "lab".to_owned(),
             session: Arc::new(self.lab.session()),
             files: Arc::new(self.lab.files()),
@@ -117,8 +122,7 @@ impl Place {
             },
             journals: self.journals().to_owned(),
             neighbours: Vec::new(),
-        })
-        .unwrap()
+        }
     }
 
     fn journals(&self) -> &Path {
@@ -311,4 +315,35 @@ fn killed_between_a_restore_point_and_its_end_nothing_of_either_is_left() {
     assert_eq!(std::fs::read_dir(place.journals()).unwrap().count(), 0);
     let again = place.run();
     assert!(again.vms.iter().all(|vm| vm.level == Some("incremental")));
+}
+
+/// Its journal is kept under a name of the host that nobody uses any more.
+#[test]
+fn what_was_killed_under_another_name_of_the_host_goes_after_a_day() {
+    let place = Place::new(SCENARIO);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let time = || Arc::new(place.lab.time.clone());
+    let mut setup = place.setup(time(), Floor::NONE);
+    setup.journals = elsewhere.path().to_owned();
+    let mut dies = Dies(HostSource::open(setup).unwrap());
+    place.back_up(&mut dies, None);
+    drop(dies);
+    let run = || {
+        let mut setup = place.setup(time(), Floor::NONE);
+        setup.neighbours = vec![elsewhere.path().to_owned()];
+        place.back_up(&mut HostSource::open(setup).unwrap(), None)
+    };
+    let report = run();
+    let codes_then = codes(&report.findings);
+    assert!(codes_then.contains(&Code::LeftOnHost), "{report:#?}");
+    assert!(!codes_then.contains(&Code::PutRight), "{report:#?}");
+    let hint = &report.findings[0].hint;
+    let folder = elsewhere.path().display().to_string();
+    assert!(hint.as_ref().is_some_and(|hint| hint.contains(&folder)));
+
+    place.lab.time.sleep(Duration::from_secs(24 * 3600));
+    let report = run();
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+    assert!(codes(&report.findings).contains(&Code::PutRight));
+    assert_eq!(place.rest(), ours(1));
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::entry::{Entry, Intent, Outcome};
@@ -215,7 +216,8 @@ fn is_at(_: &File, path: &Path) -> io::Result<bool> {
 }
 
 /// Whether a run is alive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RunState {
     /// It holds its journal.
     Alive,

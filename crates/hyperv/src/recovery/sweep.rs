@@ -2,7 +2,10 @@
 //!
 //! A checkpoint that bears our name is ours even if its journal is lost. It is removed if nobody
 //! can be at work with it: it is a day old by the host's own clock, and no run of this
-//! installation is alive that made it. Everything else is told, with whose it seems to be.
+//! installation is alive that made it. That goes for killed runs too whose journals are there:
+//! those of this host and vault have been recovered by then, and others are kept under another
+//! name of the host, or of another vault, and may never be looked at again. Everything else is
+//! told, with whose it seems to be.
 
 use std::time::Duration;
 
@@ -42,6 +45,8 @@ pub struct Seen {
     pub name: String,
     /// Whose it is.
     pub whose: Whose,
+    /// The run that made it, if that was one of ours, and what is known of that run.
+    pub run: Option<(Uuid, RunState)>,
     /// How old it is by the host's clock, in seconds, if the host tells.
     pub age_s: Option<u64>,
 }
@@ -63,6 +68,10 @@ impl Seen {
     pub fn hint(&self) -> &'static str {
         let old = Duration::from_secs(self.age_s.unwrap_or(0)) >= DAY.unsigned_abs();
         match (self.whose, old) {
+            (Whose::Ours, _) if matches!(self.run, Some((_, RunState::Dead))) => {
+                "its run was killed: the next one that reaches the host by the same name and \
+                 writes to the same vault removes it at once, any other after a day"
+            }
             (Whose::Ours, _) => "it is seen to when its run has ended, or after a day",
             (_, false) => "another backup seems to be at work: wait for it",
             (Whose::OtherInstallation, true) => {
@@ -97,20 +106,26 @@ pub fn sweep(
                 .created
                 .zip(now)
                 .map(|(then, now)| now.duration_since(then));
+            let (whose, run) = match Mark::parse(&config.name) {
+                Some(of) if of.installation == mark.installation => {
+                    let state = match of.run == mark.run {
+                        true => RunState::Alive,
+                        false => state(of.run),
+                    };
+                    (Whose::Ours, Some((of.run, state)))
+                }
+                Some(_) => (Whose::OtherInstallation, None),
+                None => (Whose::Other, None),
+            };
             let seen = Seen {
                 vm: machine.id,
                 id: checkpoint.settings.instance_id.clone(),
                 name: config.name.clone(),
-                whose: match Mark::parse(&config.name) {
-                    Some(other) if other.installation == mark.installation => Whose::Ours,
-                    Some(_) => Whose::OtherInstallation,
-                    None => Whose::Other,
-                },
+                whose,
+                run,
                 age_s: age.and_then(|age| u64::try_from(age.as_secs()).ok()),
             };
-            let gone = Mark::parse(&config.name)
-                .filter(|_| seen.whose == Whose::Ours)
-                .is_some_and(|of| of.run != mark.run && state(of.run) == RunState::Unknown);
+            let gone = run.is_some_and(|(_, state)| state != RunState::Alive);
             if !gone || age.is_none_or(|age| age < DAY) {
                 swept.seen.push(seen);
                 continue;

@@ -196,7 +196,7 @@ pub(super) fn sweep(
     };
     let swept = recovery::sweep(control, inventory, mark, &state);
     let mut findings = told_removed(&swept.removed);
-    findings.extend(swept.seen.iter().map(seen));
+    findings.extend(swept.seen.iter().map(|one| seen(one, folders)));
     findings.extend(told_left(&swept.left));
     Swept {
         findings,
@@ -204,8 +204,16 @@ pub(super) fn sweep(
     }
 }
 
-fn seen(seen: &Seen) -> Finding {
+fn seen(seen: &Seen, folders: &[PathBuf]) -> Finding {
     let old = seen.age_s.is_some_and(|age| age >= DAY);
+    let mut hint = seen.hint().to_owned();
+    if let Some((run, RunState::Dead)) = seen.run {
+        let is_there = |folder: &&PathBuf| {
+            journal::run_state(folder, run).is_ok_and(|state| state == RunState::Dead)
+        };
+        let folder = folders.iter().find(is_there);
+        hint.extend(folder.map(|folder| format!(": its journal is in {}", folder.display())));
+    }
     Finding::new(
         Code::LeftOnHost,
         if old {
@@ -219,7 +227,7 @@ fn seen(seen: &Seen) -> Finding {
             seen.name
         ),
     )
-    .hint(seen.hint())
+    .hint(hint)
 }
 
 /// Waits until the host has merged what its VMs wrote meanwhile, so long and no longer.
