@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 use crate::point::{Details, PointFile, PointLayer, Reading, Stats};
 use crate::restore::{OpenError, Opened};
 use crate::saved_memory::saved_memory;
-use crate::source::{Consistency, FrozenView, Held, Request, Source, SourceError};
+use crate::source::{Consistency, End, FrozenView, Held, Leavings, Request, Source, SourceError};
 
 /// A restore point in a list.
 #[derive(Debug, Clone, Serialize)]
@@ -283,8 +283,14 @@ pub fn folder_vms(source: &mut dyn Source) -> Result<FolderVms, SourceError> {
     for vm in &listing.vms {
         vms.push(match source.freeze(vm, &request) {
             Ok(frozen) => {
-                let mut held = Held::new(frozen);
-                FolderVm::Read(Box::new(looked_at(&source.describe(), held.vm().view())))
+                let leavings = Leavings::default();
+                let mut held = Held::new(frozen, &leavings);
+                let mut details = looked_at(&source.describe(), held.vm().view());
+                details
+                    .findings
+                    .extend(held.finish(End::Abandoned).findings);
+                details.outcome = outcome_of(&details.findings);
+                FolderVm::Read(Box::new(details))
             }
             Err(error) => FolderVm::Unreadable {
                 vm_id: vm.id,

@@ -25,7 +25,7 @@ use hyperv::checkpoint::Mark;
 use hyperv::plan::Policy;
 use hyperv::space::Floor;
 use lab::Clock as _;
-use lab::state::{Accident, CheckpointKind};
+use lab::state::{Accident, CheckpointKind, Failure};
 use store::MemoryStore;
 use support::{Lab, MARK, Shared};
 use uuid::Uuid;
@@ -233,13 +233,17 @@ impl Pace for Ticking {
     }
 }
 
-#[test]
-fn a_volume_that_fills_while_a_vm_is_read_ends_its_backup_and_its_checkpoint() {
-    // As soon as the checkpoint has its name.
+/// The volume is nearly full as soon as the first checkpoint has its name.
+fn filling() -> Place {
     let fills = r#""rules": {"merge-ms": 20000}, "mishaps": [{"on": "ModifySystemSettings",
         "after": [{"space": {"volume": "D:\\", "free": 1073741824}}]}]"#;
     let at = SCENARIO.find(r#""rules""#).unwrap();
-    let place = Place::new(&format!("{}{fills}}}", &SCENARIO[..at]));
+    Place::new(&format!("{}{fills}}}", &SCENARIO[..at]))
+}
+
+#[test]
+fn a_volume_that_fills_while_a_vm_is_read_ends_its_backup_and_its_checkpoint() {
+    let place = filling();
     let mut source = place.source(Arc::new(Ticking(place.lab.time.clone())), Floor::default());
     let report = place.back_up(&mut source, None);
     let [first, second] = report.vms.as_slice() else {
@@ -255,6 +259,19 @@ fn a_volume_that_fills_while_a_vm_is_read_ends_its_backup_and_its_checkpoint() {
     drop(source);
     assert_eq!(place.rest(), ours(0));
     assert!(place.vault.points(None).unwrap().is_empty());
+}
+
+/// The room comes back by merging: whether that was done is told of a VM that was given up as well.
+#[test]
+fn a_vm_that_was_given_up_is_told_if_its_host_does_not_merge() {
+    let place = filling();
+    let failure = Failure::general(Some(0x8007_0070), "no room");
+    suffer(&place.lab, &Accident::MergeFails(failure));
+    let mut source = place.source(Arc::new(Ticking(place.lab.time.clone())), Floor::default());
+    let report = place.back_up(&mut source, None);
+    assert_eq!(report.vms[0].outcome, Outcome::Failed);
+    let told = |f: &Finding| f.code == Code::CleanupFailed && f.message.contains("has not merged");
+    assert!(report.findings.iter().any(told), "{report:#?}");
 }
 
 /// A source whose process dies between a VM's restore point and its end.

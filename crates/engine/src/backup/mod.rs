@@ -43,8 +43,6 @@ mod taken;
 mod turns;
 mod vm;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use vault::{Compression, Session, Vault};
 use vault_format::Entropy;
 
@@ -52,7 +50,7 @@ use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::finding::{Code, Finding, Severity, outcome_of, vault_notes};
 use crate::outcome::Outcome;
-use crate::pipeline::{Limits, panic_message};
+use crate::pipeline::Limits;
 use crate::point::Level;
 use crate::progress::{Event, Sink};
 use crate::select::Selection;
@@ -100,7 +98,8 @@ pub struct Options {
 /// Backs up the selected VMs of `source`. What went wrong with one of them is in its report.
 ///
 /// # Errors
-/// When there is no telling which VMs there are, so that nothing was done.
+/// When there is no telling which VMs there are, so that nothing was done. If something was all the
+/// same, since an earlier run was put right, a report tells of both.
 pub fn backup(
     job: &Job<'_>,
     source: &mut dyn Source,
@@ -110,10 +109,22 @@ pub fn backup(
     let started = job.clock.unix_seconds();
     let memory = VaultMemory(job.vault);
     let begun = source.begin(&memory)?;
-    let report = all_selected(job, source, options, rng, started, begun);
+    let report = all_selected(job, source, options, rng, started);
     // Whatever came of it, the run ends.
     let ended = source.end(&memory);
-    let mut report = report?;
+    let mut report = match report {
+        Err(error) if begun.is_empty() && ended.is_empty() => return Err(error),
+        Err(error) => JobReport {
+            source: source.describe(),
+            outcome: Outcome::Failed,
+            started,
+            finished: started,
+            vms: Vec::new(),
+            findings: vec![error.into()],
+        },
+        Ok(report) => report,
+    };
+    report.findings.splice(0..0, begun);
     report.findings.extend(ended);
     report.findings.extend(vault_notes(job.vault));
     report.outcome = Outcome::worst([report.outcome, outcome_of(&report.findings)]);
@@ -140,7 +151,6 @@ fn all_selected(
     options: &Options,
     rng: &mut dyn Entropy,
     started: u64,
-    mut findings: Vec<Finding>,
 ) -> Result<JobReport, SourceError> {
     let listing = source.list()?;
     let known: Vec<(String, String)> = listing
@@ -157,7 +167,7 @@ fn all_selected(
                 .matches(&vm.name, Some(&vm.id.to_string()))
         })
         .collect();
-    findings.extend(listing.findings);
+    let mut findings = listing.findings;
     if selected.is_empty() {
         findings.push(
             Finding::new(
@@ -270,7 +280,7 @@ fn not_there(selection: &Selection, known: &[(String, String)]) -> Vec<Finding> 
 /// A VM that may be backed up later.
 struct NotNow(Finding);
 
-/// One VM, come what may.
+/// One VM, unless somebody asked to stop.
 fn guarded(
     job: &Job<'_>,
     source: &mut dyn Source,
@@ -282,22 +292,7 @@ fn guarded(
     if job.cancel.is_cancelled() {
         return Ok(VmReport::ended(vm, cancelled(vm)));
     }
-    // Unwind safety: a panic gives up the session (see the caller) and the frozen VM, whose guard
-    // ends it; the source itself must cope with that like with any abandoned VM.
-    let work = AssertUnwindSafe(|| vm::back_up(job, source, options, vm, session, rng));
-    match catch_unwind(work) {
-        Ok(report) => report,
-        Err(panic) => Ok(VmReport::ended(
-            vm,
-            Finding::new(
-                Code::Failed,
-                Severity::Error,
-                vm.name.clone(),
-                format!("internal error: {}", panic_message(panic.as_ref())),
-            )
-            .hint("this is a defect of this program: please report it"),
-        )),
-    }
+    vm::back_up(job, source, options, vm, session, rng)
 }
 
 fn cancelled(vm: &VmRef) -> Finding {

@@ -159,12 +159,15 @@ struct ModelSource {
     /// Where its disk is attached.
     slots: Vec<String>,
     findings: Vec<Finding>,
+    /// Looking again when all was read panics.
+    panics: bool,
     ends: Arc<Mutex<Vec<End>>>,
 }
 
 struct ModelVm {
     view: FrozenView,
     moves: Option<usize>,
+    panics: bool,
     ends: Arc<Mutex<Vec<End>>>,
 }
 
@@ -224,6 +227,7 @@ impl Source for ModelSource {
                 not_covered: vec![],
             },
             moves: self.moves,
+            panics: self.panics,
             ends: Arc::clone(&self.ends),
         }))
     }
@@ -234,6 +238,7 @@ impl FrozenVm for ModelVm {
         &self.view
     }
     fn recheck(&mut self) -> Vec<Moved> {
+        assert!(!self.panics, "a look too many");
         let moved = self.moves.map(|layer| Moved {
             layer: Some(layer),
             finding: Finding::new(
@@ -248,9 +253,13 @@ impl FrozenVm for ModelVm {
     }
     fn finish(self: Box<Self>, end: End) -> Finished {
         self.ends.lock().unwrap().push(end);
+        let left = Finding::new(Code::CleanupFailed, Severity::Warning, "host", "left");
         Finished {
             token: (end == End::Durable).then(|| b"token".to_vec()),
-            findings: vec![],
+            findings: match end {
+                End::Durable => vec![],
+                End::Abandoned => vec![left.hint("see to it")],
+            },
         }
     }
 }
@@ -271,6 +280,7 @@ fn source(chain: Vec<Model>) -> ModelSource {
         id: 42,
         slots: vec!["SCSI 0:0".to_owned()],
         findings: vec![],
+        panics: false,
         ends: Arc::default(),
     }
 }

@@ -1,5 +1,7 @@
 //! One VM into the vault.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use vault::point::Outline;
 use vault::{PointId, Session};
 use vault_format::Entropy;
@@ -12,12 +14,13 @@ use crate::backup::taken::{Failure, Taken};
 use crate::backup::{Job, NotNow, Options, cancelled};
 use crate::finding::{Code, Finding, Severity, outcome_of};
 use crate::outcome::Outcome;
+use crate::pipeline::panic_message;
 use crate::point::Level;
 use crate::point::format::{consistency_to_format, to_format};
 use crate::progress::Event;
-use crate::source::{End, Held, Request, Source, VmRef};
+use crate::source::{End, Held, Leavings, Request, Source, VmRef};
 
-/// Backs up one VM.
+/// Backs up one VM, come what may.
 pub(super) fn back_up(
     job: &Job<'_>,
     source: &mut dyn Source,
@@ -33,18 +36,34 @@ pub(super) fn back_up(
             finding: finding.clone(),
         });
     };
-    let mut report = match attempt(job, source, options, vm, session, rng) {
-        Ok(report) => report,
-        Err(Failure::NotNow(finding)) => return Err(NotNow(finding)),
-        Err(Failure::Cancelled) => VmReport::ended(vm, cancelled(vm)),
-        Err(Failure::Found(finding)) => VmReport::ended(
+    let leavings = Leavings::default();
+    // Unwind safety: a panic gives up the session (see the caller) and the frozen VM, whose guard
+    // ends it; the source itself must cope with that like with any abandoned VM.
+    let work = AssertUnwindSafe(|| attempt(job, source, options, vm, session, rng, &leavings));
+    let mut report = match catch_unwind(work) {
+        Ok(Ok(report)) => report,
+        Ok(Err(Failure::NotNow(finding))) => return Err(NotNow(finding)),
+        Ok(Err(Failure::Cancelled)) => VmReport::ended(vm, cancelled(vm)),
+        Ok(Err(Failure::Found(finding))) => VmReport::ended(
             vm,
             Finding {
                 severity: Severity::Error,
                 ..finding
             },
         ),
+        Err(panic) => VmReport::ended(
+            vm,
+            Finding::new(
+                Code::Failed,
+                Severity::Error,
+                vm.name.clone(),
+                format!("internal error: {}", panic_message(panic.as_ref())),
+            )
+            .hint("this is a defect of this program: please report it"),
+        ),
     };
+    report.findings.extend(leavings.take());
+    report.outcome = Outcome::worst([report.outcome, outcome_of(&report.findings)]);
     report.findings.iter().for_each(tell);
     let spent = job.clock.monotonic().saturating_sub(started);
     report.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
@@ -58,6 +77,7 @@ fn attempt(
     vm: &VmRef,
     session: &mut Option<Session>,
     rng: &mut dyn Entropy,
+    leavings: &Leavings,
 ) -> Result<VmReport, Failure> {
     let mut findings = Vec::new();
     let prior = newest(job.vault, vm, &mut findings).map_err(|e| Failure::vault(&e))?;
@@ -83,7 +103,7 @@ fn attempt(
         }
     })?;
     let taken = job.clock.unix_seconds();
-    let mut held = Held::new(frozen);
+    let mut held = Held::new(frozen, leavings);
     let session = match session {
         Some(session) => session,
         None => session.insert(

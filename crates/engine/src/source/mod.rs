@@ -39,7 +39,7 @@ mod view;
 use crate::cancel::Cancel;
 use crate::finding::{Code, Finding, Severity};
 
-pub use held::Held;
+pub use held::{Held, Leavings};
 pub use view::{
     Checkpoint, CheckpointParent, Consistency, DiskUse, FileRole, FrozenFile, FrozenLayer,
     FrozenView, MissingLayer, Owner, RelPath, RelPathError,

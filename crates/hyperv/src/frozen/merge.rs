@@ -44,7 +44,7 @@ pub enum Merge {
 
 impl Frozen {
     /// The disks, with the files that they will be in when all is merged.
-    pub(super) fn resting(&self) -> Vec<Resting> {
+    pub fn resting(&self) -> Vec<Resting> {
         let media = self.settings.media.iter();
         media
             .map(|medium| Resting {

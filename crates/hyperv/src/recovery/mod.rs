@@ -103,7 +103,8 @@ fn put_right(
     report.left.extend(notes);
 }
 
-fn machines(reading: &Reading) -> BTreeSet<Uuid> {
+/// The VMs of which a journal tells something that is to be seen to.
+pub fn machines(reading: &Reading) -> BTreeSet<Uuid> {
     let open = reading.open.iter().map(|open| open.intent.vm);
     let made = reading.checkpoints.iter().chain(&reading.reference_points);
     let made = made.chain(&reading.suspended).chain(&reading.exports);

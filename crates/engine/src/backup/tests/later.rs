@@ -23,6 +23,10 @@ impl Clock for Manual {
 struct Busy {
     inner: ModelSource,
     times: u32,
+    /// Whether it can tell which VMs there are.
+    lists: bool,
+    /// Whether an earlier run had left something.
+    left: bool,
     frozen: Vec<String>,
     /// What the vault remembers of the VM when the run begins and when it ends.
     remembered: Vec<Vec<Option<Vec<u8>>>>,
@@ -35,15 +39,20 @@ impl Source for Busy {
     fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
         let id = Uuid::from_u128(2);
         self.remembered.push(memory.tokens(id).unwrap());
-        Ok(vec![Finding::note(Code::PutRight, "host", "began")])
+        let began = Finding::note(Code::PutRight, "host", "began");
+        Ok(self.left.then_some(began).into_iter().collect())
     }
     fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
         let id = Uuid::from_u128(2);
         self.remembered.push(memory.tokens(id).unwrap());
         let left = Finding::new(Code::CleanupFailed, Severity::Warning, "host", "left");
-        vec![left.hint("see to it")]
+        let left = left.hint("see to it");
+        self.left.then_some(left).into_iter().collect()
     }
     fn list(&mut self) -> Result<Listing, SourceError> {
+        if !self.lists {
+            return Err(SourceError::new("host", "no answer", "see to the host"));
+        }
         let vm = |number: u128| VmRef {
             key: number.to_string(),
             id: Uuid::from_u128(number),
@@ -68,14 +77,25 @@ impl Source for Busy {
     }
 }
 
-fn run(times: u32) -> (Busy, JobReport, Duration) {
-    let vault = vault();
-    let mut source = Busy {
+fn busy(times: u32) -> Busy {
+    Busy {
         inner: source(vec![written(None, 1, 1000)]),
         times,
+        lists: true,
+        left: true,
         frozen: Vec::new(),
         remembered: Vec::new(),
-    };
+    }
+}
+
+fn run(times: u32) -> (Busy, JobReport, Duration) {
+    let mut source = busy(times);
+    let (report, waited) = run_of(&mut source);
+    (source, report.unwrap(), waited)
+}
+
+fn run_of(source: &mut Busy) -> (Result<JobReport, SourceError>, Duration) {
+    let vault = vault();
     let clock = Manual::default();
     let job = Job {
         vault: &vault,
@@ -95,8 +115,8 @@ fn run(times: u32) -> (Busy, JobReport, Duration) {
             *byte = next;
         }
     };
-    let report = backup(&job, &mut source, &Options::default(), &mut rng).unwrap();
-    (source, report, clock.monotonic())
+    let report = backup(&job, source, &Options::default(), &mut rng);
+    (report, clock.monotonic())
 }
 
 #[test]
@@ -130,4 +150,17 @@ fn a_source_is_told_before_and_after_what_the_vault_remembers() {
     let codes: Vec<_> = report.findings.iter().map(|f| f.code).collect();
     assert_eq!(codes, [Code::PutRight, Code::CleanupFailed]);
     assert_eq!(report.outcome, Outcome::Warning);
+}
+
+#[test]
+fn what_was_put_right_is_told_where_nobody_can_tell_which_vms_there_are() {
+    let mut source = busy(0);
+    source.lists = false;
+    let report = run_of(&mut source).0.unwrap();
+    assert_eq!((report.outcome, report.vms.len()), (Outcome::Failed, 0));
+    let codes: Vec<_> = report.findings.iter().map(|f| f.code).collect();
+    assert_eq!(codes, [Code::PutRight, Code::Failed, Code::CleanupFailed]);
+    source.left = false;
+    let error = run_of(&mut source).0.unwrap_err();
+    assert_eq!(error.message, "no answer");
 }

@@ -21,6 +21,8 @@ fn a_layer_that_cannot_be_read_makes_the_point_partial_and_the_rest_is_there() {
     assert_eq!(nothing.outcome, Outcome::Failed);
     assert_eq!(nothing.point, None);
     assert_eq!(source.ends.lock().unwrap().last(), Some(&End::Abandoned));
+    let codes: Vec<_> = nothing.findings.iter().map(|f| f.code).collect();
+    assert_eq!(codes, [Code::DiskUnreadable, Code::CleanupFailed]);
 }
 
 #[test]
@@ -60,6 +62,21 @@ fn a_panic_while_reading_is_a_finding_and_the_frozen_vm_is_ended() {
     source.chain[1].cursed = false;
     let next = run_backup(&vault, &mut source, Level::Auto);
     check(&vault, &next, &source.chain);
+}
+
+#[test]
+fn a_panic_beside_reading_takes_nothing_along_of_what_was_left() {
+    let vault = vault();
+    let mut source = source(vec![written(None, 1, 1000)]);
+    source.panics = true;
+    let report = run_backup(&vault, &mut source, Level::Auto);
+    assert_eq!((report.outcome, &report.point), (Outcome::Failed, &None));
+    let [panic, left] = report.findings.as_slice() else {
+        panic!("{report:#?}");
+    };
+    assert!(panic.message.contains("a look too many"), "{panic:?}");
+    assert_eq!(left.code, Code::CleanupFailed);
+    assert_eq!(*source.ends.lock().unwrap(), [End::Abandoned]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use hyperv::Inventory;
 use hyperv::checkpoint::{Mark, destroy_reference_point, reference_points};
 use hyperv::control::Control;
 use hyperv::frozen::{Merge, Resting};
-use hyperv::journal::{self, Reading, RunState};
+use hyperv::journal::{self, JournalError, RunState};
 use hyperv::recovery::{self, Left, Remembered, Removed, Report, Seen};
 use hyperv::tracking::Token;
 use uuid::Uuid;
@@ -31,20 +31,32 @@ const DAY: u64 = 24 * 60 * 60;
 /// Puts right what the journals of dead runs tell.
 ///
 /// # Errors
-/// When the journals cannot be read. What fails on the host is a finding.
+/// When the folder of journals cannot be read. What fails on the host is a finding, and so is a
+/// journal that cannot be read: what was done by then is told too.
 pub(super) fn put_right(setup: &Setup, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
     let failed = |error| errors::hinted(&setup.name, &error);
     let mut findings = Vec::new();
     for journal in journal::dead(&setup.journals).map_err(failed)? {
-        let vms = vms(&journal.reading().map_err(failed)?);
+        let vms = match journal.reading() {
+            Ok(reading) => recovery::machines(&reading),
+            Err(error) => {
+                findings.push(journal_failed(&error));
+                continue;
+            }
+        };
         let control = HostSource::control(setup, Arc::new(journal));
         findings.extend(recover(&control, memory));
         for vm in vms {
             findings.extend(forgotten(&control, vm, setup.mark, memory));
         }
-        control.journal().close().map_err(failed)?;
+        findings.extend(control.journal().close().err().as_ref().map(journal_failed));
     }
     Ok(findings)
+}
+
+fn journal_failed(error: &JournalError) -> Finding {
+    let (path, message) = (error.path.clone(), error.to_string());
+    Finding::new(Code::CleanupFailed, Severity::Warning, path, message).hint(error.hint())
 }
 
 /// Settles the journal of this run.
@@ -66,26 +78,12 @@ fn recover(control: &Control, memory: &dyn Memory) -> Vec<Finding> {
     };
     match recovery::recover(control, &remembered) {
         Ok(report) => told(report),
-        Err(error) => vec![
-            Finding::new(
-                Code::CleanupFailed,
-                Severity::Warning,
-                error.path.clone(),
-                error.to_string(),
-            )
-            .hint(error.hint()),
-        ],
+        Err(error) => vec![journal_failed(&error)],
     }
 }
 
 fn token(bytes: &[u8]) -> Option<Token> {
     serde_json::from_slice(bytes).ok()
-}
-
-fn vms(reading: &Reading) -> BTreeSet<Uuid> {
-    let open = reading.open.iter().map(|open| open.intent.vm);
-    let made = reading.checkpoints.iter().chain(&reading.reference_points);
-    open.chain(made.map(|(vm, _)| *vm)).collect()
 }
 
 /// Removes reference points by which an earlier backup would have asked: a run that was killed

@@ -160,6 +160,12 @@ impl HostSource {
         found.ok().flatten()
     }
 
+    /// The host merges what the VM wrote: that is awaited in the end.
+    fn rests(&self, vm: Uuid, disks: Vec<Resting>) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.push((vm, disks));
+    }
+
     /// What is to be done with a VM.
     fn plan(&mut self, vm: &VmRef) -> Result<(Machine, Plan, inventory::Host), SourceError> {
         let again = !self.tried.insert(vm.id);
@@ -195,7 +201,17 @@ impl Source for HostSource {
             .chain(&self.setup.neighbours)
             .cloned()
             .collect();
-        let inventory = self.inventory(false)?;
+        let inventory = match self.inventory(false) {
+            Ok(inventory) => inventory,
+            // Nobody can tell which VMs there are either, and what was put right is told with that.
+            Err(error) if !findings.is_empty() => {
+                let message = format!("checkpoints of lost journals were not looked for: {error}");
+                let note = Finding::note(Code::HostNote, self.setup.name.clone(), message);
+                findings.push(note.hint("the next run looks again"));
+                return Ok(findings);
+            }
+            Err(error) => return Err(error),
+        };
         let swept = left::sweep(&control, inventory, &mark, &folders);
         if swept.changed {
             self.inventory = None;
@@ -255,6 +271,7 @@ impl Source for HostSource {
         if let Some(error) = errors::no_disks(vm, &frozen) {
             // A point of it would be the newest one, and its end would take away what the next
             // backup asks by.
+            self.rests(vm.id, frozen.resting());
             let left = frozen.abandon().err().map(|error| error.to_string());
             let notes: Vec<String> = left.into_iter().chain(self.control.take_notes()).collect();
             return Err(errors::with_notes(error, &notes));

@@ -142,6 +142,10 @@ impl FrozenVm for HostVm {
                 Finished { token, findings }
             }
             End::Abandoned => {
+                // It was given up to have the host merge, if for want of room.
+                let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+                resting.push((vm, self.frozen.resting()));
+                drop(resting);
                 let mut notes: Vec<String> = Vec::new();
                 notes.extend(self.frozen.abandon().err().map(|error| error.to_string()));
                 notes.extend(self.control.take_notes());
