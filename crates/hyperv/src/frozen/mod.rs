@@ -20,6 +20,7 @@ mod config;
 mod disk;
 mod end;
 mod merge;
+mod present;
 mod protector;
 mod take;
 mod tree;

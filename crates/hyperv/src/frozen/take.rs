@@ -7,8 +7,8 @@ use cim::{CimError, CimSession};
 use uuid::Uuid;
 
 use super::{
-    ConfigFile, FileRole, FreezeError, Frozen, LostDisk, LostFile, Reading, Request, config, disk,
-    protector, tree,
+    ConfigFile, FileRole, FreezeError, Frozen, FrozenDisk, LostDisk, LostFile, Reading, Request,
+    config, disk, present, protector, tree,
 };
 use crate::checkpoint::{
     CheckpointError, Consistency, GuestBackup, Options, RecoveryCheckpoint, reference_points,
@@ -93,7 +93,7 @@ impl Frozen {
                 Err(lost) => frozen.lost.push(lost),
             }
         }
-        frozen.see_left_out()?;
+        frozen.compare_with_vm(files)?;
         frozen.take_configuration(files)?;
         if request.tree {
             let tree = tree::take(&mut frozen, files, parent)?;
@@ -124,10 +124,11 @@ impl Frozen {
         Ok(frozen)
     }
 
-    /// Compares the disks of the checkpoint with the VM's own, since hosts leave out of a checkpoint
-    /// what they cannot freeze, and a disk may be attached between the look at the VM and its
-    /// checkpoint: what the VM has and the checkpoint lacks is not saved.
-    fn see_left_out(&mut self) -> Result<(), CimError> {
+    /// Compares the disks of the checkpoint with the VM's own: hosts leave out of a checkpoint what
+    /// they cannot freeze, and a disk may be attached between the look at the VM and its
+    /// checkpoint. What the VM has and the checkpoint lacks is not saved, and what was opened must
+    /// be [`present`].
+    fn compare_with_vm(&mut self, files: &dyn HostFiles) -> Result<(), CimError> {
         let own = format!("Microsoft:{}", ids::upper(self.checkpoint.vm()));
         let untold = |why: String| inventory::Finding::NotTold {
             what: "whether the checkpoint has all disks of the VM".to_owned(),
@@ -148,12 +149,29 @@ impl Frozen {
         let frozen: Vec<String> = media.filter_map(|m| ids::place(&m.instance_id)).collect();
         for medium in told.settings.media {
             let place = ids::place(&medium.instance_id);
-            if !place.is_some_and(|place| frozen.contains(&place)) {
-                let why = "the VM has it and the checkpoint does not".to_owned();
-                self.lost.push(LostDisk { medium, why });
+            match place.filter(|place| frozen.contains(place)) {
+                Some(place) => self.drop_stale(files, &place, &medium.path),
+                None => {
+                    let why = "the VM has it and the checkpoint does not".to_owned();
+                    self.lost.push(LostDisk { medium, why });
+                }
             }
         }
         Ok(())
+    }
+
+    /// Drops the disk in a place if what was opened is not the host's own.
+    fn drop_stale(&mut self, files: &dyn HostFiles, place: &str, now: &str) {
+        let here =
+            |disk: &FrozenDisk| ids::place(&disk.medium.instance_id).as_deref() == Some(place);
+        let Some(index) = self.disks.iter().position(here) else {
+            return;
+        };
+        let frozen = &self.disks[index].medium.path;
+        if let Some(why) = present::stale(self.control.pace(), files, frozen, now) {
+            let medium = self.disks.remove(index).medium;
+            self.lost.push(LostDisk { medium, why });
+        }
     }
 
     /// The files of the configuration, and with the guest's state what it is encrypted for.

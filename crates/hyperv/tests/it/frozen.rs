@@ -291,6 +291,25 @@ fn abandoned_or_dropped_the_old_token_stays_good() {
     assert!(matches!(readings[0], Reading::Changed(_)));
 }
 
+/// The journal's volume is full: that a checkpoint is ours was written down when it was made.
+#[test]
+fn what_cannot_be_written_down_keeps_nobody_from_removing_what_is_ours() {
+    let place = Place::new(&[(0, "a.vhdx")]);
+    place.with(|control| {
+        let request = request(Mode::Cbt, None);
+        let frozen = Frozen::take(control, &place.files, &request).unwrap();
+        let left = control.journal().close().unwrap();
+        assert_eq!(left.checkpoints.len(), 1);
+        frozen.abandon().unwrap();
+        assert!(!place.has_checkpoint());
+        let notes = control.take_notes();
+        assert!(notes[0].contains("done all the same"), "{notes:?}");
+        // And nothing new is begun.
+        assert!(Frozen::take(control, &place.files, &request).is_err());
+        assert!(!place.has_checkpoint());
+    });
+}
+
 /// Several VMs are saved at once over one control.
 #[test]
 fn what_is_noted_of_one_vm_is_not_told_of_another() {
@@ -389,11 +408,42 @@ fn a_disk_that_the_checkpoint_lacks_is_told() {
     };
     let own = vec![disk(0, "a_live.avhdx"), disk(5, "late.vhdx")];
     place.host.unmerged_until(Duration::MAX, own);
+    fs::write(place.path().join("a_live.avhdx"), "").unwrap();
     place.with(|control| {
         let frozen = Frozen::take(control, &place.files, &request(Mode::Standard, None)).unwrap();
         assert_eq!((frozen.disks.len(), frozen.lost.len()), (1, 1));
         assert_eq!(frozen.lost[0].medium.path, "D:\\VMs\\late.vhdx");
         assert!(frozen.lost[0].why.contains("the checkpoint does not"));
+    });
+}
+
+/// What is mapped is yesterday's copy: the file that the VM writes to since its checkpoint is not
+/// there.
+#[test]
+fn a_copy_of_the_hosts_folder_is_not_taken_for_it() {
+    let place = Place::new(&[(0, "a.vhdx"), (1, "b.vhdx")]);
+    let disk = |place, path: &str| Disk {
+        scsi: true,
+        number: 0,
+        place,
+        path: path.to_owned(),
+    };
+    // Of a folder that nobody maps nothing can be told.
+    let own = vec![
+        disk(0, "D:\\VMs\\a_live.avhdx"),
+        disk(1, "E:\\b_live.avhdx"),
+    ];
+    place.host.unmerged_until(Duration::MAX, own);
+    place.with(|control| {
+        let frozen = Frozen::take(control, &place.files, &request(Mode::Cbt, None)).unwrap();
+        assert_eq!(frozen.disks[0].medium.path, "D:\\VMs\\b.vhdx");
+        assert_eq!((frozen.disks.len(), frozen.lost.len()), (1, 1));
+        assert!(frozen.lost[0].why.contains("that folder is a copy"));
+    });
+    fs::write(place.path().join("a_live.avhdx"), "").unwrap();
+    place.with(|control| {
+        let frozen = Frozen::take(control, &place.files, &request(Mode::Cbt, None)).unwrap();
+        assert_eq!((frozen.disks.len(), frozen.lost.len()), (2, 0));
     });
 }
 

@@ -322,6 +322,7 @@ fn a_configuration_that_is_not_there_is_told() {
 fn merges_are_waited_for_and_not_for_ever() {
     let merge = |until, operation| {
         let place = Place::new();
+        fs::write(place.dir.path().join("a_1.avhdx"), "").unwrap();
         place
             .host
             .unmerged_until(Duration::from_secs(until), vec![disk("a_1.avhdx")]);
