@@ -106,7 +106,10 @@ impl Cluster {
         let rows = match session.query(NAMESPACE, "SELECT * FROM MSCluster_Cluster") {
             Ok(rows) => rows,
             Err(error) => match error.fault_kind() {
-                Some(FaultKind::NoNamespace | FaultKind::NoClass) => return Ok(None),
+                // Windows calls a class of a namespace that it lacks a resource that is not there.
+                Some(FaultKind::NoNamespace | FaultKind::NoClass | FaultKind::NotFound) => {
+                    return Ok(None);
+                }
                 _ => return Err(error),
             },
         };

@@ -27,8 +27,9 @@ pub enum ChangeError {
         call: String,
         /// Why.
         why: String,
-        /// Its number in the journal, where it is open until somebody has looked.
-        number: u64,
+        /// Its number in the journal, where it is open until somebody has looked; `None` when the
+        /// journal could not take it.
+        number: Option<u64>,
     },
 }
 

@@ -170,7 +170,8 @@ impl Control {
     ///
     /// # Errors
     /// [`ChangeError::NotDone`] and [`ChangeError::Unknown`]; [`ChangeError::Journal`] when nothing
-    /// was done because it could not be written down.
+    /// was done because it could not be written down, which keeps nobody from removing what was
+    /// made before.
     pub fn change(
         &self,
         vm: Uuid,
@@ -209,7 +210,10 @@ impl Control {
 
     /// Writes down how a call ended. What cannot be written stays open, and the next run looks at
     /// the host.
-    pub(crate) fn settle(&self, number: u64, outcome: Outcome) {
+    pub(crate) fn settle(&self, number: impl Into<Option<u64>>, outcome: Outcome) {
+        let Some(number) = number.into() else {
+            return;
+        };
         if let Err(error) = self.journal.end(number, outcome) {
             self.note(error.to_string());
         }
@@ -247,7 +251,15 @@ impl Control {
             call: change.call.clone(),
             at: self.time(),
         };
-        let number = self.journal.begin(intent)?;
+        let number = match self.journal.begin(intent) {
+            Ok(number) => Some(number),
+            // A checkpoint that stays is the worse harm, and that it is there was written down.
+            Err(error) if removes(&change.call) => {
+                self.note(format!("it was done all the same: {error}"));
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
         let end = match self.perform(number, change, made) {
             Err(End::NotDone(why)) => Err(match undone(&why) {
                 Ok(()) => End::NotDone(why),
@@ -272,7 +284,7 @@ impl Control {
 
     fn perform(
         &self,
-        number: u64,
+        number: Option<u64>,
         change: &Change<'_>,
         made: &dyn Fn(&Returned<'_>) -> Result<Option<String>, String>,
     ) -> Result<Option<String>, End> {
@@ -294,7 +306,8 @@ impl Control {
             Invoked::Refused(code) => return Err(End::NotDone(NotDone::Refused(code))),
         };
         if let Some(job) = &job {
-            if let Err(error) = self.journal.job(number, &job.to_string()) {
+            let noted = number.map_or(Ok(()), |number| self.journal.job(number, &job.to_string()));
+            if let Err(error) = noted {
                 self.note(error.to_string());
             }
             self.follow(job, change.cancellable)
@@ -342,6 +355,18 @@ fn makes(call: &Call) -> bool {
     matches!(
         call,
         Call::CreateCheckpoint { .. } | Call::ConvertCheckpoint { .. } | Call::ExportMemory { .. }
+    )
+}
+
+/// Whether it takes away what was made before, and is written down from then: should nobody know
+/// that it was done, the next run looks and finds nothing.
+fn removes(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::DestroyCheckpoint { .. }
+            | Call::DestroyReferencePoint { .. }
+            | Call::ResumeReplication { .. }
+            | Call::RemoveExport { .. }
     )
 }
 

@@ -121,7 +121,7 @@ impl Suspension {
             Ok(()) => suspension.held = true,
             // It may be done, or be done in a moment: it is looked for in the end.
             Err(SuspendError::Change(ChangeError::Unknown { number, .. })) => {
-                suspension.unknown = Some(number);
+                suspension.unknown = number;
                 suspension.held = true;
             }
             Err(error) => return Err(error),
