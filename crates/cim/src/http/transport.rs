@@ -102,12 +102,14 @@ impl HttpTransport {
             let (reply, trusted) = connection.exchange(message, &cookies, patience, sent)?;
             self.keep_cookies(&reply);
             if reply.status == 401 {
-                *sent = false;
-                // The host has forgotten this connection's logon; a new one may do.
-                if reused {
-                    continue;
-                }
-                return Err(unauthorized(&reply));
+                // Whoever is on the way can say so in clear, and pass the message on all the same.
+                *sent = !trusted;
+                return Err(match (reused, trusted) {
+                    // The host has forgotten this connection's logon; a new one may do.
+                    (true, true) => continue,
+                    (true, false) => TransportProblem::Broken(FORGOTTEN.to_owned()),
+                    (false, _) => unauthorized(&reply),
+                });
             }
             if reply.keep {
                 self.connection = Some(connection);
@@ -151,11 +153,13 @@ impl Transport for HttpTransport {
     }
 }
 
+const FORGOTTEN: &str = "the host does not know its logon any more";
+
 /// What of a reply is a SOAP message that may be believed. Faults come with status 400 or 500.
 fn judge(reply: HttpReply, trusted: bool, sent: &mut bool) -> Result<Vec<u8>, TransportProblem> {
     match reply.status {
         413 => {
-            *sent = false;
+            *sent = !trusted;
             Err(TransportProblem::RequestTooLarge)
         }
         200 | 400 | 500 if !reply.body.is_empty() => {

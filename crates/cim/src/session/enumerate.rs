@@ -10,6 +10,9 @@ use crate::wsman::{FaultKind, Item, Page, Reply, Request};
 
 /// Items that an enumeration may have.
 const MOST_ITEMS: usize = 1 << 20;
+/// Bytes that its replies may have: those of the largest hosts have some tens of millions. Fewer in
+/// this crate's own tests, which would have to make them.
+const MOST_BYTES: u64 = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 /// Replies in a row without an item before an enumeration is taken to have no end.
 const MOST_EMPTY: u32 = 64;
 /// Items that are asked for at once, to begin with; hosts cut it to what fits.
@@ -41,6 +44,7 @@ pub(super) fn all(
 fn once(wire: &mut Wire, call: &Call, request: &Request, most: u32) -> Result<Vec<Item>, CimError> {
     let mut items = Vec::new();
     let mut empty = 0;
+    let before = wire.received;
     let mut page = expect_page(call, wire.request(call, request)?)?;
     loop {
         empty = if page.items.is_empty() { empty + 1 } else { 0 };
@@ -51,6 +55,8 @@ fn once(wire: &mut Wire, call: &Call, request: &Request, most: u32) -> Result<Ve
         };
         let excess = if items.len() > MOST_ITEMS {
             Some("has more items than are accepted")
+        } else if wire.received.saturating_sub(before) > MOST_BYTES {
+            Some("has more bytes than are accepted")
         } else if empty > MOST_EMPTY {
             Some("does not end")
         } else {

@@ -106,6 +106,21 @@ fn an_enumeration_without_end_is_given_up_and_released() {
 }
 
 #[test]
+fn an_enumeration_that_is_too_long_is_given_up_and_released() {
+    let name = "A".repeat(100_000);
+    let (session, asked) = host(move |message| match message.contains("n:Release") {
+        true => Answer::Body(String::new()),
+        false => page(message.contains("n:Enumerate "), &vm(&name), Some("c")),
+    });
+    let error = session.query(HYPER_V, QUERY).unwrap_err();
+    let why = "the enumeration has more bytes than are accepted";
+    assert!(error.to_string().ends_with(why), "{error}");
+    let actions = asked.actions();
+    assert!((11..13).contains(&actions.len()), "{}", actions.len());
+    assert_eq!(actions.last().unwrap(), "Release");
+}
+
+#[test]
 fn reading_is_tried_twice_and_changing_only_if_it_was_not_sent() {
     let broken = |maybe_sent| Answer::Broken { maybe_sent };
     let one = || object("Msvm_ComputerSystem", "<p:Name>A</p:Name>");

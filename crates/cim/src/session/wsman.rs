@@ -42,6 +42,8 @@ pub(super) struct Wire {
     transport: Box<dyn Transport>,
     settings: Settings,
     ids: Box<dyn FnMut() -> Uuid + Send>,
+    /// Bytes of all replies.
+    pub(super) received: u64,
 }
 
 /// What a call is, for its errors.
@@ -60,6 +62,7 @@ impl WsmanSession {
                 transport,
                 settings,
                 ids,
+                received: 0,
             }),
             classes: Mutex::new(HashMap::new()),
             dialect: AssociationDialect::default(),
@@ -234,7 +237,10 @@ impl Wire {
             let text = write(&self.settings, id).map_err(|error| call.failed(error))?;
             attempts -= 1;
             let reply = match self.transport.exchange(text.as_bytes(), patience) {
-                Ok(reply) => reply,
+                Ok(reply) => {
+                    self.received = self.received.saturating_add(reply.len() as u64);
+                    reply
+                }
                 Err(error)
                     if attempts > 0 && error.is_transient() && (twice || !error.maybe_sent) =>
                 {

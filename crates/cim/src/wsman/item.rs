@@ -65,17 +65,15 @@ fn fill(instance: &mut Instance, node: Node<'_, '_>) -> Result<(), ReplyError> {
         };
         let last = properties.last_mut().filter(|last| last.name == name);
         if let Some(last) = last {
-            let value = value.ok_or_else(|| ReplyError::shape(name, "is null within an array"))?;
-            match &mut last.value {
-                Value::Array(all) => all.push(value),
-                Value::Null => return Err(ReplyError::shape(name, "is null within an array")),
-                Value::Scalar(_) => {
-                    let first = std::mem::take(&mut last.value);
-                    if let Value::Scalar(first) = first {
-                        last.value = Value::Array(vec![first, value]);
-                    }
+            let value = value.unwrap_or_else(nothing);
+            last.value = match std::mem::take(&mut last.value) {
+                Value::Array(mut all) => {
+                    all.push(value);
+                    Value::Array(all)
                 }
-            }
+                Value::Null => Value::Array(vec![nothing(), value]),
+                Value::Scalar(first) => Value::Array(vec![first, value]),
+            };
             continue;
         }
         if !seen.insert(name.to_ascii_lowercase()) {
@@ -93,6 +91,12 @@ fn fill(instance: &mut Instance, node: Node<'_, '_>) -> Result<(), ReplyError> {
     }
     instance.extend(properties);
     Ok(())
+}
+
+/// A null within an array, which CIM does not have: empty text, so that the others keep their
+/// places, and whoever wants a number there is told that it is none.
+fn nothing() -> Scalar {
+    Scalar::Untyped(String::new())
 }
 
 pub(super) fn is_nil(node: Node<'_, '_>) -> bool {
@@ -115,10 +119,12 @@ fn scalar(node: Node<'_, '_>) -> Result<Scalar, ReplyError> {
         "Datetime" | "Interval" | "CIM_DateTime"
     );
     if alone && ours && is_time {
-        let value = DateTime::parse(&text(first));
-        let name = node.tag_name().name();
-        let odd = |_| ReplyError::shape(name, "is neither a date and time nor an interval");
-        return Ok(Scalar::DateTime(value.map_err(odd)?));
+        // One that is none is told to whoever wants it, and costs nobody the rest of the host.
+        let text = text(first);
+        return Ok(match DateTime::parse(&text) {
+            Ok(value) => Scalar::DateTime(value),
+            Err(_) => Scalar::Untyped(text),
+        });
     }
     let mut object = Instance::default();
     if let Some((namespace, class)) = told_type(node) {
