@@ -8,6 +8,7 @@ mod apart;
 mod args;
 mod commands;
 mod failure;
+mod hooks;
 mod host;
 mod open;
 mod pages;

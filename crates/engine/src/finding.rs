@@ -95,6 +95,8 @@ pub enum Code {
     PutRight,
     /// Something is on a host that may be what a backup left, and was not touched.
     LeftOnHost,
+    /// A program that runs around a backup did not end well.
+    Hook,
     /// There were more findings than a restore point lists: how many.
     MoreFindings,
     /// The work was stopped on request.
@@ -138,6 +140,7 @@ impl Code {
             Self::HostNote => "host-note",
             Self::PutRight => "put-right",
             Self::LeftOnHost => "left-on-host",
+            Self::Hook => "hook",
             Self::MoreFindings => "more-findings",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",

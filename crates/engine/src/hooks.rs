@@ -24,7 +24,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Cancel;
 
@@ -44,8 +45,18 @@ pub struct Hook {
     #[serde(default)]
     pub policy: Policy,
     /// What it means when it ends with one of these codes, whatever the policy.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "codes")]
     pub codes: BTreeMap<i32, Policy>,
+}
+
+/// Members of a file have names, which are texts: here they are numbers.
+fn codes<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<i32, Policy>, D::Error> {
+    let named = BTreeMap::<String, Policy>::deserialize(from)?;
+    let number = |(name, policy): (String, Policy)| match name.parse() {
+        Ok(code) => Ok((code, policy)),
+        Err(_) => Err(D::Error::custom(format!("“{name}” is no exit code"))),
+    };
+    named.into_iter().map(number).collect()
 }
 
 fn minute() -> u64 {
@@ -218,6 +229,16 @@ impl Around<'_> {
     /// Whether no hook has failed so far.
     pub fn may_go_on(&self) -> bool {
         self.ran.iter().all(|ran| ran.verdict != Verdict::Failed)
+    }
+
+    /// The hooks that have run so far.
+    pub fn ran(&self) -> &[Ran] {
+        &self.ran
+    }
+
+    /// Tells the hooks that are still to run something more: `POINT` becomes `HYPERKEEP_POINT`.
+    pub fn tell(&mut self, name: &str, value: &str) {
+        self.about.insert(name.to_owned(), value.to_owned());
     }
 
     /// Runs the hook for when the VM holds still, and tells whether the backup may go on.

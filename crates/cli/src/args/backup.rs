@@ -71,6 +71,11 @@ pub(crate) struct BackupArgs {
     #[arg(long)]
     pub(crate) suspend_replication: bool,
 
+    /// A file that names programs to run here around the backup of each VM: before it, when the VM
+    /// holds still, and after it; with time limits and what their exit codes mean
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hooks: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) host: HostArgs,
 }

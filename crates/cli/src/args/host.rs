@@ -71,6 +71,10 @@ pub(crate) struct HostArgs {
         hide_env_values = true
     )]
     pub(crate) state: Option<PathBuf>,
+
+    /// The programs around a backup that the file names; only a backup has them.
+    #[arg(skip)]
+    pub(crate) hooks: Option<PathBuf>,
 }
 
 /// How shares are read.

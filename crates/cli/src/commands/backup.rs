@@ -1,6 +1,6 @@
 //! `backup`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::backup::{Audit, Job, JobReport, Options, Retry, VmReport, backup};
@@ -52,7 +52,7 @@ fn folder(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
     if let Some(file) = &args.changed_ranges {
         source = with_ranges(source, file)?;
     }
-    let options = options(global, args)?;
+    let options = options(global, args, args.hooks.as_deref())?;
     apart::source(global, &args.source)?;
     let vault = open::vault(global, ui)?;
     let cancel = stop::on_signal(ui);
@@ -69,7 +69,8 @@ fn host(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         .hint("leave them out: a host tells what changed and where its disks are"));
     }
     let reach = Reach::read(&address, &reached)?;
-    let options = options(global, args)?;
+    let named = args.hooks.as_ref().or(reached.hooks.as_ref());
+    let options = options(global, args, named.map(PathBuf::as_path))?;
     let vault = open::vault(global, ui)?;
     let claim = State::open(&reached)?.claim(&address, &vault.id().to_string())?;
     let account = crate::host::credentials(&address, &reached)?;
@@ -123,7 +124,7 @@ fn policy(args: &BackupArgs) -> Policy {
     }
 }
 
-fn options(global: &Global, args: &BackupArgs) -> Result<Options> {
+fn options(global: &Global, args: &BackupArgs, hooks: Option<&Path>) -> Result<Options> {
     Ok(Options {
         selection: source::selection(args.selection.0.iter().cloned())?,
         level: match args.level {
@@ -135,6 +136,10 @@ fn options(global: &Global, args: &BackupArgs) -> Result<Options> {
         compression: open::compression(global.compression),
         audit: Audit::percent(args.audit),
         retry: Retry::default(),
+        hooks: hooks
+            .map(crate::hooks::read)
+            .transpose()?
+            .unwrap_or_default(),
     })
 }
 

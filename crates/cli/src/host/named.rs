@@ -52,6 +52,7 @@ struct Named {
     file_server: Vec<String>,
     smb_port: Option<u16>,
     state: Option<PathBuf>,
+    hooks: Option<PathBuf>,
 }
 
 /// Whether a source may be a host's name: every other kind of source has a colon.
@@ -125,6 +126,7 @@ fn merge(args: &HostArgs, named: &Named, folder: &Path) -> HostArgs {
         file_server: list(&args.file_server, &named.file_server),
         smb_port: args.smb_port.or(named.smb_port),
         state: args.state.clone().or_else(|| beside(&named.state)),
+        hooks: beside(&named.hooks),
         hosts: args.hosts.clone(),
     }
 }
@@ -198,12 +200,13 @@ mod tests {
     fn a_name_stands_for_all_that_the_file_says_and_the_command_line_counts() {
         let (folder, mut args) = with(
             "[hosts.hv01]\naddress = 'winrm://a@hv01'\npassword-file = 'secret'\nca = 'ca.pem'\n\
-             auth = 'basic'\nmap = ['C:\\VMs=/mnt/a', 'D:\\=/mnt/d']\nsmb = 'off'\nsmb-port = 1445\n",
+             auth = 'basic'\nmap = ['C:\\VMs=/mnt/a', 'D:\\=/mnt/d']\nsmb = 'off'\nsmb-port = 1445\nhooks = 'around.toml'\n",
         );
         let (address, found) = find("hv01", &args).unwrap();
         assert_eq!(address.to_string(), "winrm://hv01:5986");
         assert_eq!(found.password_file, Some(folder.path().join("secret")));
         assert_eq!(found.ca, Some(folder.path().join("ca.pem")));
+        assert_eq!(found.hooks, Some(folder.path().join("around.toml")));
         assert_eq!(
             (found.auth, found.smb),
             (Some(AuthArg::Basic), Some(SmbArg::Off))

@@ -5,6 +5,8 @@ mod damage;
 mod doctor;
 mod documented;
 mod golden;
+#[cfg(unix)]
+mod hooks;
 mod host;
 mod import;
 mod killed;

@@ -34,6 +34,7 @@
 
 mod audit;
 mod bounds;
+mod hooked;
 mod layer;
 mod plan;
 mod prior;
@@ -49,6 +50,7 @@ use vault_format::Entropy;
 use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::finding::{Code, Finding, Severity, outcome_of, vault_notes};
+use crate::hooks::Hooks;
 use crate::outcome::Outcome;
 use crate::pipeline::Limits;
 use crate::point::Level;
@@ -93,6 +95,8 @@ pub struct Options {
     pub audit: Audit,
     /// How VMs that cannot be backed up just now are tried again.
     pub retry: Retry,
+    /// Programs that run around the backup of each VM.
+    pub hooks: Hooks,
 }
 
 /// Backs up the selected VMs of `source`. What went wrong with one of them is in its report.
@@ -182,6 +186,7 @@ fn all_selected(
         findings.extend(not_there(&options.selection, &known));
     }
     let mut reports: Vec<Option<VmReport>> = vec![None; selected.len()];
+    let mut earlier: Vec<Vec<Finding>> = vec![Vec::new(); selected.len()];
     let mut session: Option<Session> = None;
     let mut turns = Turns::new(options.retry, selected.len());
     while let Some(turn) = turns.next(job.clock, job.cancel) {
@@ -195,8 +200,11 @@ fn all_selected(
         });
         let mut report = match guarded(job, source, options, vm, &mut session, rng) {
             Ok(report) => report,
-            Err(NotNow(finding)) => match turns.again(turn, job.clock) {
+            Err(NotNow { finding, also }) => match turns.again(turn, job.clock) {
                 Some(wait) => {
+                    if let Some(earlier) = earlier.get_mut(turn.vm) {
+                        earlier.extend(also);
+                    }
                     let finding = Finding::note(
                         finding.code,
                         finding.object,
@@ -206,9 +214,17 @@ fn all_selected(
                     job.sink.event(&Event::Found { vm, finding });
                     continue;
                 }
-                None => VmReport::ended(vm, finding),
+                None => {
+                    let mut report = VmReport::ended(vm, finding);
+                    report.findings.extend(also);
+                    report
+                }
             },
         };
+        if let Some(earlier) = earlier.get_mut(turn.vm) {
+            report.findings.append(earlier);
+            report.outcome = Outcome::worst([report.outcome, outcome_of(&report.findings)]);
+        }
         if turn.tried > 0 {
             report.findings.push(Finding::note(
                 Code::NotNow,
@@ -278,7 +294,12 @@ fn not_there(selection: &Selection, known: &[(String, String)]) -> Vec<Finding> 
 }
 
 /// A VM that may be backed up later.
-struct NotNow(Finding);
+struct NotNow {
+    /// What was in the way.
+    finding: Finding,
+    /// What has to be told of this try, whatever comes of the next one.
+    also: Vec<Finding>,
+}
 
 /// One VM, unless somebody asked to stop.
 fn guarded(

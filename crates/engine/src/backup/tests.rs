@@ -26,6 +26,8 @@ mod audit;
 mod base;
 mod bounds;
 mod chance;
+#[cfg(unix)]
+mod hooks;
 mod later;
 mod property;
 mod trouble;

@@ -7,12 +7,14 @@ use vault::{PointId, Session};
 use vault_format::Entropy;
 
 use crate::backup::bounds::bound;
+use crate::backup::hooked;
 use crate::backup::prior::{newest, newest_full};
 use crate::backup::reading::Reader;
 use crate::backup::report::VmReport;
 use crate::backup::taken::{Failure, Taken};
 use crate::backup::{Job, NotNow, Options, cancelled};
 use crate::finding::{Code, Finding, Severity, outcome_of};
+use crate::hooks::Around;
 use crate::outcome::Outcome;
 use crate::pipeline::panic_message;
 use crate::point::Level;
@@ -37,12 +39,24 @@ pub(super) fn back_up(
         });
     };
     let leavings = Leavings::default();
+    let mut around = hooked::begin(job, &source.describe(), options, vm);
     // Unwind safety: a panic gives up the session (see the caller) and the frozen VM, whose guard
-    // ends it; the source itself must cope with that like with any abandoned VM.
-    let work = AssertUnwindSafe(|| attempt(job, source, options, vm, session, rng, &leavings));
+    // ends it; the source itself must cope with that like with any abandoned VM. Hooks that are to
+    // run yet know only what they were told.
+    let work = AssertUnwindSafe(|| match hooked::refused(&around, vm) {
+        Some(failure) => Err(failure),
+        None => {
+            let aside = (&leavings, &mut around);
+            attempt(job, source, options, vm, session, rng, aside)
+        }
+    });
     let mut report = match catch_unwind(work) {
         Ok(Ok(report)) => report,
-        Ok(Err(Failure::NotNow(finding))) => return Err(NotNow(finding)),
+        Ok(Err(Failure::NotNow(finding))) => {
+            let mut also = hooked::end(around, vm, None);
+            also.extend(leavings.take());
+            return Err(NotNow { finding, also });
+        }
         Ok(Err(Failure::Cancelled)) => VmReport::ended(vm, cancelled(vm)),
         Ok(Err(Failure::Found(finding))) => VmReport::ended(
             vm,
@@ -64,6 +78,13 @@ pub(super) fn back_up(
     };
     report.findings.extend(leavings.take());
     report.outcome = Outcome::worst([report.outcome, outcome_of(&report.findings)]);
+    for finding in hooked::end(around, vm, Some(&report)) {
+        // Those before the restore point was made are in it.
+        if !report.findings.contains(&finding) {
+            report.findings.push(finding);
+        }
+    }
+    report.outcome = Outcome::worst([report.outcome, outcome_of(&report.findings)]);
     report.findings.iter().for_each(tell);
     let spent = job.clock.monotonic().saturating_sub(started);
     report.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
@@ -77,7 +98,7 @@ fn attempt(
     vm: &VmRef,
     session: &mut Option<Session>,
     rng: &mut dyn Entropy,
-    leavings: &Leavings,
+    (leavings, around): (&Leavings, &mut Around<'_>),
 ) -> Result<VmReport, Failure> {
     let mut findings = Vec::new();
     let prior = newest(job.vault, vm, &mut findings).map_err(|e| Failure::vault(&e))?;
@@ -104,6 +125,11 @@ fn attempt(
     })?;
     let taken = job.clock.unix_seconds();
     let mut held = Held::new(frozen, leavings);
+    if !around.after_freeze(job.cancel)
+        && let Some(failure) = hooked::refused(around, vm)
+    {
+        return Err(failure);
+    }
     let session = match session {
         Some(session) => session,
         None => session.insert(
@@ -142,6 +168,9 @@ fn attempt(
         vault::point::Level::Differential => newest_full(job.vault, vm),
         _ => prior.as_ref().map(|prior| prior.reference.point),
     };
+    let hooks = around.ran().iter();
+    let hooks = hooks.filter_map(|ran| hooked::told(ran, vm));
+    point.details.findings.extend(hooks);
     bound(&mut point.details);
     point.details.outcome = outcome_of(&point.details.findings);
     let outline = Outline {

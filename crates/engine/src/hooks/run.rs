@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +16,9 @@ use crate::Cancel;
 const MOST_OUTPUT: usize = 16 << 10;
 /// What the names of our variables begin with.
 const OURS: &str = "HYPERKEEP_";
-/// How often somebody's wish to stop is looked for.
+/// How soon a program is looked at first: many end at once.
+const FIRST: Duration = Duration::from_millis(1);
+/// The longest time in which nobody looks whether it has ended, or somebody wants to stop.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the output of a program is waited for that has ended: what it has started and let go
 /// may hold it open.
@@ -71,7 +73,6 @@ pub(super) fn run(
         Ok(child) => child,
         Err(error) => return (Ended::NotRun(error.to_string()), Kept::default()),
     };
-    let id = child.id();
     let tail = Arc::new(Mutex::new(Tail::default()));
     let (told, ends) = channel();
     if let Some(output) = child.stdout.take() {
@@ -80,9 +81,7 @@ pub(super) fn run(
     if let Some(output) = child.stderr.take() {
         keep(output, &tail, told);
     }
-    let (send, ended) = channel();
-    thread::spawn(move || send.send(child.wait()));
-    let end = wait(id, &ended, (begun, limit), cancel);
+    let end = wait(&mut child, (begun, limit), cancel);
     // Both readers hang up at their ends.
     let late = Instant::now() + LINGER;
     while let Err(RecvTimeoutError::Timeout) = ends.recv_timeout(LOOK) {
@@ -98,33 +97,46 @@ pub(super) fn run(
     (end, kept)
 }
 
-fn wait(
-    id: u32,
-    ended: &Receiver<std::io::Result<ExitStatus>>,
-    (begun, limit): (Instant, Duration),
-    cancel: Option<&Cancel>,
-) -> Ended {
+/// Follows a program to its end. Only this thread asks for that end, so as long as it has not been
+/// told of one, the program's id is nobody else's and may be killed.
+fn wait(child: &mut Child, (begun, limit): (Instant, Duration), cancel: Option<&Cancel>) -> Ended {
+    let mut pause = FIRST;
     loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.code().map_or(Ended::Signal, Ended::Code),
+            Ok(None) => {}
+            Err(error) => return Ended::NotRun(error.to_string()),
+        }
         let left = limit.saturating_sub(begun.elapsed());
-        let why = match ended.recv_timeout(left.min(LOOK)) {
-            Ok(Ok(status)) => return status.code().map_or(Ended::Signal, Ended::Code),
-            Ok(Err(error)) => return Ended::NotRun(error.to_string()),
-            Err(RecvTimeoutError::Disconnected) => {
-                return Ended::NotRun("it was lost sight of".to_owned());
+        let why = match cancel.is_some_and(Cancel::is_cancelled) {
+            true => Ended::Cancelled,
+            false if left.is_zero() => Ended::TimedOut,
+            false => {
+                thread::sleep(left.min(pause));
+                pause = pause.saturating_mul(2).min(LOOK);
+                continue;
             }
-            Err(RecvTimeoutError::Timeout) if cancel.is_some_and(Cancel::is_cancelled) => {
-                Ended::Cancelled
-            }
-            Err(RecvTimeoutError::Timeout) if left.is_zero() => Ended::TimedOut,
-            Err(RecvTimeoutError::Timeout) => continue,
         };
-        // Nobody has waited for it yet, so its id is its own.
-        kill(id);
-        return match ended.recv_timeout(LINGER) {
-            Ok(_) => why,
-            Err(_) => Ended::NotRun("it cannot be killed".to_owned()),
+        kill(child.id());
+        return match ends(child) {
+            true => why,
+            false => Ended::NotRun("it cannot be killed".to_owned()),
         };
     }
+}
+
+/// Whether a program that was killed is seen to end.
+fn ends(child: &mut Child) -> bool {
+    let late = Instant::now() + LINGER;
+    let mut pause = FIRST;
+    while !matches!(child.try_wait(), Ok(Some(_))) {
+        if Instant::now() >= late {
+            return false;
+        }
+        thread::sleep(pause);
+        pause = pause.saturating_mul(2).min(LOOK);
+    }
+    true
 }
 
 /// Keeps the end of an output, and hangs up when it ends.
