@@ -35,8 +35,9 @@ pub(crate) struct HostArgs {
     #[arg(long, value_name = "FOLDER=HERE")]
     pub(crate) map: Vec<String>,
 
-    /// How files without --map are read from the host's shares, over SMB 3.1.1 with the same account
-    /// [default: encrypted]
+    /// How files without --map are read from the host's shares, over SMB 3.1.1 with the same account,
+    /// which logs on by NTLM [default: encrypted; off with Kerberos, or with a port that is not
+    /// WinRM's own]
     #[arg(long, value_name = "HOW", value_enum)]
     pub(crate) smb: Option<SmbArg>,
 

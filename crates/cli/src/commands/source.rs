@@ -29,6 +29,7 @@ pub(crate) fn open(source: &str, parents: &[PathBuf]) -> Result<FolderSource> {
         ))
         .hint("name the host: winrm://USER@HOST"));
     }
+    let source = crate::host::without_password(source);
     Err(Failure::usage(format!("“{source}” is no source"))
         .hint("write folder:DIR, folder:DISK or winrm://USER@HOST"))
 }

@@ -58,7 +58,7 @@ impl FromStr for HostAddress {
 
     fn from_str(text: &str) -> Result<Self, BadAddress> {
         let bad = |why| BadAddress {
-            text: text.to_owned(),
+            text: without_password(text),
             why,
         };
         let (tls, rest) = match (text.strip_prefix(TLS), text.strip_prefix(PLAIN)) {
@@ -87,6 +87,43 @@ impl FromStr for HostAddress {
             user: user.to_owned(),
             endpoint: endpoint.map_err(|_| bad("it names no host"))?,
         })
+    }
+}
+
+/// A text that may have been meant for an address, without what may be a password in it: messages go
+/// to logs and mails.
+pub(crate) fn without_password(text: &str) -> String {
+    // Whatever the scheme is, and however it was misspelt.
+    let scheme = text.find(':').map_or(0, |at| at + 1);
+    let slashes = text[scheme..].len() - text[scheme..].trim_start_matches('/').len();
+    let known = [TLS, PLAIN].iter().any(|known| text.starts_with(known));
+    let scheme = match known || slashes > 0 || text.starts_with("winrm") {
+        true => scheme + slashes,
+        false => 0,
+    };
+    let (scheme, rest) = text.split_at(scheme);
+    // A password may have any of these in it: it ends with the last.
+    let (user, host) = match rest.rsplit_once('@') {
+        Some((user, host)) => (user, Some(host)),
+        None if rest.starts_with('[') => ("", Some(rest)),
+        None => (rest, None),
+    };
+    let cut = |text: &str, from: usize| match text[from..].find(':') {
+        Some(at) => format!("{}:…", &text[..from + at]),
+        None => text.to_owned(),
+    };
+    let user = cut(user, 0);
+    let host = host.map(|host| {
+        let from = host.rfind(']').map_or(0, |at| at + 1);
+        match host[from..].split_once(':') {
+            Some((_, port)) if !port.bytes().all(|byte| byte.is_ascii_digit()) => cut(host, from),
+            _ => host.to_owned(),
+        }
+    });
+    match host {
+        Some(host) if rest.contains('@') => format!("{scheme}{user}@{host}"),
+        Some(host) => format!("{scheme}{host}"),
+        None => format!("{scheme}{user}"),
     }
 }
 
@@ -133,6 +170,37 @@ mod tests {
         ] {
             assert!(bad.parse::<HostAddress>().is_err(), "{bad}");
             assert!(HostAddress::is_meant(bad));
+        }
+    }
+
+    #[test]
+    fn a_password_is_in_no_message() {
+        for (bad, shown) in [
+            ("winrm://a:secret@h", "winrm://a:…@h"),
+            ("winrm://a:sec@re/t:x@h:1", "winrm://a:…@h:1"),
+            ("winrm://a:secret@", "winrm://a:…@"),
+            ("winrm:a:secret@h", "winrm:a:…@h"),
+            ("winrm:/a:secret@h", "winrm:/a:…@h"),
+            ("winrm+https://a:secret@h", "winrm+https://a:…@h"),
+            ("winrm+http://a:secret@[::1]", "winrm+http://a:…@[::1]"),
+            ("winrm://a:secret", "winrm://a:…"),
+            ("winrm://a@h:secret", "winrm://a@h:…"),
+            // It is the port that is bad here.
+            ("winrm://a@h:70000", "winrm://a@h:70000"),
+            ("winrm://[::1]", "winrm://[::1]"),
+        ] {
+            let told = bad.parse::<HostAddress>().unwrap_err().to_string();
+            assert!(!told.contains("secret"), "{told}");
+            assert!(told.starts_with(&format!("“{shown}”: ")), "{told}");
+        }
+        for (text, shown) in [
+            ("http://a:secret@h", "http://a:…@h"),
+            ("Winrm://a:secret@h", "Winrm://a:…@h"),
+            ("a:secret@h", "a:…@h"),
+            ("hv01", "hv01"),
+            ("", ""),
+        ] {
+            assert_eq!(without_password(text), shown);
         }
     }
 }

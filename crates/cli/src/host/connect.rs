@@ -46,6 +46,12 @@ pub(crate) fn session_as(
     }
 }
 
+/// Whether the account shows itself by Kerberos.
+pub(super) fn by_kerberos(args: &HostArgs) -> bool {
+    let auth = args.auth.unwrap_or_default();
+    auth == AuthArg::Kerberos || (auth == AuthArg::Negotiate && args.kdc.is_some())
+}
+
 fn trust(args: &HostArgs) -> Result<Trust> {
     if let Some(pin) = &args.pin {
         let fingerprint = parse_fingerprint(pin).map_err(Failure::usage)?;

@@ -10,9 +10,12 @@ use hyperv::files::{
 use sharefiles::{Encryption, Settings, ShareFiles, ShareMap};
 
 use super::HostAddress;
+use super::connect::by_kerberos;
 use crate::args::{HostArgs, SmbArg};
 use crate::failure::{Failure, Result};
 
+/// Where hosts listen for WinRM.
+const WINRM_PORTS: [u16; 2] = [5985, 5986];
 /// Where servers listen for SMB.
 const SMB_PORT: u16 = 445;
 
@@ -30,7 +33,8 @@ impl Reach {
     /// # Errors
     /// When nothing is left to find files by: a backup without disks is none.
     pub(crate) fn read(address: &HostAddress, args: &HostArgs) -> Result<Self> {
-        if args.smb == Some(SmbArg::Off) && args.map.is_empty() {
+        let smb = smb(address, args)?;
+        if smb == SmbArg::Off && args.map.is_empty() {
             return Err(Failure::usage(format!(
                 "{address}: nothing says how its files are reached"
             ))
@@ -40,7 +44,7 @@ impl Reach {
             let (folder, here) = mapping(rule)?;
             Ok::<_, Failure>(map.with(folder, here))
         })?;
-        let encryption = match args.smb.unwrap_or_default() {
+        let encryption = match smb {
             SmbArg::Encrypted => Some(Encryption::Required),
             SmbArg::Signed => Some(Encryption::Preferred),
             SmbArg::Off => None,
@@ -86,6 +90,30 @@ impl Reach {
             })?;
         }
         Ok(Arc::new(MappedThenShared { mapped, shared }))
+    }
+}
+
+/// How shares are read. Where showing the account to the server of shares is more than showing it to
+/// the host, only if somebody says so: whoever answers is shown something to guess the password by.
+fn smb(address: &HostAddress, args: &HostArgs) -> Result<SmbArg> {
+    let port = address.endpoint.port();
+    let why = if by_kerberos(args) {
+        "the account shows itself by Kerberos, and shares are logged on to by NTLM".to_owned()
+    } else if !WINRM_PORTS.contains(&port) && args.smb_port.is_none() {
+        format!("behind the port {port} there may be another machine than the one with the shares")
+    } else {
+        return Ok(args.smb.unwrap_or_default());
+    };
+    let only_mapped = !args.map.is_empty()
+        && args.share.is_empty()
+        && args.file_server.is_empty()
+        && args.smb_port.is_none();
+    match args.smb {
+        Some(smb) => Ok(smb),
+        None if only_mapped => Ok(SmbArg::Off),
+        None => Err(Failure::usage(format!("{address}: {why}")).hint(
+            r"say --smb encrypted if that is what you want, or mount its disks here and map them: --map 'C:\VMs=/mnt/vms'",
+        )),
     }
 }
 
@@ -164,4 +192,55 @@ fn mapping(rule: &str) -> Result<(HostPath, &str)> {
         );
     }
     Ok((folder, here))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::AuthArg;
+
+    #[test]
+    fn an_account_is_shown_to_shares_only_as_it_was_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let map = vec![format!(r"C:\VMs={}", folder.path().display())];
+        let share = vec![r"C:\VMs=\\files\vms".to_owned()];
+        let plain = HostArgs::default();
+        let kerberos = HostArgs {
+            auth: Some(AuthArg::Kerberos),
+            kdc: Some("dc".to_owned()),
+            ..HostArgs::default()
+        };
+        // That it is Kerberos follows from this alone.
+        let centre = HostArgs {
+            kdc: Some("dc".to_owned()),
+            ..HostArgs::default()
+        };
+        let read = |address: &str, args: &HostArgs| {
+            let address = address.parse().unwrap();
+            Reach::read(&address, args).map(|reach| reach.shares.is_some())
+        };
+        let (usual, forwarded) = ("winrm://a@h", "winrm://a@gateway:15986");
+        assert_eq!(read(usual, &plain).ok(), Some(true));
+        for (address, args) in [(usual, &kerberos), (usual, &centre), (forwarded, &plain)] {
+            let refused = read(address, args).unwrap_err();
+            assert!(refused.hint.unwrap().contains("--smb encrypted"));
+            let with = |change: fn(&mut HostArgs, &[Vec<String>; 2])| {
+                let mut args = args.clone();
+                change(&mut args, &[map.clone(), share.clone()]);
+                read(address, &args)
+            };
+            // All that is needed is mapped: then nobody else is asked.
+            let mapped = with(|args, [map, _]| args.map.clone_from(map));
+            assert_eq!(mapped.ok(), Some(false));
+            let shared = with(|args, [_, share]| args.share.clone_from(share));
+            assert!(shared.is_err());
+            let said = with(|args, _| args.smb = Some(SmbArg::Encrypted));
+            assert_eq!(said.ok(), Some(true));
+        }
+        let named = HostArgs {
+            smb_port: Some(10445),
+            ..HostArgs::default()
+        };
+        assert_eq!(read(forwarded, &named).ok(), Some(true));
+    }
 }

@@ -8,7 +8,7 @@ mod named;
 mod pace;
 mod state;
 
-pub(crate) use address::HostAddress;
+pub(crate) use address::{HostAddress, without_password};
 pub(crate) use connect::{credentials, session, session_as};
 pub(crate) use files::Reach;
 pub(crate) use named::{find, is_name};
