@@ -7,11 +7,13 @@ use cim::CimSession;
 use engine::finding::outcome_of;
 use engine::source::hyperv::{HostSource, Setup};
 use engine::{Code, Finding, Outcome, Severity};
-use hyperv::doctor::{self, Reach, WayReport};
+use hyperv::doctor::{self, ConditionReport, Reach, WayReport};
 use hyperv::files::{MappedFiles, PathMap};
 use hyperv::inventory::{self, CheckpointKind, Inventory, Os};
 use hyperv::plan::Policy;
+use hyperv::tracking::Token;
 use serde::Serialize;
+use vault::Vault;
 
 use crate::args::{DoctorArgs, Global, HostArgs, SmbArg};
 use crate::commands::findings::findings_text;
@@ -36,18 +38,28 @@ pub(crate) fn run(global: &Global, args: &DoctorArgs, ui: Ui) -> Result<Exit> {
         taken.map_err(|error| host::failure(&address, &error))
     };
     if let Some(account) = &args.set_up {
-        let script = doctor::set_up(account, &take()?).map_err(|error| {
+        let (inventory, host) = (take()?, address.endpoint.host());
+        let script = doctor::set_up(account, &inventory, host).map_err(|error| {
             Failure::usage(error).hint("it is the account that backups are to be made with")
         })?;
-        return ui.print(&SetUpDocument { script });
+        let shares = doctor::shares(&inventory);
+        let rules = shares.iter().map(|share| share.rule(host)).collect();
+        return ui.print(&SetUpDocument { script, rules });
     }
     let pace = Arc::new(HostPace::new(stop::on_signal(ui)));
-    let put_right = match global.vault {
-        Some(_) => Some(put_right(global, &reach, &address, &session, &pace, ui)?),
+    let vault = match global.vault {
+        Some(_) => Some(open::vault(global, ui)?),
+        None => None,
+    };
+    let put_right = match &vault {
+        Some(vault) => Some(put_right(vault, &reach, &address, &session, &pace)?),
         None => None,
     };
     let inventory = take()?;
     let mut document = DoctorDocument::new(&address, &inventory, put_right);
+    document
+        .there
+        .extend(reference_points(&inventory, vault.as_ref()));
     match reached.map(|reached| reached.files(account, pace)) {
         None => {}
         Some(Ok(files)) => document.folders = Some(doctor::reach(files.as_ref(), &inventory)),
@@ -70,15 +82,23 @@ pub(crate) fn run(global: &Global, args: &DoctorArgs, ui: Ui) -> Result<Exit> {
 
 /// Does what a backup into this vault would do first.
 fn put_right(
-    global: &Global,
+    vault: &Vault,
     reach: &HostArgs,
     address: &HostAddress,
     session: &Arc<dyn CimSession>,
     pace: &Arc<HostPace>,
-    ui: Ui,
 ) -> Result<Vec<Finding>> {
-    let vault = open::vault(global, ui)?;
-    let claim = State::open(reach)?.claim(address, &vault.id().to_string())?;
+    let claim = State::open(reach)?.try_claim(address, &vault.id().to_string())?;
+    let Some(claim) = claim else {
+        // What it has on the host is in use; all else can be told.
+        let note = Finding::note(
+            Code::HostNote,
+            address.to_string(),
+            "another run is at work with this host and this vault: what earlier ones left is seen to \
+             by it",
+        );
+        return Ok(vec![note]);
+    };
     let mut source = HostSource::open(Setup {
         name: address.to_string(),
         session: Arc::clone(session),
@@ -92,7 +112,7 @@ fn put_right(
         neighbours: claim.neighbours.clone(),
     })
     .map_err(source::failure)?;
-    let found = engine::backup::put_right(&vault, &mut source).map_err(source::failure);
+    let found = engine::backup::put_right(vault, &mut source).map_err(source::failure);
     // The journal ends before another run may have its folder.
     drop((source, claim));
     found
@@ -101,6 +121,8 @@ fn put_right(
 #[derive(Serialize)]
 struct SetUpDocument {
     script: String,
+    /// What `--share` takes when the script has run.
+    rules: Vec<String>,
 }
 
 impl Document for SetUpDocument {
@@ -120,9 +142,10 @@ struct DoctorDocument {
     cluster: Option<String>,
     vms: usize,
     ways: Vec<WayReport>,
+    conditions: Vec<ConditionReport>,
     /// Nothing where nobody said how files are reached.
     folders: Option<Vec<Reach>>,
-    /// Checkpoints of backups and unfinished imports that are there, whoever's they are.
+    /// Checkpoints and reference points of backups and unfinished imports, whoever's they are.
     there: Vec<There>,
     /// What was put right, or could not be; nothing without a vault.
     put_right: Option<Vec<Finding>>,
@@ -136,7 +159,76 @@ struct There {
     vm: String,
     name: String,
     id: String,
+    /// Of a reference point: what it is to the vault that was named.
+    vault: Option<Remembered>,
 }
+
+/// What a reference point is to a vault.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Remembered {
+    /// The next backup into it asks by this one.
+    Asks,
+    /// An older restore point of it has it: the next backup removes it.
+    Older,
+    /// None of its newest restore points has it: another vault's, another program's, or forgotten.
+    No,
+    /// The vault's restore points of this VM cannot be read.
+    Unknown,
+}
+
+impl Remembered {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Asks => "the next backup into this vault asks by it",
+            Self::Older => "of an older restore point; the next backup removes it",
+            Self::No => "none of this vault's newest restore points has it",
+            Self::Unknown => "this vault's restore points of the VM cannot be read",
+        }
+    }
+}
+
+/// What a host keeps for whoever asks by it later: what changed is tracked as long as one is there.
+fn reference_points(inventory: &Inventory, vault: Option<&Vault>) -> Vec<There> {
+    let mut there = Vec::new();
+    for machine in &inventory.machines {
+        if machine.reference_points.is_empty() {
+            continue;
+        }
+        let tokens = vault.map(|vault| engine::backup::tokens(vault, machine.id));
+        let of = |id: &str| {
+            let Ok(tokens) = tokens.as_ref()? else {
+                return Some(Remembered::Unknown);
+            };
+            let same = |token: &Option<Vec<u8>>| {
+                let token: Option<Token> = serde_json::from_slice(token.as_deref()?).ok();
+                let point = token?.reference_point?;
+                point.eq_ignore_ascii_case(id).then_some(())
+            };
+            Some(
+                match tokens.iter().position(|token| same(token).is_some()) {
+                    Some(0) => Remembered::Asks,
+                    Some(_) => Remembered::Older,
+                    None => Remembered::No,
+                },
+            )
+        };
+        there.extend(machine.reference_points.iter().map(|point| There {
+            kind: match point.kind {
+                Some(OF_REPLICATION) => "reference-point-of-replication",
+                _ => "reference-point",
+            },
+            vm: machine.name().to_owned(),
+            name: point.instance_id.clone(),
+            id: point.instance_id.clone(),
+            vault: of(&point.instance_id),
+        }));
+    }
+    there
+}
+
+/// The type of reference points that Hyper-V Replica makes for itself.
+const OF_REPLICATION: u16 = 1;
 
 impl DoctorDocument {
     fn new(address: &HostAddress, inventory: &Inventory, put_right: Option<Vec<Finding>>) -> Self {
@@ -151,6 +243,7 @@ impl DoctorDocument {
             cluster: inventory.host.cluster.clone(),
             vms: inventory.machines.len(),
             ways: doctor::ways(inventory),
+            conditions: doctor::conditions(inventory),
             folders: None,
             there: there(inventory),
             put_right,
@@ -173,6 +266,7 @@ fn there(inventory: &Inventory) -> Vec<There> {
             vm: machine.name().to_owned(),
             name: checkpoint.settings.config.name.clone(),
             id: checkpoint.settings.instance_id.clone(),
+            vault: None,
         }));
     }
     there.extend(inventory.planned.iter().map(|planned| There {
@@ -180,6 +274,7 @@ fn there(inventory: &Inventory) -> Vec<There> {
         vm: planned.name.clone(),
         name: planned.name.clone(),
         id: planned.instance_id.clone(),
+        vault: None,
     }));
     there
 }
@@ -220,6 +315,7 @@ impl Document for DoctorDocument {
         }
         out.push('\n');
         out.push_str(&self.ways_text());
+        out.push_str(&self.conditions_text());
         out.push_str(&self.folders_text());
         out.push_str(&self.there_text());
         match &self.put_right {
@@ -269,6 +365,31 @@ impl DoctorDocument {
         table.render() + &hints
     }
 
+    /// The conditions that are not met by all.
+    fn conditions_text(&self) -> String {
+        let mut table = Table::new(&["CONDITION", ">MET", "NOT MET BY", "CANNOT BE TOLD OF"]);
+        let some = |names: &[String]| match names {
+            [] => "-".to_owned(),
+            [one] => one.clone(),
+            [one, more @ ..] => format!("{one} and {} more", more.len()),
+        };
+        for report in &self.conditions {
+            table.row([
+                report.says.clone(),
+                format!("{} of {}", report.met, self.vms),
+                some(&report.not),
+                some(&report.unknown),
+            ]);
+        }
+        match self.conditions.is_empty() {
+            true => String::new(),
+            false => format!(
+                "\nFor a backup in which guests take part:\n{}",
+                table.render()
+            ),
+        }
+    }
+
     fn folders_text(&self) -> String {
         let Some(folders) = &self.folders else {
             return "\nThe VMs' files were not looked at: --smb and --map say where they are found.\n"
@@ -290,9 +411,10 @@ impl DoctorDocument {
         if self.there.is_empty() {
             return "\nNo backup and no import has left anything on the host.\n".to_owned();
         }
-        let mut table = Table::new(&["WHAT IS THERE", "VM", "NAME"]);
+        let mut table = Table::new(&["WHAT IS THERE", "VM", "NAME", "OF THIS VAULT"]);
         for there in &self.there {
-            table.row([there.kind, &there.vm, &there.name]);
+            let vault = there.vault.map_or("-", Remembered::text);
+            table.row([there.kind, &there.vm, &there.name, vault]);
         }
         format!("\n{}", table.render())
     }

@@ -62,6 +62,16 @@ impl State {
     /// # Errors
     /// When another run has them.
     pub(crate) fn claim(&self, address: &HostAddress, vault: &str) -> Result<Claim> {
+        self.try_claim(address, vault)?.ok_or_else(|| {
+            Failure::new(format!(
+                "another run is backing up {address} into this vault"
+            ))
+            .hint("wait for it to end")
+        })
+    }
+
+    /// Takes a host and a vault for this run; `None` when another run has them.
+    pub(crate) fn try_claim(&self, address: &HostAddress, vault: &str) -> Result<Option<Claim>> {
         let hosts = self.folder.join("hosts");
         let vault = vault.get(..16).unwrap_or(vault);
         let journals = hosts.join(format!("{}_{vault}", address.folder_name()));
@@ -70,12 +80,7 @@ impl State {
         let lock = open(&path)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Failure::new(format!(
-                    "another run is backing up {address} into this vault"
-                ))
-                .hint("wait for it to end"));
-            }
+            Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error).on_path("locking", &path, HINT),
         }
         let mut neighbours = Vec::new();
@@ -88,7 +93,7 @@ impl State {
                 neighbours.push(folder);
             }
         }
-        Ok(Claim {
+        Ok(Some(Claim {
             mark: Mark {
                 installation: self.installation,
                 run: random()?,
@@ -96,7 +101,7 @@ impl State {
             journals,
             neighbours,
             _lock: lock,
-        })
+        }))
     }
 }
 

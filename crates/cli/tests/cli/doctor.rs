@@ -101,7 +101,94 @@ fn ways_and_folders_are_told_with_what_is_in_the_way() {
     let script = bench.run(&texts(&doctor(&lab, &["--set-up", "LAB\\o'neill"])));
     let script = script.ends(0).out;
     assert!(script.contains("$account = 'LAB\\o''neill'"), "{script}");
+    let told = bench.run(&texts(&doctor(&lab, &["--set-up", "backup", "--json"])));
+    let told = told.ends(0).json();
+    for rule in told["rules"].as_array().unwrap() {
+        let rule = rule.as_str().unwrap();
+        assert!(rule.contains(r"=\\127.0.0.1\hyperkeep-"), "{rule}");
+        assert!(told["script"].as_str().unwrap().contains(rule));
+        // It is what the option takes.
+        let share = [
+            "--share",
+            rule,
+            "--smb",
+            "encrypted",
+            "--smb-port",
+            "1",
+            "--json",
+        ];
+        let mut args = doctor(&lab, &share);
+        args.retain(|arg| arg != "off");
+        let at = args.iter().position(|arg| arg == "--smb").unwrap();
+        args.remove(at);
+        bench.run(&texts(&args)).ends(3);
+    }
     bench
         .run(&texts(&doctor(&lab, &["--set-up", "a;b"])))
         .ends(2);
+}
+
+#[test]
+fn reference_points_are_told_with_the_vault_that_asks_by_them() {
+    let bench = Bench::new();
+    let lab = Lab::start(
+        &bench,
+        &scenario(json!([{"name": "web", "disks": disk("web")}]), json!({})),
+    );
+    bench.run(&texts(&lab.backup(&[]))).ends(0);
+    let there = |vault: Option<&str>| {
+        let args = doctor(&lab, &["--json"]);
+        let mut command = bench.command(&texts(&args));
+        match vault {
+            Some(vault) => command.env("HYPERKEEP_VAULT", vault),
+            None => command.env_remove("HYPERKEEP_VAULT"),
+        };
+        let answer = crate::bench::Answer::of(&command.output().unwrap());
+        let there = answer.ends(0).json()["there"].clone();
+        let [one] = there.as_array().unwrap().as_slice() else {
+            panic!("{there:#}");
+        };
+        assert_eq!(
+            (&one["kind"], &one["vm"]),
+            (&json!("reference-point"), &json!("web"))
+        );
+        one["vault"].clone()
+    };
+    assert_eq!(there(None), Value::Null);
+    assert_eq!(there(Some("vault")), "asks");
+    // A vault that was thrown away cannot tell, and others know nothing of it.
+    bench.run(&["--vault", "other", "init"]).ends(0);
+    assert_eq!(there(Some("other")), "no");
+    let text = bench.run(&texts(&doctor(&lab, &[]))).ends(0).out;
+    assert!(
+        text.contains("the next backup into this vault asks by it"),
+        "{text}"
+    );
+}
+
+#[test]
+fn all_else_is_told_while_another_run_is_at_work() {
+    let bench = Bench::new();
+    let lab = Lab::start(
+        &bench,
+        &scenario(json!([{"name": "web", "disks": disk("web")}]), json!({})),
+    );
+    let args = doctor(&lab, &["--json"]);
+    bench.run(&texts(&args)).ends(0);
+    // As the other run holds it.
+    let folders = std::fs::read_dir(bench.path("state/hosts")).unwrap();
+    let folder = folders.map(|entry| entry.unwrap().path()).next().unwrap();
+    let lock = std::fs::File::options()
+        .write(true)
+        .open(folder.join("lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    let seen = bench.run(&texts(&args)).ends(0).json();
+    let told = seen["put_right"].as_array().unwrap();
+    assert_eq!(told.len(), 1, "{seen:#}");
+    let message = told[0]["message"].as_str().unwrap();
+    assert!(message.contains("another run is at work"), "{message}");
+    assert_eq!(seen["ways"][0]["possible"], 1);
+    // A backup does not go on beside it.
+    bench.run(&texts(&lab.backup(&[]))).ends(1);
 }

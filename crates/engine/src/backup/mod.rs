@@ -44,6 +44,7 @@ mod taken;
 mod turns;
 mod vm;
 
+use uuid::Uuid;
 use vault::{Compression, Session, Vault};
 use vault_format::Entropy;
 
@@ -56,7 +57,7 @@ use crate::pipeline::Limits;
 use crate::point::Level;
 use crate::progress::{Event, Sink};
 use crate::select::Selection;
-use crate::source::{Source, SourceError, VmRef};
+use crate::source::{Memory as _, Source, SourceError, VmRef};
 
 pub use audit::Audit;
 pub use report::{JobReport, LayerReport, VmReport};
@@ -146,6 +147,14 @@ pub fn put_right(vault: &Vault, source: &mut dyn Source) -> Result<Vec<Finding>,
     let mut findings = source.begin(&memory)?;
     findings.extend(source.end(&memory));
     Ok(findings)
+}
+
+/// What the newest restore points of a VM keep for their source, newest first.
+///
+/// # Errors
+/// When one of them cannot be read: it may be the newest.
+pub fn tokens(vault: &Vault, vm: Uuid) -> Result<Vec<Option<Vec<u8>>>, String> {
+    VaultMemory(vault).tokens(vm)
 }
 
 /// Backs up the selected VMs of a source whose run has begun.

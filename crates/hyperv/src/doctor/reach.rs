@@ -2,29 +2,33 @@
 
 use std::collections::BTreeMap;
 
+use disk::ReadAt as _;
 use serde::{Deserialize, Serialize};
 
-use crate::files::{FileError, HostFiles, HostPath};
+use crate::files::{FileError, FileProblem, HostFiles, HostPath};
 use crate::hint::Hint;
 use crate::inventory::Inventory;
 
-/// A folder of VMs' disks, and whether a file in it can be had.
+/// A folder of VMs' disks, and whether a file in it can be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reach {
     /// The folder, as the host spells it.
     pub folder: String,
     /// The file that was looked at.
     pub file: String,
-    /// Its length in bytes, if it can be had.
+    /// Its length in bytes, if it can be read.
     pub len: Option<u64>,
-    /// Why it cannot be had.
+    /// Why it cannot be read.
     pub problem: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
 }
 
-/// Asks for the length of one disk in each folder that has any. Nothing is opened for long, so
-/// that a host that starts a VM just then is not in the way.
+/// Opens one disk in each folder that has any, for reading, and closes it at once. To see a file is
+/// allowed to many that may not read it.
+///
+/// A disk that a VM has open counts as one that can be read: the rights were looked at before that,
+/// and its checkpoint leaves it free.
 pub fn reach(files: &dyn HostFiles, inventory: &Inventory) -> Vec<Reach> {
     let mut folders: BTreeMap<String, (String, String)> = BTreeMap::new();
     for medium in inventory.machines.iter().flat_map(|vm| &vm.settings.media) {
@@ -43,9 +47,16 @@ pub fn reach(files: &dyn HostFiles, inventory: &Inventory) -> Vec<Reach> {
     }
     let look = |(folder, file): (String, String)| {
         let found = match HostPath::parse(&file) {
-            Ok(path) => files
-                .len(&path)
-                .map_err(|error: FileError| (error.problem.to_string(), error.hint().to_owned())),
+            Ok(path) => {
+                let found = match files.open(&path) {
+                    Err(error) if matches!(error.problem, FileProblem::InUse(_)) => {
+                        files.len(&path)
+                    }
+                    Err(error) => Err(error),
+                    Ok(file) => file.len().map_err(|error| FileError::io(&path, &error)),
+                };
+                found.map_err(|error| (error.problem.to_string(), error.hint().to_owned()))
+            }
             Err(error) => Err((error.to_string(), "see the VM's settings".to_owned())),
         };
         let (len, why) = match found {
@@ -67,7 +78,7 @@ pub fn reach(files: &dyn HostFiles, inventory: &Inventory) -> Vec<Reach> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{MappedFiles, PathMap};
+    use crate::files::{FrozenFile, HostEntry, MappedFiles, PathMap};
     use crate::inventory::Medium;
     use crate::preflight::tests::well;
 
@@ -102,5 +113,42 @@ mod tests {
             [(None, true), (Some(4), false), (None, true)],
             "{found:#?}"
         );
+    }
+
+    /// Files that everybody sees, and that opening has a problem with.
+    struct Seen(FileProblem);
+
+    impl HostFiles for Seen {
+        fn open(&self, path: &HostPath) -> Result<std::sync::Arc<FrozenFile>, FileError> {
+            Err(FileError {
+                path: path.to_string(),
+                problem: self.0.clone(),
+            })
+        }
+
+        fn len(&self, _: &HostPath) -> Result<u64, FileError> {
+            Ok(7)
+        }
+
+        fn list(&self, _: &HostPath) -> Result<Vec<HostEntry>, FileError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_seen_and_may_not_be_read_cannot_be_read() {
+        let inventory = Inventory {
+            machines: vec![well()],
+            ..Inventory::default()
+        };
+        let denied = Seen(FileProblem::Denied("no".to_owned()));
+        for found in reach(&denied, &inventory) {
+            assert_eq!(found.len, None, "{found:?}");
+            assert!(found.problem.is_some() && found.hint.is_some());
+        }
+        let in_use = Seen(FileProblem::InUse("the VM runs".to_owned()));
+        for found in reach(&in_use, &inventory) {
+            assert_eq!((found.len, found.problem), (Some(7), None));
+        }
     }
 }

@@ -62,8 +62,11 @@ $shares = @(
 @SHARES@
 )
 foreach ($share in $shares) {
-    if (-not (Get-SmbShare -Name $share.Name -ErrorAction SilentlyContinue)) {
+    $there = Get-SmbShare -Name $share.Name -ErrorAction SilentlyContinue
+    if (-not $there) {
         New-SmbShare -Name $share.Name -Path $share.Path -ReadAccess $account -EncryptData $true | Out-Null
+    } elseif ($there.Path.TrimEnd('\') -ne $share.Path.TrimEnd('\')) {
+        throw "the share $($share.Name) is of $($there.Path) and not of $($share.Path): remove it, and run this again"
     }
     # Inherited by the files that are there and by those of checkpoints to come.
     icacls.exe $share.Path /grant "*$($sid.Value):(OI)(CI)R" | Out-Null
@@ -76,4 +79,9 @@ foreach ($entry in $listener) {
     $found = Get-Item "Cert:\LocalMachine\My\$print"
     $hash = [System.Security.Cryptography.SHA256]::Create().ComputeHash($found.RawData)
     Write-Host ('   ' + [System.BitConverter]::ToString($hash).Replace('-', '').ToLowerInvariant())
+}
+
+if ($shares) {
+    Write-Host '7. Where the files are found: give these to backup and doctor, or put them in the file of hosts'
+    foreach ($share in $shares) { Write-Host ("   --share '" + $share.Rule.Replace("'", "''") + "'") }
 }

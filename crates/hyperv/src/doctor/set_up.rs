@@ -58,20 +58,36 @@ pub fn shares(inventory: &Inventory) -> Vec<Share> {
             tops.push(folder);
         }
     }
-    let numbered = tops.into_iter().enumerate();
-    numbered
-        .map(|(at, folder)| Share {
-            name: format!("hyperkeep{}$", at + 1),
-            folder: folder.to_string(),
-        })
-        .collect()
+    let named = |folder: HostPath| Share {
+        name: name_of(&folder.to_string()),
+        folder: folder.to_string(),
+    };
+    tops.into_iter().map(named).collect()
 }
 
-/// The script for `account`, with shares of these folders.
+/// The name of a folder's share: the same each time, whatever other folders there are. The dollar
+/// keeps it out of lists that people look through.
+fn name_of(folder: &str) -> String {
+    // FNV-1a. Folders that somebody made have the same name are told apart by the script.
+    let sum = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let folder = folder.to_lowercase();
+    let sum = folder.bytes().fold(0xcbf2_9ce4_8422_2325, sum);
+    format!("hyperkeep-{sum:016x}$")
+}
+
+impl Share {
+    /// The rule by which the folder is found in its share on the host: what `--share` takes.
+    pub fn rule(&self, host: &str) -> String {
+        format!(r"{}=\\{host}\{}", self.folder, self.name)
+    }
+}
+
+/// The script for `account`, with shares of the folders with VMs. It ends by telling by which
+/// arguments those are found on the host, which backups call by the name `host`.
 ///
 /// # Errors
 /// When `account` cannot be an account's name.
-pub fn set_up(account: &str, inventory: &Inventory) -> Result<String, BadAccount> {
+pub fn set_up(account: &str, inventory: &Inventory, host: &str) -> Result<String, BadAccount> {
     let odd = |c: char| c.is_control() || "\"/[]:;|=,+*?<>`$‘’‚‛".contains(c);
     if account.trim().is_empty()
         || account.chars().count() > MOST_ACCOUNT
@@ -88,7 +104,8 @@ pub fn set_up(account: &str, inventory: &Inventory) -> Result<String, BadAccount
         .iter()
         .map(|share| {
             let (name, path) = (quoted(&share.name), quoted(&share.folder));
-            format!("    @{{ Name = {name}; Path = {path} }}")
+            let rule = quoted(&share.rule(host));
+            format!("    @{{ Name = {name}; Path = {path}; Rule = {rule} }}")
         })
         .collect();
     Ok(SCRIPT
@@ -149,7 +166,7 @@ mod tests {
     #[test]
     fn names_cannot_become_code() {
         let inventory = host(&[r"D:\it's ’odd’ $(calc)\a.vhdx"]);
-        let script = set_up(r"LAB\o'neill", &inventory).unwrap();
+        let script = set_up(r"LAB\o'neill", &inventory, "hv01").unwrap();
         assert!(script.contains(r"$account = 'LAB\o''neill'"), "{script}");
         assert!(
             script.contains(r"Path = 'D:\it''s ’’odd’’ $(calc)'"),
@@ -157,7 +174,26 @@ mod tests {
         );
         assert!(!script.contains("@SHARES@") && !script.contains("@NAMESPACES@"));
         for bad in ["", " ", "a\nb", "a;b", "$(calc)", "a`b", &"x".repeat(200)] {
-            assert!(set_up(bad, &inventory).is_err(), "{bad:?}");
+            assert!(set_up(bad, &inventory, "hv01").is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_share_keeps_its_name_and_the_script_tells_how_it_is_found() {
+        let one = shares(&host(&[r"D:\VMs\a.vhdx"]));
+        // A folder that comes first by its name, and the same one spelled in another way.
+        let both = shares(&host(&[r"d:\vms\a.vhdx", r"C:\VMs\b.vhdx"]));
+        assert_eq!(both.len(), 2);
+        assert_eq!(both[1].name, one[0].name);
+        assert_ne!(both[0].name, both[1].name);
+        assert!(one[0].name.ends_with('$'));
+
+        let script = set_up("backup", &host(&[r"D:\VMs\a.vhdx"]), "hv01").unwrap();
+        let rule = one[0].rule("hv01");
+        assert!(script.contains(&quoted(&rule)), "{script}");
+        let (folder, at) = rule.split_once('=').unwrap();
+        assert_eq!(folder, r"D:\VMs");
+        assert_eq!(at, format!(r"\\hv01\{}", one[0].name));
+        assert!(HostPath::parse(at).is_ok());
     }
 }

@@ -3,6 +3,8 @@
 //! Findings tell what is wrong; this tells what was looked at, and what nobody can see from the
 //! host. A condition that the host does not tell of is unknown and never met.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use vmconfig::model::{ControllerKind, DeviceKind};
 
@@ -34,6 +36,25 @@ pub enum Condition {
     GuestApplications,
     /// The guest's volumes are basic disks with file systems that have snapshots.
     GuestVolumes,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "the VM runs",
+            Self::NoCopy => "the VM is no copy of another one",
+            Self::ServiceOffered => "the host offers its guest the service for backups",
+            Self::ServiceAnswers => "that service answers in the guest",
+            Self::Heartbeat => "the guest is alive",
+            Self::ScsiController => "the VM has a SCSI controller",
+            Self::SnapshotLocation => "its checkpoints go to the volume of its disks",
+            Self::DisksFreezable => "checkpoints hold each of its disks",
+            Self::GuestApplications => "its guest has applications that can take part",
+            Self::GuestVolumes => {
+                "its guest's volumes are basic disks with file systems that have snapshots"
+            }
+        })
+    }
 }
 
 /// Whether a condition is met.
