@@ -110,7 +110,8 @@ pub(crate) enum AuthArg {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Nothing is changed on the host. What is told is a prediction: how consistent a backup of each VM
-would be and why, and in which way it would be read. With a vault, its last restore point as well.
+would be and why, and in which way it would be read. With a vault, its last restore point as well, and how
+whole that is.
 
 Examples:
   hyperkeep vms winrm://backup@hv01.example.org
@@ -121,6 +122,10 @@ pub(crate) struct VmsArgs {
     /// the name of a host in --hosts
     #[arg(value_name = "HOST")]
     pub(crate) host: String,
+
+    /// Show each condition of an online backup for each VM: met, not met, or not to be told
+    #[arg(long)]
+    pub(crate) conditions: bool,
 
     #[command(flatten)]
     pub(crate) reach: HostArgs,

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use engine::finding::outcome_of;
 use engine::{Finding, Outcome};
-use hyperv::inventory::{self, Host, Inventory, Machine};
+use hyperv::inventory::{self, Host, Inventory, Machine, PowerState};
 use hyperv::plan::{NoPlan, Plan, Policy, plan};
-use hyperv::preflight::{self, Level, Mode};
+use hyperv::preflight::{self, Condition, Level, Met, Mode};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -25,12 +26,53 @@ pub(crate) fn run(global: &Global, args: &VmsArgs, ui: Ui) -> Result<Exit> {
     let session = host::session(&address, &reach)?;
     let inventory = inventory::take(session.as_ref());
     let inventory = inventory.map_err(|error| host::failure(&address, &error))?;
-    ui.print(&VmsDocument::new(&address, &inventory, &last))
+    let mut document = VmsDocument::new(&address, &inventory, &last);
+    document.all_conditions = args.conditions;
+    ui.print(&document)
 }
 
-/// The newest restore point of each VM, if a vault was named.
-fn last_points(global: &Global, ui: Ui) -> Result<HashMap<Uuid, u64>> {
-    let mut last = HashMap::new();
+/// Restore points by VM, as far as the vault's can be read.
+#[derive(Default)]
+struct Last {
+    points: HashMap<Uuid, LastPoint>,
+    /// Why some cannot: one of those may be the last.
+    findings: Vec<Finding>,
+}
+
+/// The last restore point of a VM.
+#[derive(Clone, Copy)]
+struct LastPoint {
+    rank: u64,
+    taken: u64,
+    outcome: Outcome,
+    /// When the last one was taken that all that was asked for is in.
+    whole: Option<u64>,
+}
+
+impl LastPoint {
+    /// As text: a point that lacks something is no sign that the VM is safe.
+    fn text(self) -> String {
+        let time = |time| text::rfc3339(time).unwrap_or_default();
+        let taken = time(self.taken);
+        if is_whole(self.outcome) {
+            return taken;
+        }
+        let outcome = word(&self.outcome, "");
+        match self.whole {
+            Some(whole) => format!("{taken} ({outcome}; whole: {})", time(whole)),
+            None => format!("{taken} ({outcome})"),
+        }
+    }
+}
+
+/// Whether nothing that was asked for is missing.
+fn is_whole(outcome: Outcome) -> bool {
+    outcome <= Outcome::Warning
+}
+
+/// The last restore points of each VM, if a vault was named.
+fn last_points(global: &Global, ui: Ui) -> Result<Last> {
+    let mut last = Last::default();
     if global.vault.is_none() {
         return Ok(last);
     }
@@ -39,9 +81,21 @@ fn last_points(global: &Global, ui: Ui) -> Result<HashMap<Uuid, u64>> {
     let listed =
         engine::list::points(&vault).map_err(|error| open::vault_failure(error, location))?;
     for point in &listed.points {
-        let newest = last.entry(point.vm_id).or_insert(point.taken);
-        *newest = (*newest).max(point.taken);
+        let whole = is_whole(point.outcome).then_some(point.taken);
+        let this = LastPoint {
+            rank: point.rank,
+            taken: point.taken,
+            outcome: point.outcome,
+            whole,
+        };
+        let known = last.points.entry(point.vm_id).or_insert(this);
+        let whole = known.whole.max(whole);
+        if this.rank >= known.rank {
+            *known = this;
+        }
+        known.whole = whole;
     }
+    last.findings = listed.findings;
     Ok(last)
 }
 
@@ -50,6 +104,9 @@ struct VmsDocument {
     host: String,
     vms: Vec<Vm>,
     findings: Vec<Finding>,
+    /// Whether each condition of each VM is to be shown, and not only those that are not met.
+    #[serde(skip)]
+    all_conditions: bool,
 }
 
 #[derive(Serialize)]
@@ -62,8 +119,23 @@ struct Vm {
     because: Vec<String>,
     mode: Option<Mode>,
     reason: String,
+    /// The conditions of a backup in which its guest takes part.
+    conditions: Vec<VmCondition>,
     findings: Vec<VmFinding>,
     last_point: Option<String>,
+    last_outcome: Option<Outcome>,
+    last_whole: Option<String>,
+    #[serde(skip)]
+    runs: bool,
+    #[serde(skip)]
+    last: Option<LastPoint>,
+}
+
+#[derive(Serialize)]
+struct VmCondition {
+    condition: Condition,
+    says: String,
+    met: Met,
 }
 
 #[derive(Serialize)]
@@ -75,7 +147,7 @@ struct VmFinding {
 }
 
 impl VmsDocument {
-    fn new(address: &HostAddress, inventory: &Inventory, last: &HashMap<Uuid, u64>) -> Self {
+    fn new(address: &HostAddress, inventory: &Inventory, last: &Last) -> Self {
         let machines = inventory.machines.iter();
         let vms = machines.map(|machine| Vm::new(machine, &inventory.host, last));
         let host = inventory.host.name.clone();
@@ -84,17 +156,18 @@ impl VmsDocument {
         Self {
             host: address.to_string(),
             vms: vms.collect(),
-            findings: inventory
-                .findings
-                .iter()
+            findings: (inventory.findings.iter())
                 .map(|finding| note(finding.to_string()))
+                .chain(last.findings.iter().cloned())
                 .collect(),
+            all_conditions: false,
         }
     }
 }
 
 impl Vm {
-    fn new(machine: &Machine, host: &Host, last: &HashMap<Uuid, u64>) -> Self {
+    fn new(machine: &Machine, host: &Host, last: &Last) -> Self {
+        let last = last.points.get(&machine.id).copied();
         let checked = preflight::check(machine, host);
         let planned = plan(machine, host, &Policy::default());
         let predicted = &checked.consistency;
@@ -116,9 +189,39 @@ impl Vm {
             because: predicted.because.iter().map(ToString::to_string).collect(),
             mode,
             reason,
+            conditions: preflight::conditions(machine)
+                .into_iter()
+                .map(|(condition, met)| VmCondition {
+                    condition,
+                    says: condition.to_string(),
+                    met,
+                })
+                .collect(),
             findings: findings.iter().map(VmFinding::new).collect(),
-            last_point: last.get(&machine.id).and_then(|time| text::rfc3339(*time)),
+            last_point: last.and_then(|last| text::rfc3339(last.taken)),
+            last_outcome: last.map(|last| last.outcome),
+            last_whole: last.and_then(|last| text::rfc3339(last.whole?)),
+            runs: !matches!(machine.state, PowerState::Off | PowerState::Saved),
+            last,
         }
+    }
+
+    /// The conditions that are not met while it runs, and those of which the host does not tell.
+    fn conditions_text(&self) -> String {
+        let named = |of: Met| {
+            let all = self.conditions.iter().filter(|c| c.met == of);
+            let names: Vec<String> = all.map(|c| word(&c.condition, "")).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        let Some(not) = named(Met::No).filter(|_| self.runs) else {
+            return String::new();
+        };
+        let unknown = named(Met::Unknown).map(|names| format!("; cannot be told: {names}"));
+        let name = text::line(&self.name);
+        format!(
+            "{name}: conditions of an online backup that are not met: {not}{}\n",
+            unknown.unwrap_or_default()
+        )
     }
 }
 
@@ -153,7 +256,7 @@ impl Document for VmsDocument {
     const KIND: &'static str = "vms";
 
     fn outcome(&self) -> Outcome {
-        Outcome::Ok
+        outcome_of(&self.findings)
     }
 
     fn human(&self) -> String {
@@ -166,12 +269,25 @@ impl Document for VmsDocument {
                 &vm.state,
                 consistency.as_deref().unwrap_or("-"),
                 mode.as_deref().unwrap_or("-"),
-                vm.last_point.as_deref().unwrap_or("-"),
+                vm.last.map(LastPoint::text).as_deref().unwrap_or("-"),
                 &vm.reason,
             ]);
         }
         let mut out = table.render();
+        if self.all_conditions {
+            let mut table = Table::new(&["VM", "CONDITION", "MET", "WHAT IT SAYS"]);
+            for vm in &self.vms {
+                for condition in &vm.conditions {
+                    let (name, met) = (word(&condition.condition, ""), word(&condition.met, ""));
+                    table.row([&vm.name, &name, &met, &condition.says]);
+                }
+            }
+            out.push_str(&format!("\n{}\n", table.render()));
+        }
         for vm in &self.vms {
+            if !self.all_conditions {
+                out.push_str(&vm.conditions_text());
+            }
             for finding in &vm.findings {
                 out.push_str(&format!(
                     "{}: {}\n",

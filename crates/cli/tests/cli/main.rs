@@ -18,4 +18,5 @@ mod roundtrip;
 #[cfg(unix)]
 mod smb;
 mod start;
+mod vms;
 mod words;
