@@ -26,7 +26,10 @@ fn what_a_killed_run_left_is_removed_and_what_others_made_is_told() {
     let theirs = json!([{"name": "theirs", "kind": "recovery"}]);
     let vms = json!([{"name": "db", "disks": disk("db"), "checkpoints": theirs},
                      {"name": "web", "disks": disk("web")}]);
-    let lab = Lab::start(&bench, &scenario(vms, json!({})));
+    // The host is busy when the checkpoint is to end: so it is there for a while.
+    let busy = json!({"mishaps": [{"on": "ConvertToReferencePoint", "times": 8,
+                                   "does": {"returns": 32775}}]});
+    let lab = Lab::start(&bench, &scenario(vms, busy));
     let left = |web| [("db".to_owned(), 1, 0, 0), ("web".to_owned(), web, 0, 0)];
     assert_eq!(lab.left(), left(0));
 
