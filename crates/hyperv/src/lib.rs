@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cim::CimSession ─► inventory ─► preflight ─► plan  what there is, what is possible, what is done
+//! estimate                                      what the next backup would read
 //! control ─► journal, checkpoint ─► recovery        what is done to it: written down first, undone after
 //! frozen ─► checkpoint, files, tracking             a VM that holds still, and what changed of it
 //! files::HostFiles ─► disk::Chain                   disks, by the host's own paths
@@ -24,11 +25,13 @@ pub mod checkpoint;
 pub mod cluster;
 pub mod control;
 pub mod doctor;
+pub mod estimate;
 pub mod files;
 pub mod frozen;
 pub mod hint;
 pub mod host_settings;
 mod ids;
+mod images;
 pub mod inventory;
 pub mod journal;
 pub mod memory;

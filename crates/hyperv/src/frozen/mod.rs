@@ -28,6 +28,7 @@ mod tree;
 use std::sync::Arc;
 
 use cim::CimError;
+use cim::job::Pace;
 use uuid::Uuid;
 
 pub(crate) use config::open as open_configuration;
@@ -36,12 +37,13 @@ pub(crate) use disk::open as open_disk;
 pub use disk::{FrozenDisk, LostDisk, Reading};
 pub use end::Kept;
 pub use merge::{Merge, Resting};
+pub(crate) use take::applied;
 pub use tree::{LayerReading, Owner, Tree, TreeCheckpoint, TreeLayer, TreeUse};
 
 use crate::checkpoint::{CheckpointError, Mark, Options, RecoveryCheckpoint};
 use crate::control::Control;
-use crate::files::{FileError, FileProblem, FrozenFile};
-use crate::inventory::{self, Family, ReplicationMode, Settings};
+use crate::files::{FileError, FileProblem, FrozenFile, HostFiles};
+use crate::inventory::{self, Family, Medium, ReplicationMode, Settings};
 use crate::preflight::{Level, Mode};
 use crate::space::{self, Floor, Room};
 use crate::tracking::{Applied, Now, NowDisk, Token};
@@ -75,6 +77,55 @@ pub struct Request<'r> {
     pub full: bool,
     /// Whether the whole tree of checkpoints is wanted.
     pub tree: bool,
+    /// Which disks are wanted; all if nobody says.
+    pub choose: Option<&'r Choose<'r>>,
+}
+
+/// Whether a disk is wanted, by its place and the paths of its files. When those are not all that it
+/// has, `None` if the others could decide otherwise.
+pub type Choose<'r> = dyn Fn(&Asked<'_>) -> Option<bool> + 'r;
+
+/// A disk that may be wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Where it is attached.
+    pub medium: &'a Medium,
+    /// All of its files; `None` when only that which the host names is known.
+    pub files: Option<&'a [String]>,
+}
+
+impl Request<'_> {
+    /// Whether a disk is wanted; `None` if that cannot be told yet.
+    fn takes(&self, medium: &Medium, files: Option<&[String]>) -> Option<bool> {
+        let asked = Asked { medium, files };
+        self.choose.map_or(Some(true), |choose| choose(&asked))
+    }
+
+    /// Opens a disk if it is wanted. Of one that is not, at most what its files say of themselves is
+    /// read.
+    fn open(&self, pace: &dyn Pace, files: &dyn HostFiles, medium: Medium) -> Opened {
+        if self.takes(&medium, None) == Some(false) {
+            return Opened::LeftOut(medium);
+        }
+        match open_disk(pace, files, medium) {
+            Ok((disk, _)) if self.takes(&disk.medium, Some(&disk.files)) == Some(false) => {
+                Opened::LeftOut(disk.medium)
+            }
+            Ok((disk, opened)) => Opened::Disk(Box::new(disk), opened),
+            // What it might be called besides nobody can tell.
+            Err(lost) if self.takes(&lost.medium, Some(&[])) == Some(false) => {
+                Opened::LeftOut(lost.medium)
+            }
+            Err(lost) => Opened::Lost(lost),
+        }
+    }
+}
+
+/// A disk that was to be opened.
+enum Opened {
+    Disk(Box<FrozenDisk>, Vec<Arc<FrozenFile>>),
+    LeftOut(Medium),
+    Lost(LostDisk),
 }
 
 /// A VM that holds still.
@@ -104,6 +155,8 @@ pub struct Frozen {
     pub key_protector: Option<Vec<u8>>,
     /// Disks that cannot be had.
     pub lost: Vec<LostDisk>,
+    /// Disks that are not wanted.
+    pub left_out: Vec<Medium>,
     /// Files that cannot be had.
     pub lost_files: Vec<LostFile>,
     /// What was odd about the host's answers.

@@ -7,8 +7,8 @@ use cim::{CimError, CimSession};
 use uuid::Uuid;
 
 use super::{
-    ConfigFile, FileRole, FreezeError, Frozen, FrozenDisk, LostDisk, LostFile, Reading, Request,
-    config, disk, present, protector, tree,
+    ConfigFile, FileRole, FreezeError, Frozen, FrozenDisk, LostDisk, LostFile, Opened, Reading,
+    Request, config, present, protector, tree,
 };
 use crate::checkpoint::{
     CheckpointError, Consistency, GuestBackup, Options, RecoveryCheckpoint, reference_points,
@@ -78,6 +78,7 @@ impl Frozen {
             key_protector: None,
             disks: Vec::new(),
             lost: Vec::new(),
+            left_out: Vec::new(),
             files: Vec::new(),
             lost_files: Vec::new(),
             tree: None,
@@ -85,18 +86,19 @@ impl Frozen {
             opened: Vec::new(),
         };
         for medium in frozen.settings.media.clone() {
-            match disk::open(control.pace(), files, medium) {
-                Ok((disk, opened)) => {
-                    frozen.disks.push(disk);
+            match request.open(control.pace(), files, medium) {
+                Opened::Disk(disk, opened) => {
+                    frozen.disks.push(*disk);
                     frozen.opened.extend(opened);
                 }
-                Err(lost) => frozen.lost.push(lost),
+                Opened::LeftOut(medium) => frozen.left_out.push(medium),
+                Opened::Lost(lost) => frozen.lost.push(lost),
             }
         }
-        frozen.compare_with_vm(files)?;
+        frozen.compare_with_vm(files, request)?;
         frozen.take_configuration(files)?;
         if request.tree {
-            let tree = tree::take(&mut frozen, files, parent)?;
+            let tree = tree::take(&mut frozen, files, (parent, request))?;
             frozen.tree = Some(tree);
         }
         if request.mode == Mode::Cbt {
@@ -128,7 +130,11 @@ impl Frozen {
     /// they cannot freeze, and a disk may be attached between the look at the VM and its
     /// checkpoint. What the VM has and the checkpoint lacks is not saved, and what was opened must
     /// be [`present`].
-    fn compare_with_vm(&mut self, files: &dyn HostFiles) -> Result<(), CimError> {
+    fn compare_with_vm(
+        &mut self,
+        files: &dyn HostFiles,
+        request: &Request<'_>,
+    ) -> Result<(), CimError> {
         let own = format!("Microsoft:{}", ids::upper(self.checkpoint.vm()));
         let untold = |why: String| inventory::Finding::NotTold {
             what: "whether the checkpoint has all disks of the VM".to_owned(),
@@ -151,6 +157,9 @@ impl Frozen {
             let place = ids::place(&medium.instance_id);
             match place.filter(|place| frozen.contains(place)) {
                 Some(place) => self.drop_stale(files, &place, &medium.path),
+                None if request.takes(&medium, Some(&[])) == Some(false) => {
+                    self.left_out.push(medium);
+                }
                 None => {
                     let why = "the VM has it and the checkpoint does not".to_owned();
                     self.lost.push(LostDisk { medium, why });
@@ -280,7 +289,7 @@ fn level(
 }
 
 /// The checkpoint that was applied last. Without change tracking nobody wants to know.
-fn applied(session: &dyn CimSession, vm: Uuid, mode: Mode) -> Result<Applied, CimError> {
+pub(crate) fn applied(session: &dyn CimSession, vm: Uuid, mode: Mode) -> Result<Applied, CimError> {
     if mode == Mode::Standard {
         return Ok(Applied::Untold);
     }

@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vmconfig::model::Location;
 
-use super::disk::{self as one_disk, LostDisk, Reading};
-use super::{ConfigFile, Frozen, LostFile, config};
+use super::disk::{LostDisk, Reading};
+use super::{ConfigFile, Frozen, LostFile, Opened, Request, config};
 use crate::checkpoint::checkpoints;
 use crate::files::{FrozenFile, HostFiles, HostPath};
 use crate::ids;
-use crate::inventory::{self, Configuration, Parent, Settings};
+use crate::inventory::{self, Configuration, Medium, Parent, Settings};
 use crate::tracking::{Token, TokenLayer};
 
 /// Checkpoints of one VM that are accepted; Hyper-V allows far fewer.
@@ -44,6 +44,8 @@ pub struct Tree {
     pub current: Parent,
     /// Disks that cannot be had.
     pub lost: Vec<(Owner, LostDisk)>,
+    /// Disks that are not wanted.
+    pub left_out: Vec<(Owner, Medium)>,
     /// Files that cannot be had.
     pub lost_files: Vec<(Owner, LostFile)>,
     /// What was odd about the host's answers.
@@ -112,7 +114,7 @@ pub struct TreeCheckpoint {
 pub(super) fn take(
     frozen: &mut Frozen,
     files: &dyn HostFiles,
-    parent: Parent,
+    (parent, request): (Parent, &Request<'_>),
 ) -> Result<Tree, CimError> {
     let session = frozen.control.session();
     let mut tree = Tree {
@@ -161,7 +163,7 @@ pub(super) fn take(
             tree.not_told(&seen.instance_id, "it was made after the VM was frozen");
             continue;
         }
-        let opened = tree.checkpoint(frozen, files, &mut known, id, told);
+        let opened = tree.checkpoint(frozen, (files, request), &mut known, id, told);
         frozen.opened.extend(opened);
     }
     tree.checkpoints
@@ -189,7 +191,7 @@ impl Tree {
     fn checkpoint(
         &mut self,
         frozen: &Frozen,
-        files: &dyn HostFiles,
+        (files, request): (&dyn HostFiles, &Request<'_>),
         known: &mut Known,
         id: Uuid,
         told: Configuration,
@@ -202,8 +204,8 @@ impl Tree {
                 self.attach(owner, medium.location, Some(top));
                 continue;
             }
-            match one_disk::open(frozen.control.pace(), files, medium.clone()) {
-                Ok((disk, more)) => {
+            match request.open(frozen.control.pace(), files, medium.clone()) {
+                Opened::Disk(disk, more) => {
                     let layers = disk.files.iter().zip(&disk.layers);
                     let layers =
                         layers.map(|(path, found)| (path.clone(), Arc::clone(&found.layer)));
@@ -211,7 +213,8 @@ impl Tree {
                     self.attach(owner, medium.location, top);
                     opened.extend(more);
                 }
-                Err(lost) => self.lost.push((owner, lost)),
+                Opened::LeftOut(medium) => self.left_out.push((owner, medium)),
+                Opened::Lost(lost) => self.lost.push((owner, lost)),
             }
         }
         let (found, lost) = config::open(files, &told.settings.files);

@@ -117,16 +117,21 @@ impl Difference {
     }
 }
 
-impl fmt::Display for Changed {
+impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
+        f.pad(match self {
             Kind::Service => "settings for all VMs",
             Kind::Switch => "switch",
             Kind::ResourcePool => "resource pool",
             Kind::ReplicaServer => "replica server",
             Kind::ReplicaSource => "replica source",
-        };
-        write!(f, "{kind}")?;
+        })
+    }
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
         if !self.name.is_empty() {
             write!(f, " “{}”", self.name)?;
         }

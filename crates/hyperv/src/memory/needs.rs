@@ -2,16 +2,13 @@
 
 use std::fmt;
 
-use cim::path::HYPER_V;
-use cim::{CimSession, Instance, Invoked, ObjectPath};
+use cim::CimSession;
 use serde::{Deserialize, Serialize};
 
 use super::ExportError;
 use crate::ids::fold;
+use crate::images::{Images, NotTold};
 use crate::inventory::Settings;
-
-/// Files of one chain, at most.
-const MOST_LAYERS: usize = 256;
 
 /// How much room an export needs in the staging folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,28 +38,17 @@ impl Needs {
         let Some(memory) = most else {
             return Err(unknown("the host does not tell the VM's memory"));
         };
-        let images = Images::of(session)?;
+        let images = Images::of(session).map_err(untold)?;
         let mut seen: Vec<String> = Vec::new();
         let mut disks = 0_u64;
         for medium in &settings.media {
-            let mut next = Some(medium.path.clone());
-            while let Some(path) = next.take() {
+            let disk = images.disk(&medium.path).map_err(untold)?;
+            for (path, size) in disk.files {
                 // Disks may share what is below them.
-                if seen.contains(&fold(&path)) {
-                    break;
+                if !seen.contains(&fold(&path)) {
+                    seen.push(fold(&path));
+                    disks = disks.saturating_add(size);
                 }
-                if seen.len() >= MOST_LAYERS {
-                    return Err(unknown("there are too many files"));
-                }
-                let state = images.ask("GetVirtualHardDiskState", "State", &path)?;
-                let size: u64 = state
-                    .get("FileSize")
-                    .map_err(|error| unknown(&error.to_string()))?;
-                disks = disks.saturating_add(size);
-                let below = images.ask("GetVirtualHardDiskSettingData", "SettingData", &path)?;
-                let below: Option<String> = below.get_opt("ParentPath").ok().flatten();
-                next = below.filter(|path| !path.is_empty());
-                seen.push(fold(&path));
             }
         }
         Ok(Self {
@@ -85,38 +71,13 @@ impl fmt::Display for Needs {
     }
 }
 
+fn untold(why: NotTold) -> ExportError {
+    match why {
+        NotTold::Host(error) => error.into(),
+        NotTold::Why(why) => unknown(&why),
+    }
+}
+
 fn unknown(why: &str) -> ExportError {
     ExportError::SizeUnknown(why.to_owned())
-}
-
-/// The service that tells of disk files, those in use as well.
-struct Images<'s> {
-    session: &'s dyn CimSession,
-    service: ObjectPath,
-}
-
-impl<'s> Images<'s> {
-    fn of(session: &'s dyn CimSession) -> Result<Self, ExportError> {
-        let all = session.query_paths(HYPER_V, "SELECT * FROM Msvm_ImageManagementService")?;
-        let service = all.into_iter().next();
-        let service = service.ok_or_else(|| unknown("the host has no service for disks"))?;
-        Ok(Self { session, service })
-    }
-
-    fn ask(&self, method: &str, output: &str, path: &str) -> Result<Instance, ExportError> {
-        let inputs = Instance::default().with("Path", path);
-        // It changes nothing.
-        let result = self.session.invoke(&self.service, method, &inputs)?;
-        let refused = |why: String| unknown(&format!("{path}: {why}"));
-        match result.outcome() {
-            Ok(Invoked::Done) => {}
-            Ok(Invoked::Refused(code)) => {
-                return Err(refused(format!("the host refuses with code {code}")));
-            }
-            Ok(Invoked::Job(_)) => return Err(refused("the host takes its time".to_owned())),
-            Err(error) => return Err(refused(error.to_string())),
-        }
-        let told = result.outputs.get(output);
-        told.map_err(|error| refused(error.to_string()))
-    }
 }

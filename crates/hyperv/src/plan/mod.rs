@@ -303,6 +303,7 @@ impl Plan {
             token,
             full,
             tree: self.tree,
+            choose: None,
         }
     }
 

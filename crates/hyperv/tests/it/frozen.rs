@@ -128,6 +128,7 @@ fn request(mode: Mode, token: Option<&Token>) -> Request<'_> {
         suspend: None,
         full: false,
         tree: false,
+        choose: None,
     }
 }
 

@@ -86,6 +86,7 @@ fn request() -> Request<'static> {
         token: None,
         full: false,
         tree: false,
+        choose: None,
     }
 }
 

@@ -124,6 +124,7 @@ fn request(mode: Mode, token: Option<&Token>, tree: bool) -> Request<'_> {
         token,
         full: false,
         tree,
+        choose: None,
     }
 }
 
