@@ -65,6 +65,8 @@ pub enum Code {
     FileUnreadable,
     /// Something attached to the VM is outside what a backup can hold (pass-through disk, shared disk).
     NotCovered,
+    /// A disk was left out because somebody wanted that.
+    Excluded,
     /// Nothing says in which order the checkpoints were taken.
     OrderUnknown,
     /// A layer was read in full although less was asked for; the reason is in the message.
@@ -125,6 +127,7 @@ impl Code {
             Self::DuplicateId => "duplicate-id",
             Self::FileUnreadable => "file-unreadable",
             Self::NotCovered => "not-covered",
+            Self::Excluded => "excluded",
             Self::OrderUnknown => "order-unknown",
             Self::ReadInFull => "read-in-full",
             Self::ChangesMissed => "changes-missed",

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod cancel;
 pub mod changes;
 pub mod clock;
+pub mod estimate;
 pub mod find;
 pub mod finding;
 pub mod hooks;

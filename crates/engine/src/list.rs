@@ -277,6 +277,7 @@ pub fn folder_vms(source: &mut dyn Source) -> Result<FolderVms, SourceError> {
     let request = Request {
         token: None,
         full: false,
+        disks: Default::default(),
         cancel: Cancel::new(),
     };
     let mut vms = Vec::new();

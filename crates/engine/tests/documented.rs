@@ -170,6 +170,7 @@ fn full(mut details: Details) -> Details {
         name: "name".to_owned(),
         why: "why".to_owned(),
         needed_by: vec![Owner::Vm, Owner::Checkpoint(checkpoint.id)],
+        by_choice: true,
     });
     details.not_covered.push("what".to_owned());
     details.layers[0].reading = Reading::Ranges {

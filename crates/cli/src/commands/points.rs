@@ -3,7 +3,7 @@
 use engine::list::{self, PointLine};
 use engine::restore::Opened;
 use engine::select::Rule;
-use engine::source::Consistency;
+use engine::source::{Consistency, VmKind, VmRef};
 use engine::{Finding, Outcome};
 use serde::Serialize;
 use vault::Vault;
@@ -26,7 +26,7 @@ pub(crate) fn run(global: &Global, args: &PointsArgs, ui: Ui) -> Result<Exit> {
     let points = listed
         .points
         .iter()
-        .filter(|p| selection.matches(&p.vm_name, Some(&p.vm_id.to_string())))
+        .filter(|line| selection.matches(&vm_ref(line)))
         .map(Line::new)
         .collect();
     ui.print(&PointsDocument {
@@ -35,6 +35,16 @@ pub(crate) fn run(global: &Global, args: &PointsArgs, ui: Ui) -> Result<Exit> {
         unreadable: listed.unreadable.into_iter().map(|u| u.id).collect(),
         findings: listed.findings,
     })
+}
+
+/// The VM of a restore point, for patterns.
+fn vm_ref(line: &PointLine) -> VmRef {
+    VmRef {
+        key: line.vm_id.to_string(),
+        id: line.vm_id,
+        name: line.vm_name.clone(),
+        kind: VmKind::default(),
+    }
 }
 
 fn points(global: &Global, vault: &Vault) -> Result<list::Points> {

@@ -93,6 +93,7 @@ fn missing(details: &mut Details) {
             name: format!("{} more", rest.len()),
             why: "there are too many to list each".to_owned(),
             needed_by: owners.into_iter().take(MOST_ITEMS).collect(),
+            by_choice: false,
         });
     }
 }

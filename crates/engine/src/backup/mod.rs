@@ -37,7 +37,7 @@ mod bounds;
 mod hooked;
 mod layer;
 mod plan;
-mod prior;
+pub(crate) mod prior;
 mod reading;
 mod report;
 mod taken;
@@ -56,7 +56,7 @@ use crate::outcome::Outcome;
 use crate::pipeline::Limits;
 use crate::point::Level;
 use crate::progress::{Event, Sink};
-use crate::select::Selection;
+use crate::select::{Rule, Selection, Unmatched};
 use crate::source::{Memory as _, Source, SourceError, VmRef};
 
 pub use audit::Audit;
@@ -166,20 +166,9 @@ fn all_selected(
     started: u64,
 ) -> Result<JobReport, SourceError> {
     let listing = source.list()?;
-    let known: Vec<(String, String)> = listing
-        .vms
-        .iter()
-        .map(|vm| (vm.name.clone(), vm.id.to_string()))
-        .collect();
-    let selected: Vec<VmRef> = listing
-        .vms
-        .into_iter()
-        .filter(|vm| {
-            options
-                .selection
-                .matches(&vm.name, Some(&vm.id.to_string()))
-        })
-        .collect();
+    let known = listing.vms;
+    let selected = known.iter().filter(|vm| options.selection.matches(vm));
+    let selected: Vec<VmRef> = selected.cloned().collect();
     let mut findings = listing.findings;
     if selected.is_empty() {
         findings.push(
@@ -191,8 +180,6 @@ fn all_selected(
             )
             .hint("`hyperkeep ls` shows what there is; look at --vm and --exclude"),
         );
-    } else {
-        findings.extend(not_there(&options.selection, &known));
     }
     let mut reports: Vec<Option<VmReport>> = vec![None; selected.len()];
     let mut earlier: Vec<Vec<Finding>> = vec![Vec::new(); selected.len()];
@@ -267,6 +254,15 @@ fn all_selected(
             .hint("what was backed up is safe; see whether the vault can still be written to"),
         );
     }
+    let of_disks = |vm: &VmRef| {
+        let mut reports = vms.iter();
+        reports.any(|report| report.id == vm.id && report.point.is_some())
+    };
+    let unmatched = options.selection.unmatched(&known, of_disks);
+    let told = unmatched
+        .into_iter()
+        .filter(|one| one.disk || !selected.is_empty());
+    findings.extend(told.map(|one| not_there(&one)));
     let outcome = Outcome::worst(
         vms.iter()
             .map(|vm| vm.outcome)
@@ -282,24 +278,29 @@ fn all_selected(
     })
 }
 
-/// A VM that was asked for by name and is not there is not covered. Of a pattern nobody knows
-/// whether it should have matched.
-fn not_there(selection: &Selection, known: &[(String, String)]) -> Vec<Finding> {
-    let tell = |(pattern, literal): (&str, bool)| {
-        let severity = if literal {
-            Severity::Partial
-        } else {
-            Severity::Warning
-        };
-        Finding::new(
-            Code::NothingSelected,
-            severity,
-            pattern,
-            "no VM of this name or id was found",
-        )
-        .hint("`hyperkeep ls` shows what there is; look at --vm")
+/// What was asked for by name and is not there is not covered. Of a pattern nobody knows whether it
+/// should have matched. What was to be left out and is not there hurts nobody, but may be misspelt.
+fn not_there(one: &Unmatched<'_>) -> Finding {
+    let severity = match (one.rule, one.literal) {
+        (Rule::Include, true) => Severity::Partial,
+        (Rule::Include, false) | (Rule::Exclude, true) => Severity::Warning,
+        (Rule::Exclude, false) => Severity::Info,
     };
-    selection.unmatched(known).into_iter().map(tell).collect()
+    let what = match (one.rule, one.disk) {
+        (Rule::Include, false) => "no VM of this name or id was found",
+        (Rule::Exclude, false) => "no VM of this name or id was found that could be left out",
+        (Rule::Include, true) => "no disk of this place, name or path was found",
+        (Rule::Exclude, true) => {
+            "no disk of this place, name or path was found that could be left out"
+        }
+    };
+    let hint = match one.disk {
+        false => {
+            "`hyperkeep ls` and `hyperkeep vms` show what there is; look at --vm and --exclude"
+        }
+        true => "`hyperkeep show POINT` tells places and files of its disks: 'VM/SCSI 0:1'",
+    };
+    Finding::new(Code::NothingSelected, severity, one.pattern, what).hint(hint)
 }
 
 /// A VM that may be backed up later.

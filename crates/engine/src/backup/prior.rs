@@ -67,7 +67,7 @@ impl Kept {
 
 /// All points of a VM, newest first, in the order in which they were written, which holds even
 /// when a clock was set back. Those that cannot be read are passed over and told.
-fn points(
+pub(crate) fn points(
     vault: &Vault,
     vm: Uuid,
     name: &str,

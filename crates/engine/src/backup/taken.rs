@@ -174,6 +174,7 @@ impl Taken {
             name: layer.path.to_string(),
             why: stop.to_string(),
             needed_by,
+            by_choice: false,
         });
         self.details.findings.push(
             Finding::new(

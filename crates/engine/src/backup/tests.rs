@@ -183,6 +183,7 @@ impl Source for ModelSource {
                 key: "vm".to_owned(),
                 id: Uuid::from_u128(self.id),
                 name: "vm".to_owned(),
+                kind: Default::default(),
             }],
             findings: vec![],
         })

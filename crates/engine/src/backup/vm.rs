@@ -20,7 +20,7 @@ use crate::pipeline::panic_message;
 use crate::point::Level;
 use crate::point::format::{consistency_to_format, to_format};
 use crate::progress::Event;
-use crate::source::{End, Held, Leavings, Request, Source, VmRef};
+use crate::source::{End, Held, Leavings, Request, Source, SourceError, VmRef};
 
 /// Backs up one VM, come what may.
 pub(super) fn back_up(
@@ -100,6 +100,7 @@ fn attempt(
     rng: &mut dyn Entropy,
     (leavings, around): (&Leavings, &mut Around<'_>),
 ) -> Result<VmReport, Failure> {
+    let begun = job.clock.monotonic();
     let mut findings = Vec::new();
     let prior = newest(job.vault, vm, &mut findings).map_err(|e| Failure::vault(&e))?;
     // Points keep their order even when a clock is set back; see `Session::commit`.
@@ -110,6 +111,7 @@ fn attempt(
         // Also for a full backup: a source has to see to what it holds for the token.
         token: prior.as_ref().and_then(|prior| prior.token.clone()),
         full: options.level == Level::Full,
+        disks: options.selection.disks(vm),
         cancel: job.cancel.clone(),
     };
     let prior = prior.filter(|_| options.level != Level::Full);
@@ -129,6 +131,9 @@ fn attempt(
         && let Some(failure) = hooked::refused(around, vm)
     {
         return Err(failure);
+    }
+    if held.vm().view().is_left_out() {
+        return Err(Failure::Found(SourceError::all_left_out(vm).into()));
     }
     let session = match session {
         Some(session) => session,
@@ -172,6 +177,7 @@ fn attempt(
     let hooks = hooks.filter_map(|ran| hooked::told(ran, vm));
     point.details.findings.extend(hooks);
     bound(&mut point.details);
+    let spent = job.clock.monotonic().saturating_sub(begun).as_millis();
     point.details.outcome = outcome_of(&point.details.findings);
     let outline = Outline {
         required: Vec::new(),
@@ -190,6 +196,7 @@ fn attempt(
             ("bytes_data", point.total.data),
             ("bytes_read", point.total.read),
             ("bytes_new", point.total.new),
+            ("milliseconds", u64::try_from(spent).unwrap_or(u64::MAX)),
         ]
         .into_iter()
         .map(|(name, n)| (name.to_owned(), n))

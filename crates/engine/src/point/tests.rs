@@ -85,6 +85,7 @@ fn details() -> Details {
             name: "gone.vhdx".to_owned(),
             why: "no such file".to_owned(),
             needed_by: vec![Owner::Vm],
+            by_choice: false,
         }],
         findings: vec![Finding::new(Code::DirtyLog, Severity::Partial, "disk", "why").hint("do")],
         not_covered: vec!["a pass-through disk".to_owned()],

@@ -10,6 +10,7 @@ pub mod disks;
 pub mod folder;
 pub mod layer;
 pub mod plan;
+mod small;
 pub mod target;
 mod write;
 

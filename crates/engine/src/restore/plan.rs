@@ -362,13 +362,17 @@ fn lost(details: &Details, wanted: &DisksWanted, plan: &mut DisksPlan) {
 
 /// A disk that the backup did not get.
 pub(crate) fn not_in_point(missing: &MissingLayer) -> Finding {
+    let hint = match missing.by_choice {
+        true => "a restore point that was made without --exclude may hold it",
+        false => "another restore point of this VM may hold it",
+    };
     Finding::new(
         Code::DiskMissing,
         Severity::Partial,
         missing.name.as_str(),
         format!("not in this restore point: {}", missing.why),
     )
-    .hint("another restore point of this VM may hold it")
+    .hint(hint)
 }
 
 /// `wanted`, as far as this system can have it and nothing else in the plan has.

@@ -38,6 +38,7 @@ mod view;
 
 use crate::cancel::Cancel;
 use crate::finding::{Code, Finding, Severity};
+use crate::select::Disks;
 
 pub use held::{Held, Leavings};
 pub use view::{
@@ -55,6 +56,34 @@ pub struct VmRef {
     pub id: uuid::Uuid,
     /// Its name, which need not be unique.
     pub name: String,
+    /// What it is.
+    pub kind: VmKind,
+}
+
+/// What a VM is to its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VmKind {
+    /// A VM with a configuration.
+    #[default]
+    Vm,
+    /// The copy that replication keeps of another host's VM.
+    Replica,
+    /// A disk without a VM, or several that share a base.
+    Disk,
+}
+
+impl VmKind {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Vm, Self::Replica, Self::Disk];
+
+    /// The word for it in patterns.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vm => "vm",
+            Self::Replica => "replica",
+            Self::Disk => "disk",
+        }
+    }
 }
 
 /// What is wanted of a frozen VM.
@@ -64,6 +93,9 @@ pub struct Request {
     pub token: Option<Vec<u8>>,
     /// Say [`Changed::Unknown`](crate::Changed::Unknown) of everything: a full backup was asked for.
     pub full: bool,
+    /// Which of its disks are wanted. One that is not is never read, and told among
+    /// [`FrozenView::missing`].
+    pub disks: Disks,
     /// Somebody may ask to stop while the source waits for a host.
     pub cancel: Cancel,
 }
@@ -198,6 +230,18 @@ impl SourceError {
             hint: hint.into(),
             cancelled: false,
             not_now: false,
+        }
+    }
+
+    /// None of a VM's disks is wanted: it is the VM that should be left out.
+    pub(crate) fn all_left_out(vm: &VmRef) -> Self {
+        Self {
+            code: Code::Excluded,
+            ..Self::new(
+                vm.name.clone(),
+                "all of its disks are excluded by choice",
+                "leave the VM itself out: --exclude NAME",
+            )
         }
     }
 }

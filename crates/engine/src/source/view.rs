@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::changes::Changed;
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 
 /// Everything that there is to read of a frozen VM.
 pub struct FrozenView {
@@ -146,6 +146,42 @@ pub struct MissingLayer {
     pub why: String,
     /// Whose disk it is, or a part of it.
     pub needed_by: Vec<Owner>,
+    /// Somebody wanted it left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_choice: bool,
+}
+
+impl FrozenView {
+    /// Whether it has no disk since somebody wanted each of them left out.
+    pub(crate) fn is_left_out(&self) -> bool {
+        let missing = self.missing.iter();
+        self.layers.is_empty()
+            && !self.missing.is_empty()
+            && missing.into_iter().all(|missing| missing.by_choice)
+    }
+
+    /// Tells of a disk that somebody wanted left out.
+    pub(crate) fn leave_out(&mut self, owner: Owner, slot: &str, name: &str) {
+        let known = self.missing.iter_mut();
+        let mut known = known.filter(|missing| missing.by_choice && missing.name == name);
+        if let Some(missing) = known.next() {
+            if !missing.needed_by.contains(&owner) {
+                missing.needed_by.push(owner);
+            }
+            return;
+        }
+        self.missing.push(MissingLayer {
+            name: name.to_owned(),
+            why: format!("the disk at {slot} is excluded by choice"),
+            needed_by: vec![owner],
+            by_choice: true,
+        });
+        self.findings.push(Finding::note(
+            Code::Excluded,
+            name,
+            format!("the disk at {slot} is excluded by choice and not in the restore point"),
+        ));
+    }
 }
 
 /// The VM as it is, or one of its checkpoints.

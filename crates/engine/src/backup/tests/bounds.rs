@@ -88,6 +88,7 @@ fn long_texts_take_no_more_room_than_many() {
         name: lines(n),
         why: long.clone(),
         needed_by: vec![Owner::Vm; 5],
+        by_choice: false,
     };
     details.missing = (0..5000).map(missing).collect();
     bound(&mut details);

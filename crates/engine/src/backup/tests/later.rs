@@ -57,6 +57,7 @@ impl Source for Busy {
             key: number.to_string(),
             id: Uuid::from_u128(number),
             name: format!("vm {number}"),
+            kind: Default::default(),
         };
         Ok(Listing {
             vms: vec![vm(1), vm(2)],

@@ -174,6 +174,7 @@ fn what_is_missing_is_said_and_never_made_up() {
         name: "gone.vhdx".to_owned(),
         why: "no such file".to_owned(),
         needed_by: vec![Owner::Vm],
+        by_choice: false,
     });
     let kept = plan_disks(&torn, &DisksWanted::default());
     assert_eq!(kept.files.len(), 4);
@@ -247,6 +248,7 @@ fn an_older_state_never_passes_for_a_disk_whose_attached_layer_was_lost() {
         name: "disk_1.avhdx".to_owned(),
         why: "torn".to_owned(),
         needed_by: vec![Owner::Vm],
+        by_choice: false,
     }];
     let flat = DisksWanted {
         flatten: true,

@@ -14,6 +14,7 @@ use crate::changes::Changed;
 use crate::finding::{Code, Finding, Severity};
 use crate::source::folder::as_error;
 use crate::source::folder::catalog::Catalog;
+use crate::source::folder::chosen::Chosen;
 use crate::source::folder::fingerprint::Fingerprint;
 use crate::source::folder::open::open;
 use crate::source::{
@@ -156,7 +157,9 @@ pub(crate) fn freeze_loose(
 ) -> Result<Box<dyn FrozenVm>, SourceError> {
     let mut view = blank(vm);
     let mut watched = Vec::new();
-    let places = add_layers(catalog, family, &mut view, &mut watched)?;
+    let chosen = Chosen::of_family(catalog, family, &request.disks);
+    let places = add_layers(catalog, &chosen.images, &mut view, &mut watched)?;
+    chosen.tell(&mut view);
     for (slot, image) in family
         .iter()
         .filter(|i| !catalog.images[**i].interior)
@@ -203,6 +206,7 @@ pub(crate) fn add_layers(
                     name: image.file.rel.to_string(),
                     why: finding.message.clone(),
                     needed_by: vec![Owner::Vm],
+                    by_choice: false,
                 });
                 last_error = Some(as_error(&finding));
                 view.findings.push(finding);
@@ -214,6 +218,7 @@ pub(crate) fn add_layers(
                 name: format!("parent of {}", image.file.rel),
                 why: orphan.message.clone(),
                 needed_by: vec![Owner::Vm],
+                by_choice: false,
             });
             view.findings.push(orphan.clone());
         }

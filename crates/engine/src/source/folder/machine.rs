@@ -13,7 +13,9 @@ use vmconfig::layout::{
 use vmconfig::model::{Drive, DriveKind, Finding as ConfigFinding, Location};
 
 use crate::finding::{Code, Finding, Severity};
+use crate::select::Disks;
 use crate::source::folder::catalog::Catalog;
+use crate::source::folder::chosen::Chosen;
 use crate::source::folder::fingerprint::Fingerprint;
 use crate::source::folder::frozen::{FolderVm, Watched, add_layers, blank, consistency};
 use crate::source::folder::guest_state;
@@ -31,22 +33,23 @@ use crate::source::{
 /// # Errors
 /// When nothing of it can be opened.
 pub(crate) fn freeze_machine(
-    machines: &Machines,
-    index: usize,
+    (machines, index): (&Machines, usize),
     files: &[FoundFile],
     catalog: &Catalog,
     vm: &VmRef,
+    disks: &Disks,
 ) -> Result<Box<dyn FrozenVm>, SourceError> {
     let machine = &machines.inventory.machines[index];
     let mut view = blank(vm);
     let mut watched = Vec::new();
+    let chosen = Chosen::of_machine(machines, index, catalog, disks);
     // That no layer can be opened is told by findings: the files are still worth saving.
-    let places =
-        add_layers(catalog, &machines.images[index], &mut view, &mut watched).unwrap_or_default();
+    let places = add_layers(catalog, &chosen.images, &mut view, &mut watched).unwrap_or_default();
     view.config = serde_json::to_value(&machine.config).ok();
+    chosen.tell(&mut view);
     add_disks(
         machines,
-        catalog,
+        (catalog, &chosen),
         &Owner::Vm,
         &machine.disks,
         &places,
@@ -72,7 +75,7 @@ pub(crate) fn freeze_machine(
         let owner = Owner::Checkpoint(*id);
         add_disks(
             machines,
-            catalog,
+            (catalog, &chosen),
             &owner,
             &checkpoint.disks,
             &places,
@@ -145,7 +148,7 @@ fn checkpoint_ids(machine: &Machine, view: &mut FrozenView) -> Vec<Uuid> {
 
 fn add_disks(
     machines: &Machines,
-    catalog: &Catalog,
+    (catalog, chosen): (&Catalog, &Chosen<'_>),
     owner: &Owner,
     disks: &[AttachedDisk],
     places: &HashMap<usize, usize>,
@@ -153,6 +156,11 @@ fn add_disks(
 ) {
     for disk in disks {
         let image = disk.file.path().and_then(|path| machines.by_rel.get(path));
+        if !chosen.takes(machines, disk) {
+            let name = disk.file.path().unwrap_or(&disk.configured);
+            view.leave_out(owner.clone(), &disk.location.to_string(), name);
+            continue;
+        }
         if let Some(layer) = image.and_then(|image| places.get(image)) {
             view.uses.push(DiskUse {
                 owner: owner.clone(),
@@ -209,6 +217,7 @@ fn add_disks(
             name: object.clone(),
             why: why.clone(),
             needed_by: vec![owner.clone()],
+            by_choice: false,
         });
         view.findings.push(
             Finding::new(
@@ -332,7 +341,9 @@ fn tell(machine: &Machine, view: &mut FrozenView) {
     }
     for finding in &machine.findings {
         // Missing disks and broken chains were told with the disks.
-        if let LayoutFinding::UnreferencedDifference { .. } = finding {
+        if let LayoutFinding::UnreferencedDifference { disk, .. } = finding
+            && view.layers.iter().any(|layer| layer.path.as_str() == disk)
+        {
             view.findings.push(
                 Finding::new(
                     Code::UnreferencedDisk,

@@ -133,7 +133,7 @@ impl Machines {
     }
 }
 
-fn all_disks(machine: &Machine) -> impl Iterator<Item = &AttachedDisk> {
+pub(super) fn all_disks(machine: &Machine) -> impl Iterator<Item = &AttachedDisk> {
     let own = machine.disks.iter();
     own.chain(machine.checkpoints.iter().flat_map(|c| c.disks.iter()))
 }

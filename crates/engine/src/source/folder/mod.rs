@@ -10,6 +10,7 @@
 //! [torn](crate::source::Consistency::Torn).
 
 mod catalog;
+mod chosen;
 mod fingerprint;
 mod frozen;
 mod guest_state;
@@ -37,7 +38,7 @@ use crate::source::folder::frozen::freeze_loose;
 use crate::source::folder::machine::{freeze_machine, freeze_unreadable};
 use crate::source::folder::machines::{Machines, identity, name_or_file};
 use crate::source::folder::walk::{FoundFile, safe_names, walk};
-use crate::source::{FrozenVm, Listing, RelPath, Request, Source, SourceError, VmRef};
+use crate::source::{FrozenVm, Listing, RelPath, Request, Source, SourceError, VmKind, VmRef};
 
 /// See the [module](self).
 pub struct FolderSource {
@@ -192,6 +193,7 @@ impl FolderSource {
                 key: path.to_owned(),
                 id: identity(id, &self.root.join(path), &taken),
                 name,
+                kind: VmKind::Vm,
             };
             taken.insert(vm.id);
             vms.push((vm, what));
@@ -279,6 +281,7 @@ impl FolderSource {
             key: file.rel.to_string(),
             id: derived_id("loose disk", &file.path),
             name: file.rel.file_name().to_owned(),
+            kind: VmKind::Disk,
         }
     }
 }
@@ -343,7 +346,8 @@ impl FolderSource {
         let machines = found.machines.as_ref().ok_or_else(gone);
         match what {
             What::Machine(index) => {
-                freeze_machine(machines?, *index, &found.files, &found.catalog, vm)
+                let what = (machines?, *index);
+                freeze_machine(what, &found.files, &found.catalog, vm, &request.disks)
             }
             What::Unreadable(index) => freeze_unreadable(machines?, *index, &found.files, vm),
             What::Loose(family) => {

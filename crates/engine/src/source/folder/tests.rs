@@ -14,6 +14,7 @@ pub(super) fn request(token: Option<Vec<u8>>) -> Request {
     Request {
         token,
         full: false,
+        disks: Default::default(),
         cancel: Cancel::new(),
     }
 }

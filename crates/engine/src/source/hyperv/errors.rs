@@ -4,7 +4,8 @@ use std::fmt::Display;
 
 use hyperv::Hint;
 use hyperv::checkpoint::CheckpointError;
-use hyperv::frozen::{FreezeError, Frozen};
+use hyperv::frozen::{Asked, Choose, FreezeError, Frozen};
+use hyperv::inventory::Medium;
 use hyperv::plan::NoPlan;
 use hyperv::replication::Conflict;
 
@@ -50,6 +51,22 @@ pub(super) fn freeze(
         ..SourceError::new(vm.name.clone(), message, hint)
     };
     with_notes(error, notes)
+}
+
+/// Refuses a VM none of whose disks is wanted.
+pub(super) fn none_wanted(
+    vm: &VmRef,
+    media: &[Medium],
+    choose: &Choose<'_>,
+) -> Result<(), SourceError> {
+    let unwanted = |medium: &Medium| {
+        let files = None;
+        choose(&Asked { medium, files }) == Some(false)
+    };
+    match !media.is_empty() && media.iter().all(unwanted) {
+        true => Err(SourceError::all_left_out(vm)),
+        false => Ok(()),
+    }
 }
 
 /// Why there is nothing to save of a VM that has disks, when none of them can be read.
@@ -107,6 +124,7 @@ mod tests {
             key: "a".to_owned(),
             id: Uuid::from_u128(1),
             name: "copy".to_owned(),
+            kind: Default::default(),
         };
         let error = FreezeError::DisksUnknown("C1".to_owned());
         let conflict = Conflict {

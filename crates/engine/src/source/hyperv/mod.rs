@@ -35,8 +35,9 @@ use hyperv::Inventory;
 use hyperv::checkpoint::Mark;
 use hyperv::control::{Backoff, Clock, Control};
 use hyperv::files::HostFiles;
-use hyperv::frozen::{FreezeError, Frozen, Resting};
-use hyperv::inventory::{self, Machine, ReplicationMode};
+use hyperv::frozen::{Asked, FreezeError, Frozen, Resting};
+use hyperv::host_settings::{self, HostSettings};
+use hyperv::inventory::{self, Host, Machine, ReplicationMode};
 use hyperv::journal::Journal;
 use hyperv::plan::{Plan, Policy, plan};
 use hyperv::replication::{self, Conflict};
@@ -45,7 +46,8 @@ use hyperv::tracking::Token;
 use uuid::Uuid;
 
 use crate::finding::{Code, Finding};
-use crate::source::{FrozenVm, Listing, Memory, Request, Source, SourceError, VmRef};
+use crate::select::Disks;
+use crate::source::{FrozenVm, Listing, Memory, Request, Source, SourceError, VmKind, VmRef};
 
 /// After this time the inventory is taken again.
 const FRESH: Duration = Duration::from_secs(600);
@@ -85,12 +87,17 @@ pub struct Setup {
     pub neighbours: Vec<PathBuf>,
 }
 
+/// Where a restore point keeps what its host is set to, as plain data.
+pub const HOST_SETTINGS: &str = "Host/settings.json";
+
 /// The VMs of a host.
 pub struct HostSource {
     setup: Setup,
     control: Arc<Control>,
     inventory: Option<(Duration, Inventory)>,
     tried: HashSet<Uuid>,
+    /// What the host is set to, once it was asked.
+    settings: Option<HostSettings>,
     resting: RestingDisks,
 }
 
@@ -111,6 +118,7 @@ impl HostSource {
             control: Arc::new(control),
             inventory: None,
             tried: HashSet::new(),
+            settings: None,
             resting: RestingDisks::default(),
         })
     }
@@ -145,6 +153,22 @@ impl HostSource {
         Ok(&self.inventory.insert(inventory).1)
     }
 
+    /// What the host is set to, asked once. A host that does not say keeps nobody from a backup.
+    fn host_settings(&mut self, host: &Host, findings: &mut Vec<Finding>) -> Option<&HostSettings> {
+        if self.settings.is_none() {
+            let name = host.name.as_deref();
+            match host_settings::take(self.setup.session.as_ref(), name) {
+                Ok(settings) => self.settings = Some(settings),
+                Err(error) => findings.push(Finding::note(
+                    Code::HostNote,
+                    name.unwrap_or(&self.setup.name),
+                    format!("the host's settings are not in the restore point: {error}"),
+                )),
+            }
+        }
+        self.settings.as_ref()
+    }
+
     /// Whether a VM does not hold still since its replication was at work. A host that cannot be
     /// asked for it tells nothing.
     fn conflict(&self, machine: &Machine, error: &FreezeError) -> Option<Conflict> {
@@ -167,7 +191,7 @@ impl HostSource {
     }
 
     /// What is to be done with a VM.
-    fn plan(&mut self, vm: &VmRef) -> Result<(Machine, Plan, inventory::Host), SourceError> {
+    fn plan(&mut self, vm: &VmRef) -> Result<(Machine, Plan, Host), SourceError> {
         let again = !self.tried.insert(vm.id);
         let policy = self.setup.policy;
         let inventory = self.inventory(again)?;
@@ -187,6 +211,27 @@ impl HostSource {
         let plan = plan(&machine, &host, &policy).map_err(|no| errors::no_plan(vm, &no))?;
         Ok((machine, plan, host))
     }
+}
+
+/// A VM of an inventory, as [`HostSource`] lists it.
+pub fn vm_ref(machine: &Machine) -> VmRef {
+    VmRef {
+        key: machine.id.to_string(),
+        id: machine.id,
+        name: machine.name().to_owned(),
+        kind: match machine.replication.mode.is_copy() {
+            true => VmKind::Replica,
+            false => VmKind::Vm,
+        },
+    }
+}
+
+/// Whether a disk is wanted, by all that is known of it.
+fn choose(disks: &Disks, asked: &Asked<'_>) -> Option<bool> {
+    let slot = asked.medium.location.to_string();
+    let files = asked.files.unwrap_or_default().iter().map(String::as_str);
+    let words = [slot.as_str(), &asked.medium.path].into_iter().chain(files);
+    disks.takes(words, asked.files.is_none())
 }
 
 impl Source for HostSource {
@@ -222,13 +267,7 @@ impl Source for HostSource {
 
     fn list(&mut self) -> Result<Listing, SourceError> {
         let inventory = self.inventory(false)?;
-        let machines = inventory.machines.iter();
-        let vms = machines.map(|machine| VmRef {
-            key: machine.id.to_string(),
-            id: machine.id,
-            name: machine.name().to_owned(),
-        });
-        let vms = vms.collect();
+        let vms = inventory.machines.iter().map(vm_ref).collect();
         let mut findings = findings::inventory(&inventory.findings, inventory.host.name.as_deref());
         findings.extend(inventory.planned.iter().map(|planned| {
             Finding::note(
@@ -260,7 +299,14 @@ impl Source for HostSource {
             }
             None => None,
         };
-        let wanted = plan.request(self.setup.mark, token.as_ref(), request.full);
+        let settings = self.host_settings(&host, &mut findings).cloned();
+        let choose = |asked: &Asked<'_>| choose(&request.disks, asked);
+        let mut wanted = plan.request(self.setup.mark, token.as_ref(), request.full);
+        if request.disks.choose() {
+            // What is told without a checkpoint needs none.
+            errors::none_wanted(vm, &machine.settings.media, &choose)?;
+            wanted.choose = Some(&choose);
+        }
         let files = self.setup.files.as_ref();
         let frozen = Frozen::take(&self.control, files, &wanted).map_err(|error| {
             let conflict = self.conflict(&machine, &error);
@@ -276,7 +322,8 @@ impl Source for HostSource {
             let notes: Vec<String> = left.into_iter().chain(self.control.take_notes()).collect();
             return Err(errors::with_notes(error, &notes));
         }
-        let view = view::view(vm, &machine, &plan, &host, &frozen, findings);
+        let host = (&host, settings.as_ref());
+        let view = view::view(vm, &machine, &plan, host, &frozen, findings);
         Ok(Box::new(vm::HostVm::new(
             frozen,
             view,

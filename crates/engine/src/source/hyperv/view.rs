@@ -8,6 +8,7 @@ use disk::{BlockRead, LayerInfo};
 use hyperv::frozen::{
     self, ConfigFile, Frozen, FrozenDisk, LayerReading, LostDisk, LostFile, Reading, Tree,
 };
+use hyperv::host_settings::HostSettings;
 use hyperv::inventory::{Host, Machine, Parent, Settings};
 use hyperv::plan::Plan;
 use hyperv::preflight::{Level, Mode};
@@ -27,7 +28,7 @@ pub(super) fn view(
     vm: &VmRef,
     machine: &Machine,
     plan: &Plan,
-    host: &Host,
+    (host, settings): (&Host, Option<&HostSettings>),
     frozen: &Frozen,
     findings: Vec<Finding>,
 ) -> FrozenView {
@@ -66,9 +67,13 @@ pub(super) fn view(
     for lost in &frozen.lost {
         view.lose(Owner::Vm, lost);
     }
+    for medium in &frozen.left_out {
+        let slot = medium.location.to_string();
+        view.view.leave_out(Owner::Vm, &slot, &medium.path);
+    }
     view.files(Owner::Vm, &frozen.files, &frozen.lost_files);
     view.key_protector(frozen);
-    view.host(host);
+    view.host(host, settings);
     view.view
 }
 
@@ -204,6 +209,10 @@ impl Making {
             Parent::Of(id) => Some(id),
             Parent::None | Parent::Unknown => None,
         };
+        for (of, medium) in &tree.left_out {
+            let slot = medium.location.to_string();
+            self.view.leave_out(owner(*of), &slot, &medium.path);
+        }
         for (of, lost) in &tree.lost {
             self.lose(owner(*of), lost);
         }
@@ -227,6 +236,7 @@ impl Making {
             name: lost.medium.path.clone(),
             why: lost.why.clone(),
             needed_by: vec![owner],
+            by_choice: false,
         });
         self.view.findings.push(
             Finding::new(
@@ -294,16 +304,23 @@ impl Making {
     }
 
     /// The host's own settings, for people who build it anew.
-    fn host(&mut self, host: &Host) {
+    fn host(&mut self, host: &Host, settings: Option<&HostSettings>) {
         // How full its volumes are is no setting.
-        let settings = Host {
+        let itself = Host {
             volumes: None,
             ..host.clone()
         };
-        let Ok(text) = serde_json::to_vec_pretty(&settings) else {
+        self.json("Host/host.json", &itself);
+        if let Some(settings) = settings {
+            self.json(super::HOST_SETTINGS, settings);
+        }
+    }
+
+    fn json(&mut self, path: &str, what: &impl serde::Serialize) {
+        let Ok(text) = serde_json::to_vec_pretty(what) else {
             return;
         };
-        let path = crate::source::RelPath::new("Host/host.json").ok();
+        let path = crate::source::RelPath::new(path).ok();
         self.view.files.extend(path.map(|path| FrozenFile {
             path,
             role: FileRole::Other,

@@ -1,0 +1,252 @@
+//! Several hosts in one run: the nodes of a cluster, both sides of a replication, or just several.
+//!
+//! A VM that several of them have is backed up once ([`hyperv::replication::sides`]). Each host has its
+//! own journal and is put right by itself; one that fails keeps nobody from the others, and is told.
+//! A VM that its cluster has moved since the hosts were looked at is taken where it is now.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hyperv::cluster::Cluster;
+use hyperv::replication::{Choice, Prefer, Seen, Why, sides};
+use uuid::Uuid;
+
+use super::{HostSource, vm_ref};
+use crate::finding::{Code, Finding, Severity};
+use crate::source::{FrozenVm, Listing, Memory, Request, Source, SourceError, VmRef};
+
+/// The VMs of several hosts.
+pub struct Hosts {
+    hosts: Vec<One>,
+    prefer: Prefer,
+    /// What was noticed before.
+    findings: Vec<Finding>,
+    /// Where each VM was when the hosts were looked at, and what is to be said of that.
+    places: HashMap<Uuid, (usize, Vec<Finding>)>,
+}
+
+struct One {
+    source: HostSource,
+    /// Its run has begun, so it has to end.
+    begun: bool,
+}
+
+impl Hosts {
+    /// Of these hosts, each under a name of its own. `findings` tell of others that could not even be
+    /// spoken to.
+    pub fn new(hosts: Vec<HostSource>, prefer: Prefer, findings: Vec<Finding>) -> Self {
+        let hosts = hosts.into_iter().map(|source| One {
+            source,
+            begun: false,
+        });
+        Self {
+            hosts: hosts.collect(),
+            prefer,
+            findings,
+            places: HashMap::new(),
+        }
+    }
+
+    /// What there is to say of a VM that several hosts have.
+    fn choose(&self, choice: &Choice, findings: &mut Vec<Finding>) -> Option<(String, Vec<Finding>)> {
+        let taken = choice.taken.first()?;
+        let note = |text: String| Finding::note(Code::HostNote, choice.name.clone(), text);
+        let mut told = Vec::new();
+        if !matches!(taken.why, Why::Only) {
+            told.push(note(format!("backed up on {}: {}", taken.side.host, taken.why)));
+        }
+        told.extend(choice.left_out.iter().map(|side| {
+            note(format!("{} has it as well, and it is not backed up there", side.host))
+        }));
+        // A vault knows a VM by its id.
+        findings.extend(choice.taken.iter().skip(1).map(|other| {
+            Finding::new(
+                Code::DuplicateId,
+                Severity::Partial,
+                choice.name.clone(),
+                format!(
+                    "the VM of this id on {} is not backed up: {}",
+                    other.side.host,
+                    "that on another host has the same id, and nothing says that they are the same"
+                ),
+            )
+            .hint("back it up into another vault, or import it there with a new id")
+        }));
+        Some((taken.side.host.clone(), told))
+    }
+
+    /// VMs that a cluster keeps and that no node has told of.
+    fn not_seen(&mut self, findings: &mut Vec<Finding>) {
+        let mut asked: Vec<Arc<Cluster>> = Vec::new();
+        let clusters = self.hosts.iter().filter_map(|one| one.source.node());
+        for (cluster, _) in clusters {
+            if !asked.iter().any(|known| Arc::ptr_eq(known, cluster)) {
+                asked.push(Arc::clone(cluster));
+            }
+        }
+        for cluster in asked {
+            let roles = match cluster.roles() {
+                Ok(roles) => roles,
+                Err(error) => {
+                    let text = format!("which VMs it keeps is not known: {error}");
+                    let finding = Finding::new(Code::HostNote, Severity::Warning, cluster.name(), text);
+                    findings.push(finding.hint("see whether its service runs on the nodes"));
+                    continue;
+                }
+            };
+            let mut missing: Vec<_> = roles.into_iter().collect();
+            missing.retain(|(vm, _)| !self.hosts.iter().any(|one| one.source.has(*vm)));
+            missing.sort_by_key(|(vm, _)| *vm);
+            for (vm, role) in missing {
+                // It may have gone to a node that had been asked.
+                let owner = role.owner.as_deref();
+                let at = owner.and_then(|owner| self.node(owner));
+                let again = at.and_then(|at| self.hosts.get_mut(at));
+                if again.is_some_and(|one| one.source.look_again().is_ok() && one.source.has(vm)) {
+                    continue;
+                }
+                let on = owner.unwrap_or("no node");
+                findings.push(
+                    Finding::new(
+                        Code::NotCovered,
+                        Severity::Partial,
+                        role.resource,
+                        format!("the cluster {} keeps it on {on}, which does not tell of it", cluster.name()),
+                    )
+                    .hint("see that the node is up and can be reached by its name"),
+                );
+            }
+        }
+    }
+
+    /// The host that is the node of this name.
+    fn node(&self, name: &str) -> Option<usize> {
+        let is = |one: &One| {
+            let node = one.source.node();
+            one.begun && node.is_some_and(|(_, node)| hyperv::same_host(node, name))
+        };
+        self.hosts.iter().position(is)
+    }
+
+    /// Where a VM is now, by its cluster or as it was seen.
+    fn place(&self, vm: &VmRef) -> Option<usize> {
+        let (seen, _) = self.places.get(&vm.id)?;
+        let (cluster, _) = match self.hosts.get(*seen)?.source.node() {
+            Some(node) => node,
+            None => return Some(*seen),
+        };
+        let role = cluster.role(vm.id, None).ok().flatten();
+        let owner = role.and_then(|role| role.owner);
+        owner.and_then(|owner| self.node(&owner)).or(Some(*seen))
+    }
+}
+
+impl Source for Hosts {
+    fn describe(&self) -> String {
+        let names = self.hosts.iter().map(|one| one.source.describe());
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    fn origin(&self, vm: &VmRef) -> String {
+        let place = self.places.get(&vm.id);
+        let one = place.and_then(|(at, _)| self.hosts.get(*at));
+        one.map_or_else(|| self.describe(), |one| one.source.describe())
+    }
+
+    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+        let mut findings = std::mem::take(&mut self.findings);
+        let (mut first, mut any) = (None, false);
+        for one in &mut self.hosts {
+            match one.source.begin(memory) {
+                Ok(told) => {
+                    (one.begun, any) = (true, true);
+                    findings.extend(told);
+                }
+                Err(error) => {
+                    findings.push(failed(&error));
+                    first = first.or(Some(error));
+                }
+            }
+        }
+        match first {
+            Some(error) if !any => Err(error),
+            _ => Ok(findings),
+        }
+    }
+
+    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
+        let begun = self.hosts.iter_mut().filter(|one| one.begun);
+        begun.flat_map(|one| one.source.end(memory)).collect()
+    }
+
+    fn list(&mut self) -> Result<Listing, SourceError> {
+        let mut findings = Vec::new();
+        let (mut first, mut listed) = (None, 0_usize);
+        for one in self.hosts.iter_mut().filter(|one| one.begun) {
+            match one.source.list() {
+                Ok(listing) => {
+                    findings.extend(listing.findings);
+                    listed += 1;
+                }
+                Err(error) => {
+                    findings.push(failed(&error));
+                    first = first.or(Some(error));
+                }
+            }
+        }
+        if let (Some(error), 0) = (first, listed) {
+            return Err(error);
+        }
+        self.not_seen(&mut findings);
+        let names: Vec<String> = self.hosts.iter().map(|one| one.source.describe()).collect();
+        let seen = self.hosts.iter().zip(&names).filter_map(|(one, name)| {
+            Some(Seen {
+                host: name,
+                inventory: one.source.seen()?,
+            })
+        });
+        let seen: Vec<Seen<'_>> = seen.collect();
+        let (mut vms, mut places) = (Vec::new(), HashMap::new());
+        for choice in sides(&seen, self.prefer) {
+            let Some((host, told)) = self.choose(&choice, &mut findings) else {
+                continue;
+            };
+            let Some(at) = names.iter().position(|name| *name == host) else {
+                continue;
+            };
+            let inventory = self.hosts.get(at).and_then(|one| one.source.seen());
+            let Some(machine) = inventory.and_then(|all| all.machine(choice.vm)) else {
+                continue;
+            };
+            vms.push(vm_ref(machine));
+            places.insert(choice.vm, (at, told));
+        }
+        self.places = places;
+        Ok(Listing { vms, findings })
+    }
+
+    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        let now = self.place(vm);
+        let mut told = Vec::new();
+        if let Some((seen, known)) = self.places.get_mut(&vm.id) {
+            told.clone_from(known);
+            // What is told of it, and where it is said to be from.
+            *seen = now.unwrap_or(*seen);
+        }
+        let gone = || {
+            SourceError::new(
+                vm.name.clone(),
+                "no host has it any more",
+                "it was removed or has moved: run the backup again",
+            )
+        };
+        let one = now.and_then(|at| self.hosts.get_mut(at)).ok_or_else(gone)?;
+        one.source.freeze_telling(vm, request, told)
+    }
+}
+
+/// A host that cannot be backed up, where others can.
+fn failed(error: &SourceError) -> Finding {
+    let message = format!("nothing of it is backed up: {}", error.message);
+    Finding::new(error.code, Severity::Error, error.object.clone(), message).hint(error.hint.clone())
+}
