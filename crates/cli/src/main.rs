@@ -46,6 +46,7 @@ fn run(global: &Global, command: Command, ui: Ui) -> Result<Exit> {
         Command::Init(args) => commands::init::run(global, &args, ui),
         Command::Backup(args) => commands::backup::run(global, &args, ui),
         Command::Doctor(args) => commands::doctor::run(global, &args, ui),
+        Command::Estimate(args) => commands::estimate::run(global, &args, ui),
         Command::Vms(args) => commands::vms::run(global, &args, ui),
         Command::Points(args) => commands::points::run(global, &args, ui),
         Command::Show(args) => commands::show::run(global, &args, ui),

@@ -16,6 +16,7 @@ worst. A backup that was interrupted is simply run again: what is stored is not 
 Examples:
   hyperkeep backup folder:/srv/exports
   hyperkeep backup folder:/srv/exports --vm 'web*' --exclude '*-test'
+  hyperkeep backup winrm://backup@hv01 --exclude '*/swap*.vhdx' --exclude 'replica/*'
   hyperkeep backup folder:/images/db.vhdx --changed-ranges changed.txt
   hyperkeep backup winrm://backup@hv01.example.org --map 'D:\\VMs=/mnt/vms'
   hyperkeep backup 'winrm://EXAMPLE\\backup@hv01' --pin 4f…2a --map 'C:\\ClusterStorage=/mnt/csv'")]
@@ -133,12 +134,16 @@ pub(crate) enum LevelArg {
 pub(crate) struct SelectionArgs(pub(crate) Vec<(engine::select::Rule, String)>);
 
 #[derive(Args)]
+#[command(next_help_heading = None)]
 struct Patterns {
-    /// Only VMs whose name or id matches; `*`, `?`, `[…]`, `{a,b}`, without regard to case. The
-    /// last of all --vm and --exclude that matches decides
+    /// Only VMs whose name or id matches; `*`, `?`, `[…]`, `{a,b}`, without regard to case. With a
+    /// slash only those disks of them, by place or file: 'web/SCSI 0:1', '*/page.vhdx'; and with a
+    /// kind (vm, replica, disk) before it only such VMs: 'replica/*'. The last of all --vm and
+    /// --exclude that matches decides
     #[arg(long = "vm", value_name = "PATTERN")]
     vm: Vec<String>,
-    /// No VMs whose name or id matches
+    /// No VMs, or disks, that match in the same way; a disk that is left out is not read, and the
+    /// restore point says so
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
 }

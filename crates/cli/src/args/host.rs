@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use super::SelectionArgs;
+
 /// What there is to say about a host beside its address.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Options for winrm://USER@HOST")]
@@ -126,6 +128,32 @@ pub(crate) struct VmsArgs {
     /// Show each condition of an online backup for each VM: met, not met, or not to be told
     #[arg(long)]
     pub(crate) conditions: bool,
+
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+
+    #[command(flatten)]
+    pub(crate) reach: HostArgs,
+}
+
+/// `estimate`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing is changed on the host, and no checkpoint is taken. A host tells what changed on the disks of
+VMs that are off; of those that run, most likely not, and then it is told how earlier backups went,
+which a vault remembers. What nothing tells is not known.
+
+Examples:
+  hyperkeep --vault /srv/vault estimate winrm://backup@hv01.example.org
+  hyperkeep --vault /srv/vault estimate hv01 --vm 'web*' --exclude '*/swap*.vhdx' --json")]
+pub(crate) struct EstimateArgs {
+    /// `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM or Kerberos; or
+    /// the name of a host in --hosts
+    #[arg(value_name = "HOST")]
+    pub(crate) host: String,
+
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
 
     #[command(flatten)]
     pub(crate) reach: HostArgs,

@@ -12,12 +12,14 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-pub(crate) use backup::{BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg};
-pub(crate) use host::{AuthArg, DoctorArgs, HostArgs, LabArgs, SmbArg, VmsArgs};
+pub(crate) use backup::{
+    BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg, SelectionArgs,
+};
+pub(crate) use host::{AuthArg, DoctorArgs, EstimateArgs, HostArgs, LabArgs, SmbArg, VmsArgs};
 pub(crate) use keys::{
     AddPassphraseArgs, AddRecoveryCodeArgs, ChangePassphraseArgs, KeysCommand, RemoveArgs,
 };
-pub(crate) use point::{LsArgs, PointArgs, PointsArgs};
+pub(crate) use point::{LsArgs, PointsArgs, ShowArgs};
 pub(crate) use restore::{DiskFormatArg, DisksArgs, RestoreCommand};
 
 /// Backup and restore of Hyper-V virtual machines.
@@ -149,12 +151,14 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// List the VMs of a Hyper-V host, and what a backup of each would be
     Vms(VmsArgs),
+    /// Say what the next backup of a Hyper-V host would read and store, and how long it would take
+    Estimate(EstimateArgs),
     /// Say what can be done with a Hyper-V host and what is in the way, and put right what is left there
     Doctor(DoctorArgs),
     /// List restore points
     Points(PointsArgs),
     /// Show what a restore point holds, how consistent it is, and what is not covered
-    Show(PointArgs),
+    Show(ShowArgs),
     /// List VMs, disks, checkpoints and files of a restore point or of a folder
     Ls(LsArgs),
     /// Restore from a restore point

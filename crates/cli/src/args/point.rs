@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::address::PointAddress;
+use crate::args::HostArgs;
 
 /// `points`
 #[derive(Debug, Args)]
@@ -28,11 +29,20 @@ before that time: 2026-11-22 (the whole day), 2026-11-22T18:00 (both UTC), or
 
 Examples:
   hyperkeep --vault /srv/vault show 'web server@latest'
-  hyperkeep --vault /srv/vault show 5f3a9c")]
-pub(crate) struct PointArgs {
+  hyperkeep --vault /srv/vault show 5f3a9c
+  hyperkeep --vault /srv/vault show 5f3a9c --compare winrm://backup@hv02")]
+pub(crate) struct ShowArgs {
     /// The restore point
     #[arg(value_name = "POINT")]
     pub(crate) point: PointAddress,
+
+    /// Tell what this host is set to otherwise than the point's host was: switches, default paths,
+    /// pools, replication. Nothing is changed there
+    #[arg(long, value_name = "HOST")]
+    pub(crate) compare: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) reach: HostArgs,
 }
 
 /// `ls`

@@ -3,7 +3,9 @@
 pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod doctor;
+pub(crate) mod estimate;
 mod findings;
+mod host_settings;
 pub(crate) mod init;
 pub(crate) mod keys;
 mod keys_documents;

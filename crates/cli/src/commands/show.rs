@@ -3,11 +3,13 @@
 use engine::Finding;
 use engine::point::{Details, Reading, Stats};
 use engine::source::Consistency;
+use hyperv::host_settings::HostSettings;
 use serde::Serialize;
 
-use crate::args::{Global, PointArgs};
+use crate::args::{Global, ShowArgs};
 use crate::commands::backup::reading;
 use crate::commands::findings::findings_text;
+use crate::commands::host_settings::{self, Compared};
 use crate::commands::listing::VmListing;
 use crate::commands::points::{Line, find_point};
 use crate::failure::{Exit, Result};
@@ -16,10 +18,15 @@ use crate::ui::{Document, Ui};
 use crate::{open, text};
 
 /// Shows a restore point.
-pub(crate) fn run(global: &Global, args: &PointArgs, ui: Ui) -> Result<Exit> {
+pub(crate) fn run(global: &Global, args: &ShowArgs, ui: Ui) -> Result<Exit> {
     let vault = open::vault(global, ui)?;
     let (line, opened, _) = find_point(global, &vault, &args.point, ui)?;
     let details = &opened.details;
+    let kept = host_settings::kept(&vault, &opened)?;
+    let compared = match &args.compare {
+        Some(host) => Some(host_settings::compared(kept.as_ref(), host, &args.reach)?),
+        None => None,
+    };
     ui.print(&ShowDocument {
         point: Line::new(&line),
         source: details.source.clone(),
@@ -30,6 +37,8 @@ pub(crate) fn run(global: &Global, args: &PointArgs, ui: Ui) -> Result<Exit> {
         not_covered: details.not_covered.clone(),
         findings: details.findings.clone(),
         config: details.config.clone(),
+        host_settings: kept,
+        compared,
         taken: opened.taken,
         consistency: details.consistency,
     })
@@ -46,6 +55,8 @@ struct ShowDocument {
     not_covered: Vec<String>,
     findings: Vec<Finding>,
     config: Option<serde_json::Value>,
+    host_settings: Option<HostSettings>,
+    compared: Option<Compared>,
     #[serde(skip)]
     taken: u64,
     #[serde(skip)]
@@ -108,6 +119,13 @@ impl Document for ShowDocument {
         }
         if self.not_covered.is_empty() && lost.is_empty() {
             out.push_str("  nothing that is known of\n");
+        }
+        if let Some(settings) = &self.host_settings {
+            out.push_str("\nHost\n");
+            out.push_str(&host_settings::text(settings));
+        }
+        if let Some(compared) = &self.compared {
+            out.push_str(&compared.text());
         }
         if !self.findings.is_empty() {
             out.push_str("\nFindings\n");

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use engine::finding::outcome_of;
+use engine::select::{Disks, Selection};
+use engine::source::hyperv::vm_ref;
 use engine::{Finding, Outcome};
-use hyperv::inventory::{self, Host, Inventory, Machine, PowerState};
+use hyperv::inventory::{self, Host, Inventory, Machine, Medium, PowerState};
 use hyperv::plan::{NoPlan, Plan, Policy, plan};
 use hyperv::preflight::{self, Condition, Level, Met, Mode};
 use serde::Serialize;
@@ -13,6 +15,7 @@ use uuid::Uuid;
 
 use crate::args::{Global, VmsArgs};
 use crate::commands::findings::findings_text;
+use crate::commands::source;
 use crate::failure::{Exit, Result};
 use crate::host::{self, HostAddress};
 use crate::table::Table;
@@ -22,11 +25,12 @@ use crate::{open, text};
 /// Lists the VMs of a host.
 pub(crate) fn run(global: &Global, args: &VmsArgs, ui: Ui) -> Result<Exit> {
     let (address, reach) = host::find(&args.host, &args.reach)?;
+    let selection = source::selection(args.selection.0.iter().cloned())?;
     let last = last_points(global, ui)?;
     let session = host::session(&address, &reach)?;
     let inventory = inventory::take(session.as_ref());
     let inventory = inventory.map_err(|error| host::failure(&address, &error))?;
-    let mut document = VmsDocument::new(&address, &inventory, &last);
+    let mut document = VmsDocument::new(&address, &inventory, &last, &selection);
     document.all_conditions = args.conditions;
     ui.print(&document)
 }
@@ -123,12 +127,21 @@ struct Vm {
     conditions: Vec<VmCondition>,
     findings: Vec<VmFinding>,
     last_point: Option<String>,
+    disks: Vec<Disk>,
     last_outcome: Option<Outcome>,
     last_whole: Option<String>,
     #[serde(skip)]
     runs: bool,
     #[serde(skip)]
     last: Option<LastPoint>,
+}
+
+#[derive(Serialize)]
+struct Disk {
+    slot: String,
+    path: String,
+    /// By its place and this path. An excluded pattern may name an older one of its files.
+    excluded: bool,
 }
 
 #[derive(Serialize)]
@@ -147,9 +160,16 @@ struct VmFinding {
 }
 
 impl VmsDocument {
-    fn new(address: &HostAddress, inventory: &Inventory, last: &Last) -> Self {
-        let machines = inventory.machines.iter();
-        let vms = machines.map(|machine| Vm::new(machine, &inventory.host, last));
+    fn new(
+        address: &HostAddress,
+        inventory: &Inventory,
+        last: &Last,
+        selection: &Selection,
+    ) -> Self {
+        let machines = inventory.machines.iter().map(|m| (m, vm_ref(m)));
+        let machines = machines.filter(|(_, vm)| selection.matches(vm));
+        let vms = machines
+            .map(|(machine, vm)| Vm::new(machine, &inventory.host, last, &selection.disks(&vm)));
         let host = inventory.host.name.clone();
         let object = host.unwrap_or_else(|| address.to_string());
         let note = |text: String| Finding::note(engine::Code::HostNote, object.clone(), text);
@@ -166,8 +186,17 @@ impl VmsDocument {
 }
 
 impl Vm {
-    fn new(machine: &Machine, host: &Host, last: &Last) -> Self {
+    fn new(machine: &Machine, host: &Host, last: &Last, disks: &Disks) -> Self {
         let last = last.points.get(&machine.id).copied();
+        let disk = |medium: &Medium| {
+            let slot = medium.location.to_string();
+            let takes = disks.takes([slot.as_str(), &medium.path], false);
+            Disk {
+                excluded: takes == Some(false),
+                path: medium.path.clone(),
+                slot,
+            }
+        };
         let checked = preflight::check(machine, host);
         let planned = plan(machine, host, &Policy::default());
         let predicted = &checked.consistency;
@@ -198,6 +227,7 @@ impl Vm {
                 })
                 .collect(),
             findings: findings.iter().map(VmFinding::new).collect(),
+            disks: machine.settings.media.iter().map(disk).collect(),
             last_point: last.and_then(|last| text::rfc3339(last.taken)),
             last_outcome: last.map(|last| last.outcome),
             last_whole: last.and_then(|last| text::rfc3339(last.whole?)),
@@ -287,6 +317,14 @@ impl Document for VmsDocument {
         for vm in &self.vms {
             if !self.all_conditions {
                 out.push_str(&vm.conditions_text());
+            }
+            for disk in vm.disks.iter().filter(|disk| disk.excluded) {
+                let what = format!("{} ({})", disk.slot, disk.path);
+                out.push_str(&format!(
+                    "{}: without {}\n",
+                    text::line(&vm.name),
+                    text::line(&what)
+                ));
             }
             for finding in &vm.findings {
                 out.push_str(&format!(

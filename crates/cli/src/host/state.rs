@@ -57,6 +57,13 @@ impl State {
         })
     }
 
+    /// The installation's id, if it has one. Nothing is made.
+    pub(crate) fn known(args: &HostArgs) -> Result<Option<Uuid>> {
+        let folder = args.state.clone().or_else(usual);
+        let there = folder.filter(|folder| folder.join("installation").is_file());
+        there.map(|folder| installation(&folder)).transpose()
+    }
+
     /// Takes a host and a vault for this run.
     ///
     /// # Errors

@@ -46,8 +46,8 @@ fn told(value: &Value, names: &mut Words, values: &mut Words) {
         Value::Object(members) => {
             for (name, value) in members {
                 names.insert(name.clone());
-                // A VM's configuration is described by its own model.
-                if name != "config" {
+                // A VM's configuration is described by its own model, and a host's by the host.
+                if name != "config" && name != "host_settings" {
                     told(value, names, values);
                 }
             }
@@ -92,6 +92,7 @@ fn documents() -> Vec<Value> {
     run(&["ls", "folder:source"]);
     run(&["backup", "folder:source"]);
     run(&["backup", "folder:source"]);
+    run(&["backup", "folder:source", "--exclude", "web/gone.vhdx"]);
     run(&["backup", "folder:source/a.raw", "--changed-ranges", "none"]);
     run(&["points"]);
     run(&["show", "a.raw@latest"]);
@@ -112,9 +113,17 @@ fn documents() -> Vec<Value> {
     let backed = run(&backup);
     assert_eq!(backed["vms"][0]["outcome"], "partial", "{backed:#}");
     run(&texts(&[&["vms".to_owned()], &lab.reach()[..]].concat()));
+    run(&texts(
+        &[&["estimate".to_owned()], &lab.reach()[..]].concat(),
+    ));
     let doctor = [&["doctor".to_owned()], &lab.reach()[..]].concat();
     run(&[&texts(&doctor)[..], &["--map", "D:\\VMs=vault"]].concat());
     run(&[&texts(&doctor)[..], &["--set-up", "LAB\\backup"]].concat());
+    drop(lab);
+    let other = json!({"host": {"name": "HV02", "seed": 6}, "switches": ["DMZ"]});
+    let lab = Lab::start(&bench, &scenario(json!([]), other));
+    let show = ["show", "legacy@latest", "--compare"].map(str::to_owned);
+    run(&texts(&[&show, &lab.reach()[..]].concat()));
     drop(lab);
     run(&["keys", "list"]);
     let new = ["--new-passphrase-file", "second"];
@@ -139,13 +148,15 @@ const OTHER: &[&str] = &[
     "after",
     "application",
     "asks",
-    "client",
     "blocks",
+    "changed",
+    "client",
     "differential",
     "disks",
     "domain-controller",
     "file-system",
     "info",
+    "is",
     "keys",
     "length-differs",
     "limits",
@@ -155,19 +166,27 @@ const OTHER: &[&str] = &[
     "original-paths",
     "other",
     "point-unreadable",
+    "property",
     "recipient",
     "recovery-checkpoint",
     "reference-point",
     "reference-point-of-replication",
+    "replaced",
+    "replica-server",
+    "replica-source",
+    "resource-pool",
     "root",
     "saved-memory",
+    "service",
     "torn",
-    "unknown",
     "unfinished-import",
+    "unknown",
     "unknown-writer",
+    "untold",
     "usage",
     "vault",
     "wait",
+    "was",
     "write-only",
 ];
 

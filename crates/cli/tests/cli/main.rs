@@ -4,6 +4,7 @@ mod bench;
 mod damage;
 mod doctor;
 mod documented;
+mod estimate;
 mod golden;
 #[cfg(unix)]
 mod hooks;
@@ -14,6 +15,7 @@ mod lab;
 mod memory;
 mod names;
 mod parents;
+mod patterns;
 mod roundtrip;
 #[cfg(unix)]
 mod smb;

@@ -57,7 +57,7 @@ fn json_keeps_its_shape() {
         )),
         (run(&["points"]), "points", format!("findings:[],outcome:string,points:[{point}],unreadable:[]")),
         (run(&["show", "a.raw@latest"]), "show", format!(
-            "config:null,findings:[],holds:{holds},layers:[{{disk_bytes:number,format:string,moved:bool,origin:string,parent:null,path:string,reading:{reading},stats:{stats}}}],mode:string,mode_reason:null,not_covered:[],outcome:string,point:{point},source:string"
+            "compared:null,config:null,findings:[],holds:{holds},host_settings:null,layers:[{{disk_bytes:number,format:string,moved:bool,origin:string,parent:null,path:string,reading:{reading},stats:{stats}}}],mode:string,mode_reason:null,not_covered:[],outcome:string,point:{point},source:string"
         )),
         (run(&["ls", "a.raw@latest"]), "ls", format!(
             "findings:[],outcome:string,vms:[{{findings:[],holds:{holds},vm_id:string,vm_name:string}}]"
