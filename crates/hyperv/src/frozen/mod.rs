@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! take: checkpoint ─► its disks and files, opened ─► what changed since the token, or why all is read
-//! keep: files closed ─► reference point ─► new token, the old reference point removed
+//! close: files closed ─► reference point, which tells how consistent the disks are
+//!   keep: new token, the old reference point removed
+//!   abandon: the new reference point removed; the old token stays good
 //! abandon, or dropped: files closed ─► checkpoint removed; the old token stays good
 //! ```
 //!
 //! Invariants:
 //!
 //! - Disks are those of the *checkpoint*: the VM's own are written to.
-//! - The state of change tracking is advanced by [`Frozen::keep`] alone, which is for after the
+//! - The state of change tracking is advanced by [`Closed::keep`] alone, which is for after the
 //!   restore point is durable. The old reference point goes last, when it is of no use any more.
 //! - A disk that cannot be had is told with its reason and does not keep the others from being
 //!   saved. No disks at all to be told is an error.
@@ -35,7 +37,7 @@ pub(crate) use config::open as open_configuration;
 pub use config::{ConfigFile, FileRole, LostFile};
 pub(crate) use disk::open as open_disk;
 pub use disk::{FrozenDisk, LostDisk, Reading};
-pub use end::Kept;
+pub use end::{Closed, Kept};
 pub use merge::{Merge, Resting};
 pub(crate) use take::applied;
 pub use tree::{LayerReading, Owner, Tree, TreeCheckpoint, TreeLayer, TreeUse};

@@ -143,7 +143,7 @@ pub(super) fn take(
             break;
         }
         if !seen.user {
-            tree.not_told(&seen.instance_id, "it is none that people made");
+            tree.left_out(&seen.instance_id, "it is none that people made");
             continue;
         }
         let told = match inventory::configuration(session, &seen.instance_id) {
@@ -160,7 +160,7 @@ pub(super) fn take(
         };
         // It was made of what the VM wrote since, after a checkpoint that will not be there.
         if !frozen.checkpoint.was_before(&seen.instance_id) && tree.current != Parent::Of(id) {
-            tree.not_told(&seen.instance_id, "it was made after the VM was frozen");
+            tree.left_out(&seen.instance_id, "it was made after the VM was frozen");
             continue;
         }
         let opened = tree.checkpoint(frozen, (files, request), &mut known, id, told);
@@ -178,6 +178,14 @@ impl Tree {
             location,
             layer,
         }));
+    }
+
+    /// A checkpoint that is none of those that are wanted.
+    fn left_out(&mut self, checkpoint: &str, why: &str) {
+        self.findings.push(inventory::Finding::LeftOut {
+            checkpoint: checkpoint.to_owned(),
+            why: why.to_owned(),
+        });
     }
 
     fn not_told(&mut self, checkpoint: &str, why: &str) {

@@ -30,6 +30,13 @@ pub enum Finding {
         /// Why.
         why: String,
     },
+    /// A checkpoint is left out of a tree, since it is none of those that are wanted.
+    LeftOut {
+        /// The checkpoint's name on the host.
+        checkpoint: String,
+        /// Why.
+        why: String,
+    },
     /// No VM was seen.
     NoMachines,
     /// Two VMs have one id; the first one told counts.
@@ -143,6 +150,9 @@ impl fmt::Display for Finding {
                 write!(f, "{object}: {problem}; it is left out")
             }
             Self::NotTold { what, why } => write!(f, "the host does not tell {what}: {why}"),
+            Self::LeftOut { checkpoint, why } => {
+                write!(f, "the checkpoint {checkpoint} is left out: {why}")
+            }
             Self::BackupKindUntold => f.write_str(
                 "the host cannot tell the guest whether the backup is a copy: its databases may \
                  take it for a full backup and cut their logs",

@@ -58,6 +58,8 @@ pub struct Rules {
     /// UNVERIFIED: whether reference points name disks by their drives (`…\\D`) rather than by what
     /// is in these (`…\\L`). Sources show either.
     pub points_name_drives: bool,
+    /// Reference points say that their disks are crash-consistent, however the checkpoint was taken.
+    pub points_say_crash: bool,
     /// UNVERIFIED: how many recovery checkpoints a VM may have at once.
     pub most_recovery: usize,
     /// UNVERIFIED: whether an id of change tracking is forgotten when no reference point and no
@@ -104,6 +106,7 @@ impl Default for Rules {
             changes_as_job: false,
             changes_stand_still: false,
             points_name_drives: false,
+            points_say_crash: false,
             most_recovery: usize::MAX,
             forgets_free_ids: true,
             names_at_once: false,

@@ -20,8 +20,8 @@ fn of(host: &Host, vm: &Vm, point: &ReferencePoint) -> Instance {
     // known to meet arrays of different lengths.
     let ids = point.tracked.iter().filter_map(|t| t.id.clone());
     let consistency: u16 = match point.consistency {
-        Consistency::Application => 1,
-        Consistency::Crash => 2,
+        Consistency::Application if !host.rules.points_say_crash => 1,
+        Consistency::Application | Consistency::Crash => 2,
     };
     Instance::new("Msvm_VirtualSystemReferencePoint")
         .with("Caption", "Referenzpunkt")

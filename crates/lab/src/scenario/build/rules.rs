@@ -27,6 +27,7 @@ impl Scenario {
                 .unwrap_or(own.changes_count_from_question),
             changes_as_job: spec.changes_as_job.unwrap_or(own.changes_as_job),
             changes_stand_still: spec.changes_stand_still.unwrap_or(own.changes_stand_still),
+            points_say_crash: spec.points_say_crash.unwrap_or(own.points_say_crash),
             points_name_drives: spec.points_name_drives.unwrap_or(own.points_name_drives),
             most_recovery: spec.most_recovery.unwrap_or(own.most_recovery),
             forgets_free_ids: spec.forgets_free_ids.unwrap_or(own.forgets_free_ids),

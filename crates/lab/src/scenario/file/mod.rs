@@ -138,6 +138,9 @@ pub struct RulesSpec {
     pub changes_as_job: Option<bool>,
     pub changes_stand_still: Option<bool>,
     pub points_name_drives: Option<bool>,
+    /// Whether reference points say that their disks are crash-consistent, however the checkpoint
+    /// was taken.
+    pub points_say_crash: Option<bool>,
     pub most_recovery: Option<usize>,
     pub forgets_free_ids: Option<bool>,
     pub names_at_once: Option<bool>,
