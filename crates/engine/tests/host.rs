@@ -7,22 +7,24 @@ extern crate hyperv as hyperkeep_hyperv;
 mod support;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cim::job::Pace;
+use disk::ReadAt;
 use hyperkeep_engine::backup::{Audit, Job, JobReport, Options, Retry, backup};
 use hyperkeep_engine::pipeline::Limits;
 use hyperkeep_engine::progress::Quiet;
-use hyperkeep_engine::source::hyperv::{HostSource, Setup};
+use hyperkeep_engine::source::hyperv::{HostSource, Hurry, Setup};
 use hyperkeep_engine::source::{
-    End, Finished, FrozenView, FrozenVm, Listing, Memory, Moved, Request, Source, SourceError,
-    VmRef,
+    Consistency, End, Finished, FrozenView, FrozenVm, LetGo, Listing, Memory, Moved, Request,
+    Source, SourceError, VmRef,
 };
 use hyperkeep_engine::{Cancel, Clock, Code, Finding, Outcome};
 use hyperv::checkpoint::Mark;
-use hyperv::plan::Policy;
+use hyperv::files::{FileError, FrozenFile, HostEntry, HostFiles, HostPath, MappedFiles, PathMap};
+use hyperv::plan::{Policy, Wanted};
 use hyperv::space::Floor;
 use lab::Clock as _;
 use lab::state::{Accident, CheckpointKind, Failure};
@@ -110,6 +112,7 @@ impl Place {
             name: "lab".to_owned(),
             session: Arc::new(self.lab.session()),
             files: Arc::new(self.lab.files()),
+            hurry: Hurry::default(),
             pace,
             clock: Arc::new(move || clock.now()),
             policy: Policy {
@@ -274,10 +277,11 @@ fn a_vm_that_was_given_up_is_told_if_its_host_does_not_merge() {
     assert!(report.findings.iter().any(told), "{report:#?}");
 }
 
-/// A source whose process dies between a VM's restore point and its end.
-struct Dies(HostSource);
+/// A source whose process dies between a VM's restore point and its end; whether it was let go by
+/// then.
+struct Dies(HostSource, bool);
 
-struct DiesVm(Option<Box<dyn FrozenVm>>);
+struct DiesVm(Option<Box<dyn FrozenVm>>, bool);
 
 impl Source for Dies {
     fn describe(&self) -> String {
@@ -290,7 +294,7 @@ impl Source for Dies {
         self.0.list()
     }
     fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
-        Ok(Box::new(DiesVm(Some(self.0.freeze(vm, request)?))))
+        Ok(Box::new(DiesVm(Some(self.0.freeze(vm, request)?), self.1)))
     }
 }
 
@@ -301,6 +305,12 @@ impl FrozenVm for DiesVm {
     fn recheck(&mut self) -> Vec<Moved> {
         self.0.as_mut().unwrap().recheck()
     }
+    fn let_go(&mut self) -> Result<LetGo, Finding> {
+        match self.1 {
+            true => self.0.as_mut().unwrap().let_go(),
+            false => Ok(LetGo::default()),
+        }
+    }
     fn finish(mut self: Box<Self>, _: End) -> Finished {
         std::mem::forget(self.0.take());
         Finished::default()
@@ -309,29 +319,29 @@ impl FrozenVm for DiesVm {
 
 #[test]
 fn killed_between_a_restore_point_and_its_end_nothing_of_either_is_left() {
-    let place = Place::new(SCENARIO);
-    assert_eq!(place.run().outcome, Outcome::Ok);
-    assert_eq!(place.rest(), ours(1));
-    let mut dies = Dies(place.source(Arc::new(place.lab.time.clone()), Floor::NONE));
-    place.back_up(&mut dies, None);
-    drop(dies);
-    let left = place.rest();
-    let checkpoint = |(kinds, points): &(Vec<CheckpointKind>, usize)| {
-        (kinds.as_slice(), *points) == (&[CheckpointKind::Recovery][..], 1)
-    };
-    assert!(left.iter().all(checkpoint), "{left:?}");
+    use CheckpointKind::Recovery;
+    for (let_go, left_then) in [(false, (vec![Recovery], 1)), (true, (Vec::new(), 2))] {
+        let place = Place::new(SCENARIO);
+        assert_eq!(place.run().outcome, Outcome::Ok);
+        assert_eq!(place.rest(), ours(1));
+        let source = place.source(Arc::new(place.lab.time.clone()), Floor::NONE);
+        let mut dies = Dies(source, let_go);
+        place.back_up(&mut dies, None);
+        drop(dies);
+        assert_eq!(place.rest(), vec![left_then; 2]);
 
-    // Its restore points have no tokens, so the reference points before them are nobody's.
-    let report = place.run();
-    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
-    let put_right = codes(&report.findings);
-    let count = put_right.iter().filter(|code| **code == Code::PutRight);
-    assert_eq!(count.count(), 4, "{report:#?}");
-    assert!(report.vms.iter().all(|vm| vm.level == Some("full")));
-    assert_eq!(place.rest(), ours(1));
-    assert_eq!(std::fs::read_dir(place.journals()).unwrap().count(), 0);
-    let again = place.run();
-    assert!(again.vms.iter().all(|vm| vm.level == Some("incremental")));
+        // Its restore points have no tokens, so the reference points before them are nobody's.
+        let report = place.run();
+        assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+        let put_right = codes(&report.findings);
+        let count = put_right.iter().filter(|code| **code == Code::PutRight);
+        assert_eq!(count.count(), 4, "{report:#?}");
+        assert!(report.vms.iter().all(|vm| vm.level == Some("full")));
+        assert_eq!(place.rest(), ours(1));
+        assert_eq!(std::fs::read_dir(place.journals()).unwrap().count(), 0);
+        let again = place.run();
+        assert!(again.vms.iter().all(|vm| vm.level == Some("incremental")));
+    }
 }
 
 /// Its journal is kept under a name of the host that nobody uses any more.
@@ -342,7 +352,7 @@ fn what_was_killed_under_another_name_of_the_host_goes_after_a_day() {
     let time = || Arc::new(place.lab.time.clone());
     let mut setup = place.setup(time(), Floor::NONE);
     setup.journals = elsewhere.path().to_owned();
-    let mut dies = Dies(HostSource::open(setup).unwrap());
+    let mut dies = Dies(HostSource::open(setup).unwrap(), false);
     place.back_up(&mut dies, None);
     drop(dies);
     let run = || {
@@ -363,4 +373,173 @@ fn what_was_killed_under_another_name_of_the_host_goes_after_a_day() {
     assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
     assert!(codes(&report.findings).contains(&Code::PutRight));
     assert_eq!(place.rest(), ours(1));
+}
+
+/// Asking for a checkpoint would freeze guests for nothing.
+#[test]
+fn no_checkpoint_is_asked_for_where_no_file_can_be_had() {
+    let place = Place::new(SCENARIO);
+    let asked = Failure::general(Some(0x8007_0005), "a checkpoint was asked for");
+    suffer(&place.lab, &Accident::JobFails(asked));
+    let mut setup = place.setup(Arc::new(place.lab.time.clone()), Floor::NONE);
+    setup.files = Arc::new(MappedFiles::new(PathMap::new()));
+    let report = place.back_up(&mut HostSource::open(setup).unwrap(), None);
+    for vm in &report.vms {
+        assert_eq!((vm.outcome, &vm.point), (Outcome::Failed, &None));
+        let [only] = vm.findings.as_slice() else {
+            panic!("{vm:#?}");
+        };
+        assert_eq!(only.code, Code::DiskUnreadable);
+        assert!(
+            only.message.contains("not asked for a checkpoint"),
+            "{only:?}"
+        );
+    }
+    assert_eq!(place.rest(), ours(0));
+}
+
+/// A source of which something happens to the host when it has told its VMs.
+struct Then(HostSource, Box<dyn Fn() + Send>);
+
+impl Source for Then {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+        self.0.begin(memory)
+    }
+    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
+        self.0.end(memory)
+    }
+    fn list(&mut self) -> Result<Listing, SourceError> {
+        let listing = self.0.list();
+        (self.1)();
+        listing
+    }
+    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        self.0.freeze(vm, request)
+    }
+}
+
+#[test]
+fn disks_that_went_to_other_files_since_the_inventory_are_found() {
+    let scenario = SCENARIO.replace(
+        r#"{"name": "second","#,
+        r#"{"name": "second", "checkpoints": [{"name": "old"}],"#,
+    );
+    let place = Place::new(&scenario);
+    let (lab, second) = (Arc::clone(&place.lab), place.id("second"));
+    let merges = move || {
+        suffer(&lab, &Accident::DropsCheckpoint(second, "old".to_owned()));
+        lab.rest();
+    };
+    let source = place.source(Arc::new(place.lab.time.clone()), Floor::NONE);
+    let report = place.back_up(&mut Then(source, Box::new(merges)), None);
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+    assert_eq!(place.rest(), ours(1));
+}
+
+/// What the host says in the end is what the restore point says, and not what was asked for.
+#[test]
+fn a_restore_point_is_as_consistent_as_the_host_says_in_the_end() {
+    let guest = r#""guest": {"name": "Windows", "version": "10.0", "platform": 2}, "disks""#;
+    let rules = r#""rules": {"points-say-crash": true, "#;
+    let scenario = SCENARIO
+        .replace("\"disks\"", guest)
+        .replace(r#""rules": {"#, rules);
+    let place = Place::new(&scenario);
+    let report = place.run();
+    assert_eq!(report.outcome, Outcome::Warning, "{report:#?}");
+    for vm in &report.vms {
+        assert_eq!(vm.consistency, Some(Consistency::Crash));
+        assert!(codes(&vm.findings).contains(&Code::LessConsistent));
+    }
+    let stored = hyperkeep_engine::list::points(&place.vault).unwrap().points;
+    assert_eq!(stored.len(), 2);
+    assert!(
+        stored
+            .iter()
+            .all(|point| point.consistency == Consistency::Crash)
+    );
+
+    // It is no backup where the guest has to take part, and the last one is built upon.
+    let mut setup = place.setup(Arc::new(place.lab.time.clone()), Floor::NONE);
+    setup.policy.consistency = Wanted::RequireApplication;
+    let mut source = HostSource::open(setup).unwrap();
+    let report = place.back_up(&mut source, None);
+    drop(source);
+    for vm in &report.vms {
+        assert_eq!((vm.outcome, &vm.point), (Outcome::Failed, &None), "{vm:#?}");
+        assert_eq!(codes(&vm.findings), [Code::LessConsistent]);
+    }
+    assert_eq!(place.rest(), ours(1));
+    let again = place.run();
+    assert!(again.vms.iter().all(|vm| vm.level == Some("incremental")));
+}
+
+/// Files whose bytes do not come as long as nobody is in a hurry.
+struct Hanging {
+    inner: MappedFiles,
+    hurry: Hurry,
+    hang: Arc<AtomicBool>,
+}
+
+struct HangingFile(Arc<FrozenFile>, Hurry, Arc<AtomicBool>);
+
+impl ReadAt for HangingFile {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()> {
+        // What lies far in is the disk's data; a minute is longer than any test takes.
+        let begun = std::time::Instant::now();
+        while offset >= 4 << 20 && self.2.load(Ordering::Relaxed) {
+            if self.1.is_on() || begun.elapsed() > Duration::from_secs(60) {
+                return Err(std::io::Error::other("nobody waits any more"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.0.read_exact_at(buf, offset)
+    }
+}
+
+impl HostFiles for Hanging {
+    fn open(&self, path: &HostPath) -> Result<Arc<FrozenFile>, FileError> {
+        let file = self.inner.open(path)?;
+        let file = HangingFile(file, self.hurry.clone(), Arc::clone(&self.hang));
+        Ok(Arc::new(FrozenFile::new(path.clone(), Arc::new(file))?))
+    }
+    fn len(&self, path: &HostPath) -> Result<u64, FileError> {
+        self.inner.len(path)
+    }
+    fn list(&self, folder: &HostPath) -> Result<Vec<HostEntry>, FileError> {
+        self.inner.list(folder)
+    }
+}
+
+/// Nothing comes by any more that could look: a thread does.
+#[test]
+fn a_volume_that_fills_while_a_read_hangs_ends_the_backup_as_well() {
+    let place = filling();
+    let hurry = Hurry::default();
+    let files = Hanging {
+        inner: place.lab.files(),
+        hurry: hurry.clone(),
+        hang: Arc::new(AtomicBool::new(true)),
+    };
+    let mut setup = place.setup(Arc::new(place.lab.time.clone()), Floor::default());
+    setup.files = Arc::new(files);
+    setup.hurry = hurry.clone();
+    let source = HostSource::open(setup).unwrap();
+    let mut source = source.looking_every(Duration::from_millis(5));
+    let begun = std::time::Instant::now();
+    let report = place.back_up(&mut source, None);
+    assert!(begun.elapsed() < Duration::from_secs(50), "the read hung");
+    let first = &report.vms[0];
+    assert_eq!((first.outcome, &first.point), (Outcome::Failed, &None));
+    let told = |f: &Finding| f.message.contains("MiB are free");
+    assert!(first.findings.iter().any(told), "{first:#?}");
+    assert!(!hurry.is_on());
+    drop(source);
+    assert_eq!(place.rest(), ours(0));
 }

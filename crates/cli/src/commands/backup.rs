@@ -9,7 +9,7 @@ use engine::pipeline::Limits;
 use engine::point::{Level, Reading};
 use engine::source::Source;
 use engine::source::folder::FolderSource;
-use engine::source::hyperv::{HostSource, Setup};
+use engine::source::hyperv::{HostSource, Hurry, Setup};
 use engine::{Cancel, Finding, Outcome, SystemClock};
 use hyperv::checkpoint::GuestBackup;
 use hyperv::plan::{Policy, Wanted, WantedMode};
@@ -77,11 +77,14 @@ fn host(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
     let session = crate::host::session_as(account.clone(), &address, &reached)?;
     let cancel = stop::on_signal(ui);
     let pace = Arc::new(HostPace::new(cancel.clone()));
-    let files = reach.files(account, pace.clone())?;
+    let hurry = Hurry::default();
+    let files_pace = HostPace::new(cancel.clone()).hurried(hurry.clone());
+    let files = reach.files(account, Arc::new(files_pace))?;
     let mut source = HostSource::open(Setup {
         name: address.to_string(),
         session,
         files,
+        hurry,
         pace,
         clock: Arc::new(jiff::Timestamp::now),
         policy: policy(args),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cim::CimSession;
 use engine::finding::outcome_of;
-use engine::source::hyperv::{HostSource, Setup};
+use engine::source::hyperv::{HostSource, Hurry, Setup, inventory_findings};
 use engine::{Code, Finding, Outcome, Severity};
 use hyperv::doctor::{self, ConditionReport, Reach, WayReport};
 use hyperv::files::{MappedFiles, PathMap};
@@ -104,6 +104,7 @@ fn put_right(
         session: Arc::clone(session),
         // No file of the host is read.
         files: Arc::new(MappedFiles::new(PathMap::new())),
+        hurry: Hurry::default(),
         pace: Arc::<HostPace>::clone(pace),
         clock: Arc::new(jiff::Timestamp::now),
         policy: Policy::default(),
@@ -234,7 +235,6 @@ impl DoctorDocument {
     fn new(address: &HostAddress, inventory: &Inventory, put_right: Option<Vec<Finding>>) -> Self {
         let object = inventory.host.name.clone();
         let object = object.unwrap_or_else(|| address.to_string());
-        let note = |text: String| Finding::note(Code::HostNote, object.clone(), text);
         Self {
             host: address.to_string(),
             program: env!("CARGO_PKG_VERSION"),
@@ -247,11 +247,7 @@ impl DoctorDocument {
             folders: None,
             there: there(inventory),
             put_right,
-            findings: inventory
-                .findings
-                .iter()
-                .map(|finding| note(finding.to_string()))
-                .collect(),
+            findings: inventory_findings(&inventory.findings, Some(&object)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use engine::finding::outcome_of;
 use engine::select::{Disks, Selection};
-use engine::source::hyperv::vm_ref;
+use engine::source::hyperv::{inventory_findings, vm_ref};
 use engine::{Finding, Outcome};
 use hyperv::inventory::{self, Host, Inventory, Machine, Medium, PowerState};
 use hyperv::plan::{NoPlan, Plan, Policy, plan};
@@ -172,12 +172,11 @@ impl VmsDocument {
             .map(|(machine, vm)| Vm::new(machine, &inventory.host, last, &selection.disks(&vm)));
         let host = inventory.host.name.clone();
         let object = host.unwrap_or_else(|| address.to_string());
-        let note = |text: String| Finding::note(engine::Code::HostNote, object.clone(), text);
         Self {
             host: address.to_string(),
             vms: vms.collect(),
-            findings: (inventory.findings.iter())
-                .map(|finding| note(finding.to_string()))
+            findings: inventory_findings(&inventory.findings, Some(&object))
+                .into_iter()
                 .chain(last.findings.iter().cloned())
                 .collect(),
             all_conditions: false,

@@ -15,7 +15,7 @@ use crate::point::format::Identity;
 use crate::point::{Details, Level, PointFile, PointLayer, Reading, Stats};
 use crate::saved_memory::saved_memory;
 use crate::source::{
-    Consistency, DiskUse, FrozenLayer, FrozenView, FrozenVm, MissingLayer, Owner, VmRef,
+    Consistency, DiskUse, FrozenLayer, FrozenView, FrozenVm, LetGo, MissingLayer, Owner, VmRef,
 };
 
 /// Why a VM got no restore point.
@@ -187,7 +187,8 @@ impl Taken {
         );
     }
 
-    pub(super) fn files(&mut self, reader: &Reader<'_>, view: &FrozenView) -> Result<(), Failure> {
+    pub(super) fn files(&mut self, reader: &Reader<'_>, vm: &dyn FrozenVm) -> Result<(), Failure> {
+        let view = vm.view();
         let mut there = vec![false; view.files.len()];
         for (frozen, there) in view.files.iter().zip(&mut there) {
             match reader.file(frozen) {
@@ -220,6 +221,9 @@ impl Taken {
                     .hint(after(&stop)),
                 ),
             }
+            if let Some(finding) = vm.give_up() {
+                return Err(Failure::Found(finding));
+            }
         }
         self.details.saved_memory = saved_memory(view, |file| there[file]);
         Ok(())
@@ -241,6 +245,13 @@ impl Taken {
             // What cannot be recognised is read in full the next time.
             reference.identity = serde_json::json!(moved);
         }
+    }
+
+    /// The VM was let go, and that told more of it.
+    pub(super) fn let_go(&mut self, told: LetGo) {
+        let was = self.details.consistency;
+        self.details.consistency = told.consistency.map_or(was, |now| now.min(was));
+        self.details.findings.extend(told.findings);
     }
 
     pub(super) fn nothing(&self, vm: &VmRef) -> Finding {

@@ -154,7 +154,7 @@ fn attempt(
         vm: &vm.name,
     };
     point.layers(&reader, held.vm(), rng)?;
-    point.files(&reader, held.vm().view())?;
+    point.files(&reader, held.vm())?;
     for moved in held.vm().recheck() {
         point.moved(moved.layer, moved.finding);
     }
@@ -164,6 +164,7 @@ fn attempt(
     if job.cancel.is_cancelled() {
         return Err(Failure::Cancelled);
     }
+    point.let_go(held.vm().let_go().map_err(Failure::Found)?);
 
     point.details.source = origin;
     point.details.level = options.level;

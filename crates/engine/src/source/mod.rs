@@ -167,6 +167,16 @@ pub trait FrozenVm: Send {
     /// Looks, after everything was read, whether something moved meanwhile.
     fn recheck(&mut self) -> Vec<Moved>;
 
+    /// Lets go of the frozen state, when everything was read and looked at again and before there
+    /// is a restore point: what shows only then is told in time. Nothing is read after it. Change
+    /// tracking stays as it was until [`FrozenVm::finish`], which comes in any case.
+    ///
+    /// # Errors
+    /// When what was read is not what was asked for: then there will be no restore point.
+    fn let_go(&mut self) -> Result<LetGo, Finding> {
+        Ok(LetGo::default())
+    }
+
     /// Ends the frozen state and removes whatever was made for it.
     fn finish(self: Box<Self>, end: End) -> Finished;
 }
@@ -178,6 +188,15 @@ pub struct Moved {
     pub layer: Option<usize>,
     /// What was seen.
     pub finding: Finding,
+}
+
+/// What showed when a VM was let go.
+#[derive(Debug, Clone, Default)]
+pub struct LetGo {
+    /// How consistent the data is after all, if that is worse than the view told.
+    pub consistency: Option<Consistency>,
+    /// What was noticed.
+    pub findings: Vec<Finding>,
 }
 
 /// How the engine's work on a frozen VM ended.

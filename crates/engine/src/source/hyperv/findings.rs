@@ -29,11 +29,100 @@ pub(super) fn preflight(found: &[preflight::Finding], vm: &VmRef) -> Vec<Finding
     found.iter().map(tell).collect()
 }
 
-/// What was odd about the host's answers.
-pub(super) fn inventory(found: &[inventory::Finding], object: Option<&str>) -> Vec<Finding> {
+/// What was odd about a host's answers, with what that means for backups of its VMs.
+pub fn inventory(found: &[inventory::Finding], object: Option<&str>) -> Vec<Finding> {
     let object = object.unwrap_or("the host");
-    found
-        .iter()
-        .map(|finding| Finding::note(Code::HostNote, object, finding.to_string()))
-        .collect()
+    let tell = |finding: &inventory::Finding| {
+        use inventory::Finding as F;
+        let (severity, hint) = match finding {
+            F::NoMachines => (
+                Severity::Warning,
+                "see to the account's groups: `hyperkeep doctor HOST --set-up ACCOUNT` tells how",
+            ),
+            F::DuplicateMachine { .. } => (
+                Severity::Partial,
+                "only one of the two is backed up: import the other one again with a new id",
+            ),
+            F::NoMachine { .. } | F::StrayDisk { .. } | F::More { .. } => (
+                Severity::Partial,
+                "what there is may be more than what was backed up: run it again, and if it stays \
+                 so, see what the account may see on the host",
+            ),
+            _ => return Finding::note(Code::HostNote, object, finding.to_string()),
+        };
+        let code = match severity {
+            Severity::Partial => Code::NotCovered,
+            _ => Code::HostNote,
+        };
+        Finding::new(code, severity, object, finding.to_string()).hint(hint)
+    };
+    found.iter().map(tell).collect()
+}
+
+/// The same of what a restore point is made of: what was not told or understood is not in it.
+pub(super) fn saved(found: &[inventory::Finding], object: &str) -> Vec<Finding> {
+    let tell = |finding: &inventory::Finding| {
+        use inventory::Finding as F;
+        match finding {
+            F::NotTold { .. }
+            | F::Unreadable { .. }
+            | F::NoSettings
+            | F::NoDevices { .. }
+            | F::TooManyDrives => vec![
+                Finding::new(
+                    Code::NotCovered,
+                    Severity::Partial,
+                    object,
+                    finding.to_string(),
+                )
+                .hint(
+                    "the restore point has all else; run the backup again, and if it stays so, see \
+                     to the VM's settings and to what the account may see on the host",
+                ),
+            ],
+            other => inventory(std::slice::from_ref(other), Some(object)),
+        }
+    };
+    found.iter().flat_map(tell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_makes_a_restore_point_partial_and_what_is_odd_does_not() {
+        let not_told = inventory::Finding::NotTold {
+            what: "the key protector of the virtual TPM".to_owned(),
+            why: "no".to_owned(),
+        };
+        let left_out = inventory::Finding::LeftOut {
+            checkpoint: "C".to_owned(),
+            why: "it is none that people made".to_owned(),
+        };
+        let drive = inventory::Finding::UnplacedDrive {
+            drive: "D".to_owned(),
+        };
+        let more = inventory::Finding::More { count: 3 };
+        let all = [
+            not_told,
+            left_out,
+            drive,
+            more,
+            inventory::Finding::NoMachines,
+        ];
+        let severities = |found: &[Finding]| -> Vec<Severity> {
+            found.iter().map(|finding| finding.severity).collect()
+        };
+        use Severity::{Info, Partial, Warning};
+        assert_eq!(
+            severities(&saved(&all, "vm")),
+            [Partial, Info, Info, Partial, Warning]
+        );
+        // Of the host as a whole, what it does not tell need not be anything that is saved.
+        assert_eq!(
+            severities(&inventory(&all, None)),
+            [Info, Info, Info, Partial, Warning]
+        );
+    }
 }

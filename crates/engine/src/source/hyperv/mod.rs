@@ -20,6 +20,7 @@ mod errors;
 mod findings;
 mod left;
 mod paths;
+mod reach;
 mod view;
 mod vm;
 mod watch;
@@ -48,6 +49,8 @@ use uuid::Uuid;
 use crate::finding::{Code, Finding};
 use crate::select::Disks;
 use crate::source::{FrozenVm, Listing, Memory, Request, Source, SourceError, VmKind, VmRef};
+pub use findings::inventory as inventory_findings;
+pub use watch::Hurry;
 
 /// After this time the inventory is taken again.
 const FRESH: Duration = Duration::from_secs(600);
@@ -73,6 +76,8 @@ pub struct Setup {
     pub session: Arc<dyn CimSession>,
     /// How its files are reached.
     pub files: Arc<dyn HostFiles>,
+    /// Tells the way to the files when it is not to be waited for.
+    pub hurry: Hurry,
     /// The clock, the sleep, and whether somebody wants to stop.
     pub pace: Arc<dyn Pace + Send + Sync>,
     /// The time of day.
@@ -99,6 +104,7 @@ pub struct HostSource {
     /// What the host is set to, once it was asked.
     settings: Option<HostSettings>,
     resting: RestingDisks,
+    look_every: Duration,
 }
 
 /// The disks that the host merges after their VMs' backups.
@@ -120,7 +126,15 @@ impl HostSource {
             tried: HashSet::new(),
             settings: None,
             resting: RestingDisks::default(),
+            look_every: watch::EVERY,
         })
+    }
+
+    /// How often the host is asked for room while a VM of it holds still.
+    #[must_use]
+    pub fn looking_every(mut self, span: Duration) -> Self {
+        self.look_every = span;
+        self
     }
 
     fn control(setup: &Setup, journal: Arc<Journal>) -> Control {
@@ -188,6 +202,24 @@ impl HostSource {
     fn rests(&self, vm: Uuid, disks: Vec<Resting>) {
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         resting.push((vm, disks));
+    }
+
+    /// What is to be done with a VM of which there is something to be had.
+    fn reachable(&mut self, vm: &VmRef) -> Result<(Machine, Plan, inventory::Host), SourceError> {
+        let planned = self.plan(vm)?;
+        let files = Arc::clone(&self.setup.files);
+        match reach::none(vm, &planned.0.settings.media, files.as_ref()) {
+            None => Ok(planned),
+            Some(no) if !no.may_be_elsewhere => Err(no.error),
+            // Its disks may have gone to other files since the inventory was taken.
+            Some(_) => {
+                let planned = self.plan(vm)?;
+                match reach::none(vm, &planned.0.settings.media, files.as_ref()) {
+                    None => Ok(planned),
+                    Some(no) => Err(no.error),
+                }
+            }
+        }
     }
 
     /// What is to be done with a VM.
@@ -280,7 +312,7 @@ impl Source for HostSource {
     }
 
     fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
-        let (machine, plan, host) = self.plan(vm)?;
+        let (machine, plan, host) = self.reachable(vm)?;
         let mut findings = findings::preflight(&plan.findings, vm);
         findings.extend(findings::inventory(&machine.findings, Some(&vm.name)));
         let token = match request
@@ -324,13 +356,15 @@ impl Source for HostSource {
         }
         let host = (&host, settings.as_ref());
         let view = view::view(vm, &machine, &plan, host, &frozen, findings);
-        Ok(Box::new(vm::HostVm::new(
-            frozen,
-            view,
-            Arc::clone(&self.control),
-            self.setup.policy.floor,
-            Arc::clone(&self.resting),
-        )))
+        let around = vm::Around {
+            control: Arc::clone(&self.control),
+            floor: self.setup.policy.floor,
+            resting: Arc::clone(&self.resting),
+            least: plan.least,
+            hurry: self.setup.hurry.clone(),
+            look_every: self.look_every,
+        };
+        Ok(Box::new(vm::HostVm::new(frozen, view, around)))
     }
 
     fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {

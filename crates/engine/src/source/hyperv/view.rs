@@ -54,7 +54,7 @@ pub(super) fn view(
     if let Some(why) = &frozen.downgrade {
         view.less(&vm.name, why);
     }
-    let told = super::findings::inventory(&frozen.findings, Some(&vm.name));
+    let told = super::findings::saved(&frozen.findings, &vm.name);
     view.view.findings.extend(told);
     match &frozen.tree {
         Some(tree) => view.tree(tree),
@@ -219,7 +219,7 @@ impl Making {
         for (of, lost) in &tree.lost_files {
             self.lose_file(&owner(*of), lost);
         }
-        let told = super::findings::inventory(&tree.findings, Some(&self.view.name));
+        let told = super::findings::saved(&tree.findings, &self.view.name);
         self.view.findings.extend(told);
     }
 

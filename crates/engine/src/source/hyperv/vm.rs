@@ -1,63 +1,117 @@
 //! A VM of a host while it is being read.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use hyperv::Hint;
 use hyperv::control::Control;
 use hyperv::files::FileError;
-use hyperv::frozen::Frozen;
+use hyperv::frozen::{Closed, Frozen, Kept, Resting};
+use hyperv::preflight::Level;
 use hyperv::space::Floor;
 
 use super::RestingDisks;
-use super::watch::{Watch, Watched};
+use super::watch::{Hurry, Watch, Watched, Watcher};
 use crate::finding::{Code, Finding, Severity};
-use crate::source::{End, Finished, FrozenView, FrozenVm, Moved};
+use crate::source::{Consistency, End, Finished, FrozenView, FrozenVm, LetGo, Moved};
 
 /// See the [module](self).
 pub(super) struct HostVm {
     // Files are closed before the checkpoint ends: the view goes first.
     view: FrozenView,
     watch: Arc<Watch>,
-    frozen: Frozen,
+    watcher: Option<Watcher>,
+    held: Held,
     control: Arc<Control>,
     resting: RestingDisks,
+    least: Level,
+}
+
+/// How far a VM's end has come.
+enum Held {
+    Frozen(Box<Frozen>),
+    Closed(Box<Closed>),
+    Ended,
+}
+
+/// What a VM that is read has from its source.
+pub(super) struct Around {
+    pub(super) control: Arc<Control>,
+    pub(super) floor: Floor,
+    pub(super) resting: RestingDisks,
+    /// How consistent it has to be.
+    pub(super) least: Level,
+    pub(super) hurry: Hurry,
+    pub(super) look_every: Duration,
 }
 
 impl HostVm {
-    pub(super) fn new(
-        frozen: Frozen,
-        mut view: FrozenView,
-        control: Arc<Control>,
-        floor: Floor,
-        resting: RestingDisks,
-    ) -> Self {
+    pub(super) fn new(frozen: Frozen, mut view: FrozenView, around: Around) -> Self {
+        let Around {
+            control,
+            floor,
+            resting,
+            least,
+            hurry,
+            look_every,
+        } = around;
         let media = frozen.settings.media.iter();
         let files = media.map(|medium| medium.path.clone()).collect();
-        let watch = Arc::new(Watch::new(Arc::clone(&control), files, floor));
+        let watch = Arc::new(Watch::new(Arc::clone(&control), files, floor, hurry));
+        let watcher = match Watcher::begin(&watch, look_every) {
+            Ok(watcher) => Some(watcher),
+            Err(error) => {
+                let why = format!("room on the host is looked at less often: no thread: {error}");
+                let note = Finding::note(Code::HostNote, view.name.clone(), why);
+                view.findings.push(note);
+                None
+            }
+        };
         for layer in &mut view.layers {
             layer.data = Arc::new(Watched {
                 inner: Arc::clone(&layer.data),
                 watch: Arc::clone(&watch),
             });
         }
+        for file in &mut view.files {
+            file.data = Arc::new(Watched {
+                inner: Arc::clone(&file.data),
+                watch: Arc::clone(&watch),
+            });
+        }
         Self {
             view,
             watch,
-            frozen,
+            watcher,
+            held: Held::Frozen(Box::new(frozen)),
             control,
             resting,
+            least,
         }
     }
 
+    /// Closes everything of the VM; what there was of it is taken out.
+    fn close(&mut self) -> Held {
+        self.watcher = None;
+        self.view.layers.clear();
+        self.view.files.clear();
+        std::mem::replace(&mut self.held, Held::Ended)
+    }
+
+    fn rests(&self, disks: Vec<Resting>) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.push((self.view.id, disks));
+    }
+
     /// The layers that are made of a file.
-    fn layers_of(&self, file: &str) -> Vec<usize> {
-        if self.frozen.tree.is_some() {
+    fn layers_of(&self, frozen: &Frozen, file: &str) -> Vec<usize> {
+        if frozen.tree.is_some() {
             let layers = self.view.layers.iter().enumerate();
             let same = layers.filter(|(_, layer)| layer.origin == file);
             return same.map(|(at, _)| at).collect();
         }
         // One layer for each disk.
-        let disks = self.frozen.disks.iter();
+        let disks = frozen.disks.iter();
         let of_it = disks.filter(|disk| disk.files.iter().any(|known| known == file));
         let origins: Vec<&str> = of_it.map(|disk| disk.medium.path.as_str()).collect();
         let layers = self.view.layers.iter().enumerate();
@@ -65,7 +119,7 @@ impl HostVm {
         same.map(|(at, _)| at).collect()
     }
 
-    fn moved(&self, error: &FileError) -> Vec<Moved> {
+    fn moved(&self, frozen: &Frozen, error: &FileError) -> Vec<Moved> {
         let finding = Finding::new(
             Code::ChangedDuringBackup,
             Severity::Partial,
@@ -77,7 +131,7 @@ impl HostVm {
             layer,
             finding: finding.clone(),
         };
-        match self.layers_of(&error.path).as_slice() {
+        match self.layers_of(frozen, &error.path).as_slice() {
             [] => vec![tell(None)],
             layers => layers.iter().map(|layer| tell(Some(*layer))).collect(),
         }
@@ -103,14 +157,43 @@ impl FrozenVm for HostVm {
     }
 
     fn recheck(&mut self) -> Vec<Moved> {
-        let errors = self.frozen.moved();
-        errors.iter().flat_map(|error| self.moved(error)).collect()
+        let Held::Frozen(frozen) = &self.held else {
+            return Vec::new();
+        };
+        let errors = frozen.moved();
+        let tell = |error| self.moved(frozen, error);
+        errors.iter().flat_map(tell).collect()
+    }
+
+    fn let_go(&mut self) -> Result<LetGo, Finding> {
+        let Held::Frozen(frozen) = self.close() else {
+            return Ok(LetGo::default());
+        };
+        let closed = frozen.close();
+        let less = closed.less().map(str::to_owned);
+        self.held = Held::Closed(Box::new(closed));
+        let Some(less) = less else {
+            return Ok(LetGo::default());
+        };
+        let told = |severity| {
+            Finding::new(
+                Code::LessConsistent,
+                severity,
+                self.view.name.clone(),
+                less.clone(),
+            )
+            .hint("see the guest's event log: one of its writers may not settle")
+        };
+        match self.least > Level::Crash {
+            true => Err(told(Severity::Error)),
+            false => Ok(LetGo {
+                consistency: Some(Consistency::Crash),
+                findings: vec![told(Severity::Warning)],
+            }),
+        }
     }
 
     fn finish(mut self: Box<Self>, end: End) -> Finished {
-        self.view.layers.clear();
-        self.view.files.clear();
-        let vm = self.view.id;
         let name = self.view.name.clone();
         let problem = |message: String| {
             Finding::new(
@@ -121,39 +204,40 @@ impl FrozenVm for HostVm {
             )
             .hint("the next run looks at the host and puts it right")
         };
-        match end {
-            End::Durable => {
-                let kept = self.frozen.keep();
-                let mut findings: Vec<Finding> = kept.problems.into_iter().map(problem).collect();
-                let token = match kept.token.as_ref().map(serde_json::to_vec) {
-                    Some(Ok(token)) => Some(token),
-                    Some(Err(error)) => {
-                        findings.push(Finding::note(
-                            Code::TokenLost,
-                            self.view.name.clone(),
-                            format!("the next backup will read in full: {error}"),
-                        ));
-                        None
-                    }
-                    None => None,
-                };
-                let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-                resting.push((vm, kept.resting));
-                Finished { token, findings }
-            }
-            End::Abandoned => {
+        let kept = match (self.close(), end) {
+            (Held::Ended, _) => return Finished::default(),
+            (Held::Frozen(frozen), End::Durable) => frozen.keep(),
+            (Held::Closed(closed), End::Durable) => closed.keep(),
+            (Held::Closed(closed), End::Abandoned) => closed.abandon(),
+            (Held::Frozen(frozen), End::Abandoned) => Kept {
                 // It was given up to have the host merge, if for want of room.
-                let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-                resting.push((vm, self.frozen.resting()));
-                drop(resting);
-                let mut notes: Vec<String> = Vec::new();
-                notes.extend(self.frozen.abandon().err().map(|error| error.to_string()));
-                notes.extend(self.control.take_notes());
-                Finished {
-                    token: None,
-                    findings: notes.into_iter().map(problem).collect(),
-                }
-            }
+                resting: frozen.resting(),
+                problems: frozen
+                    .abandon()
+                    .err()
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+                ..Kept::default()
+            },
+        };
+        self.rests(kept.resting);
+        let mut findings: Vec<Finding> = kept.problems.into_iter().map(problem).collect();
+        if end == End::Abandoned {
+            findings.extend(self.control.take_notes().into_iter().map(problem));
         }
+        let token = match kept.token.as_ref().map(serde_json::to_vec) {
+            Some(Ok(token)) => Some(token),
+            Some(Err(error)) => {
+                findings.push(Finding::note(
+                    Code::TokenLost,
+                    name.clone(),
+                    format!("the next backup will read in full: {error}"),
+                ));
+                None
+            }
+            None => None,
+        };
+        Finished { token, findings }
     }
 }
