@@ -9,7 +9,7 @@ use std::time::Duration;
 use cim::CimError;
 use uuid::Uuid;
 
-use super::Frozen;
+use super::{Frozen, merge_log};
 use crate::checkpoint::machine;
 use crate::control::Control;
 use crate::files::HostPath;
@@ -39,6 +39,9 @@ pub enum Merge {
         files: Vec<String>,
         /// Whether the host says that it is merging.
         at_work: bool,
+        /// What its event log says of the last merge of this VM that failed, where it can be read
+        /// and the host is not at it.
+        log: Option<String>,
     },
 }
 
@@ -76,9 +79,14 @@ impl Merge {
                 files.push(medium.path);
             }
         }
+        let log = None;
         match files.is_empty() && !at_work {
             true => Ok(Self::Done),
-            false => Ok(Self::Pending { files, at_work }),
+            false => Ok(Self::Pending {
+                files,
+                at_work,
+                log,
+            }),
         }
     }
 
@@ -104,10 +112,24 @@ impl Merge {
                 Err(error) => error.is_transient(),
             };
             if late || !again {
-                return seen;
+                return seen.map(|seen| seen.with_evidence(control, vm));
             }
             pace.sleep(WAIT);
         }
+    }
+}
+
+impl Merge {
+    fn with_evidence(mut self, control: &Control, vm: Uuid) -> Self {
+        if let Self::Pending {
+            at_work: false,
+            log,
+            ..
+        } = &mut self
+        {
+            *log = merge_log::last_failure(control, vm);
+        }
+        self
     }
 }
 

@@ -22,6 +22,7 @@ mod config;
 mod disk;
 mod end;
 mod merge;
+mod merge_log;
 mod present;
 mod protector;
 mod take;

@@ -350,7 +350,15 @@ fn merges_are_waited_for_and_not_for_ever() {
     for (operation, at_work) in [(Some(32772), true), (None, false)] {
         let (seen, took) = merge(10_000, operation);
         let files = vec!["D:\\VMs\\a_1.avhdx".to_owned()];
-        assert_eq!(seen, Merge::Pending { files, at_work });
+        let log = None;
+        assert_eq!(
+            seen,
+            Merge::Pending {
+                files,
+                at_work,
+                log
+            }
+        );
         assert!((60..=65).contains(&took), "{took}");
     }
 }

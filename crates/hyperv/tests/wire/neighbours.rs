@@ -231,7 +231,8 @@ fn two_that_are_killed_in_any_order() {
 
 #[test]
 fn merges_that_do_not_come_are_told_and_the_next_backup_is_right() {
-    let scenario = SCENARIO.replace(r#""tracking"#, r#""merges-fail": true, "tracking"#);
+    let rules = r#""merges-fail": true, "events-by-wmi": true, "tracking"#;
+    let scenario = SCENARIO.replace(r#""tracking"#, rules);
     let lab = Lab::start(&scenario);
     let mut keeper = Keeper::new(1, Policy::default());
     let mut guest = vec![vec![0; SIZE as usize]];
@@ -247,6 +248,10 @@ fn merges_that_do_not_come_are_told_and_the_next_backup_is_right() {
         let most = Duration::from_secs(120);
         let merge = lab.with(|control| Merge::wait(control, lab.vm(), &run.resting, most));
         let merge = merge.unwrap();
-        assert!(matches!(merge, Merge::Pending { .. }), "{merge:?}");
+        let Merge::Pending { log, .. } = &merge else {
+            panic!("{merge:?}");
+        };
+        let log = log.as_ref().expect("the host says why");
+        assert!(log.contains("konnte nicht abgeschlossen"), "{log}");
     }
 }

@@ -11,6 +11,7 @@ use super::cluster::Node;
 use super::effect::Work;
 use super::files::{FileError, Files, range};
 use super::job::{Job, JobId};
+use super::log::LogEntry;
 use super::refusal::{Failure, Refusal};
 use super::replay::Replay;
 use super::rules::Rules;
@@ -51,6 +52,7 @@ pub struct Host {
     pub(super) failing: Option<Failure>,
     /// The same of the next merge.
     pub(super) failing_merge: Option<Failure>,
+    pub(super) log: Vec<LogEntry>,
     /// Guests that write by themselves.
     pub(super) replays: Vec<Replay>,
     /// Writes of guests so far.
@@ -94,6 +96,7 @@ impl Host {
             leaving: Vec::new(),
             failing: None,
             failing_merge: None,
+            log: Vec::new(),
             replays: Vec::new(),
             writes: 0,
             clock: new.clock,

@@ -86,6 +86,9 @@ pub struct Rules {
     pub migration_takes: Duration,
     /// Merges fail, and the chains stay.
     pub merges_fail: bool,
+    /// Whether WMI tells what is in the event log of Hyper-V. It tells of the classical logs, and
+    /// of this one where somebody has put its name into the registry.
+    pub events_by_wmi: bool,
     /// Of a thousand writes of guests, how many change tracking misses.
     pub missed_writes: u32,
 }
@@ -119,6 +122,7 @@ impl Default for Rules {
             migrates_with_checkpoint: true,
             migration_takes: Duration::from_secs(3),
             merges_fail: false,
+            events_by_wmi: false,
             missed_writes: 0,
         }
     }

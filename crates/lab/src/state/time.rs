@@ -118,9 +118,13 @@ impl Host {
         let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) else {
             return;
         };
-        let failed_merge = job.kind == super::merge::JOB && matches!(end, End::Failed(_));
-        job.end = Some((at, end));
+        let merge = job.kind == super::merge::JOB;
+        let failed_merge = merge && matches!(end, End::Failed(_));
+        job.end = Some((at, end.clone()));
         let vm = job.vm;
+        if merge {
+            self.log_merge(vm, at, &end);
+        }
         if let Some(vm) = self.vm_mut(vm) {
             // It is not tried again until something changes.
             vm.merge_failed |= failed_merge;

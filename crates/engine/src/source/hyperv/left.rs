@@ -239,10 +239,12 @@ pub(super) fn await_merges(control: &Control, resting: &[(Uuid, Vec<Resting>)]) 
             Ok(Merge::Pending {
                 files,
                 at_work: true,
+                ..
             }) => format!("the host is still merging {}", files.join(", ")),
-            Ok(Merge::Pending { files, .. }) => format!(
-                "the host has not merged {} and is not at it",
-                files.join(", ")
+            Ok(Merge::Pending { files, log, .. }) => format!(
+                "the host has not merged {} and is not at it{}",
+                files.join(", "),
+                log.map_or(String::new(), |log| format!("; its event log says: {log}"))
             ),
             Err(error) => format!("whether the host has merged its disks is not known: {error}"),
         };

@@ -2,7 +2,7 @@
 
 use cim::{Instance, Timestamp};
 
-use crate::state::{Host, Volume};
+use crate::state::{Host, LogEntry, Volume};
 
 pub(super) fn operating_system(host: &Host) -> Vec<Instance> {
     let build = host.os.rsplit('.').next().unwrap_or_default();
@@ -33,6 +33,23 @@ pub(super) fn folders(host: &Host) -> Vec<Instance> {
             .with("Name", path.as_str())
     };
     host.files().folders().into_iter().map(of).collect()
+}
+
+pub(super) fn events(host: &Host) -> Vec<Instance> {
+    let of = |entry: &LogEntry| {
+        Instance::new("Win32_NTLogEvent")
+            .with("ComputerName", host.name.as_str())
+            .with("EventCode", entry.event)
+            .with("InsertionStrings", entry.strings.clone())
+            .with("Logfile", "Microsoft-Windows-Hyper-V-VMMS-Admin")
+            .with("Message", entry.text.as_str())
+            .with("RecordNumber", entry.record)
+            .with("SourceName", "Microsoft-Windows-Hyper-V-VMMS")
+            .with("TimeGenerated", Timestamp::utc(entry.at))
+            .with("TimeWritten", Timestamp::utc(entry.at))
+    };
+    let told = host.log().iter().filter(|_| host.rules.events_by_wmi);
+    told.map(of).collect()
 }
 
 /// `DriveType` of a disk of the machine.

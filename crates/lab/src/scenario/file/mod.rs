@@ -153,6 +153,7 @@ pub struct RulesSpec {
     pub migrates_with_checkpoint: Option<bool>,
     pub migration_ms: Option<u64>,
     pub merges_fail: Option<bool>,
+    pub events_by_wmi: Option<bool>,
     pub missed_writes: Option<u32>,
 }
 
