@@ -10,6 +10,7 @@ mod commands;
 mod failure;
 mod hooks;
 mod host;
+mod keyring;
 mod open;
 mod pages;
 mod progress;
@@ -54,6 +55,7 @@ fn run(global: &Global, command: Command, ui: Ui) -> Result<Exit> {
         Command::Restore(command) => commands::restore::run(global, &command, ui),
         Command::Check(args) => commands::check::run(global, &args, ui),
         Command::Keys(command) => commands::keys::run(global, &command, ui),
+        Command::Secret(command) => commands::secret::run(global, &command, ui),
         Command::Lab(args) => commands::lab::run(&args, ui),
         Command::Man(args) => pages::man(&args, ui),
         Command::Completions(args) => pages::completions(&args, ui),

@@ -87,8 +87,16 @@ fn store(global: &Global) -> Result<Arc<dyn Store>> {
 
 fn unlock(global: &Global, store: Arc<dyn Store>, secret: &Secret, ui: Ui) -> Result<Vault> {
     let location = location(global)?;
-    let vault = Vault::open(store, secret.unlock(), env(global))
-        .map_err(|error| vault_failure(error, location))?;
+    let vault = Vault::open(store, secret.unlock(), env(global)).map_err(|error| {
+        let wrong = matches!(error, vault::Error::WrongSecret { .. });
+        let mut failure = vault_failure(error, location);
+        if wrong && matches!(secret, Secret::Kept(_)) {
+            let hint = "the passphrase is the one that the system's keyring has: put the right one there, \
+                        `hyperkeep secret set`, or `hyperkeep secret remove` to be asked for it";
+            failure.hint = Some(hint.to_owned());
+        }
+        failure
+    })?;
     warn(&vault, ui);
     Ok(vault)
 }

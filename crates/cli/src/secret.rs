@@ -1,17 +1,20 @@
-//! Where secrets come from: files, the environment, a question on the terminal; never the command
-//! line, which everybody on the machine can read.
+//! Where secrets come from: files, the environment, the system's keyring, a question on the terminal, in
+//! this order; never the command line, which everybody on the machine can read.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use vault::{RecoveryCode, Unlock};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::args::Global;
 use crate::failure::{Failure, OnPath, Result};
 use crate::host::HostAddress;
+use crate::keyring::{self, Name};
+use crate::open;
 
 /// Longest secret in a file, in bytes; a passphrase may have 4096.
 const MAX_LEN: u64 = 4098;
@@ -20,6 +23,8 @@ const MAX_LEN: u64 = 4098;
 pub(crate) enum Secret {
     /// A passphrase.
     Passphrase(Zeroizing<String>),
+    /// A passphrase that the system's keyring has.
+    Kept(Zeroizing<String>),
     /// A recovery code.
     Recovery(RecoveryCode),
 }
@@ -28,9 +33,69 @@ impl Secret {
     /// As the vault wants it.
     pub(crate) fn unlock(&self) -> Unlock<'_> {
         match self {
-            Self::Passphrase(text) => Unlock::Passphrase(text.as_bytes()),
+            Self::Passphrase(text) | Self::Kept(text) => Unlock::Passphrase(text.as_bytes()),
             Self::Recovery(code) => Unlock::Recovery(code),
         }
+    }
+
+    /// The passphrase, if it is one.
+    pub(crate) fn passphrase(&self) -> Option<&str> {
+        match self {
+            Self::Passphrase(text) | Self::Kept(text) => Some(text),
+            Self::Recovery(_) => None,
+        }
+    }
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Source {
+    /// A file that the command line or the environment names.
+    File,
+    /// A variable of the environment.
+    Environment,
+    /// The system's keyring.
+    Keyring,
+    /// A question on the terminal.
+    Terminal,
+}
+
+/// Where what opens the vault is given; nothing when the keyring is asked for it.
+pub(crate) fn source(global: &Global) -> Option<Source> {
+    let file = global.recovery_code_file.is_some()
+        || global.passphrase_file.is_some()
+        || env("HYPERKEEP_PASSPHRASE_FILE").is_some();
+    given_in(file, "HYPERKEEP_PASSPHRASE")
+}
+
+/// Where the password of a host's account is given; nothing when the keyring is asked for it.
+pub(crate) fn host_source(file: Option<&Path>) -> Option<Source> {
+    let file = file.is_some() || env("HYPERKEEP_HOST_PASSWORD_FILE").is_some();
+    given_in(file, "HYPERKEEP_HOST_PASSWORD")
+}
+
+fn given_in(file: bool, variable: &str) -> Option<Source> {
+    match file {
+        true => Some(Source::File),
+        false => env(variable).map(|_| Source::Environment),
+    }
+}
+
+/// A secret that is to be kept in the keyring: from a file, or asked for twice.
+pub(crate) fn to_keep(from: Option<&Path>, what: &str) -> Result<Zeroizing<String>> {
+    match from {
+        Some(path) => read(path, what),
+        None => ask_twice(&format!("The {what}: "), what, "give --from FILE"),
+    }
+}
+
+/// What the keyring has. One that cannot be asked has nothing; why is for those that ask for nothing
+/// else.
+fn kept(name: &Name<'_>) -> (Option<Zeroizing<String>>, Option<keyring::Unavailable>) {
+    match keyring::get(name) {
+        Ok(secret) => (secret, None),
+        Err(error) => (None, Some(error)),
     }
 }
 
@@ -46,7 +111,19 @@ pub(crate) fn existing(global: &Global) -> Result<Secret> {
     }
     let text = match given(global)? {
         Some(text) => text,
-        None => ask("Passphrase or recovery code of the vault: ")?,
+        None => {
+            let (kept, problem) = kept(&Name::Vault(open::location(global)?));
+            if let Some(text) = kept {
+                return Ok(Secret::Kept(text));
+            }
+            ask(
+                "Passphrase or recovery code of the vault: ",
+                "passphrase",
+                "give --passphrase-file, HYPERKEEP_PASSPHRASE_FILE or HYPERKEEP_PASSPHRASE, or keep it: \
+                 `hyperkeep secret set`",
+                problem.as_ref(),
+            )?
+        }
     };
     // No passphrase is one: see `chosen`.
     Ok(match RecoveryCode::parse(&text) {
@@ -65,7 +142,7 @@ pub(crate) fn first(global: &Global) -> Result<Zeroizing<String>> {
     }
     match given(global)? {
         Some(text) => chosen(text),
-        None => ask_twice().and_then(chosen),
+        None => new_passphrase().and_then(chosen),
     }
 }
 
@@ -86,7 +163,7 @@ pub(crate) fn fresh(file: Option<&Path>) -> Result<Zeroizing<String>> {
         .or_else(|| env("HYPERKEEP_NEW_PASSPHRASE_FILE").map(PathBuf::from));
     match named {
         Some(path) => read(&path, "new passphrase").and_then(chosen),
-        None => ask_twice().and_then(chosen).map_err(|failure| {
+        None => new_passphrase().and_then(chosen).map_err(|failure| {
             failure.hint("give --new-passphrase-file or HYPERKEEP_NEW_PASSPHRASE_FILE")
         }),
     }
@@ -122,12 +199,16 @@ pub(crate) fn host(file: Option<&Path>, address: &HostAddress) -> Result<cim::ht
             Failure::new("HYPERKEEP_HOST_PASSWORD: not UTF-8")
                 .hint("set it again, or give --password-file")
         })?,
-        (None, None) => {
-            let hint = "give --password-file, HYPERKEEP_HOST_PASSWORD_FILE or \
-                        HYPERKEEP_HOST_PASSWORD";
-            let question = format!("Password of {} on {address}: ", address.user);
-            ask_for(&question, "password", hint)?
-        }
+        (None, None) => match kept(&Name::Host(address)) {
+            (Some(text), _) => text,
+            (None, problem) => ask(
+                &format!("Password of {} on {address}: ", address.user),
+                "password",
+                "give --password-file, HYPERKEEP_HOST_PASSWORD_FILE or HYPERKEEP_HOST_PASSWORD, or keep \
+                 it: `hyperkeep secret set HOST`",
+                problem.as_ref(),
+            )?,
+        },
     };
     Ok(cim::http::Secret::new(text.to_string()))
 }
@@ -174,15 +255,17 @@ fn strip_line_end(text: &str) -> &str {
     text.strip_suffix('\r').unwrap_or(text)
 }
 
-fn ask(question: &str) -> Result<Zeroizing<String>> {
-    let hint = "give --passphrase-file, HYPERKEEP_PASSPHRASE_FILE or HYPERKEEP_PASSPHRASE";
-    ask_for(question, "passphrase", hint)
-}
-
-fn ask_for(question: &str, what: &str, hint: &str) -> Result<Zeroizing<String>> {
+fn ask(
+    question: &str,
+    what: &str,
+    hint: &str,
+    problem: Option<&keyring::Unavailable>,
+) -> Result<Zeroizing<String>> {
     if !io::stdin().is_terminal() {
+        let also = problem.map(|problem| format!("; {problem}"));
         return Err(Failure::new(format!(
-            "no {what} was given, and there is no terminal to ask on"
+            "no {what} was given, and there is no terminal to ask on{}",
+            also.unwrap_or_default()
         ))
         .hint(hint));
     }
@@ -195,15 +278,23 @@ fn ask_for(question: &str, what: &str, hint: &str) -> Result<Zeroizing<String>> 
     Ok(text)
 }
 
-fn ask_twice() -> Result<Zeroizing<String>> {
-    let first = ask("New passphrase: ")?;
-    let mut second = ask("Again: ")?;
+fn new_passphrase() -> Result<Zeroizing<String>> {
+    let hint = "give --passphrase-file, HYPERKEEP_PASSPHRASE_FILE or HYPERKEEP_PASSPHRASE";
+    ask_twice("New passphrase: ", "passphrase", hint)
+}
+
+fn ask_twice(question: &str, what: &str, hint: &str) -> Result<Zeroizing<String>> {
+    let first = ask(question, what, hint, None)?;
+    let mut second = ask("Again: ", what, hint, None)?;
     let same = *first == *second;
     second.zeroize();
     if same {
         Ok(first)
     } else {
-        Err(Failure::new("the two passphrases differ").hint("try again"))
+        Err(
+            Failure::new(format!("the two differ: it must be the same {what} twice"))
+                .hint("try again"),
+        )
     }
 }
 

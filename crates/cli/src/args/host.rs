@@ -12,7 +12,7 @@ use super::SelectionArgs;
 #[command(next_help_heading = "Options for winrm://USER@HOST")]
 pub(crate) struct HostArgs {
     /// Read the account's password from this file; else HYPERKEEP_HOST_PASSWORD_FILE,
-    /// HYPERKEEP_HOST_PASSWORD, or a question on the terminal
+    /// HYPERKEEP_HOST_PASSWORD, the system's keyring (`secret set HOST`), or a question on the terminal
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 

@@ -5,6 +5,7 @@ mod host;
 mod keys;
 mod point;
 mod restore;
+mod secret;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(crate) use keys::{
 };
 pub(crate) use point::{LsArgs, PointsArgs, ShowArgs};
 pub(crate) use restore::{DiskFormatArg, DisksArgs, RestoreCommand};
+pub(crate) use secret::{SecretCommand, WhichSecretArgs};
 
 /// Backup and restore of Hyper-V virtual machines.
 #[derive(Debug, Parser)]
@@ -84,7 +86,7 @@ pub(crate) struct Global {
     pub(crate) vault_by_env: bool,
 
     /// Read the passphrase from this file (`-` for standard input); else HYPERKEEP_PASSPHRASE_FILE,
-    /// HYPERKEEP_PASSPHRASE, or a question on the terminal
+    /// HYPERKEEP_PASSPHRASE, the system's keyring (`secret set`), or a question on the terminal
     #[arg(
         long,
         global = true,
@@ -169,6 +171,9 @@ pub(crate) enum Command {
     /// Manage what opens the vault
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Keep secrets in the system's keyring
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Run a simulated Hyper-V host, to try backups against
     Lab(LabArgs),
     /// Write the manual pages into a folder

@@ -78,7 +78,7 @@ impl Keys<'_> {
 
     fn change_passphrase(&self, args: &ChangePassphraseArgs) -> Result<Exit> {
         let old = secret::existing(self.global)?;
-        let Secret::Passphrase(passphrase) = &old else {
+        let Some(passphrase) = old.passphrase() else {
             return Err(Failure::usage(
                 "changing the passphrase needs the one that is to be replaced",
             )
@@ -95,6 +95,12 @@ impl Keys<'_> {
         let added = vault
             .replace_slot(slot, unlock, lock)
             .map_err(|e| self.fail(e))?;
+        if matches!(old, Secret::Kept(_)) {
+            self.ui.note(
+                "note: the system's keyring still has the old passphrase: `hyperkeep secret set` puts \
+                 the new one there",
+            );
+        }
         self.ui.print(&ChangeDocument {
             added: Some(added.to_string()),
             removed: Some(slot.to_string()),

@@ -14,6 +14,7 @@ mod listing;
 pub(crate) mod ls;
 pub(crate) mod points;
 pub(crate) mod restore;
+pub(crate) mod secret;
 pub(crate) mod show;
 pub(crate) mod source;
 pub(crate) mod vms;

@@ -125,6 +125,7 @@ fn documents() -> Vec<Value> {
     let show = ["show", "legacy@latest", "--compare"].map(str::to_owned);
     run(&texts(&[&show, &lab.reach()[..]].concat()));
     drop(lab);
+    run(&["secret", "show"]);
     run(&["keys", "list"]);
     let new = ["--new-passphrase-file", "second"];
     let added = run(&[&["keys", "add-passphrase", "--label", "x"][..], &new].concat());
@@ -153,10 +154,12 @@ const OTHER: &[&str] = &[
     "client",
     "differential",
     "disks",
+    "environment",
     "domain-controller",
     "file-system",
     "info",
     "is",
+    "keyring",
     "keys",
     "length-differs",
     "limits",
@@ -178,6 +181,7 @@ const OTHER: &[&str] = &[
     "root",
     "saved-memory",
     "service",
+    "terminal",
     "torn",
     "unfinished-import",
     "unknown",

@@ -17,6 +17,7 @@ mod names;
 mod parents;
 mod patterns;
 mod roundtrip;
+mod secrets;
 #[cfg(unix)]
 mod smb;
 mod start;
