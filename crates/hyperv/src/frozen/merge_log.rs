@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use cim::{CimSession, DateTime, Instance, Timestamp};
+use cim::{DateTime, Instance, Timestamp};
 use uuid::Uuid;
 
 use crate::control::Control;

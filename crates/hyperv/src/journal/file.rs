@@ -334,6 +334,8 @@ mod tests {
     use super::*;
 
     /// What another run does between a file's being made and its being locked is done here before.
+    /// Older versions of Windows keep the name of a file that is open.
+    #[cfg(unix)]
     #[test]
     fn a_file_that_was_removed_or_replaced_is_not_the_one_at_its_path() {
         let dir = tempfile::tempdir().unwrap();
@@ -342,10 +344,8 @@ mod tests {
         assert!(is_at(&file, &path).unwrap());
         fs::remove_file(&path).unwrap();
         assert!(!is_at(&file, &path).unwrap());
-        if cfg!(unix) {
-            let other = make(&path).unwrap();
-            assert!(is_at(&other, &path).unwrap() && !is_at(&file, &path).unwrap());
-        }
+        let other = make(&path).unwrap();
+        assert!(is_at(&other, &path).unwrap() && !is_at(&file, &path).unwrap());
     }
 
     /// Runs that begin while others look for journals of runs that are gone keep their own.
