@@ -40,6 +40,7 @@ pub(crate) use disk::open as open_disk;
 pub use disk::{FrozenDisk, LostDisk, Reading};
 pub use end::{Closed, Kept};
 pub use merge::{Merge, Resting};
+pub(crate) use protector::{NotTold, key_protector};
 pub(crate) use take::applied;
 pub use tree::{LayerReading, Owner, Tree, TreeCheckpoint, TreeLayer, TreeUse};
 

@@ -13,7 +13,7 @@ const CLASS: &str = "Msvm_SecuritySettingData";
 
 /// Why it is not known.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotTold {
+pub(crate) enum NotTold {
     #[error(transparent)]
     Host(#[from] CimError),
     #[error(transparent)]
@@ -27,7 +27,7 @@ pub(super) enum NotTold {
 }
 
 /// The key protector of a configuration.
-pub(super) fn key_protector(
+pub(crate) fn key_protector(
     session: &dyn CimSession,
     instance_id: &str,
 ) -> Result<Vec<u8>, NotTold> {

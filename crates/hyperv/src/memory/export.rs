@@ -16,7 +16,8 @@ use crate::checkpoint::{Mark, machine};
 use crate::control::{Change, ChangeError, Control};
 use crate::files::{FileError, FrozenFile, HostFiles, HostPath};
 use crate::frozen::{
-    ConfigFile, FileRole, FrozenDisk, LostDisk, LostFile, open_configuration, open_disk,
+    ConfigFile, FileRole, FrozenDisk, LostDisk, LostFile, NotTold, Reading, key_protector,
+    open_configuration, open_disk,
 };
 use crate::ids::{self, fold};
 use crate::inventory::{self, ConfigFiles, Medium, PowerState, Settings};
@@ -52,6 +53,10 @@ pub struct MemoryExport {
     pub lost_files: Vec<LostFile>,
     /// The configuration when it was exported.
     pub settings: Settings,
+    /// What a virtual TPM's state is encrypted for; it belongs to the guest state file.
+    pub key_protector: Option<Vec<u8>>,
+    /// What was odd about the host's answers.
+    pub findings: Vec<inventory::Finding>,
     /// The room that was thought to be needed.
     pub needs: Needs,
     folder: Folder,
@@ -90,6 +95,12 @@ impl MemoryExport {
         if is_there(session, &folder.to_string())? {
             return Err(ExportError::Exists(folder.to_string()));
         }
+        // What cannot be read would be exported for nothing.
+        files.list(&staging)?;
+        let own = format!("Microsoft:{}", ids::upper(vm));
+        let tpm = settings.config.security.virtual_tpm == Some(true);
+        let protector = || tpm.then(|| key_protector(session, &own));
+        let before = protector();
         let held = export(control, vm, &folder)?;
         if present(session, vm)?.media != settings.media {
             return Err(ExportError::Changed);
@@ -101,11 +112,53 @@ impl MemoryExport {
             lost: Vec::new(),
             lost_files: Vec::new(),
             settings,
+            key_protector: None,
+            findings: Vec::new(),
             needs,
             folder: held,
         };
         export.open(control, files, &folder)?;
+        if let (Some(before), Some(after)) = (before, protector()) {
+            export.pair(before, after)?;
+        }
         Ok(export)
+    }
+
+    /// Takes the key protector, if it is the same before and after: a VM gets a new one when it is
+    /// started, and the file that was exported fits one only.
+    fn pair(
+        &mut self,
+        before: Result<Vec<u8>, NotTold>,
+        after: Result<Vec<u8>, NotTold>,
+    ) -> Result<(), ExportError> {
+        if !self
+            .files
+            .iter()
+            .any(|file| file.role == FileRole::GuestState)
+        {
+            self.lost_files.push(LostFile {
+                path: "the guest state of the virtual TPM".to_owned(),
+                why: "it was not exported".to_owned(),
+            });
+        }
+        let why = match (before, after) {
+            (Ok(before), Ok(after)) if before == after => {
+                self.key_protector = Some(before);
+                return Ok(());
+            }
+            (Ok(_), Ok(_)) => "it was another one before the export".to_owned(),
+            (Err(NotTold::Host(error)), _) | (_, Err(NotTold::Host(error)))
+                if error.fault_kind().is_none() =>
+            {
+                return Err(error.into());
+            }
+            (Err(why), _) | (_, Err(why)) => why.to_string(),
+        };
+        self.findings.push(inventory::Finding::NotTold {
+            what: "the key protector of the virtual TPM".to_owned(),
+            why,
+        });
+        Ok(())
     }
 
     fn open(
@@ -127,7 +180,9 @@ impl MemoryExport {
                 ..medium.clone()
             };
             match open_disk(control.pace(), files, medium) {
-                Ok((disk, opened)) => {
+                Ok((mut disk, opened)) => {
+                    let why = "memory fits the disks of its own moment alone";
+                    disk.reading = Reading::Full(why.to_owned());
                     self.disks.push(disk);
                     self.opened.extend(opened);
                 }

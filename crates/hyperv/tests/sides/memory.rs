@@ -39,6 +39,7 @@ fn take(
     vm: Uuid,
     floor: Floor,
 ) -> Result<MemoryExport, ExportError> {
+    std::fs::create_dir_all(lab.folder.path().join("D/Staging")).unwrap();
     let request = Request {
         vm,
         staging: r"D:\Staging",
