@@ -19,6 +19,7 @@ Examples:
   hyperkeep backup winrm://backup@hv01 --exclude '*/swap*.vhdx' --exclude 'replica/*'
   hyperkeep backup folder:/images/db.vhdx --changed-ranges changed.txt
   hyperkeep backup winrm://backup@hv01.example.org --map 'D:\\VMs=/mnt/vms'
+  hyperkeep backup winrm://backup@hv01 --vm db --memory --staging 'D:\\Staging'
   hyperkeep backup 'winrm://EXAMPLE\\backup@hv01' --pin 4f…2a --map 'C:\\ClusterStorage=/mnt/csv'")]
 pub(crate) struct BackupArgs {
     /// Where the VMs are: `folder:DIR` (exported or copied VMs, disks) or `folder:DISK`; or a
@@ -71,6 +72,17 @@ pub(crate) struct BackupArgs {
     /// copies that are never idle long enough
     #[arg(long)]
     pub(crate) suspend_replication: bool,
+
+    /// Save VMs that run with their memory: each is exported by its host into --staging, read from
+    /// there in full, and the export is removed. That takes room for a whole copy of the VM on the
+    /// host; of a VM for which there is none, the restore point has no memory and is partial
+    #[arg(long, requires = "staging")]
+    pub(crate) memory: bool,
+
+    /// For --memory: a folder that is there on the host, as the host spells it, on a volume of its
+    /// own; it has to be reached like the folders of the VMs
+    #[arg(long, value_name = "FOLDER", requires = "memory")]
+    pub(crate) staging: Option<String>,
 
     /// A file that names programs to run here around the backup of each VM: before it, when the VM
     /// holds still, and after it; with time limits and what their exit codes mean

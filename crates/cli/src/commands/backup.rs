@@ -12,6 +12,7 @@ use engine::source::folder::FolderSource;
 use engine::source::hyperv::{HostSource, Hurry, Setup};
 use engine::{Cancel, Finding, Outcome, SystemClock};
 use hyperv::checkpoint::GuestBackup;
+use hyperv::files::HostPath;
 use hyperv::plan::{Policy, Wanted, WantedMode};
 use hyperv::space::Floor;
 use serde::Serialize;
@@ -49,6 +50,12 @@ fn folder(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         )
         .hint("leave --map out"));
     }
+    if args.memory {
+        return Err(Failure::usage(
+            "--memory has a host export VMs that run; a folder is read as it is",
+        )
+        .hint("leave --memory and --staging out"));
+    }
     if let Some(file) = &args.changed_ranges {
         source = with_ranges(source, file)?;
     }
@@ -68,6 +75,7 @@ fn host(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         )
         .hint("leave them out: a host tells what changed and where its disks are"));
     }
+    let staging = staging(args)?;
     let reach = Reach::read(&address, &reached)?;
     let named = args.hooks.as_ref().or(reached.hooks.as_ref());
     let options = options(global, args, named.map(PathBuf::as_path))?;
@@ -93,10 +101,44 @@ fn host(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         neighbours: claim.neighbours.clone(),
     })
     .map_err(source::failure)?;
+    if let Some(staging) = staging {
+        source = source.with_memory(staging);
+    }
     let exit = work(global, ui, &vault, &cancel, &mut source, &options);
     // The journal ends before another run may have its folder.
     drop((source, claim));
     exit
+}
+
+/// The folder for exports with memory, if they are wanted.
+fn staging(args: &BackupArgs) -> Result<Option<String>> {
+    let Some(staging) = args.staging.as_deref().filter(|_| args.memory) else {
+        return Ok(None);
+    };
+    if args.mode == ModeArg::AllCheckpoints {
+        return Err(Failure::usage(
+            "--memory and --mode all-checkpoints do not go together: an export has no checkpoints",
+        )
+        .hint("make a backup of each kind"));
+    }
+    if args.consistency == ConsistencyArg::RequireApplication {
+        return Err(Failure::usage(
+            "--memory and --consistency require-application do not go together: with its memory a \
+             VM is saved as it runs, and no application is asked to take part",
+        )
+        .hint("leave one of them out"));
+    }
+    let bad = |why: String| {
+        Failure::usage(format!("--staging {staging}: {why}"))
+            .hint(r"name a folder of the host as the host spells it: --staging 'D:\Staging'")
+    };
+    let path = HostPath::parse(staging).map_err(|error| bad(error.to_string()))?;
+    if path.to_string().starts_with(r"\\") && !path.to_string().starts_with(r"\\?\") {
+        return Err(bad(
+            "it is a share: how much is free there a host does not tell".to_owned(),
+        ));
+    }
+    Ok(Some(path.to_string()))
 }
 
 fn policy(args: &BackupArgs) -> Policy {

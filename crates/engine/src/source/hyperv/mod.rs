@@ -19,6 +19,7 @@
 mod errors;
 mod findings;
 mod left;
+mod memory;
 mod paths;
 mod reach;
 mod view;
@@ -38,8 +39,9 @@ use hyperv::control::{Backoff, Clock, Control};
 use hyperv::files::HostFiles;
 use hyperv::frozen::{Asked, FreezeError, Frozen, Resting};
 use hyperv::host_settings::{self, HostSettings};
-use hyperv::inventory::{self, Host, Machine, ReplicationMode};
+use hyperv::inventory::{self, Host, Machine, PowerState, ReplicationMode};
 use hyperv::journal::Journal;
+use hyperv::memory::MemoryExport;
 use hyperv::plan::{Plan, Policy, plan};
 use hyperv::replication::{self, Conflict};
 use hyperv::space::Floor;
@@ -105,6 +107,8 @@ pub struct HostSource {
     settings: Option<HostSettings>,
     resting: RestingDisks,
     look_every: Duration,
+    /// A folder of the host for exports with memory.
+    staging: Option<String>,
 }
 
 /// The disks that the host merges after their VMs' backups.
@@ -127,7 +131,16 @@ impl HostSource {
             settings: None,
             resting: RestingDisks::default(),
             look_every: watch::EVERY,
+            staging: None,
         })
+    }
+
+    /// VMs that run are saved with their memory: exported into a folder of the host that is there,
+    /// read from it in full, and removed. It takes room for a whole copy of the VM.
+    #[must_use]
+    pub fn with_memory(mut self, staging: String) -> Self {
+        self.staging = Some(staging);
+        self
     }
 
     /// How often the host is asked for room while a VM of it holds still.
@@ -340,6 +353,51 @@ impl Source for HostSource {
             wanted.choose = Some(&choose);
         }
         let files = self.setup.files.as_ref();
+        let around = vm::Around {
+            control: Arc::clone(&self.control),
+            floor: self.setup.policy.floor,
+            resting: Arc::clone(&self.resting),
+            least: plan.least,
+            hurry: self.setup.hurry.clone(),
+            look_every: self.look_every,
+        };
+        if let Some(staging) = &self.staging
+            && machine.state == PowerState::Running
+        {
+            let export = MemoryExport::take(
+                &self.control,
+                files,
+                &hyperv::memory::Request {
+                    vm: vm.id,
+                    staging,
+                    floor: self.setup.policy.floor,
+                    mark: self.setup.mark,
+                },
+            );
+            match export {
+                Ok(export) if export.disks.is_empty() && !export.lost.is_empty() => {
+                    findings.extend(memory::no_disks(vm, export, self.control.as_ref()));
+                }
+                Ok(export) => {
+                    let goes_on = memory::goes_on(token.as_ref(), &self.setup.mark, vm);
+                    let token = request.token.clone().filter(|_| goes_on);
+                    let host = (&host, settings.as_ref());
+                    let view =
+                        view::exported(vm, &machine, &plan, host, &export, &choose, findings);
+                    return Ok(Box::new(memory::ExportedVm::new(
+                        export, view, around, token,
+                    )));
+                }
+                Err(error) => {
+                    let notes = self.control.take_notes();
+                    let cancelled = request.cancel.is_cancelled();
+                    match memory::not(vm, &error, notes, cancelled) {
+                        memory::Not::Failed(error) => return Err(error),
+                        memory::Not::Without(told) => findings.extend(told),
+                    }
+                }
+            }
+        }
         let frozen = Frozen::take(&self.control, files, &wanted).map_err(|error| {
             let conflict = self.conflict(&machine, &error);
             let notes = self.control.take_notes();
@@ -356,14 +414,6 @@ impl Source for HostSource {
         }
         let host = (&host, settings.as_ref());
         let view = view::view(vm, &machine, &plan, host, &frozen, findings);
-        let around = vm::Around {
-            control: Arc::clone(&self.control),
-            floor: self.setup.policy.floor,
-            resting: Arc::clone(&self.resting),
-            least: plan.least,
-            hurry: self.setup.hurry.clone(),
-            look_every: self.look_every,
-        };
         Ok(Box::new(vm::HostVm::new(frozen, view, around)))
     }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use disk::layer::{Format, VhdKind};
 use disk::{BlockRead, LayerInfo};
 use hyperv::frozen::{
-    self, ConfigFile, Frozen, FrozenDisk, LayerReading, LostDisk, LostFile, Reading, Tree,
+    self, Asked, ConfigFile, Frozen, FrozenDisk, LayerReading, LostDisk, LostFile, Reading, Tree,
 };
 use hyperv::host_settings::HostSettings;
-use hyperv::inventory::{Host, Machine, Parent, Settings};
+use hyperv::inventory::{Host, Machine, Medium, Parent, Settings};
+use hyperv::memory::MemoryExport;
 use hyperv::plan::Plan;
 use hyperv::preflight::{Level, Mode};
 use serde_json::Value;
@@ -32,25 +33,11 @@ pub(super) fn view(
     frozen: &Frozen,
     findings: Vec<Finding>,
 ) -> FrozenView {
-    let mut view = Making {
-        paths: Paths::default(),
-        view: FrozenView {
-            id: vm.id,
-            name: vm.name.clone(),
-            mode: mode(plan).to_owned(),
-            mode_reason: Some(plan.reason.clone()),
-            consistency: consistency(frozen.level),
-            config: config(machine, &frozen.settings),
-            files: Vec::new(),
-            layers: Vec::new(),
-            uses: Vec::new(),
-            checkpoints: Vec::new(),
-            current: None,
-            missing: Vec::new(),
-            findings,
-            not_covered: plan.not_covered().map(ToString::to_string).collect(),
-        },
-    };
+    let mut view = Making::new(vm, plan, findings);
+    view.view.mode = mode(plan).to_owned();
+    view.view.mode_reason = Some(plan.reason.clone());
+    view.view.consistency = consistency(frozen.level);
+    view.view.config = config(machine, &frozen.settings);
     if let Some(why) = &frozen.downgrade {
         view.less(&vm.name, why);
     }
@@ -60,7 +47,7 @@ pub(super) fn view(
         Some(tree) => view.tree(tree),
         None => {
             for disk in &frozen.disks {
-                view.disk(disk);
+                view.disk(disk, &disk.medium.path);
             }
         }
     }
@@ -72,7 +59,53 @@ pub(super) fn view(
         view.view.leave_out(Owner::Vm, &slot, &medium.path);
     }
     view.files(Owner::Vm, &frozen.files, &frozen.lost_files);
-    view.key_protector(frozen);
+    view.key_protector(frozen.key_protector.as_ref(), &frozen.files);
+    view.host(host, settings);
+    view.view
+}
+
+/// The view of a VM that was exported with its memory. Of disks that are not `wanted` there is
+/// nothing in it.
+pub(super) fn exported(
+    vm: &VmRef,
+    machine: &Machine,
+    plan: &Plan,
+    (host, settings): (&Host, Option<&HostSettings>),
+    export: &MemoryExport,
+    wanted: &dyn Fn(&Asked<'_>) -> Option<bool>,
+    findings: Vec<Finding>,
+) -> FrozenView {
+    let mut view = Making::new(vm, plan, findings);
+    view.view.mode = "export".to_owned();
+    view.view.mode_reason = Some("it runs, and its memory was asked for".to_owned());
+    view.view.config = config(machine, &export.settings);
+    let told = super::findings::saved(&export.findings, &vm.name);
+    view.view.findings.extend(told);
+    // Disks are named as the VM names them, wherever they were read.
+    let own = |exported: &Medium| {
+        let all = export.settings.media.iter();
+        let mut same = all.filter(|own| own.instance_id == exported.instance_id);
+        same.next().unwrap_or(exported).clone()
+    };
+    for disk in &export.disks {
+        let medium = own(&disk.medium);
+        let asked = Asked {
+            medium: &medium,
+            files: Some(&disk.files),
+        };
+        match wanted(&asked) {
+            Some(false) => {
+                let slot = medium.location.to_string();
+                view.view.leave_out(Owner::Vm, &slot, &medium.path);
+            }
+            _ => view.disk(disk, &medium.path),
+        }
+    }
+    for lost in &export.lost {
+        view.lose(Owner::Vm, lost);
+    }
+    view.files(Owner::Vm, &export.files, &export.lost_files);
+    view.key_protector(export.key_protector.as_ref(), &export.files);
     view.host(host, settings);
     view.view
 }
@@ -112,6 +145,27 @@ struct Making {
 }
 
 impl Making {
+    fn new(vm: &VmRef, plan: &Plan, findings: Vec<Finding>) -> Self {
+        let view = FrozenView {
+            id: vm.id,
+            name: vm.name.clone(),
+            mode: String::new(),
+            mode_reason: None,
+            consistency: Consistency::Crash,
+            config: None,
+            files: Vec::new(),
+            layers: Vec::new(),
+            uses: Vec::new(),
+            checkpoints: Vec::new(),
+            current: None,
+            missing: Vec::new(),
+            findings,
+            not_covered: plan.not_covered().map(ToString::to_string).collect(),
+        };
+        let paths = Paths::default();
+        Self { view, paths }
+    }
+
     fn less(&mut self, name: &str, why: &str) {
         self.view.findings.push(
             Finding::new(
@@ -125,7 +179,7 @@ impl Making {
     }
 
     /// A disk with all of its files as one.
-    fn disk(&mut self, disk: &FrozenDisk) {
+    fn disk(&mut self, disk: &FrozenDisk, origin: &str) {
         // A chain is never empty.
         let (Some(top), Some(base)) = (disk.layers.first(), disk.files.last()) else {
             return;
@@ -136,7 +190,7 @@ impl Making {
         let layer = self.view.layers.len();
         self.view.layers.push(FrozenLayer {
             path,
-            origin: disk.medium.path.clone(),
+            origin: origin.to_owned(),
             place: hyperv::place(&disk.medium.instance_id).map(|place| format!("disk {place}")),
             info: alone(top.layer.info()),
             parent: None,
@@ -287,12 +341,12 @@ impl Making {
     }
 
     /// What the state of a virtual TPM is encrypted for, beside that state.
-    fn key_protector(&mut self, frozen: &Frozen) {
-        let Some(protector) = &frozen.key_protector else {
+    fn key_protector(&mut self, protector: Option<&Vec<u8>>, files: &[ConfigFile]) {
+        let Some(protector) = protector else {
             return;
         };
         let is_state = |file: &&ConfigFile| file.role == frozen::FileRole::GuestState;
-        let state = frozen.files.iter().find(is_state);
+        let state = files.iter().find(is_state);
         let beside = state.map_or("guest.vmgs", |state| state.path.as_str());
         let path = self.paths.machine(&format!("{beside}.keyprotector"));
         self.view.files.extend(path.map(|path| FrozenFile {

@@ -58,27 +58,8 @@ impl HostVm {
         let media = frozen.settings.media.iter();
         let files = media.map(|medium| medium.path.clone()).collect();
         let watch = Arc::new(Watch::new(Arc::clone(&control), files, floor, hurry));
-        let watcher = match Watcher::begin(&watch, look_every) {
-            Ok(watcher) => Some(watcher),
-            Err(error) => {
-                let why = format!("room on the host is looked at less often: no thread: {error}");
-                let note = Finding::note(Code::HostNote, view.name.clone(), why);
-                view.findings.push(note);
-                None
-            }
-        };
-        for layer in &mut view.layers {
-            layer.data = Arc::new(Watched {
-                inner: Arc::clone(&layer.data),
-                watch: Arc::clone(&watch),
-            });
-        }
-        for file in &mut view.files {
-            file.data = Arc::new(Watched {
-                inner: Arc::clone(&file.data),
-                watch: Arc::clone(&watch),
-            });
-        }
+        let watcher = watcher(&mut view, &watch, look_every);
+        watched(&mut view, &watch);
         Self {
             view,
             watch,
@@ -138,22 +119,60 @@ impl HostVm {
     }
 }
 
+/// Why a VM must be let go, if it must be.
+pub(super) fn given_up(vm: &str, watch: &Watch) -> Option<Finding> {
+    let shortage = watch.short()?;
+    Some(
+        Finding::new(
+            Code::Failed,
+            Severity::Error,
+            vm,
+            format!("given up to keep the host's volume from filling: {shortage}"),
+        )
+        .hint(shortage.hint()),
+    )
+}
+
+/// Lets nothing of a view be read any further once the host is short of room.
+pub(super) fn watched(view: &mut FrozenView, watch: &Arc<Watch>) {
+    for layer in &mut view.layers {
+        layer.data = Arc::new(Watched {
+            inner: Arc::clone(&layer.data),
+            watch: Arc::clone(watch),
+        });
+    }
+    for file in &mut view.files {
+        file.data = Arc::new(Watched {
+            inner: Arc::clone(&file.data),
+            watch: Arc::clone(watch),
+        });
+    }
+}
+
+/// Begins to look for room; a view whose host is looked at less says so.
+pub(super) fn watcher(
+    view: &mut FrozenView,
+    watch: &Arc<Watch>,
+    every: Duration,
+) -> Option<Watcher> {
+    match Watcher::begin(watch, every) {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            let why = format!("room on the host is looked at less often: no thread: {error}");
+            let note = Finding::note(Code::HostNote, view.name.clone(), why);
+            view.findings.push(note);
+            None
+        }
+    }
+}
+
 impl FrozenVm for HostVm {
     fn view(&self) -> &FrozenView {
         &self.view
     }
 
     fn give_up(&self) -> Option<Finding> {
-        let shortage = self.watch.short()?;
-        Some(
-            Finding::new(
-                Code::Failed,
-                Severity::Error,
-                self.view.name.clone(),
-                format!("given up to keep the host's volume from filling: {shortage}"),
-            )
-            .hint(shortage.hint()),
-        )
+        given_up(&self.view.name, &self.watch)
     }
 
     fn recheck(&mut self) -> Vec<Moved> {
