@@ -16,14 +16,15 @@ pub(super) struct No {
     pub(super) may_be_elsewhere: bool,
 }
 
-/// Looks at each disk; `None` if there is none or one of them is there. One that is in use is.
+/// Opens each disk, for reading; `None` if there is none or one of them can be had. One that is in use
+/// can. To see a file is allowed to many that may not read it.
 pub(super) fn none(vm: &VmRef, media: &[Medium], files: &dyn HostFiles) -> Option<No> {
     let mut first = None;
     let mut may_be_elsewhere = false;
     for medium in media {
         let why = match HostPath::parse(&medium.path) {
             Err(error) => error.to_string(),
-            Ok(path) => match files.len(&path) {
+            Ok(path) => match files.open(&path) {
                 Ok(_) => return None,
                 Err(error) => match error.problem {
                     FileProblem::InUse(_) => return None,
@@ -51,4 +52,60 @@ pub(super) fn none(vm: &VmRef, media: &[Medium], files: &dyn HostFiles) -> Optio
         },
         may_be_elsewhere,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hyperv::files::{FileError, FrozenFile, HostEntry};
+    use vmconfig::model::{ControllerKind, Location};
+
+    use super::*;
+    use crate::source::VmKind;
+
+    /// Files that everybody sees, and that opening has a problem with.
+    struct Seen(FileProblem);
+
+    impl HostFiles for Seen {
+        fn open(&self, path: &HostPath) -> Result<Arc<FrozenFile>, FileError> {
+            Err(FileError {
+                path: path.to_string(),
+                problem: self.0.clone(),
+            })
+        }
+
+        fn len(&self, _: &HostPath) -> Result<u64, FileError> {
+            Ok(7)
+        }
+
+        fn list(&self, _: &HostPath) -> Result<Vec<HostEntry>, FileError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn disks_that_are_seen_and_may_not_be_read_cannot_be_had() {
+        let vm = VmRef {
+            key: "1".to_owned(),
+            id: uuid::Uuid::from_u128(1),
+            name: "web".to_owned(),
+            kind: VmKind::Vm,
+        };
+        let medium = Medium {
+            location: Location {
+                controller: ControllerKind::Scsi,
+                number: 0,
+                position: 0,
+            },
+            instance_id: "a".to_owned(),
+            path: "D:\\VMs\\a.vhdx".to_owned(),
+        };
+        let denied = Seen(FileProblem::Denied("no".to_owned()));
+        let media = [medium];
+        assert!(none(&vm, &media, &denied).is_some());
+        let in_use = Seen(FileProblem::InUse("the VM runs".to_owned()));
+        assert!(none(&vm, &media, &in_use).is_none());
+        assert!(none(&vm, &[], &denied).is_none());
+    }
 }
