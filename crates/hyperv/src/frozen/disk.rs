@@ -14,7 +14,8 @@ use crate::files::{FrozenFile, HostFiles, HostFinder, HostPath};
 use crate::inventory::Medium;
 use crate::tracking::changes;
 
-/// How long a file may be held by somebody else: virus scanners and merges are done by then.
+/// How long a file may be held by somebody else: virus scanners and merges are done by then. It counts
+/// for all disks of a VM together, which wait at the same time: its checkpoint stays as long.
 const MOST_WAIT: Duration = Duration::from_secs(90);
 /// How long to wait before it is tried again.
 const WAIT: Duration = Duration::from_secs(5);
@@ -73,11 +74,13 @@ impl FrozenDisk {
     }
 }
 
-/// Opens a disk with its parents; what is in use for the moment is waited for.
+/// Opens a disk with its parents; what is in use for the moment is waited for. The VM's files are what
+/// they are since `begun`.
 pub(crate) fn open(
     pace: &dyn Pace,
     files: &dyn HostFiles,
     medium: Medium,
+    begun: Duration,
 ) -> Result<(FrozenDisk, Vec<Arc<FrozenFile>>), LostDisk> {
     let path = match HostPath::parse(&medium.path) {
         Ok(path) => path,
@@ -86,7 +89,6 @@ pub(crate) fn open(
             return Err(LostDisk { medium, why });
         }
     };
-    let begun = pace.now();
     loop {
         let finder = HostFinder::new(files);
         let found = resolve(&finder, &HostFinder::path(&path));

@@ -29,6 +29,7 @@ mod take;
 mod tree;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cim::CimError;
 use cim::job::Pace;
@@ -107,11 +108,17 @@ impl Request<'_> {
 
     /// Opens a disk if it is wanted. Of one that is not, at most what its files say of themselves is
     /// read.
-    fn open(&self, pace: &dyn Pace, files: &dyn HostFiles, medium: Medium) -> Opened {
+    fn open(
+        &self,
+        pace: &dyn Pace,
+        files: &dyn HostFiles,
+        medium: Medium,
+        begun: Duration,
+    ) -> Opened {
         if self.takes(&medium, None) == Some(false) {
             return Opened::LeftOut(medium);
         }
-        match open_disk(pace, files, medium) {
+        match open_disk(pace, files, medium, begun) {
             Ok((disk, _)) if self.takes(&disk.medium, Some(&disk.files)) == Some(false) => {
                 Opened::LeftOut(disk.medium)
             }
@@ -143,6 +150,8 @@ pub struct Frozen {
     pub tree: Option<Tree>,
     opened: Vec<Arc<FrozenFile>>,
     checkpoint: RecoveryCheckpoint,
+    /// When the checkpoint was there.
+    begun: Duration,
     control: Arc<Control>,
     mode: Mode,
     mark: Mark,

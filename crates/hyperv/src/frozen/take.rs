@@ -67,6 +67,7 @@ impl Frozen {
         let mut frozen = Self {
             control: Arc::clone(control),
             checkpoint,
+            begun: control.pace().now(),
             mode: request.mode,
             mark: request.mark,
             old: request.token.cloned(),
@@ -86,7 +87,7 @@ impl Frozen {
             opened: Vec::new(),
         };
         for medium in frozen.settings.media.clone() {
-            match request.open(control.pace(), files, medium) {
+            match request.open(control.pace(), files, medium, frozen.begun) {
                 Opened::Disk(disk, opened) => {
                     frozen.disks.push(*disk);
                     frozen.opened.extend(opened);

@@ -212,7 +212,8 @@ impl Tree {
                 self.attach(owner, medium.location, Some(top));
                 continue;
             }
-            match request.open(frozen.control.pace(), files, medium.clone()) {
+            let pace = frozen.control.pace();
+            match request.open(pace, files, medium.clone(), frozen.begun) {
                 Opened::Disk(disk, more) => {
                     let layers = disk.files.iter().zip(&disk.layers);
                     let layers =

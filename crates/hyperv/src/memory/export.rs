@@ -173,13 +173,14 @@ impl MemoryExport {
                 .try_fold(folder.clone(), |path, name| path.join(name));
             path.map_err(|error| ExportError::BadFolder(error.to_string()))
         };
+        let begun = control.pace().now();
         for medium in &self.settings.media {
             let name = file_name(&medium.path);
             let medium = Medium {
                 path: within(&["Virtual Hard Disks", name])?.to_string(),
                 ..medium.clone()
             };
-            match open_disk(control.pace(), files, medium) {
+            match open_disk(control.pace(), files, medium, begun) {
                 Ok((mut disk, opened)) => {
                     let why = "memory fits the disks of its own moment alone";
                     disk.reading = Reading::Full(why.to_owned());

@@ -265,6 +265,43 @@ fn what_is_held_for_a_while_is_waited_for_along_the_chain() {
     }
 }
 
+/// Nobody may read them, which Windows says of files that are held as well.
+struct Denied(MappedFiles);
+
+impl HostFiles for Denied {
+    fn open(&self, path: &HostPath) -> Result<Arc<FrozenFile>, FileError> {
+        Err(FileError {
+            path: path.to_string(),
+            problem: FileProblem::Denied("no rights".to_owned()),
+        })
+    }
+
+    fn len(&self, path: &HostPath) -> Result<u64, FileError> {
+        self.0.len(path)
+    }
+
+    fn list(&self, folder: &HostPath) -> Result<Vec<HostEntry>, FileError> {
+        self.0.list(folder)
+    }
+}
+
+/// The checkpoint is there as long as that is waited for.
+#[test]
+fn disks_that_cannot_be_had_are_waited_for_together() {
+    let place = Place::new();
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Arc::new(Journal::create(dir.path(), VM).unwrap());
+    let files = Denied(place.files());
+    let request = request(Mode::Standard, None, true);
+    let control = place.host.control(&journal);
+    let frozen = Frozen::take(&control, &files, &request).unwrap();
+    // The VM's own disk, and those of two checkpoints.
+    let lost = frozen.tree.as_ref().unwrap().lost.len() + frozen.lost.len();
+    assert!(lost >= 3, "{lost}");
+    let waited = cim::job::Pace::now(&place.host).as_secs();
+    assert!((90..=100).contains(&waited), "{waited}");
+}
+
 /// What a file that is there says about itself.
 fn disk_info(path: &Path) -> LayerInfo {
     let finder = disk::resolve::Folders::new();
