@@ -1,6 +1,7 @@
 //! The verbs: backup and restore over sources, a vault and targets.
 
 pub mod backup;
+mod budget;
 pub mod cancel;
 pub mod changes;
 pub mod clock;

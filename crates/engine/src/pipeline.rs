@@ -96,6 +96,11 @@ pub struct Feeder<'a, A> {
 }
 
 impl<A> Feeder<'_, A> {
+    /// Whether the run has ended, or somebody asked to stop.
+    pub fn is_over(&self) -> bool {
+        self.cancel.is_cancelled() || self.queue.poisoned().is_some()
+    }
+
     /// Waits until there is room for `bytes` and hands over `unit`.
     ///
     /// # Errors

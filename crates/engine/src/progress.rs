@@ -5,6 +5,7 @@
 //! may feed and which works out the rate and the time left from an injected [`Clock`].
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -32,9 +33,16 @@ pub enum Event {
         disk: String,
         /// Bytes that will be read or written.
         bytes: u64,
+        /// By what its steps are told from those of other disks, which may be worked on at once.
+        task: u64,
     },
     /// Work goes on.
     Step(Step),
+    /// Work on a disk is over, however it ended.
+    DiskFinished {
+        /// Which.
+        task: u64,
+    },
     /// Something was noticed.
     Found {
         /// The VM's name.
@@ -51,9 +59,11 @@ pub enum Event {
     },
 }
 
-/// How far the present disk is.
+/// How far a disk is.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Step {
+    /// Which.
+    pub task: u64,
     /// Bytes done.
     pub done: u64,
     /// Bytes to do in all.
@@ -83,8 +93,13 @@ const WINDOW: Duration = Duration::from_secs(8);
 /// Events are not sent more often than this.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Counts the bytes of one disk and tells a [`Sink`] about it now and then.
+/// The next disk's number.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Counts the bytes of one disk and tells a [`Sink`] about it now and then; also that it begins, and
+/// when it is dropped, that it is over.
 pub struct Meter<'a> {
+    task: u64,
     sink: &'a dyn Sink,
     clock: &'a dyn Clock,
     total: u64,
@@ -100,10 +115,24 @@ struct State {
 }
 
 impl<'a> Meter<'a> {
-    /// A meter for `total` bytes that starts now.
-    pub fn new(sink: &'a dyn Sink, clock: &'a dyn Clock, total: u64) -> Self {
+    /// A meter for `total` bytes of a VM's disk that starts now.
+    pub fn begin(
+        sink: &'a dyn Sink,
+        clock: &'a dyn Clock,
+        vm: &str,
+        disk: &str,
+        total: u64,
+    ) -> Self {
         let now = clock.monotonic();
+        let task = NEXT.fetch_add(1, Ordering::Relaxed);
+        sink.event(&Event::DiskStarted {
+            vm: vm.to_owned(),
+            disk: disk.to_owned(),
+            bytes: total,
+            task,
+        });
         Self {
+            task,
             sink,
             clock,
             total,
@@ -159,6 +188,7 @@ impl<'a> Meter<'a> {
             Duration::try_from_secs_f64(to_do / rate).ok()
         });
         Step {
+            task: self.task,
             done: state.done,
             total: self.total,
             rate,
@@ -167,10 +197,15 @@ impl<'a> Meter<'a> {
     }
 }
 
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        let task = self.task;
+        self.sink.event(&Event::DiskFinished { task });
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
     use super::*;
 
     #[derive(Default)]
@@ -203,7 +238,7 @@ mod tests {
     #[test]
     fn rate_and_time_left_follow_the_last_seconds() {
         let (clock, sink) = (Manual::default(), Collect::default());
-        let meter = Meter::new(&sink, &clock, 100_000);
+        let meter = Meter::begin(&sink, &clock, "vm", "disk", 100_000);
         let second = |n: u64, bytes| {
             clock.0.store(n * 1000, Ordering::Relaxed);
             meter.add(bytes);
@@ -225,7 +260,7 @@ mod tests {
     #[test]
     fn work_that_says_how_far_it_is_has_a_rate_and_a_time_left() {
         let (clock, sink) = (Manual::default(), Collect::default());
-        let meter = Meter::new(&sink, &clock, 1000);
+        let meter = Meter::begin(&sink, &clock, "vm", "disk", 1000);
         for (second, done) in [(1, 100), (2, 300), (3, 200), (4, 400)] {
             clock.0.store(second * 1000, Ordering::Relaxed);
             meter.reach(done);
@@ -242,7 +277,7 @@ mod tests {
     #[test]
     fn events_are_few_and_the_last_one_is_always_sent() {
         let (clock, sink) = (Manual::default(), Collect::default());
-        let meter = Meter::new(&sink, &clock, 1000);
+        let meter = Meter::begin(&sink, &clock, "vm", "disk", 1000);
         for _ in 0..1000 {
             meter.add(1);
         }

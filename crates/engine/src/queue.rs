@@ -120,9 +120,12 @@ impl<T, E: Clone> ByteQueue<T, E> {
     pub fn poison(&self, error: E) {
         let mut state = self.lock();
         state.poison.get_or_insert(error);
-        let dropped: u64 = state.waiting.drain(..).map(|(_, bytes)| bytes).sum();
-        state.leased = state.leased.saturating_sub(dropped);
+        let dropped = std::mem::take(&mut state.waiting);
+        let bytes: u64 = dropped.iter().map(|(_, bytes)| bytes).sum();
+        state.leased = state.leased.saturating_sub(bytes);
         drop(state);
+        // Not under the lock: what they hold may be asked for under locks of its own.
+        drop(dropped);
         self.arrived.notify_all();
         self.freed.notify_all();
     }

@@ -6,6 +6,9 @@ extern crate hyperv as hyperkeep_hyperv;
 #[allow(dead_code, reason = "other tests share it")]
 mod support;
 
+#[path = "host/many.rs"]
+mod many;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -133,6 +136,20 @@ impl Place {
     }
 
     fn back_up(&self, source: &mut dyn Source, then: Option<(Duration, Accident)>) -> JobReport {
+        let options = Options {
+            audit: Audit::OFF,
+            ..Options::default()
+        };
+        self.back_up_as(source, &options, &Cancel::new(), then)
+    }
+
+    fn back_up_as(
+        &self,
+        source: &mut dyn Source,
+        options: &Options,
+        cancel: &Cancel,
+        then: Option<(Duration, Accident)>,
+    ) -> JobReport {
         let clock = Waiting {
             time: self.lab.time.clone(),
             then: Mutex::new(then),
@@ -142,16 +159,12 @@ impl Place {
             vault: &self.vault,
             clock: &clock,
             sink: &Quiet,
-            cancel: &Cancel::new(),
+            cancel,
             limits: Limits {
                 workers: 2,
                 in_flight: 256 << 10,
                 results: 256 << 10,
             },
-        };
-        let options = Options {
-            audit: Audit::OFF,
-            ..Options::default()
         };
         let mut next = *self.runs.lock().unwrap() as u64;
         let mut rng = |out: &mut [u8]| {
@@ -160,7 +173,7 @@ impl Place {
                 *byte = (next >> 33) as u8;
             }
         };
-        backup(&job, source, &options, &mut rng).unwrap()
+        backup(&job, source, options, &mut rng).unwrap()
     }
 
     fn run(&self) -> JobReport {
@@ -293,7 +306,7 @@ impl Source for Dies {
     fn list(&mut self) -> Result<Listing, SourceError> {
         self.0.list()
     }
-    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
         Ok(Box::new(DiesVm(Some(self.0.freeze(vm, request)?), self.1)))
     }
 }
@@ -399,7 +412,7 @@ fn no_checkpoint_is_asked_for_where_no_file_can_be_had() {
 }
 
 /// A source of which something happens to the host when it has told its VMs.
-struct Then(HostSource, Box<dyn Fn() + Send>);
+struct Then(HostSource, Box<dyn Fn() + Send + Sync>);
 
 impl Source for Then {
     fn describe(&self) -> String {
@@ -416,7 +429,7 @@ impl Source for Then {
         (self.1)();
         listing
     }
-    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
         self.0.freeze(vm, request)
     }
 }

@@ -45,10 +45,10 @@ fn forget() {
 }
 
 /// Data that neither compresses nor repeats: it keeps every buffer as full as it can be.
-fn write_disk(path: &Path) {
+fn write_disk(path: &Path, seed: u64, len: usize) {
     let mut file = File::create(path).unwrap();
-    for n in 0..DISK / MIB {
-        file.write_all(&noise(n as u64, MIB)).unwrap();
+    for n in 0..len / MIB {
+        file.write_all(&noise(seed + n as u64, MIB)).unwrap();
     }
 }
 
@@ -79,7 +79,7 @@ fn backup_and_restore_with_32_threads_stay_within_the_budget() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir(at("source")).unwrap();
-    write_disk(&at("source/disk.raw"));
+    write_disk(&at("source/disk.raw"), 0, DISK);
     let store = Arc::new(LocalStore::create(at("vault")).unwrap());
     let options = InitOptions {
         writer: "test",
@@ -108,6 +108,22 @@ fn backup_and_restore_with_32_threads_stay_within_the_budget() {
     let report = backup(&job, &mut source, &Options::default(), &mut random).unwrap();
     assert_eq!(report.outcome, Outcome::Ok, "{report:?}");
     assert_within("a backup");
+
+    // Several VMs share what one may have.
+    fs::create_dir(at("many")).unwrap();
+    for vm in 0..4 {
+        write_disk(&at(&format!("many/{vm}.raw")), 5000 + 100 * vm, DISK / 8);
+    }
+    forget();
+    let mut source = FolderSource::open(&at("many")).unwrap();
+    let options = Options {
+        parallel: 4,
+        ..Options::default()
+    };
+    let report = backup(&job, &mut source, &options, &mut random).unwrap();
+    assert_eq!(report.outcome, Outcome::Ok, "{report:?}");
+    assert_within("a backup of four VMs at a time");
+    fs::remove_dir_all(at("many")).unwrap();
 
     // All layers of a VM are open as long as it is read.
     fs::create_dir(at("layers")).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use vault_format::map::{Inner, Leaf, LeafDelta, MapKind, Node, Root, Target};
@@ -50,6 +50,17 @@ pub struct DiskWriter {
     leaves: Mutex<BTreeMap<u64, Option<NodeId>>>,
     /// Bytes of data more than in the base.
     data: AtomicI64,
+    new_data: AtomicU64,
+    stored: AtomicU64,
+}
+
+/// What a map cost that is complete.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes of chunks that the vault did not have.
+    pub new_data: u64,
+    /// Bytes that its own chunks and nodes take in packs, compressed and sealed.
+    pub stored: u64,
 }
 
 impl DiskWriter {
@@ -78,6 +89,8 @@ impl DiskWriter {
             base,
             leaves: Mutex::default(),
             data: AtomicI64::new(0),
+            new_data: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
         })
     }
 
@@ -142,7 +155,7 @@ impl DiskWriter {
         }
         let leaf = self
             .maker()
-            .whole(contents, &mut |chunk| self.shared.put_chunk(chunk))?;
+            .whole(contents, &mut |chunk| self.put_chunk(chunk))?;
         self.put_leaf(index, &leaf)
     }
 
@@ -187,7 +200,7 @@ impl DiskWriter {
             .map(|(_, leaf)| leaf)
             .unwrap_or_default();
         let chunk_len = |id: &ChunkId| self.shared.index.get(id).map(|place| place.plain_len);
-        let mut put = |chunk: &[u8]| self.shared.put_chunk(chunk);
+        let mut put = |chunk: &[u8]| self.put_chunk(chunk);
         let maker = self.maker();
         let leaf = maker.changed(&base, changed, len, &chunk_len, buf, &mut read, &mut put)?;
         self.put_leaf(index, &leaf)
@@ -198,8 +211,30 @@ impl DiskWriter {
         self.data.load(Ordering::Relaxed)
     }
 
+    fn put_chunk(&self, chunk: &[u8]) -> Result<ChunkId> {
+        let (id, stored) = self.shared.put_chunk(chunk)?;
+        if let Some(stored) = stored {
+            self.new_data
+                .fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            self.stored.fetch_add(stored, Ordering::Relaxed);
+        }
+        Ok(id)
+    }
+
+    fn put_node(&self, encoded: &[u8]) -> Result<NodeId> {
+        let (id, stored) = self.shared.put_node(encoded)?;
+        self.stored
+            .fetch_add(stored.unwrap_or(0), Ordering::Relaxed);
+        Ok(id)
+    }
+
     /// Completes the map and returns its root, to be named by a manifest.
     pub fn finish(self) -> Result<NodeId> {
+        self.finish_telling().map(|(root, _)| root)
+    }
+
+    /// The same, and what the map cost, whatever else goes through the session.
+    pub fn finish_telling(self) -> Result<(NodeId, Written)> {
         let leaves = std::mem::take(&mut *self.lock());
         let mut level = leaves;
         for height in 1..=self.root.height() {
@@ -211,7 +246,12 @@ impl DiskWriter {
             (None, None) => None,
         };
         let root = Root { top, ..self.root };
-        self.shared.put_node(&root.encode())
+        let root = self.put_node(&root.encode())?;
+        let written = Written {
+            new_data: self.new_data.load(Ordering::Relaxed),
+            stored: self.stored.load(Ordering::Relaxed),
+        };
+        Ok((root, written))
     }
 
     /// The nodes of `height` above changed nodes one below.
@@ -254,7 +294,7 @@ impl DiskWriter {
             } else {
                 let inner = Inner::new(height, children.into_iter().collect())
                     .map_err(Error::object("new map node"))?;
-                Some(self.shared.put_node(&inner.encode())?)
+                Some(self.put_node(&inner.encode())?)
             };
             out.insert(index, id);
         }
@@ -300,8 +340,8 @@ impl DiskWriter {
             };
             // A delta costs every reader one node more: it must be worth it.
             match delta.filter(|delta| delta.len() * 2 <= whole.len()) {
-                Some(delta) => Some(self.shared.put_node(&delta)?),
-                None => Some(self.shared.put_node(&whole)?),
+                Some(delta) => Some(self.put_node(&delta)?),
+                None => Some(self.put_node(&whole)?),
             }
         };
         self.lock().insert(index, id);

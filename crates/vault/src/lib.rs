@@ -51,7 +51,7 @@ mod vault;
 
 pub use base::{Base, Held, Piece};
 pub use check::{CheckOptions, Finding, Report};
-pub use disk_writer::{DiskWriter, Layout};
+pub use disk_writer::{DiskWriter, Layout, Written};
 pub use env::{Clock, Env, SystemClock};
 pub use error::{Error, Result, Warning};
 pub use packer::Stored;

@@ -6,6 +6,7 @@
 //! them: a worker whose pack is full waits until a putter is free, so at most one pack of each
 //! kind and one for each putter are in memory.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
@@ -34,10 +35,13 @@ pub struct Stored {
     pub chunks: u64,
 }
 
+/// A pack on its way to be stored, by its number.
+type Numbered = (u64, PackBuilder);
+
 /// Fills packs and makes them durable.
 pub(crate) struct Packer {
     shared: Arc<Shared>,
-    putters: Option<SyncSender<PackBuilder>>,
+    putters: Option<SyncSender<Numbered>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -59,8 +63,20 @@ struct Shared {
 
 #[derive(Default)]
 struct Progress {
-    on_the_way: usize,
+    /// Packs that are not durable yet, by their numbers.
+    on_the_way: BTreeSet<u64>,
+    /// The next pack's number.
+    next: u64,
     stored: Stored,
+}
+
+impl Progress {
+    fn begin(&mut self) -> u64 {
+        let number = self.next;
+        self.next = number.saturating_add(1);
+        self.on_the_way.insert(number);
+        number
+    }
 }
 
 impl Packer {
@@ -157,16 +173,20 @@ impl Packer {
     }
 
     fn send(&self, pack: PackBuilder) -> Result<()> {
-        lock(&self.shared.progress).on_the_way += 1;
-        let sent = self.putters.as_ref().is_some_and(|p| p.send(pack).is_ok());
+        let number = lock(&self.shared.progress).begin();
+        let sent = self
+            .putters
+            .as_ref()
+            .is_some_and(|p| p.send((number, pack)).is_ok());
         if !sent {
-            lock(&self.shared.progress).on_the_way -= 1;
+            lock(&self.shared.progress).on_the_way.remove(&number);
             return Err(self.fail(Error::invalid("the threads that store packs have ended")));
         }
         Ok(())
     }
 
-    /// Finishes the packs that are being filled, and waits until all are durable.
+    /// Finishes the packs that are being filled, and waits until they and all before them are
+    /// durable; not for those that other threads begin meanwhile, or it might never end.
     pub(crate) fn flush(&self) -> Result<()> {
         for kind in [PackKind::Data, PackKind::Map] {
             // Held until the pack counts as on its way: another flush must not miss it.
@@ -176,7 +196,8 @@ impl Packer {
             }
         }
         let mut progress = lock(&self.shared.progress);
-        while progress.on_the_way > 0 {
+        let end = progress.next;
+        while progress.on_the_way.first().is_some_and(|n| *n < end) {
             progress = self
                 .shared
                 .idle
@@ -256,19 +277,19 @@ impl Shared {
     }
 }
 
-fn put_packs(shared: &Shared, packs: &Mutex<Receiver<PackBuilder>>) {
+fn put_packs(shared: &Shared, packs: &Mutex<Receiver<Numbered>>) {
     /// Counts a pack as done on every path, also when storing it panics: nobody may wait for it
     /// for ever.
-    struct Done<'a>(&'a Shared, Option<Stored>);
+    struct Done<'a>(&'a Shared, u64, Option<Stored>);
     impl Drop for Done<'_> {
         fn drop(&mut self) {
-            if self.1.is_none() {
+            if self.2.is_none() {
                 self.0
                     .fail(Error::invalid("a thread that stores packs panicked"));
             }
-            let stored = self.1.unwrap_or_default();
+            let stored = self.2.unwrap_or_default();
             let mut progress = lock(&self.0.progress);
-            progress.on_the_way -= 1;
+            progress.on_the_way.remove(&self.1);
             progress.stored.packs += stored.packs;
             progress.stored.bytes += stored.bytes;
             progress.stored.chunks += stored.chunks;
@@ -277,14 +298,16 @@ fn put_packs(shared: &Shared, packs: &Mutex<Receiver<PackBuilder>>) {
     }
     loop {
         let received = lock(packs).recv();
-        let Ok(pack) = received else { return };
-        let mut done = Done(shared, None);
+        let Ok((number, pack)) = received else {
+            return;
+        };
+        let mut done = Done(shared, number, None);
         // After a failure the rest is dropped: no point will refer to it.
         let stored = match shared.failed.get() {
             Some(_) => Ok(Stored::default()),
             None => shared.put(pack),
         };
-        done.1 = Some(stored.unwrap_or_else(|e| {
+        done.2 = Some(stored.unwrap_or_else(|e| {
             shared.fail(e);
             Stored::default()
         }));

@@ -175,37 +175,40 @@ impl Shared {
             .map_err(|e| self.packer.fail(e))
     }
 
-    /// Stores a chunk unless the vault has it, or another thread is about to store it.
-    pub(crate) fn put_chunk(&self, plain: &[u8]) -> Result<ChunkId> {
+    /// Stores a chunk unless the vault has it, or another thread is about to store it. Tells how many
+    /// bytes were stored.
+    pub(crate) fn put_chunk(&self, plain: &[u8]) -> Result<(ChunkId, Option<u64>)> {
         self.packer.check()?;
         let id = self.keys.chunk_id(plain);
         self.data.fetch_add(plain.len() as u64, Ordering::Relaxed);
         self.chunks.fetch_add(1, Ordering::Relaxed);
-        if self.put(PackKind::Data, id, plain)? {
+        let stored = self.put(PackKind::Data, id, plain)?;
+        if stored.is_some() {
             self.new_data
                 .fetch_add(plain.len() as u64, Ordering::Relaxed);
             self.new_chunks.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(id)
+        Ok((id, stored))
     }
 
-    /// Stores an encoded node of a map unless the vault has it.
-    pub(crate) fn put_node(&self, encoded: &[u8]) -> Result<NodeId> {
+    /// Stores an encoded node of a map unless the vault has it. Tells how many bytes were stored.
+    pub(crate) fn put_node(&self, encoded: &[u8]) -> Result<(NodeId, Option<u64>)> {
         let node = self.keys.node_id(encoded);
-        self.put(PackKind::Map, node.into(), encoded)?;
-        Ok(node)
+        let stored = self.put(PackKind::Map, node.into(), encoded)?;
+        Ok((node, stored))
     }
 
-    /// Puts a chunk into a pack if it is this thread's to store, and tells whether it was.
-    fn put(&self, kind: PackKind, id: ChunkId, plain: &[u8]) -> Result<bool> {
+    /// Puts a chunk into a pack if it is this thread's to store, and tells its bytes there if it was.
+    fn put(&self, kind: PackKind, id: ChunkId, plain: &[u8]) -> Result<Option<u64>> {
         let _putting = self.putting.read().unwrap_or_else(PoisonError::into_inner);
         if !self.claims.claim(&id, &self.index) {
-            return Ok(false);
+            return Ok(None);
         }
         let _claimed = Claimed(&self.packer);
         let payload = self.encode(plain);
+        let stored = payload.stored_len() as u64;
         self.packer.add(kind, id, payload)?;
-        Ok(true)
+        Ok(Some(stored))
     }
 
     fn encode(&self, plain: &[u8]) -> Payload {
@@ -389,6 +392,11 @@ impl Session {
     /// full, which stores again what is missing.
     pub fn doubts_maps(&self) -> bool {
         self.lost_packs() > 0 || self.shared.index.had_uncovered()
+    }
+
+    /// Whether something has ended the session: whatever is asked of it fails from then on.
+    pub fn has_failed(&self) -> bool {
+        self.shared.packer.check().is_err()
     }
 
     /// Makes durable all that was put, without making it visible. Every so often, so that a

@@ -84,6 +84,10 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "FOLDER", requires = "memory")]
     pub(crate) staging: Option<String>,
 
+    /// How many VMs to back up at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) parallel: u8,
+
     /// A file that names programs to run here around the backup of each VM: before it, when the VM
     /// holds still, and after it; with time limits and what their exit codes mean
     #[arg(long, value_name = "FILE")]

@@ -181,6 +181,7 @@ fn options(global: &Global, args: &BackupArgs, hooks: Option<&Path>) -> Result<O
         compression: open::compression(global.compression),
         audit: Audit::percent(args.audit),
         retry: Retry::default(),
+        parallel: args.parallel.into(),
         hooks: hooks
             .map(crate::hooks::read)
             .transpose()?

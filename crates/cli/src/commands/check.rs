@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use engine::progress::{Event, Meter, Sink};
+use engine::progress::{Meter, Sink};
 use engine::{Clock, Outcome, SystemClock};
 use serde::Serialize;
 use vault::{CheckOptions, Finding, Report, Warning};
@@ -27,6 +27,7 @@ pub(crate) fn run(global: &Global, args: &CheckArgs, ui: Ui) -> Result<Exit> {
     let report = vault
         .check(options, &|done, total| pace.told(done, total))
         .map_err(|error| open::vault_failure(error, location))?;
+    drop(pace);
     drop(sink);
     ui.print(&CheckDocument::new(&report, args.read_data))
 }
@@ -47,14 +48,7 @@ impl<'a> Pace<'a> {
 
     /// `done` of `total` bytes are read: said from any thread.
     fn told(&self, done: u64, total: u64) {
-        let begin = || {
-            self.sink.event(&Event::DiskStarted {
-                vm: String::new(),
-                disk: "reading all packs".to_owned(),
-                bytes: total,
-            });
-            Meter::new(self.sink, self.clock, total)
-        };
+        let begin = || Meter::begin(self.sink, self.clock, "", "reading all packs", total);
         self.meter.get_or_init(begin).reach(done);
     }
 }
@@ -203,7 +197,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
-    use engine::progress::Step;
+    use engine::progress::{Event, Step};
 
     use super::*;
 

@@ -73,7 +73,9 @@ fn guests_that_never_stop_are_backed_up_by_what_changed_and_come_back_whole() {
 
     let mut levels = Vec::new();
     for run in 0..3 {
-        let report = backup(&bench, &lab, &["--audit", "0"]);
+        // One after the other, and side by side.
+        let parallel = ["1", "2", "2"][run];
+        let report = backup(&bench, &lab, &["--audit", "0", "--parallel", parallel]);
         assert_eq!(report["outcome"], "ok", "{report:#}");
         for (name, images) in &guests {
             let vm = vm(&report, name);

@@ -1,12 +1,11 @@
 //! Reading one layer or file into the vault.
 
 use std::ops::Range;
-use std::sync::Mutex;
 
 use disk::{BlockRead, ByteRange, ByteRanges, Content, ReadAt};
-use vault::{DiskWriter, Layout, NodeId, SegmentBuf, Session};
+use vault::{DiskWriter, Layout, NodeId, SegmentBuf, Session, Written};
 
-use crate::backup::Job;
+use crate::backup::hands::Hands;
 use crate::backup::plan;
 use crate::backup::prior::kind;
 use crate::pipeline::{Over, Stop, run};
@@ -41,30 +40,6 @@ impl From<vault::Error> for LayerError {
     }
 }
 
-/// Buffers go round instead of being made anew for every segment.
-struct Pool(Mutex<Vec<SegmentBuf>>);
-
-impl Pool {
-    fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
-    }
-
-    fn take(&self) -> SegmentBuf {
-        let taken = self.lock().pop();
-        let mut buf = taken.unwrap_or_default();
-        buf.clear();
-        buf
-    }
-
-    fn give(&self, buf: SegmentBuf) {
-        self.lock().push(buf);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SegmentBuf>> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
-    }
-}
-
 fn layout(layer: &FrozenLayer) -> Layout {
     let geometry = layer.info.geometry;
     Layout {
@@ -76,75 +51,86 @@ fn layout(layer: &FrozenLayer) -> Layout {
 }
 
 /// A map in the making.
-struct Map<'a> {
-    session: &'a Session,
+struct Map {
     writer: DiskWriter,
     /// Bytes of data that the map leads to which it continues.
     base_data: u64,
-    before: vault::Progress,
 }
 
-impl<'a> Map<'a> {
+/// A map that is complete.
+pub(crate) struct Mapped {
+    pub(crate) root: NodeId,
+    pub(crate) stats: Stats,
+    /// Bytes that it takes in packs.
+    pub(crate) stored: u64,
+}
+
+impl Map {
     /// With a base, its root and the bytes of data that it leads to.
     fn begin(
-        session: &'a Session,
+        session: &Session,
         layout: Layout,
         base: Option<(NodeId, u64)>,
     ) -> Result<Self, Stop<LayerError>> {
-        let before = session.progress();
         let writer = session
             .disk(layout, base.map(|(root, _)| root))
             .map_err(|e| Stop::Failed(e.into()))?;
         Ok(Self {
-            session,
             writer,
             base_data: base.map_or(0, |(_, data)| data),
-            before,
         })
     }
 
     /// Completes it; `read` bytes were read for it.
-    fn finish(self, read: u64) -> Result<(NodeId, Stats), Stop<LayerError>> {
+    fn finish(self, read: u64) -> Result<Mapped, Stop<LayerError>> {
         let data = self
             .base_data
             .saturating_add_signed(self.writer.data_change());
-        let root = self.writer.finish().map_err(|e| Stop::Failed(e.into()))?;
-        let after = self.session.progress();
+        let finished = self.writer.finish_telling();
+        let (root, Written { new_data, stored }) = finished.map_err(|e| Stop::Failed(e.into()))?;
         let stats = Stats {
             data,
             read,
-            new: after.new_data.saturating_sub(self.before.new_data),
+            new: new_data,
         };
-        Ok((root, stats))
+        Ok(Mapped {
+            root,
+            stats,
+            stored,
+        })
     }
 }
 
 /// Reads everything that a layer stores.
 pub(crate) fn full(
-    job: &Job<'_>,
+    hands: &Hands<'_>,
     session: &Session,
     layer: &FrozenLayer,
     meter: &Meter<'_>,
-) -> Result<(NodeId, Stats), Stop<LayerError>> {
+) -> Result<Mapped, Stop<LayerError>> {
     let disk = &*layer.data;
     let map = Map::begin(session, layout(layer), None)?;
     let writer = &map.writer;
-    let pool = Pool::new();
+    let (job, pool) = (hands.job, &hands.pool);
     let mut read = 0;
     run(
         job.limits,
         job.cancel,
         |feeder| {
             plan::stored_segments(disk, writer.segment_size(), |index, range, extents| {
+                // Before it is read: what is read is in memory.
+                let Some(loan) = hands.budget.take(range.len(), &|| feeder.is_over()) else {
+                    return Err(None);
+                };
                 let mut buf = pool.take();
                 append_extents(disk, range, extents, &mut buf).map_err(Some)?;
                 let bytes = buf.len() as u64;
-                let fed = feeder.feed((index, buf), bytes);
+                let fed = feeder.feed((index, buf, loan), bytes);
                 fed.map_err(|Over| None)
             })
             .map_err(|stop| stop.map(LayerError::Read))
         },
-        |(index, buf): &mut (u64, SegmentBuf)| {
+        |(index, buf, _)| {
             writer.put_segment(*index, buf)?;
             let data = data_bytes(buf);
             pool.give(std::mem::take(buf));
@@ -158,28 +144,33 @@ pub(crate) fn full(
 /// Reads what changed in a layer since the map `base` was made of it, which leads to `base_data`
 /// bytes of data.
 pub(crate) fn changed(
-    job: &Job<'_>,
+    hands: &Hands<'_>,
     session: &Session,
     layer: &FrozenLayer,
     base: (NodeId, u64),
     ranges: &ByteRanges,
     meter: &Meter<'_>,
-) -> Result<(NodeId, Stats), Stop<LayerError>> {
+) -> Result<Mapped, Stop<LayerError>> {
     let disk = &*layer.data;
     let map = Map::begin(session, layout(layer), Some(base))?;
     let writer = &map.writer;
     let segment = u64::from(writer.segment_size());
-    let pool = Pool::new();
+    let (job, pool) = (hands.job, &hands.pool);
     let mut read = 0;
     run(
         job.limits,
         job.cancel,
         |feeder| {
             // Each unit counts as a whole segment, which is the most that its work reads at once.
-            plan::touched(disk.len(), segment, ranges)
-                .try_for_each(|index| feeder.feed(index, segment).map_err(|Over| None))
+            plan::touched(disk.len(), segment, ranges).try_for_each(|index| {
+                let Some(loan) = hands.budget.take(segment, &|| feeder.is_over()) else {
+                    return Err(None);
+                };
+                let fed = feeder.feed((index, loan), segment);
+                fed.map_err(|Over| None)
+            })
         },
-        |index: &mut u64| {
+        |(index, _)| {
             let start = *index * segment;
             let window = ByteRange::new(start, (start + segment).min(disk.len()));
             let within: Vec<Range<u32>> = ranges
@@ -242,33 +233,36 @@ fn data_bytes(buf: &SegmentBuf) -> u64 {
 
 /// Reads a whole file.
 pub(crate) fn file(
-    job: &Job<'_>,
+    hands: &Hands<'_>,
     session: &Session,
     data: &dyn ReadAt,
     meter: &Meter<'_>,
-) -> Result<(NodeId, u64, Stats), Stop<LayerError>> {
+) -> Result<(Mapped, u64), Stop<LayerError>> {
     let read_error = |e| Stop::Failed(LayerError::ReadFile(e));
     let len = data.len().map_err(read_error)?;
     let map = Map::begin(session, Layout::file(len), None)?;
     let writer = &map.writer;
-    let pool = Pool::new();
+    let (job, pool) = (hands.job, &hands.pool);
     run(
         job.limits,
         job.cancel,
         |feeder| {
             for index in 0..writer.segments() {
                 let size = writer.segment_len(index) as usize;
+                let Some(loan) = hands.budget.take(size as u64, &|| feeder.is_over()) else {
+                    return Err(None);
+                };
                 let mut buf = pool.take();
                 let offset = index * u64::from(writer.segment_size());
                 data.read_exact_at(buf.push_data_mut(size), offset)
                     .map_err(|e| Some(LayerError::ReadFile(e)))?;
                 feeder
-                    .feed((index, buf), size as u64)
+                    .feed((index, buf, loan), size as u64)
                     .map_err(|Over| None)?;
             }
             Ok(())
         },
-        |(index, buf): &mut (u64, SegmentBuf)| {
+        |(index, buf, _)| {
             writer.put_segment(*index, buf)?;
             let bytes = buf.len() as u64;
             pool.give(std::mem::take(buf));
@@ -279,6 +273,5 @@ pub(crate) fn file(
             Ok(())
         },
     )?;
-    let (root, stats) = map.finish(len)?;
-    Ok((root, len, stats))
+    Ok((map.finish(len)?, len))
 }

@@ -33,19 +33,23 @@
 //! always read.
 
 mod audit;
+mod beside;
 mod bounds;
+mod hands;
 mod hooked;
+mod in_order;
 mod layer;
 mod plan;
 pub(crate) mod prior;
 mod reading;
 mod report;
+mod sessions;
 mod taken;
 mod turns;
 mod vm;
 
 use uuid::Uuid;
-use vault::{Compression, Session, Vault};
+use vault::{Compression, Vault};
 use vault_format::Entropy;
 
 use crate::cancel::Cancel;
@@ -63,8 +67,11 @@ pub use audit::Audit;
 pub use report::{JobReport, LayerReport, VmReport};
 pub use turns::Retry;
 
+use beside::side_by_side;
+use hands::Hands;
 use prior::VaultMemory;
-use turns::Turns;
+use sessions::Sessions;
+use turns::{Turn, Turns};
 
 #[cfg(doc)]
 use crate::source::End;
@@ -96,6 +103,8 @@ pub struct Options {
     pub audit: Audit,
     /// How VMs that cannot be backed up just now are tried again.
     pub retry: Retry,
+    /// How many VMs are backed up at a time, at least one.
+    pub parallel: usize,
     /// Programs that run around the backup of each VM.
     pub hooks: Hooks,
 }
@@ -109,7 +118,7 @@ pub fn backup(
     job: &Job<'_>,
     source: &mut dyn Source,
     options: &Options,
-    rng: &mut dyn Entropy,
+    rng: &mut (dyn Entropy + Send),
 ) -> Result<JobReport, SourceError> {
     let started = job.clock.unix_seconds();
     let memory = VaultMemory(job.vault);
@@ -157,12 +166,20 @@ pub fn tokens(vault: &Vault, vm: Uuid) -> Result<Vec<Option<Vec<u8>>>, String> {
     VaultMemory(vault).tokens(vm)
 }
 
+/// What the VMs of a job share while they are backed up.
+struct Run<'a> {
+    hands: Hands<'a>,
+    source: &'a dyn Source,
+    options: &'a Options,
+    sessions: Sessions<'a>,
+}
+
 /// Backs up the selected VMs of a source whose run has begun.
 fn all_selected(
     job: &Job<'_>,
     source: &mut dyn Source,
     options: &Options,
-    rng: &mut dyn Entropy,
+    rng: &mut (dyn Entropy + Send),
     started: u64,
 ) -> Result<JobReport, SourceError> {
     let listing = source.list()?;
@@ -183,67 +200,79 @@ fn all_selected(
     }
     let mut reports: Vec<Option<VmReport>> = vec![None; selected.len()];
     let mut earlier: Vec<Vec<Finding>> = vec![Vec::new(); selected.len()];
-    let mut session: Option<Session> = None;
+    let run = Run {
+        hands: Hands::new(job, rng),
+        source: &*source,
+        options,
+        sessions: Sessions::new(job.vault, options.compression),
+    };
     let mut turns = Turns::new(options.retry, selected.len());
-    while let Some(turn) = turns.next(job.clock, job.cancel) {
-        let Some(vm) = selected.get(turn.vm) else {
-            continue;
-        };
+    let work = |turn: Turn| {
+        let vm = selected.get(turn.vm)?;
         job.sink.event(&Event::VmStarted {
             vm: vm.name.clone(),
             index: turn.vm,
             total: selected.len(),
         });
-        let mut report = match guarded(job, source, options, vm, &mut session, rng) {
-            Ok(report) => report,
-            Err(NotNow { finding, also }) => match turns.again(turn, job.clock) {
-                Some(wait) => {
-                    if let Some(earlier) = earlier.get_mut(turn.vm) {
-                        earlier.extend(also);
+        Some(unless_stopped(&run, vm, turn.tried == 0))
+    };
+    side_by_side(
+        options.parallel,
+        job,
+        &mut turns,
+        work,
+        |turns, turn, done| {
+            let (Some(vm), Some(done)) = (selected.get(turn.vm), done) else {
+                return;
+            };
+            let mut report = match done {
+                Ok(report) => report,
+                Err(NotNow { finding, also }) => match turns.again(turn, job.clock) {
+                    Some(wait) => {
+                        if let Some(earlier) = earlier.get_mut(turn.vm) {
+                            earlier.extend(also);
+                        }
+                        let finding = Finding::note(
+                            finding.code,
+                            finding.object,
+                            format!("{}; tried again in {} s", finding.message, wait.as_secs()),
+                        );
+                        let vm = vm.name.clone();
+                        job.sink.event(&Event::Found { vm, finding });
+                        return;
                     }
-                    let finding = Finding::note(
-                        finding.code,
-                        finding.object,
-                        format!("{}; tried again in {} s", finding.message, wait.as_secs()),
-                    );
-                    let vm = vm.name.clone();
-                    job.sink.event(&Event::Found { vm, finding });
-                    continue;
-                }
-                None => {
-                    let mut report = VmReport::ended(vm, finding);
-                    report.findings.extend(also);
-                    report
-                }
-            },
-        };
-        if let Some(earlier) = earlier.get_mut(turn.vm) {
-            report.findings.append(earlier);
-            report.outcome = Outcome::worst([report.outcome, outcome_of(&report.findings)]);
-        }
-        if turn.tried > 0 {
-            report.findings.push(Finding::note(
-                Code::NotNow,
-                vm.name.clone(),
-                format!("it was tried {} times", turn.tried.saturating_add(1)),
-            ));
-        }
-        if matches!(report.outcome, Outcome::Failed | Outcome::Cancelled) {
-            // A session that has failed stays failed. What it stored is found by the next one.
-            session = None;
-        }
-        job.sink.event(&Event::VmFinished {
-            vm: vm.name.clone(),
-            outcome: report.outcome,
-        });
-        if let Some(place) = reports.get_mut(turn.vm) {
-            *place = Some(report);
-        }
-    }
+                    None => {
+                        let mut report = VmReport::ended(vm, finding);
+                        report.findings.extend(also);
+                        report
+                    }
+                },
+            };
+            if let Some(earlier) = earlier.get_mut(turn.vm) {
+                report.findings.append(earlier);
+                report.outcome = Outcome::worst([report.outcome, outcome_of(&report.findings)]);
+            }
+            if turn.tried > 0 {
+                report.findings.push(Finding::note(
+                    Code::NotNow,
+                    vm.name.clone(),
+                    format!("it was tried {} times", turn.tried.saturating_add(1)),
+                ));
+            }
+            if matches!(report.outcome, Outcome::Failed | Outcome::Cancelled) {
+                run.sessions.renew();
+            }
+            job.sink.event(&Event::VmFinished {
+                vm: vm.name.clone(),
+                outcome: report.outcome,
+            });
+            if let Some(place) = reports.get_mut(turn.vm) {
+                *place = Some(report);
+            }
+        },
+    );
     let vms: Vec<VmReport> = reports.into_iter().flatten().collect();
-    if let Some(session) = session
-        && let Err(error) = session.finish()
-    {
+    if let Err(error) = run.sessions.finish() {
         findings.push(
             Finding::new(
                 Code::CleanupFailed,
@@ -312,18 +341,11 @@ struct NotNow {
 }
 
 /// One VM, unless somebody asked to stop.
-fn guarded(
-    job: &Job<'_>,
-    source: &mut dyn Source,
-    options: &Options,
-    vm: &VmRef,
-    session: &mut Option<Session>,
-    rng: &mut dyn Entropy,
-) -> Result<VmReport, NotNow> {
-    if job.cancel.is_cancelled() {
+fn unless_stopped(run: &Run<'_>, vm: &VmRef, first: bool) -> Result<VmReport, NotNow> {
+    if run.hands.job.cancel.is_cancelled() {
         return Ok(VmReport::ended(vm, cancelled(vm)));
     }
-    vm::back_up(job, source, options, vm, session, rng)
+    vm::back_up(run, vm, first)
 }
 
 fn cancelled(vm: &VmRef) -> Finding {

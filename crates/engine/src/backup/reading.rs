@@ -4,18 +4,18 @@ use std::borrow::Cow;
 
 use disk::ByteRanges;
 use vault::{Base, NodeId, Session};
-use vault_format::Entropy;
 
 use crate::backup::audit::{Audit, audit};
-use crate::backup::layer::{LayerError, changed, file, full};
+use crate::backup::hands::Hands;
+use crate::backup::layer::{LayerError, Mapped, changed, file, full};
+use crate::backup::plan;
 use crate::backup::prior::{Kept, Prior, kind};
-use crate::backup::{Job, plan};
 use crate::changes::Changed;
 use crate::finding::{Code, Finding, Severity};
 use crate::pipeline::Stop;
 use crate::point::format::Identity;
 use crate::point::{Reading, Stats};
-use crate::progress::{Event, Meter};
+use crate::progress::Meter;
 use crate::source::{FrozenFile, FrozenLayer, FrozenView};
 
 /// A map that is continued is followed whole in this many runs...
@@ -25,8 +25,8 @@ const SURVEY_LEAST: u64 = 4096;
 
 /// What the layers of one VM are stored with.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
-    pub(super) job: &'a Job<'a>,
+pub(super) struct Reader<'a, 'h> {
+    pub(super) hands: &'a Hands<'h>,
     pub(super) session: &'a Session,
     /// The VM's newest point, if it may be leaned on.
     pub(super) prior: Option<&'a Prior>,
@@ -39,6 +39,8 @@ pub(super) struct Stored {
     pub(super) root: NodeId,
     pub(super) reading: Reading,
     pub(super) stats: Stats,
+    /// Bytes that it takes in packs.
+    pub(super) stored: u64,
     /// Where the next audit's sweep begins.
     pub(super) audited_to: u64,
     /// Where the next look at the map begins.
@@ -99,19 +101,18 @@ impl Doubt {
     }
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     /// Stores one layer.
     pub(super) fn layer(
         &self,
         view: &FrozenView,
         index: usize,
         identity: &Identity,
-        rng: &mut dyn Entropy,
     ) -> Result<Stored, Stop<LayerError>> {
         let layer = &view.layers[index];
         let doubt = match self.lean(view, index, identity) {
             None => None,
-            Some((prior, kept, lean)) => match self.lean_on(layer, prior, kept, &lean, rng) {
+            Some((prior, kept, lean)) => match self.lean_on(layer, prior, kept, &lean) {
                 Ok(Ok(stored)) => return Ok(stored),
                 Ok(Err(doubt)) => Some(doubt),
                 Err(Stop::Failed(LayerError::Vault(error))) if error.is_of_map() => {
@@ -121,7 +122,11 @@ impl Reader<'_> {
             },
         };
         let meter = self.begin(layer, None)?;
-        let (root, stats) = full(self.job, self.session, layer, &meter)?;
+        let Mapped {
+            root,
+            stats,
+            stored,
+        } = full(self.hands, self.session, layer, &meter)?;
         let why = match (&doubt, &layer.changed) {
             (Some(doubt), _) => doubt.why(),
             (None, Changed::Unknown { why }) => why.clone(),
@@ -131,6 +136,7 @@ impl Reader<'_> {
             root,
             reading: Reading::Full { why },
             stats,
+            stored,
             audited_to: 0,
             surveyed_to: 0,
             findings: doubt.into_iter().map(|doubt| doubt.0).collect(),
@@ -167,7 +173,6 @@ impl Reader<'_> {
         prior: &Prior,
         kept: &Kept,
         lean: &Lean<'_>,
-        rng: &mut dyn Entropy,
     ) -> Result<Result<Stored, Doubt>, Stop<LayerError>> {
         let failed = |error| Stop::Failed(LayerError::Vault(error));
         let base = self.session.base(&kept.root).map_err(failed)?;
@@ -188,6 +193,7 @@ impl Reader<'_> {
                 read: compared,
                 new: 0,
             },
+            stored: 0,
             audited_to,
             surveyed_to,
             findings: Vec::new(),
@@ -203,7 +209,7 @@ impl Reader<'_> {
             kind(layer),
             ranges,
             kept.audited_to,
-            rng,
+            &mut self.hands.rng(),
         )
         .map_err(Stop::Failed)?;
         if let Some(at) = audited.differs {
@@ -216,7 +222,11 @@ impl Reader<'_> {
         let ranges = ranges.union(&audited.again);
         let meter = self.begin(layer, Some(&ranges))?;
         let base = (kept.root, data);
-        let (root, stats) = changed(self.job, self.session, layer, base, &ranges, &meter)?;
+        let Mapped {
+            root,
+            stats,
+            stored,
+        } = changed(self.hands, self.session, layer, base, &ranges, &meter)?;
         Ok(Ok(Stored {
             root,
             reading: Reading::Ranges {
@@ -227,6 +237,7 @@ impl Reader<'_> {
                 read: stats.read.saturating_add(audited.compared),
                 ..stats
             },
+            stored,
             audited_to: audited.next,
             surveyed_to,
             findings: Vec::new(),
@@ -261,24 +272,17 @@ impl Reader<'_> {
     }
 
     fn meter(&self, disk: &str, bytes: u64) -> Meter<'_> {
-        self.job.sink.event(&Event::DiskStarted {
-            vm: self.vm.to_owned(),
-            disk: disk.to_owned(),
-            bytes,
-        });
-        Meter::new(self.job.sink, self.job.clock, bytes)
+        let job = self.hands.job;
+        Meter::begin(job.sink, job.clock, self.vm, disk, bytes)
     }
 
     /// Stores one file.
-    pub(super) fn file(
-        &self,
-        frozen: &FrozenFile,
-    ) -> Result<(NodeId, u64, Stats), Stop<LayerError>> {
+    pub(super) fn file(&self, frozen: &FrozenFile) -> Result<(Mapped, u64), Stop<LayerError>> {
         let len = frozen
             .data
             .len()
             .map_err(|e| Stop::Failed(LayerError::ReadFile(e)))?;
         let meter = self.meter(frozen.path.file_name(), len);
-        file(self.job, self.session, &*frozen.data, &meter)
+        file(self.hands, self.session, &*frozen.data, &meter)
     }
 }

@@ -2,8 +2,8 @@
 
 use vault::PointId;
 use vault::point::{FileRef, LayerRef};
-use vault_format::Entropy;
 
+use crate::backup::in_order::in_order;
 use crate::backup::layer::LayerError;
 use crate::backup::prior::Kept;
 use crate::backup::reading::{Reader, Stored};
@@ -63,6 +63,8 @@ pub(super) struct Taken {
     /// Where each layer of the view is in the point, if it is.
     places: Vec<Option<usize>>,
     pub(super) total: Stats,
+    /// Bytes that its own chunks and maps take in packs.
+    pub(super) stored: u64,
 }
 
 impl Taken {
@@ -93,30 +95,39 @@ impl Taken {
             file_refs: Vec::new(),
             places: Vec::new(),
             total: Stats::default(),
+            stored: 0,
         }
     }
 
     pub(super) fn layers(
         &mut self,
-        reader: &Reader<'_>,
+        reader: &Reader<'_, '_>,
         vm: &dyn FrozenVm,
-        rng: &mut dyn Entropy,
     ) -> Result<(), Failure> {
         let view = vm.view();
-        for (index, layer) in view.layers.iter().enumerate() {
+        let cancel = reader.hands.job.cancel;
+        let read = |index: usize| {
+            let layer = &view.layers[index];
             let identity = Identity::of(&layer.info, layer.place(), layer.interior, false);
-            match reader.layer(view, index, &identity, rng) {
-                Ok(stored) => self.add_layer(layer, &identity, stored),
-                Err(Stop::Cancelled) => return Err(Failure::Cancelled),
-                Err(Stop::Failed(LayerError::Vault(error))) => return Err(Failure::vault(&error)),
+            let stored = match vm.leave(index, &|| cancel.is_cancelled()) {
+                Some(_leave) => reader.layer(view, index, &identity),
+                None => Err(Stop::Cancelled),
+            };
+            (identity, stored)
+        };
+        in_order(vm.at_once(), view.layers.len(), read, |index, read| {
+            match read {
+                (identity, Ok(stored)) => self.add_layer(&view.layers[index], &identity, stored),
+                (_, Err(Stop::Cancelled)) => return Err(Failure::Cancelled),
+                (_, Err(Stop::Failed(LayerError::Vault(error)))) => {
+                    return Err(Failure::vault(&error));
+                }
                 // Nothing is wrong with the layer then.
-                Err(stop @ Stop::NoThread(_)) => return Err(Failure::no_thread(&stop)),
-                Err(stop) => self.lose_layer(view, index, &stop),
+                (_, Err(stop @ Stop::NoThread(_))) => return Err(Failure::no_thread(&stop)),
+                (_, Err(stop)) => self.lose_layer(view, index, &stop),
             }
-            if let Some(finding) = vm.give_up() {
-                return Err(Failure::Found(finding));
-            }
-        }
+            vm.give_up().map_or(Ok(()), |why| Err(Failure::Found(why)))
+        })?;
         self.details.uses = view
             .uses
             .iter()
@@ -134,6 +145,7 @@ impl Taken {
         let place = self.details.layers.len();
         self.places.push(Some(place));
         self.total = self.total.plus(stored.stats);
+        self.stored = self.stored.saturating_add(stored.stored);
         self.details.findings.extend(stored.findings);
         self.layer_refs.push(LayerRef {
             id: place as u32,
@@ -187,17 +199,22 @@ impl Taken {
         );
     }
 
-    pub(super) fn files(&mut self, reader: &Reader<'_>, vm: &dyn FrozenVm) -> Result<(), Failure> {
+    pub(super) fn files(
+        &mut self,
+        reader: &Reader<'_, '_>,
+        vm: &dyn FrozenVm,
+    ) -> Result<(), Failure> {
         let view = vm.view();
         let mut there = vec![false; view.files.len()];
         for (frozen, there) in view.files.iter().zip(&mut there) {
             match reader.file(frozen) {
-                Ok((root, len, stats)) => {
+                Ok((mapped, len)) => {
                     *there = true;
-                    self.total = self.total.plus(stats);
+                    self.total = self.total.plus(mapped.stats);
+                    self.stored = self.stored.saturating_add(mapped.stored);
                     self.file_refs.push(FileRef {
                         id: self.details.files.len() as u32,
-                        root,
+                        root: mapped.root,
                         len,
                         other: Default::default(),
                     });

@@ -24,6 +24,7 @@ use crate::source::{
 
 mod audit;
 mod base;
+mod beside;
 mod bounds;
 mod chance;
 #[cfg(unix)]
@@ -188,7 +189,7 @@ impl Source for ModelSource {
             findings: vec![],
         })
     }
-    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
         let last = self.chain.len() - 1;
         let unknown = || Changed::Unknown {
             why: "not told".to_owned(),

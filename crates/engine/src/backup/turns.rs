@@ -10,7 +10,7 @@ use crate::cancel::Cancel;
 use crate::clock::Clock;
 
 /// The longest time in which nobody looks whether somebody asked to stop.
-const STEP: Duration = Duration::from_millis(250);
+pub(super) const STEP: Duration = Duration::from_millis(250);
 
 /// How a VM that cannot be backed up just now is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,15 @@ impl Turns {
     /// The next one whose time has come; where none is, the first whose time will come is waited
     /// for, unless somebody asks to stop.
     pub(super) fn next(&mut self, clock: &dyn Clock, cancel: &Cancel) -> Option<Turn> {
-        let first = self.queue.iter().map(|turn| turn.due).min()?;
+        self.wait(clock, cancel);
+        self.due(clock, cancel)
+    }
+
+    /// Waits until somebody's time has come, unless somebody asks to stop; whether there is anybody.
+    pub(super) fn wait(&self, clock: &dyn Clock, cancel: &Cancel) -> bool {
+        let Some(first) = self.queue.iter().map(|turn| turn.due).min() else {
+            return false;
+        };
         while !cancel.is_cancelled() {
             let left = first.saturating_sub(clock.monotonic());
             if left.is_zero() {
@@ -75,10 +83,26 @@ impl Turns {
             }
             clock.sleep(left.min(STEP));
         }
+        true
+    }
+
+    /// The next one whose time has come.
+    pub(super) fn due(&mut self, clock: &dyn Clock, cancel: &Cancel) -> Option<Turn> {
         let now = clock.monotonic();
         let due = self.queue.iter().position(|turn| turn.due <= now);
-        // Somebody asked to stop: whoever is first is told so.
-        self.queue.remove(due.unwrap_or(0))
+        // When somebody asked to stop, whoever is first is told so.
+        let first = cancel.is_cancelled().then_some(0);
+        self.queue.remove(due.or(first)?)
+    }
+
+    /// Puts a turn back that was not used.
+    pub(super) fn put_back(&mut self, turn: Turn) {
+        self.queue.push_front(turn);
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Puts a VM that could not be backed up at the end; tells how long it is left alone, or `None`

@@ -1,18 +1,18 @@
 //! One VM into the vault.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use vault::point::Outline;
-use vault::{PointId, Session};
-use vault_format::Entropy;
+use vault::{PointId, PointRef, Session};
 
 use crate::backup::bounds::bound;
 use crate::backup::hooked;
-use crate::backup::prior::{newest, newest_full};
+use crate::backup::prior::{Prior, newest, newest_full};
 use crate::backup::reading::Reader;
 use crate::backup::report::VmReport;
 use crate::backup::taken::{Failure, Taken};
-use crate::backup::{Job, NotNow, Options, cancelled};
+use crate::backup::{NotNow, Run, cancelled};
 use crate::finding::{Code, Finding, Severity, outcome_of};
 use crate::hooks::Around;
 use crate::outcome::Outcome;
@@ -20,17 +20,11 @@ use crate::pipeline::panic_message;
 use crate::point::Level;
 use crate::point::format::{consistency_to_format, to_format};
 use crate::progress::Event;
-use crate::source::{End, Held, Leavings, Request, Source, SourceError, VmRef};
+use crate::source::{End, FrozenVm, Held, Leavings, Request, SourceError, VmRef};
 
-/// Backs up one VM, come what may.
-pub(super) fn back_up(
-    job: &Job<'_>,
-    source: &mut dyn Source,
-    options: &Options,
-    vm: &VmRef,
-    session: &mut Option<Session>,
-    rng: &mut dyn Entropy,
-) -> Result<VmReport, NotNow> {
+/// Backs up one VM, come what may. `first`: it was not tried before.
+pub(super) fn back_up(run: &Run<'_>, vm: &VmRef, first: bool) -> Result<VmReport, NotNow> {
+    let (job, source) = (run.hands.job, run.source);
     let started = job.clock.monotonic();
     let tell = |finding: &Finding| {
         job.sink.event(&Event::Found {
@@ -39,16 +33,13 @@ pub(super) fn back_up(
         });
     };
     let leavings = Leavings::default();
-    let mut around = hooked::begin(job, &source.describe(), options, vm);
+    let mut around = hooked::begin(job, &source.describe(), run.options, vm);
     // Unwind safety: a panic gives up the session (see the caller) and the frozen VM, whose guard
     // ends it; the source itself must cope with that like with any abandoned VM. Hooks that are to
     // run yet know only what they were told.
     let work = AssertUnwindSafe(|| match hooked::refused(&around, vm) {
         Some(failure) => Err(failure),
-        None => {
-            let aside = (&leavings, &mut around);
-            attempt(job, source, options, vm, session, rng, aside)
-        }
+        None => attempt(run, vm, first, &leavings, &mut around),
     });
     let mut report = match catch_unwind(work) {
         Ok(Ok(report)) => report,
@@ -92,15 +83,14 @@ pub(super) fn back_up(
 }
 
 fn attempt(
-    job: &Job<'_>,
-    source: &mut dyn Source,
-    options: &Options,
+    run: &Run<'_>,
     vm: &VmRef,
-    session: &mut Option<Session>,
-    rng: &mut dyn Entropy,
-    (leavings, around): (&Leavings, &mut Around<'_>),
+    first: bool,
+    leavings: &Leavings,
+    around: &mut Around<'_>,
 ) -> Result<VmReport, Failure> {
-    let begun = job.clock.monotonic();
+    let (job, source, options) = (run.hands.job, run.source, run.options);
+    let started = job.clock.monotonic();
     let mut findings = Vec::new();
     let prior = newest(job.vault, vm, &mut findings).map_err(|e| Failure::vault(&e))?;
     // Points keep their order even when a clock is set back; see `Session::commit`.
@@ -115,7 +105,6 @@ fn attempt(
         cancel: job.cancel.clone(),
     };
     let prior = prior.filter(|_| options.level != Level::Full);
-    let origin = source.describe();
     let frozen = source.freeze(vm, &request).map_err(|error| {
         if error.cancelled {
             return Failure::Cancelled;
@@ -135,27 +124,80 @@ fn attempt(
     if held.vm().view().is_left_out() {
         return Err(Failure::Found(SourceError::all_left_out(vm).into()));
     }
-    let session = match session {
-        Some(session) => session,
-        None => session.insert(
-            job.vault
-                .session(options.compression)
-                .map_err(|e| Failure::vault(&e))?,
-        ),
-    };
-    let stored_before = session.progress().stored.bytes;
-
-    let mut point = Taken::new(held.vm().view(), findings);
-    let reader = Reader {
-        job,
-        session,
+    let session = run.sessions.get().map_err(|e| Failure::vault(&e))?;
+    let begun = Begun {
+        started,
         prior: prior.as_ref(),
+        written,
+        taken,
+        findings,
+    };
+    let stored = store(run, vm, &session, held.vm(), begun, around);
+    let failed = session.has_failed();
+    // Others may wait for a new one, and letting go of a VM takes its time.
+    drop(session);
+    let (committed, mut report) = match stored {
+        // Somebody else's defect may have ended the session that all VMs write in.
+        Err(Failure::Found(finding)) if first && options.parallel > 1 && failed => {
+            let code = Code::NotNow;
+            return Err(Failure::NotNow(Finding { code, ..finding }));
+        }
+        stored => stored?,
+    };
+    // From here on the point is durable, whatever else goes wrong.
+    let finished = held.finish(End::Durable);
+    report.findings.extend(finished.findings);
+    if let Some(token) = finished.token
+        && let Err(error) = job.vault.put_token(&committed, &token)
+    {
+        report.findings.push(
+            Finding::new(
+                Code::TokenLost,
+                Severity::Warning,
+                vm.name.clone(),
+                format!("the next backup will read in full: {error}"),
+            )
+            .hint("this restore point is whole; see whether the vault can still be written to"),
+        );
+    }
+    report.outcome = outcome_of(&report.findings);
+    Ok(report)
+}
+
+/// What is known of a VM when it holds still.
+struct Begun<'p> {
+    /// When its turn came.
+    started: Duration,
+    prior: Option<&'p Prior>,
+    /// Its restore point is written later than this.
+    written: u64,
+    /// When it was made to hold still.
+    taken: u64,
+    findings: Vec<Finding>,
+}
+
+/// Stores a VM that holds still. When this returns its restore point, that is durable.
+fn store(
+    run: &Run<'_>,
+    vm: &VmRef,
+    session: &Session,
+    held: &mut dyn FrozenVm,
+    begun: Begun<'_>,
+    around: &Around<'_>,
+) -> Result<(PointRef, VmReport), Failure> {
+    let (job, options) = (run.hands.job, run.options);
+    let stored_before = session.progress().stored.bytes;
+    let mut point = Taken::new(held.view(), begun.findings);
+    let reader = Reader {
+        hands: &run.hands,
+        session,
+        prior: begun.prior,
         audit: options.audit,
         vm: &vm.name,
     };
-    point.layers(&reader, held.vm(), rng)?;
-    point.files(&reader, held.vm())?;
-    for moved in held.vm().recheck() {
+    point.layers(&reader, held)?;
+    point.files(&reader, held)?;
+    for moved in held.recheck() {
         point.moved(moved.layer, moved.finding);
     }
     if point.details.layers.is_empty() && point.details.files.is_empty() {
@@ -164,28 +206,32 @@ fn attempt(
     if job.cancel.is_cancelled() {
         return Err(Failure::Cancelled);
     }
-    point.let_go(held.vm().let_go().map_err(Failure::Found)?);
+    point.let_go(held.let_go().map_err(Failure::Found)?);
 
-    point.details.source = origin;
+    point.details.source = run.source.describe();
     point.details.level = options.level;
-    let level = point.level(options.level, prior.is_some());
+    let level = point.level(options.level, begun.prior.is_some());
     let parent = match level {
         vault::point::Level::Full => None,
         vault::point::Level::Differential => newest_full(job.vault, vm),
-        _ => prior.as_ref().map(|prior| prior.reference.point),
+        _ => begun.prior.map(|prior| prior.reference.point),
     };
     let hooks = around.ran().iter();
     let hooks = hooks.filter_map(|ran| hooked::told(ran, vm));
     point.details.findings.extend(hooks);
     bound(&mut point.details);
-    let spent = job.clock.monotonic().saturating_sub(begun).as_millis();
+    let spent = job
+        .clock
+        .monotonic()
+        .saturating_sub(begun.started)
+        .as_millis();
     point.details.outcome = outcome_of(&point.details.findings);
     let outline = Outline {
         required: Vec::new(),
-        point: PointId::random(rng),
+        point: PointId::random(&mut run.hands.rng()),
         vm: job.vault.vm_key(&vm.id.to_string()),
-        taken: taken.saturating_mul(1000),
-        written,
+        taken: begun.taken.saturating_mul(1000),
+        written: begun.written,
         level: level.clone(),
         mode: point.details.mode.clone(),
         consistency: consistency_to_format(point.details.consistency),
@@ -208,28 +254,13 @@ fn attempt(
         .commit(outline, &to_format(&point.details))
         .map_err(|e| Failure::vault(&e))?;
 
-    // From here on the point is durable, whatever else goes wrong.
+    let own = point.stored;
     let mut report = point.report(vm, committed.point, &level);
-    report.stored = session
-        .progress()
-        .stored
-        .bytes
-        .saturating_sub(stored_before);
-    let finished = held.finish(End::Durable);
-    report.findings.extend(finished.findings);
-    if let Some(token) = finished.token
-        && let Err(error) = job.vault.put_token(&committed, &token)
-    {
-        report.findings.push(
-            Finding::new(
-                Code::TokenLost,
-                Severity::Warning,
-                vm.name.clone(),
-                format!("the next backup will read in full: {error}"),
-            )
-            .hint("this restore point is whole; see whether the vault can still be written to"),
-        );
-    }
-    report.outcome = outcome_of(&report.findings);
-    Ok(report)
+    let grown = session.progress().stored.bytes;
+    report.stored = match options.parallel > 1 {
+        // Others have stored something meanwhile, and packs are for all of them.
+        true => own,
+        false => grown.saturating_sub(stored_before),
+    };
+    Ok((committed, report))
 }

@@ -15,7 +15,7 @@ use crate::finding::{Code, Finding, Severity, outcome_of};
 use crate::outcome::Outcome;
 use crate::pipeline::Stop;
 use crate::point::Details;
-use crate::progress::{Event, Meter};
+use crate::progress::Meter;
 use crate::restore::layer::{VaultLayer, open_chain};
 use crate::restore::plan::{DiskFile, DiskFormat, DisksPlan, DisksWanted, Holds, plan_disks};
 use crate::restore::target::{NewFile, TargetError};
@@ -286,12 +286,7 @@ impl Contents {
 }
 
 pub(crate) fn begin<'a>(task: &Task<'a>, details: &Details, name: &str, bytes: u64) -> Meter<'a> {
-    task.sink.event(&Event::DiskStarted {
-        vm: details.vm_name.clone(),
-        disk: name.to_owned(),
-        bytes,
-    });
-    Meter::new(task.sink, task.clock, bytes)
+    Meter::begin(task.sink, task.clock, &details.vm_name, name, bytes)
 }
 
 fn open_layer(

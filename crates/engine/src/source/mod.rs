@@ -30,6 +30,8 @@
 //!   [`Request::token`] for the VM's next backup into the same vault. If keeping it fails, or
 //!   another point was made in between, no token comes back and the source reads in full.
 //! - Layers are read from several threads at once, mostly ascending.
+//! - Several VMs are frozen, read and ended side by side, from several threads, if somebody wants
+//!   that; beginning, listing and ending a run stand alone.
 
 pub mod folder;
 mod held;
@@ -111,7 +113,7 @@ pub trait Memory {
 }
 
 /// Yields VMs. See the [module](self) for the promises.
-pub trait Source: Send {
+pub trait Source: Send + Sync {
     /// What it is, as a person would write it: `folder:/srv/export`.
     fn describe(&self) -> String;
 
@@ -141,7 +143,7 @@ pub trait Source: Send {
     /// # Errors
     /// When nothing of the VM can be saved, or on cancellation. What the call began by then it
     /// has undone itself.
-    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError>;
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError>;
 }
 
 /// What a source found.
@@ -153,10 +155,25 @@ pub struct Listing {
     pub findings: Vec<Finding>,
 }
 
+/// Leave to read a layer, until it is dropped.
+pub type Leave = Box<dyn Send>;
+
 /// A VM that holds still. See the [module](self) for the promises.
-pub trait FrozenVm: Send {
+pub trait FrozenVm: Send + Sync {
     /// What there is to read.
     fn view(&self) -> &FrozenView;
+
+    /// How many of its layers may be read at once.
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    /// Waits until a layer may be read beside others, of this VM or another one; `None` as soon as
+    /// `stopped` says so. Asked once for each layer, before it is read.
+    fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
+        let _ = layer;
+        (!stopped()).then(|| Box::new(()) as Leave)
+    }
 
     /// Why it must be let go before everything was read, if it must be: holding it does harm.
     /// Asked between layers.

@@ -108,7 +108,7 @@ impl Control {
 
     /// A control of the same host over the same journal with notes of its own, for one VM of
     /// several. Notes that nobody takes out of it come to these when it ends.
-    pub(crate) fn for_one(self: &Arc<Self>) -> Arc<Self> {
+    pub fn for_one(self: &Arc<Self>) -> Arc<Self> {
         Arc::new(Self {
             session: Arc::clone(&self.session),
             journal: Arc::clone(&self.journal),

@@ -150,10 +150,11 @@ impl Lab {
     pub(crate) fn files(&self) -> MappedFiles {
         let path = |text| HostPath::parse(text).unwrap();
         let folder = |name| self.folder.path().join(name);
-        let map = PathMap::new().with(path("D:\\"), folder("D")).with(
-            path("C:\\ClusterStorage"),
-            folder("shared/C/ClusterStorage"),
-        );
+        let shared = path("C:\\ClusterStorage");
+        let map = PathMap::new()
+            .with(path("D:\\"), folder("D"))
+            .with(path("E:\\"), folder("E"))
+            .with(shared, folder("shared/C/ClusterStorage"));
         MappedFiles::new(map)
     }
 

@@ -1,11 +1,13 @@
 //! VMs that cannot be backed up just now, and what a source does around a run.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::*;
 use crate::source::Memory;
 
 /// Only sleeping lets its time pass.
 #[derive(Default)]
-struct Manual(Mutex<Duration>);
+pub(super) struct Manual(Mutex<Duration>);
 
 impl Clock for Manual {
     fn monotonic(&self) -> Duration {
@@ -22,12 +24,12 @@ impl Clock for Manual {
 /// Two VMs of which the first is not to be had for so many times.
 struct Busy {
     inner: ModelSource,
-    times: u32,
+    times: AtomicU32,
     /// Whether it can tell which VMs there are.
     lists: bool,
     /// Whether an earlier run had left something.
     left: bool,
-    frozen: Vec<String>,
+    frozen: Mutex<Vec<String>>,
     /// What the vault remembers of the VM when the run begins and when it ends.
     remembered: Vec<Vec<Option<Vec<u8>>>>,
 }
@@ -64,10 +66,11 @@ impl Source for Busy {
             findings: vec![],
         })
     }
-    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
-        self.frozen.push(vm.name.clone());
-        if vm.id == Uuid::from_u128(1) && self.times > 0 {
-            self.times -= 1;
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        self.frozen.lock().unwrap().push(vm.name.clone());
+        let left = self.times.load(Ordering::Relaxed);
+        if vm.id == Uuid::from_u128(1) && left > 0 {
+            self.times.store(left - 1, Ordering::Relaxed);
             return Err(SourceError {
                 not_now: true,
                 code: Code::NotNow,
@@ -81,10 +84,10 @@ impl Source for Busy {
 fn busy(times: u32) -> Busy {
     Busy {
         inner: source(vec![written(None, 1, 1000)]),
-        times,
+        times: AtomicU32::new(times),
         lists: true,
         left: true,
-        frozen: Vec::new(),
+        frozen: Mutex::default(),
         remembered: Vec::new(),
     }
 }
@@ -123,7 +126,8 @@ fn run_of(source: &mut Busy) -> (Result<JobReport, SourceError>, Duration) {
 #[test]
 fn a_vm_that_is_busy_has_its_turn_after_all_others() {
     let (source, report, waited) = run(2);
-    assert_eq!(source.frozen, ["vm 1", "vm 2", "vm 1", "vm 1"]);
+    let frozen = source.frozen.into_inner().unwrap();
+    assert_eq!(frozen, ["vm 1", "vm 2", "vm 1", "vm 1"]);
     assert_eq!(waited, Duration::from_secs(90));
     // In the order of the list, whoever came first.
     let names: Vec<_> = report.vms.iter().map(|vm| vm.name.as_str()).collect();
@@ -137,7 +141,10 @@ fn a_vm_that_is_busy_has_its_turn_after_all_others() {
 #[test]
 fn a_vm_that_stays_busy_fails_and_the_run_ends() {
     let (source, report, _) = run(u32::MAX);
-    assert_eq!(source.frozen.len() as u32, 1 + Retry::default().tries);
+    assert_eq!(
+        source.frozen.lock().unwrap().len() as u32,
+        1 + Retry::default().tries
+    );
     assert_eq!(report.vms[0].outcome, Outcome::Failed);
     assert_eq!(report.vms[0].findings[0].code, Code::NotNow);
     assert_eq!(report.vms[1].outcome, Outcome::Ok);

@@ -312,14 +312,11 @@ impl Source for FolderSource {
         Ok(listing)
     }
 
-    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
-        let found = match self.found.take() {
-            Some(found) => found,
-            None => self.look()?,
-        };
-        let result = self.freeze_found(&found, vm, request);
-        self.found = Some(found);
-        result
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        match &self.found {
+            Some(found) => self.freeze_found(found, vm, request),
+            None => self.freeze_found(&self.look()?, vm, request),
+        }
     }
 }
 

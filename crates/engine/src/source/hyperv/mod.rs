@@ -101,14 +101,16 @@ pub const HOST_SETTINGS: &str = "Host/settings.json";
 pub struct HostSource {
     setup: Setup,
     control: Arc<Control>,
-    inventory: Option<(Duration, Inventory)>,
-    tried: HashSet<Uuid>,
+    inventory: Mutex<Option<(Duration, Arc<Inventory>)>>,
+    tried: Mutex<HashSet<Uuid>>,
     /// What the host is set to, once it was asked.
-    settings: Option<HostSettings>,
+    settings: Mutex<Option<HostSettings>>,
     resting: RestingDisks,
     look_every: Duration,
     /// A folder of the host for exports with memory.
     staging: Option<String>,
+    /// Exports are made one at a time: each looks for room before it takes it.
+    exporting: Mutex<()>,
 }
 
 /// The disks that the host merges after their VMs' backups.
@@ -126,12 +128,13 @@ impl HostSource {
         Ok(Self {
             setup,
             control: Arc::new(control),
-            inventory: None,
-            tried: HashSet::new(),
-            settings: None,
+            inventory: Mutex::new(None),
+            tried: Mutex::new(HashSet::new()),
+            settings: Mutex::new(None),
             resting: RestingDisks::default(),
             look_every: watch::EVERY,
             staging: None,
+            exporting: Mutex::new(()),
         })
     }
 
@@ -162,30 +165,34 @@ impl HostSource {
         control
     }
 
-    /// The inventory, taken if there is none or it is old.
-    fn inventory(&mut self, anew: bool) -> Result<&Inventory, SourceError> {
+    /// The inventory, taken if there is none or it is old. Who comes meanwhile waits for it.
+    fn inventory(&self, anew: bool) -> Result<Arc<Inventory>, SourceError> {
         let now = self.setup.pace.now();
-        let usable =
-            |(taken, _): &(Duration, Inventory)| !anew && now.saturating_sub(*taken) < FRESH;
-        let inventory = match self.inventory.take().filter(usable) {
-            Some((taken, inventory)) => (taken, inventory),
-            None => {
-                let taken = inventory::take(self.setup.session.as_ref());
-                (
-                    now,
-                    taken.map_err(|error| errors::hinted(&self.setup.name, &error))?,
-                )
-            }
-        };
-        Ok(&self.inventory.insert(inventory).1)
+        let usable = |taken: Duration| !anew && now.saturating_sub(taken) < FRESH;
+        let mut kept = self
+            .inventory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((taken, inventory)) = kept.as_ref()
+            && usable(*taken)
+        {
+            return Ok(Arc::clone(inventory));
+        }
+        *kept = None;
+        let taken = inventory::take(self.setup.session.as_ref());
+        let taken = taken.map_err(|error| errors::hinted(&self.setup.name, &error))?;
+        let inventory = Arc::new(taken);
+        *kept = Some((now, Arc::clone(&inventory)));
+        Ok(inventory)
     }
 
     /// What the host is set to, asked once. A host that does not say keeps nobody from a backup.
-    fn host_settings(&mut self, host: &Host, findings: &mut Vec<Finding>) -> Option<&HostSettings> {
-        if self.settings.is_none() {
+    fn host_settings(&self, host: &Host, findings: &mut Vec<Finding>) -> Option<HostSettings> {
+        let mut kept = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none() {
             let name = host.name.as_deref();
             match host_settings::take(self.setup.session.as_ref(), name) {
-                Ok(settings) => self.settings = Some(settings),
+                Ok(settings) => *kept = Some(settings),
                 Err(error) => findings.push(Finding::note(
                     Code::HostNote,
                     name.unwrap_or(&self.setup.name),
@@ -193,7 +200,7 @@ impl HostSource {
                 )),
             }
         }
-        self.settings.as_ref()
+        kept.clone()
     }
 
     /// Whether a VM does not hold still since its replication was at work. A host that cannot be
@@ -218,7 +225,7 @@ impl HostSource {
     }
 
     /// What is to be done with a VM of which there is something to be had.
-    fn reachable(&mut self, vm: &VmRef) -> Result<(Machine, Plan, inventory::Host), SourceError> {
+    fn reachable(&self, vm: &VmRef) -> Result<(Machine, Plan, inventory::Host), SourceError> {
         let planned = self.plan(vm)?;
         let files = Arc::clone(&self.setup.files);
         match reach::none(vm, &planned.0.settings.media, files.as_ref()) {
@@ -236,8 +243,11 @@ impl HostSource {
     }
 
     /// What is to be done with a VM.
-    fn plan(&mut self, vm: &VmRef) -> Result<(Machine, Plan, Host), SourceError> {
-        let again = !self.tried.insert(vm.id);
+    fn plan(&self, vm: &VmRef) -> Result<(Machine, Plan, Host), SourceError> {
+        let again = {
+            let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+            !tried.insert(vm.id)
+        };
         let policy = self.setup.policy;
         let inventory = self.inventory(again)?;
         let Some(machine) = inventory.machine(vm.id).cloned() else {
@@ -302,9 +312,12 @@ impl Source for HostSource {
             }
             Err(error) => return Err(error),
         };
-        let swept = left::sweep(&control, inventory, &mark, &folders);
+        let swept = left::sweep(&control, &inventory, &mark, &folders);
         if swept.changed {
-            self.inventory = None;
+            *self
+                .inventory
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner) = None;
         }
         findings.extend(swept.findings);
         Ok(findings)
@@ -324,7 +337,7 @@ impl Source for HostSource {
         Ok(Listing { vms, findings })
     }
 
-    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
         let (machine, plan, host) = self.reachable(vm)?;
         let mut findings = findings::preflight(&plan.findings, vm);
         findings.extend(findings::inventory(&machine.findings, Some(&vm.name)));
@@ -344,7 +357,7 @@ impl Source for HostSource {
             }
             None => None,
         };
-        let settings = self.host_settings(&host, &mut findings).cloned();
+        let settings = self.host_settings(&host, &mut findings);
         let choose = |asked: &Asked<'_>| choose(&request.disks, asked);
         let mut wanted = plan.request(self.setup.mark, token.as_ref(), request.full);
         if request.disks.choose() {
@@ -353,8 +366,10 @@ impl Source for HostSource {
             wanted.choose = Some(&choose);
         }
         let files = self.setup.files.as_ref();
+        // With notes of its own: other VMs may be at it as well.
+        let control = self.control.for_one();
         let around = vm::Around {
-            control: Arc::clone(&self.control),
+            control: Arc::clone(&control),
             floor: self.setup.policy.floor,
             resting: Arc::clone(&self.resting),
             least: plan.least,
@@ -364,8 +379,12 @@ impl Source for HostSource {
         if let Some(staging) = &self.staging
             && machine.state == PowerState::Running
         {
+            let one = self
+                .exporting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let export = MemoryExport::take(
-                &self.control,
+                &control,
                 files,
                 &hyperv::memory::Request {
                     vm: vm.id,
@@ -374,9 +393,10 @@ impl Source for HostSource {
                     mark: self.setup.mark,
                 },
             );
+            drop(one);
             match export {
                 Ok(export) if export.disks.is_empty() && !export.lost.is_empty() => {
-                    findings.extend(memory::no_disks(vm, export, self.control.as_ref()));
+                    findings.extend(memory::no_disks(vm, export, control.as_ref()));
                 }
                 Ok(export) => {
                     let goes_on = memory::goes_on(token.as_ref(), &self.setup.mark, vm);
@@ -389,7 +409,7 @@ impl Source for HostSource {
                     )));
                 }
                 Err(error) => {
-                    let notes = self.control.take_notes();
+                    let notes = control.take_notes();
                     let cancelled = request.cancel.is_cancelled();
                     match memory::not(vm, &error, notes, cancelled) {
                         memory::Not::Failed(error) => return Err(error),
@@ -398,9 +418,9 @@ impl Source for HostSource {
                 }
             }
         }
-        let frozen = Frozen::take(&self.control, files, &wanted).map_err(|error| {
+        let frozen = Frozen::take(&control, files, &wanted).map_err(|error| {
             let conflict = self.conflict(&machine, &error);
-            let notes = self.control.take_notes();
+            let notes = control.take_notes();
             let cancelled = request.cancel.is_cancelled();
             errors::freeze(vm, &error, conflict.as_ref(), &notes, cancelled)
         })?;
@@ -409,7 +429,7 @@ impl Source for HostSource {
             // backup asks by.
             self.rests(vm.id, frozen.resting());
             let left = frozen.abandon().err().map(|error| error.to_string());
-            let notes: Vec<String> = left.into_iter().chain(self.control.take_notes()).collect();
+            let notes: Vec<String> = left.into_iter().chain(control.take_notes()).collect();
             return Err(errors::with_notes(error, &notes));
         }
         let host = (&host, settings.as_ref());
