@@ -128,6 +128,7 @@ impl Place {
             },
             journals: self.journals().to_owned(),
             neighbours: Vec::new(),
+            node: None,
         }
     }
 

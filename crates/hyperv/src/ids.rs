@@ -58,7 +58,7 @@ pub(crate) fn fold(name: &str) -> String {
 }
 
 /// Whether two names are those of one host: one may have its domain and the other not.
-pub(crate) fn same_host(one: &str, other: &str) -> bool {
+pub fn same_host(one: &str, other: &str) -> bool {
     let first = |name: &str| name.split('.').next().map(fold);
     let whole = one.contains('.') && other.contains('.');
     match whole {

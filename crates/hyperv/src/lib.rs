@@ -45,6 +45,6 @@ pub mod space;
 pub mod tracking;
 
 pub use hint::Hint;
-pub use ids::{machine_path, place, settings_path};
+pub use ids::{machine_path, place, same_host, settings_path};
 pub use inventory::Inventory;
 pub use preflight::{Mode, Preflight};

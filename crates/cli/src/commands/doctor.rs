@@ -111,6 +111,7 @@ fn put_right(
         mark: claim.mark,
         journals: claim.journals.clone(),
         neighbours: claim.neighbours.clone(),
+        node: None,
     })
     .map_err(source::failure)?;
     let found = engine::backup::put_right(vault, &mut source).map_err(source::failure);

@@ -114,6 +114,8 @@ fn attempt(
             false => Failure::Found(error.into()),
         }
     })?;
+    // A VM may have moved between its places by then.
+    let origin = source.origin(vm);
     let taken = job.clock.unix_seconds();
     let mut held = Held::new(frozen, leavings);
     if !around.after_freeze(job.cancel)

@@ -117,6 +117,12 @@ pub trait Source: Send + Sync {
     /// What it is, as a person would write it: `folder:/srv/export`.
     fn describe(&self) -> String;
 
+    /// Where one of its VMs is from, where it has several places.
+    fn origin(&self, vm: &VmRef) -> String {
+        let _ = vm;
+        self.describe()
+    }
+
     /// Begins a run: puts right what an earlier one left behind. Called once, before all else.
     ///
     /// # Errors

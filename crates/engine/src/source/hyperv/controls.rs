@@ -86,17 +86,27 @@ impl Controls {
         Ok(control)
     }
 
-    /// Where a VM has gone meanwhile, and what the cluster did not say. Moves are told again and
-    /// again, doubts once.
-    pub(super) fn told(&self, vm: Uuid, name: &str) -> Vec<Finding> {
-        let Some(known) = self.follow.as_ref().and_then(|follow| follow.known(vm)) else {
+    /// How often a VM was seen to move.
+    pub(super) fn moves(&self, vm: Uuid) -> usize {
+        let known = self.follow.as_ref().and_then(|follow| follow.known(vm));
+        known.map_or(0, |known| known.following.moves().len())
+    }
+
+    /// Where VMs have gone meanwhile, and what the cluster did not say.
+    pub(super) fn told(&self) -> Vec<Finding> {
+        let Some(follow) = &self.follow else {
             return Vec::new();
         };
-        let moves = known.following.moves().into_iter();
-        let moves = moves.map(|went| format!("it went from {} to {}", went.from, went.to));
-        let all = moves.chain(known.following.take_doubts());
-        all.map(|text| Finding::note(Code::HostNote, name, text))
-            .collect()
+        let mut found = Vec::new();
+        for (vm, known) in follow.lock().iter() {
+            let moves = known.following.moves().into_iter();
+            let moves = moves.map(|went| format!("it went from {} to {}", went.from, went.to));
+            let all = moves.chain(known.following.take_doubts());
+            found.extend(all.map(|text| (*vm, text)));
+        }
+        found.sort();
+        let note = |(vm, text)| Finding::note(Code::HostNote, format!("VM {vm}"), text);
+        found.into_iter().map(note).collect()
     }
 }
 

@@ -5,7 +5,7 @@
 //! A VM that its cluster has moved since the hosts were looked at is taken where it is now.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyperv::cluster::Cluster;
 use hyperv::replication::{Choice, Prefer, Seen, Why, sides};
@@ -22,7 +22,7 @@ pub struct Hosts {
     /// What was noticed before.
     findings: Vec<Finding>,
     /// Where each VM was when the hosts were looked at, and what is to be said of that.
-    places: HashMap<Uuid, (usize, Vec<Finding>)>,
+    places: Mutex<HashMap<Uuid, (usize, Vec<Finding>)>>,
 }
 
 struct One {
@@ -43,20 +43,30 @@ impl Hosts {
             hosts: hosts.collect(),
             prefer,
             findings,
-            places: HashMap::new(),
+            places: Mutex::default(),
         }
     }
 
     /// What there is to say of a VM that several hosts have.
-    fn choose(&self, choice: &Choice, findings: &mut Vec<Finding>) -> Option<(String, Vec<Finding>)> {
+    fn choose(
+        &self,
+        choice: &Choice,
+        findings: &mut Vec<Finding>,
+    ) -> Option<(String, Vec<Finding>)> {
         let taken = choice.taken.first()?;
         let note = |text: String| Finding::note(Code::HostNote, choice.name.clone(), text);
         let mut told = Vec::new();
         if !matches!(taken.why, Why::Only) {
-            told.push(note(format!("backed up on {}: {}", taken.side.host, taken.why)));
+            told.push(note(format!(
+                "backed up on {}: {}",
+                taken.side.host, taken.why
+            )));
         }
         told.extend(choice.left_out.iter().map(|side| {
-            note(format!("{} has it as well, and it is not backed up there", side.host))
+            note(format!(
+                "{} has it as well, and it is not backed up there",
+                side.host
+            ))
         }));
         // A vault knows a VM by its id.
         findings.extend(choice.taken.iter().skip(1).map(|other| {
@@ -89,7 +99,8 @@ impl Hosts {
                 Ok(roles) => roles,
                 Err(error) => {
                     let text = format!("which VMs it keeps is not known: {error}");
-                    let finding = Finding::new(Code::HostNote, Severity::Warning, cluster.name(), text);
+                    let finding =
+                        Finding::new(Code::HostNote, Severity::Warning, cluster.name(), text);
                     findings.push(finding.hint("see whether its service runs on the nodes"));
                     continue;
                 }
@@ -101,8 +112,9 @@ impl Hosts {
                 // It may have gone to a node that had been asked.
                 let owner = role.owner.as_deref();
                 let at = owner.and_then(|owner| self.node(owner));
-                let again = at.and_then(|at| self.hosts.get_mut(at));
-                if again.is_some_and(|one| one.source.look_again().is_ok() && one.source.has(vm)) {
+                let again = at.and_then(|at| self.hosts.get(at));
+                if again.is_some_and(|one| one.source.inventory(true).is_ok() && one.source.has(vm))
+                {
                     continue;
                 }
                 let on = owner.unwrap_or("no node");
@@ -111,12 +123,19 @@ impl Hosts {
                         Code::NotCovered,
                         Severity::Partial,
                         role.resource,
-                        format!("the cluster {} keeps it on {on}, which does not tell of it", cluster.name()),
+                        format!(
+                            "the cluster {} keeps it on {on}, which does not tell of it",
+                            cluster.name()
+                        ),
                     )
                     .hint("see that the node is up and can be reached by its name"),
                 );
             }
         }
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<Uuid, (usize, Vec<Finding>)>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The host that is the node of this name.
@@ -130,14 +149,14 @@ impl Hosts {
 
     /// Where a VM is now, by its cluster or as it was seen.
     fn place(&self, vm: &VmRef) -> Option<usize> {
-        let (seen, _) = self.places.get(&vm.id)?;
-        let (cluster, _) = match self.hosts.get(*seen)?.source.node() {
+        let seen = self.places().get(&vm.id)?.0;
+        let (cluster, _) = match self.hosts.get(seen)?.source.node() {
             Some(node) => node,
-            None => return Some(*seen),
+            None => return Some(seen),
         };
         let role = cluster.role(vm.id, None).ok().flatten();
         let owner = role.and_then(|role| role.owner);
-        owner.and_then(|owner| self.node(&owner)).or(Some(*seen))
+        owner.and_then(|owner| self.node(&owner)).or(Some(seen))
     }
 }
 
@@ -148,8 +167,8 @@ impl Source for Hosts {
     }
 
     fn origin(&self, vm: &VmRef) -> String {
-        let place = self.places.get(&vm.id);
-        let one = place.and_then(|(at, _)| self.hosts.get(*at));
+        let place = self.places().get(&vm.id).map(|(at, _)| *at);
+        let one = place.and_then(|at| self.hosts.get(at));
         one.map_or_else(|| self.describe(), |one| one.source.describe())
     }
 
@@ -200,12 +219,13 @@ impl Source for Hosts {
         self.not_seen(&mut findings);
         let names: Vec<String> = self.hosts.iter().map(|one| one.source.describe()).collect();
         let seen = self.hosts.iter().zip(&names).filter_map(|(one, name)| {
-            Some(Seen {
-                host: name,
-                inventory: one.source.seen()?,
-            })
+            Some((name.as_str(), one.source.seen()?))
         });
-        let seen: Vec<Seen<'_>> = seen.collect();
+        let seen: Vec<_> = seen.collect();
+        let seen: Vec<Seen<'_>> = seen
+            .iter()
+            .map(|(host, inventory)| Seen { host, inventory })
+            .collect();
         let (mut vms, mut places) = (Vec::new(), HashMap::new());
         for choice in sides(&seen, self.prefer) {
             let Some((host, told)) = self.choose(&choice, &mut findings) else {
@@ -215,20 +235,21 @@ impl Source for Hosts {
                 continue;
             };
             let inventory = self.hosts.get(at).and_then(|one| one.source.seen());
-            let Some(machine) = inventory.and_then(|all| all.machine(choice.vm)) else {
+            let machine = inventory.and_then(|all| all.machine(choice.vm).map(vm_ref));
+            let Some(vm) = machine else {
                 continue;
             };
-            vms.push(vm_ref(machine));
+            vms.push(vm);
             places.insert(choice.vm, (at, told));
         }
-        self.places = places;
+        *self.places() = places;
         Ok(Listing { vms, findings })
     }
 
-    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
         let now = self.place(vm);
         let mut told = Vec::new();
-        if let Some((seen, known)) = self.places.get_mut(&vm.id) {
+        if let Some((seen, known)) = self.places().get_mut(&vm.id) {
             told.clone_from(known);
             // What is told of it, and where it is said to be from.
             *seen = now.unwrap_or(*seen);
@@ -240,7 +261,7 @@ impl Source for Hosts {
                 "it was removed or has moved: run the backup again",
             )
         };
-        let one = now.and_then(|at| self.hosts.get_mut(at)).ok_or_else(gone)?;
+        let one = now.and_then(|at| self.hosts.get(at)).ok_or_else(gone)?;
         one.source.freeze_telling(vm, request, told)
     }
 }
@@ -248,5 +269,6 @@ impl Source for Hosts {
 /// A host that cannot be backed up, where others can.
 fn failed(error: &SourceError) -> Finding {
     let message = format!("nothing of it is backed up: {}", error.message);
-    Finding::new(error.code, Severity::Error, error.object.clone(), message).hint(error.hint.clone())
+    Finding::new(error.code, Severity::Error, error.object.clone(), message)
+        .hint(error.hint.clone())
 }

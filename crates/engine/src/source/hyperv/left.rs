@@ -19,7 +19,8 @@ use hyperv::recovery::{self, Left, Remembered, Removed, Report, Seen};
 use hyperv::tracking::Token;
 use uuid::Uuid;
 
-use super::{HostSource, Setup, errors};
+use super::controls::Controls;
+use super::{Setup, errors};
 use crate::finding::{Code, Finding, Severity};
 use crate::source::{Memory, SourceError};
 
@@ -44,12 +45,23 @@ pub(super) fn put_right(setup: &Setup, memory: &dyn Memory) -> Result<Vec<Findin
                 continue;
             }
         };
-        let control = HostSource::control(setup, Arc::new(journal));
-        findings.extend(recover(&control, memory));
+        let controls = Controls::new(setup, Arc::new(journal));
+        findings.extend(recover(&controls, memory));
         for vm in vms {
-            findings.extend(forgotten(&control, vm, setup.mark, memory));
+            // One whose host cannot be asked has been told of by recovery.
+            if let Ok(control) = controls.of(vm) {
+                findings.extend(forgotten(&control, vm, setup.mark, memory));
+            }
         }
-        findings.extend(control.journal().close().err().as_ref().map(journal_failed));
+        findings.extend(
+            controls
+                .own()
+                .journal()
+                .close()
+                .err()
+                .as_ref()
+                .map(journal_failed),
+        );
     }
     Ok(findings)
 }
@@ -60,15 +72,15 @@ fn journal_failed(error: &JournalError) -> Finding {
 }
 
 /// Settles the journal of this run.
-pub(super) fn settle(control: &Control, memory: &dyn Memory) -> Vec<Finding> {
-    let settled = control.journal().reading();
+pub(super) fn settle(controls: &Controls, memory: &dyn Memory) -> Vec<Finding> {
+    let settled = controls.own().journal().reading();
     if settled.is_ok_and(|reading| reading.is_settled()) {
         return Vec::new();
     }
-    recover(control, memory)
+    recover(controls, memory)
 }
 
-fn recover(control: &Control, memory: &dyn Memory) -> Vec<Finding> {
+fn recover(controls: &Controls, memory: &dyn Memory) -> Vec<Finding> {
     let remembered = |vm: Uuid, point: &str| match memory.tokens(vm) {
         Err(_) => Remembered::NotYet,
         Ok(tokens) => match tokens.first().and_then(|newest| token(newest.as_deref()?)) {
@@ -76,7 +88,8 @@ fn recover(control: &Control, memory: &dyn Memory) -> Vec<Finding> {
             _ => Remembered::No,
         },
     };
-    match recovery::recover(control, &remembered) {
+    let journal = controls.own().journal();
+    match recovery::recover_each(journal, &|vm| controls.of(vm), &remembered) {
         Ok(report) => told(report),
         Err(error) => vec![journal_failed(&error)],
     }
@@ -229,12 +242,18 @@ fn seen(seen: &Seen, folders: &[PathBuf]) -> Finding {
 }
 
 /// Waits until the host has merged what its VMs wrote meanwhile, so long and no longer.
-pub(super) fn await_merges(control: &Control, resting: &[(Uuid, Vec<Resting>)]) -> Vec<Finding> {
-    let begun = control.pace().now();
+pub(super) fn await_merges(controls: &Controls, resting: &[(Uuid, Vec<Resting>)]) -> Vec<Finding> {
+    let pace = controls.own().pace();
+    let begun = pace.now();
     let tell = |(vm, disks): &(Uuid, Vec<Resting>)| {
-        let spent = control.pace().now().saturating_sub(begun);
+        let spent = pace.now().saturating_sub(begun);
         let most = MERGES.saturating_sub(spent);
-        let message = match Merge::wait(control, *vm, disks, most) {
+        let waited = controls.of(*vm).map_err(|error| error.to_string());
+        let waited = waited.and_then(|control| {
+            let merge = Merge::wait(&control, *vm, disks, most);
+            merge.map_err(|error| error.to_string())
+        });
+        let message = match waited {
             Ok(Merge::Done) => return None,
             Ok(Merge::Pending {
                 files,

@@ -16,8 +16,10 @@
 //! The host's inventory is taken once for all VMs. It is taken again for a VM that was tried
 //! before, and when it is old, since a VM's state decides how it can be backed up.
 
+mod controls;
 mod errors;
 mod findings;
+mod hosts;
 mod left;
 mod memory;
 mod paths;
@@ -35,6 +37,7 @@ use cim::CimSession;
 use cim::job::Pace;
 use hyperv::Inventory;
 use hyperv::checkpoint::Mark;
+use hyperv::cluster::Cluster;
 use hyperv::control::{Backoff, Clock, Control};
 use hyperv::files::HostFiles;
 use hyperv::frozen::{Asked, FreezeError, Frozen, Resting};
@@ -48,6 +51,7 @@ use hyperv::space::Floor;
 use hyperv::tracking::Token;
 use uuid::Uuid;
 
+use self::controls::Controls;
 use crate::finding::{Code, Finding};
 use crate::select::Disks;
 use crate::source::{FrozenVm, Listing, Memory, Request, Source, SourceError, VmKind, VmRef};
@@ -92,7 +96,19 @@ pub struct Setup {
     pub journals: PathBuf,
     /// The folders of the journals for other hosts and vaults: their runs may be alive.
     pub neighbours: Vec<PathBuf>,
+    /// The node of a cluster that it is, if its VMs are to be followed when they move.
+    pub node: Option<Node>,
 }
+
+/// A node of a cluster.
+pub struct Node {
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// The node's name, as the cluster spells it.
+    pub name: String,
+}
+
+pub use hosts::Hosts;
 
 /// Where a restore point keeps what its host is set to, as plain data.
 pub const HOST_SETTINGS: &str = "Host/settings.json";
@@ -100,7 +116,7 @@ pub const HOST_SETTINGS: &str = "Host/settings.json";
 /// The VMs of a host.
 pub struct HostSource {
     setup: Setup,
-    control: Arc<Control>,
+    controls: Controls,
     inventory: Mutex<Option<(Duration, Arc<Inventory>)>>,
     tried: Mutex<HashSet<Uuid>>,
     /// What the host is set to, once it was asked.
@@ -124,10 +140,10 @@ impl HostSource {
     pub fn open(setup: Setup) -> Result<Self, SourceError> {
         let journal = Journal::create(&setup.journals, setup.mark.run)
             .map_err(|error| errors::hinted(&setup.name, &error))?;
-        let control = Self::control(&setup, Arc::new(journal));
+        let controls = Controls::new(&setup, Arc::new(journal));
         Ok(Self {
             setup,
-            control: Arc::new(control),
+            controls,
             inventory: Mutex::new(None),
             tried: Mutex::new(HashSet::new()),
             settings: Mutex::new(None),
@@ -151,18 +167,6 @@ impl HostSource {
     pub fn looking_every(mut self, span: Duration) -> Self {
         self.look_every = span;
         self
-    }
-
-    fn control(setup: &Setup, journal: Arc<Journal>) -> Control {
-        let mut control = Control::new(
-            Arc::clone(&setup.session),
-            journal,
-            Arc::clone(&setup.pace),
-            Arc::clone(&setup.clock),
-        );
-        control.begin = BEGIN;
-        control.backoff = CLEAN_UP;
-        control
     }
 
     /// The inventory, taken if there is none or it is old. Who comes meanwhile waits for it.
@@ -205,7 +209,7 @@ impl HostSource {
 
     /// Whether a VM does not hold still since its replication was at work. A host that cannot be
     /// asked for it tells nothing.
-    fn conflict(&self, machine: &Machine, error: &FreezeError) -> Option<Conflict> {
+    fn conflict(control: &Control, machine: &Machine, error: &FreezeError) -> Option<Conflict> {
         let FreezeError::Checkpoint(error) = error else {
             return None;
         };
@@ -213,7 +217,7 @@ impl HostSource {
         if matches!(mode, ReplicationMode::None | ReplicationMode::Unknown) {
             return None;
         }
-        let session = self.setup.session.as_ref();
+        let session = control.session();
         let found = replication::conflict(session, (machine.id, mode), error);
         found.ok().flatten()
     }
@@ -249,13 +253,24 @@ impl HostSource {
             !tried.insert(vm.id)
         };
         let policy = self.setup.policy;
-        let inventory = self.inventory(again)?;
+        let moves = self.setup.node.is_some();
+        let anew = again || (moves && !self.has(vm.id));
+        let inventory = self.inventory(anew)?;
         let Some(machine) = inventory.machine(vm.id).cloned() else {
-            return Err(SourceError::new(
+            let error = SourceError::new(
                 vm.name.clone(),
                 "the host does not have the VM any more",
                 "it was removed or has moved to another host: run the backup again there",
-            ));
+            );
+            return Err(match moves {
+                // Its cluster may be moving it.
+                true => SourceError {
+                    not_now: true,
+                    code: Code::NotNow,
+                    ..error
+                },
+                false => error,
+            });
         };
         let mut host = inventory.host.clone();
         if policy.floor != Floor::NONE {
@@ -296,7 +311,7 @@ impl Source for HostSource {
 
     fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
         let mut findings = left::put_right(&self.setup, memory)?;
-        let (control, mark) = (Arc::clone(&self.control), self.setup.mark);
+        let (control, mark) = (Arc::clone(self.controls.own()), self.setup.mark);
         let folders: Vec<PathBuf> = std::iter::once(&self.setup.journals)
             .chain(&self.setup.neighbours)
             .cloned()
@@ -338,8 +353,31 @@ impl Source for HostSource {
     }
 
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        self.freeze_telling(vm, request, Vec::new())
+    }
+
+    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
+        let resting =
+            std::mem::take(&mut *self.resting.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut findings = left::await_merges(&self.controls, &resting);
+        findings.extend(left::settle(&self.controls, memory));
+        findings.extend(self.controls.told());
+        findings
+    }
+}
+
+impl HostSource {
+    /// Makes a VM hold still. `findings` are what is known of it already.
+    fn freeze_telling(
+        &self,
+        vm: &VmRef,
+        request: &Request,
+        mut findings: Vec<Finding>,
+    ) -> Result<Box<dyn FrozenVm>, SourceError> {
         let (machine, plan, host) = self.reachable(vm)?;
-        let mut findings = findings::preflight(&plan.findings, vm);
+        let control = self.controls.of(vm.id);
+        let control = control.map_err(|error| errors::hinted(&vm.name, &error))?;
+        findings.extend(findings::preflight(&plan.findings, vm));
         findings.extend(findings::inventory(&machine.findings, Some(&vm.name)));
         let token = match request
             .token
@@ -367,7 +405,8 @@ impl Source for HostSource {
         }
         let files = self.setup.files.as_ref();
         // With notes of its own: other VMs may be at it as well.
-        let control = self.control.for_one();
+        let control = control.for_one();
+        let moves = self.controls.moves(vm.id);
         let around = vm::Around {
             control: Arc::clone(&control),
             floor: self.setup.policy.floor,
@@ -419,10 +458,19 @@ impl Source for HostSource {
             }
         }
         let frozen = Frozen::take(&control, files, &wanted).map_err(|error| {
-            let conflict = self.conflict(&machine, &error);
+            let conflict = Self::conflict(&control, &machine, &error);
             let notes = control.take_notes();
             let cancelled = request.cancel.is_cancelled();
-            errors::freeze(vm, &error, conflict.as_ref(), &notes, cancelled)
+            let error = errors::freeze(vm, &error, conflict.as_ref(), &notes, cancelled);
+            // What is told in several answers was told by two nodes.
+            match self.controls.moves(vm.id) != moves {
+                true => SourceError {
+                    not_now: true,
+                    code: Code::NotNow,
+                    ..error
+                },
+                false => error,
+            }
         })?;
         if let Some(error) = errors::no_disks(vm, &frozen) {
             // A point of it would be the newest one, and its end would take away what the next
@@ -437,12 +485,21 @@ impl Source for HostSource {
         Ok(Box::new(vm::HostVm::new(frozen, view, around)))
     }
 
-    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        let resting =
-            std::mem::take(&mut *self.resting.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut findings = left::await_merges(&self.control, &resting);
-        findings.extend(left::settle(&self.control, memory));
-        findings
+    /// The cluster that the host is a node of, with its name there.
+    fn node(&self) -> Option<(&Arc<Cluster>, &str)> {
+        let node = self.setup.node.as_ref()?;
+        Some((&node.cluster, &node.name))
+    }
+
+    /// What was seen of the host, if it was looked at.
+    fn seen(&self) -> Option<Arc<Inventory>> {
+        let kept = self.inventory.lock();
+        let kept = kept.unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().map(|(_, inventory)| Arc::clone(inventory))
+    }
+
+    fn has(&self, vm: Uuid) -> bool {
+        self.seen().is_some_and(|seen| seen.machine(vm).is_some())
     }
 }
 
@@ -450,6 +507,6 @@ impl Source for HostSource {
 impl Drop for HostSource {
     fn drop(&mut self) {
         // What cannot be told is found by the next run.
-        let _ = self.control.journal().close();
+        let _ = self.controls.own().journal().close();
     }
 }
