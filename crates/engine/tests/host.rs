@@ -6,6 +6,8 @@ extern crate hyperv as hyperkeep_hyperv;
 #[allow(dead_code, reason = "other tests share it")]
 mod support;
 
+#[path = "host/cluster.rs"]
+mod cluster;
 #[path = "host/many.rs"]
 mod many;
 
@@ -81,6 +83,10 @@ struct Place {
 
 impl Place {
     fn new(scenario: &str) -> Self {
+        Self::with(Lab::start(scenario))
+    }
+
+    fn with(lab: Lab) -> Self {
         let options = InitOptions {
             passphrase: None,
             cost: Argon2Cost::default(),
@@ -95,7 +101,7 @@ impl Place {
         };
         let store = Arc::new(MemoryStore::default());
         Self {
-            lab: Arc::new(Lab::start(scenario)),
+            lab: Arc::new(lab),
             vault: Vault::init(store, &options, Env::system()).unwrap().0,
             state: tempfile::tempdir().unwrap(),
             runs: Mutex::new(1),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
 
-use crate::args::HostArgs;
+use crate::args::{ClusterArgs, HostArgs};
 
 /// `backup`
 #[derive(Debug, Args)]
@@ -20,13 +20,17 @@ Examples:
   hyperkeep backup folder:/images/db.vhdx --changed-ranges changed.txt
   hyperkeep backup winrm://backup@hv01.example.org --map 'D:\\VMs=/mnt/vms'
   hyperkeep backup winrm://backup@hv01 --vm db --memory --staging 'D:\\Staging'
+  hyperkeep backup winrm://backup@hv01 winrm://backup@replica01 --side prefer-replica
+  hyperkeep backup winrm://backup@cluster1 --map 'C:\\ClusterStorage=/mnt/csv'
   hyperkeep backup 'winrm://EXAMPLE\\backup@hv01' --pin 4f…2a --map 'C:\\ClusterStorage=/mnt/csv'")]
 pub(crate) struct BackupArgs {
     /// Where the VMs are: `folder:DIR` (exported or copied VMs, disks) or `folder:DISK`; or a
     /// Hyper-V host, `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM
     /// or Kerberos, or its name in --hosts
-    #[arg(value_name = "SOURCE")]
-    pub(crate) source: String,
+    ///
+    /// Of several hosts, one VM that is on both sides of a replication is backed up once
+    #[arg(value_name = "SOURCE", required = true)]
+    pub(crate) source: Vec<String>,
 
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
@@ -93,8 +97,25 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) hooks: Option<PathBuf>,
 
+    /// Where a VM is backed up that several hosts have, as it is replicated between them
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    pub(crate) side: SideArg,
+
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+
     #[command(flatten)]
     pub(crate) host: HostArgs,
+}
+
+/// Which side of a replication.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SideArg {
+    /// Where it runs: its guest can take part
+    #[default]
+    PreferPrimary,
+    /// The copy, unless it is behind; as after a power cut
+    PreferReplica,
 }
 
 /// How consistent.

@@ -80,6 +80,15 @@ pub(crate) struct HostArgs {
     pub(crate) hooks: Option<PathBuf>,
 }
 
+/// Whether a host stands for its cluster.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct ClusterArgs {
+    /// The host is a node of a failover cluster, and all of its nodes are meant; a cluster's own name
+    /// needs no such word. Nodes are found by their names, in --hosts or beside the cluster
+    #[arg(long)]
+    pub(crate) cluster: bool,
+}
+
 /// How shares are read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -131,6 +140,9 @@ pub(crate) struct VmsArgs {
 
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
+
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
 
     #[command(flatten)]
     pub(crate) reach: HostArgs,

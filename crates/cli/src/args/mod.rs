@@ -14,9 +14,11 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use backup::{
-    BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg, SelectionArgs,
+    BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg, SelectionArgs, SideArg,
 };
-pub(crate) use host::{AuthArg, DoctorArgs, EstimateArgs, HostArgs, LabArgs, SmbArg, VmsArgs};
+pub(crate) use host::{
+    AuthArg, ClusterArgs, DoctorArgs, EstimateArgs, HostArgs, LabArgs, SmbArg, VmsArgs,
+};
 pub(crate) use keys::{
     AddPassphraseArgs, AddRecoveryCodeArgs, ChangePassphraseArgs, KeysCommand, RemoveArgs,
 };

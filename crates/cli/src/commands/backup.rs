@@ -1,7 +1,6 @@
 //! `backup`.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use engine::backup::{Audit, Job, JobReport, Options, Retry, VmReport, backup};
 use engine::changes::parse_ranges;
@@ -9,7 +8,6 @@ use engine::pipeline::Limits;
 use engine::point::{Level, Reading};
 use engine::source::Source;
 use engine::source::folder::FolderSource;
-use engine::source::hyperv::{HostSource, Hurry, Setup};
 use engine::{Cancel, Finding, Outcome, SystemClock};
 use hyperv::checkpoint::GuestBackup;
 use hyperv::files::HostPath;
@@ -20,24 +18,29 @@ use vault::Vault;
 
 use crate::args::{BackupArgs, ConsistencyArg, Global, GuestBackupArg, LevelArg, ModeArg};
 use crate::commands::findings::findings_text;
-use crate::commands::source;
+use crate::commands::{backup_hosts, source};
 use crate::failure::{Exit, Failure, OnPath, Result};
-use crate::host::{HostAddress, HostPace, Reach, State};
+use crate::host::HostAddress;
 use crate::progress::Progress;
 use crate::ui::{Document, Ui};
 use crate::{apart, open, stop, text};
 
 /// Backs up.
 pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
-    match HostAddress::is_meant(&args.source) || crate::host::is_name(&args.source) {
-        true => host(global, args, ui),
-        false => folder(global, args, ui),
+    let is_host = |text: &String| HostAddress::is_meant(text) || crate::host::is_name(text);
+    match args.source.as_slice() {
+        all if all.iter().all(is_host) => backup_hosts::run(global, args, ui),
+        [one] => folder(global, args, one, ui),
+        _ => {
+            Err(Failure::usage("several sources are for hosts")
+                .hint("back up one folder at a time"))
+        }
     }
 }
 
 /// Backs up a folder.
-fn folder(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
-    let mut source = source::open(&args.source, &args.parents)?;
+fn folder(global: &Global, args: &BackupArgs, given: &str, ui: Ui) -> Result<Exit> {
+    let mut source = source::open(given, &args.parents)?;
     if args.mode != ModeArg::Auto {
         return Err(Failure::usage(
             "--mode chooses how to reach VMs on a host; a folder is read as it is",
@@ -60,58 +63,14 @@ fn folder(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         source = with_ranges(source, file)?;
     }
     let options = options(global, args, args.hooks.as_deref())?;
-    apart::source(global, &args.source)?;
+    apart::source(global, given)?;
     let vault = open::vault(global, ui)?;
     let cancel = stop::on_signal(ui);
     work(global, ui, &vault, &cancel, &mut source, &options)
 }
 
-/// Backs up the VMs of a host.
-fn host(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
-    let (address, reached) = crate::host::find(&args.source, &args.host)?;
-    if args.changed_ranges.is_some() || !args.parents.is_empty() {
-        return Err(Failure::usage(
-            "--changed-ranges and --parents are for folder:, not for a host",
-        )
-        .hint("leave them out: a host tells what changed and where its disks are"));
-    }
-    let staging = staging(args)?;
-    let reach = Reach::read(&address, &reached)?;
-    let named = args.hooks.as_ref().or(reached.hooks.as_ref());
-    let options = options(global, args, named.map(PathBuf::as_path))?;
-    let vault = open::vault(global, ui)?;
-    let claim = State::open(&reached)?.claim(&address, &vault.id().to_string())?;
-    let account = crate::host::credentials(&address, &reached)?;
-    let session = crate::host::session_as(account.clone(), &address, &reached)?;
-    let cancel = stop::on_signal(ui);
-    let pace = Arc::new(HostPace::new(cancel.clone()));
-    let hurry = Hurry::default();
-    let files_pace = HostPace::new(cancel.clone()).hurried(hurry.clone());
-    let files = reach.files(account, Arc::new(files_pace))?;
-    let mut source = HostSource::open(Setup {
-        name: address.to_string(),
-        session,
-        files,
-        hurry,
-        pace,
-        clock: Arc::new(jiff::Timestamp::now),
-        policy: policy(args),
-        mark: claim.mark,
-        journals: claim.journals.clone(),
-        neighbours: claim.neighbours.clone(),
-    })
-    .map_err(source::failure)?;
-    if let Some(staging) = staging {
-        source = source.with_memory(staging);
-    }
-    let exit = work(global, ui, &vault, &cancel, &mut source, &options);
-    // The journal ends before another run may have its folder.
-    drop((source, claim));
-    exit
-}
-
 /// The folder for exports with memory, if they are wanted.
-fn staging(args: &BackupArgs) -> Result<Option<String>> {
+pub(crate) fn staging(args: &BackupArgs) -> Result<Option<String>> {
     let Some(staging) = args.staging.as_deref().filter(|_| args.memory) else {
         return Ok(None);
     };
@@ -141,7 +100,7 @@ fn staging(args: &BackupArgs) -> Result<Option<String>> {
     Ok(Some(path.to_string()))
 }
 
-fn policy(args: &BackupArgs) -> Policy {
+pub(crate) fn policy(args: &BackupArgs) -> Policy {
     Policy {
         consistency: match args.consistency {
             ConsistencyArg::RequireApplication => Wanted::RequireApplication,
@@ -169,7 +128,7 @@ fn policy(args: &BackupArgs) -> Policy {
     }
 }
 
-fn options(global: &Global, args: &BackupArgs, hooks: Option<&Path>) -> Result<Options> {
+pub(crate) fn options(global: &Global, args: &BackupArgs, hooks: Option<&Path>) -> Result<Options> {
     Ok(Options {
         selection: source::selection(args.selection.0.iter().cloned())?,
         level: match args.level {
@@ -189,7 +148,7 @@ fn options(global: &Global, args: &BackupArgs, hooks: Option<&Path>) -> Result<O
     })
 }
 
-fn work(
+pub(crate) fn work(
     global: &Global,
     ui: Ui,
     vault: &Vault,

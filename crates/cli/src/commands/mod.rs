@@ -1,6 +1,7 @@
 //! The commands: each turns what was asked into calls, and the answers into one document.
 
 pub(crate) mod backup;
+mod backup_hosts;
 pub(crate) mod check;
 pub(crate) mod doctor;
 pub(crate) mod estimate;
@@ -17,4 +18,5 @@ pub(crate) mod restore;
 pub(crate) mod secret;
 pub(crate) mod show;
 pub(crate) mod source;
+mod survey;
 pub(crate) mod vms;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use engine::finding::outcome_of;
 use engine::select::{Disks, Selection};
-use engine::source::hyperv::{inventory_findings, vm_ref};
+use engine::source::hyperv::vm_ref;
 use engine::{Finding, Outcome};
-use hyperv::inventory::{self, Host, Inventory, Machine, Medium, PowerState};
+use hyperv::inventory::{self, Host, Machine, Medium, PowerState};
 use hyperv::plan::{NoPlan, Plan, Policy, plan};
 use hyperv::preflight::{self, Condition, Level, Met, Mode};
 use serde::Serialize;
@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use crate::args::{Global, VmsArgs};
 use crate::commands::findings::findings_text;
-use crate::commands::source;
+use crate::commands::{source, survey};
 use crate::failure::{Exit, Result};
-use crate::host::{self, HostAddress};
+use crate::host::{self, Nodes};
 use crate::table::Table;
 use crate::ui::{Document, Ui};
 use crate::{open, text};
@@ -27,11 +27,32 @@ pub(crate) fn run(global: &Global, args: &VmsArgs, ui: Ui) -> Result<Exit> {
     let (address, reach) = host::find(&args.host, &args.reach)?;
     let selection = source::selection(args.selection.0.iter().cloned())?;
     let last = last_points(global, ui)?;
-    let session = host::session(&address, &reach)?;
-    let inventory = inventory::take(session.as_ref());
-    let inventory = inventory.map_err(|error| host::failure(&address, &error))?;
-    let mut document = VmsDocument::new(&address, &inventory, &last, &selection);
-    document.all_conditions = args.conditions;
+    let account = host::credentials(&address, &reach)?;
+    let session = host::session_as(account.clone(), &address, &reach)?;
+    let meant = (args.host.as_str(), args.cluster.cluster, &args.reach);
+    let nodes = Nodes::find(meant, (&address, &reach), &account, &session)?;
+    let failed = |error| host::failure(&address, &error);
+    let mut document = VmsDocument {
+        host: address.to_string(),
+        all_conditions: args.conditions,
+        ..VmsDocument::default()
+    };
+    match nodes {
+        None => {
+            let inventory = inventory::take(session.as_ref()).map_err(failed)?;
+            let machines = inventory.machines.iter();
+            let machines = machines.map(|machine| (machine, &inventory.host));
+            document.add(machines, &last, &selection);
+            document.findings = survey::of_host(&inventory, &document.host);
+        }
+        Some(nodes) => {
+            let told = nodes.cluster.survey().map_err(failed)?;
+            document.cluster = Some(told.cluster.clone());
+            document.add(survey::machines(&told).into_iter(), &last, &selection);
+            document.findings = survey::findings(&told);
+        }
+    }
+    document.findings.extend(last.findings);
     ui.print(&document)
 }
 
@@ -103,9 +124,11 @@ fn last_points(global: &Global, ui: Ui) -> Result<Last> {
     Ok(last)
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct VmsDocument {
     host: String,
+    /// The cluster whose nodes they are on.
+    cluster: Option<String>,
     vms: Vec<Vm>,
     findings: Vec<Finding>,
     /// Whether each condition of each VM is to be shown, and not only those that are not met.
@@ -118,6 +141,8 @@ struct Vm {
     id: String,
     name: String,
     state: String,
+    /// The node that has it, as its cluster says.
+    owner: Option<String>,
     /// What a backup of it would be; nothing when there would be none.
     consistency: Option<Level>,
     because: Vec<String>,
@@ -160,26 +185,18 @@ struct VmFinding {
 }
 
 impl VmsDocument {
-    fn new(
-        address: &HostAddress,
-        inventory: &Inventory,
+    fn add<'m>(
+        &mut self,
+        machines: impl Iterator<Item = (&'m Machine, &'m Host)>,
         last: &Last,
         selection: &Selection,
-    ) -> Self {
-        let machines = inventory.machines.iter().map(|m| (m, vm_ref(m)));
-        let machines = machines.filter(|(_, vm)| selection.matches(vm));
-        let vms = machines
-            .map(|(machine, vm)| Vm::new(machine, &inventory.host, last, &selection.disks(&vm)));
-        let host = inventory.host.name.clone();
-        let object = host.unwrap_or_else(|| address.to_string());
-        Self {
-            host: address.to_string(),
-            vms: vms.collect(),
-            findings: inventory_findings(&inventory.findings, Some(&object))
-                .into_iter()
-                .chain(last.findings.iter().cloned())
-                .collect(),
-            all_conditions: false,
+    ) {
+        for (machine, host) in machines {
+            let vm = vm_ref(machine);
+            if selection.matches(&vm) {
+                let disks = selection.disks(&vm);
+                self.vms.push(Vm::new(machine, host, last, &disks));
+            }
         }
     }
 }
@@ -213,6 +230,7 @@ impl Vm {
             id: machine.id.to_string(),
             name: machine.name().to_owned(),
             state: word(&machine.state, "state"),
+            owner: machine.cluster.as_ref().and_then(|role| role.owner.clone()),
             consistency,
             because: predicted.because.iter().map(ToString::to_string).collect(),
             mode,
@@ -289,18 +307,28 @@ impl Document for VmsDocument {
     }
 
     fn human(&self) -> String {
-        let mut table = Table::new(&["NAME", "STATE", "CONSISTENCY", "MODE", "LAST POINT", "WHY"]);
+        let owned = self.vms.iter().any(|vm| vm.owner.is_some());
+        let mut heads = vec!["NAME", "STATE", "CONSISTENCY", "MODE", "LAST POINT", "WHY"];
+        if owned {
+            heads.insert(1, "OWNER");
+        }
+        let mut table = Table::new(&heads);
         for vm in &self.vms {
             let consistency = vm.consistency.map(|level| word(&level, ""));
             let mode = vm.mode.map(|mode| word(&mode, ""));
-            table.row([
+            let last = vm.last.map(LastPoint::text);
+            let mut cells = vec![
                 vm.name.as_str(),
                 &vm.state,
                 consistency.as_deref().unwrap_or("-"),
                 mode.as_deref().unwrap_or("-"),
-                vm.last.map(LastPoint::text).as_deref().unwrap_or("-"),
+                last.as_deref().unwrap_or("-"),
                 &vm.reason,
-            ]);
+            ];
+            if owned {
+                cells.insert(1, vm.owner.as_deref().unwrap_or("-"));
+            }
+            table.row(cells);
         }
         let mut out = table.render();
         if self.all_conditions {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use cim::http::{Credentials, Endpoint};
-use cim::transport::{TransportError, TransportProblem};
-use cim::{CimError, CimProblem, CimSession};
+use cim::{CimError, CimProblem, CimSession, TransportError, TransportProblem};
 use hyperv::cluster::{Cluster, Node, Sessions};
 
 use super::{HostAddress, connect, named};
@@ -22,6 +21,8 @@ pub(crate) struct Nodes {
 struct Opener {
     address: HostAddress,
     args: HostArgs,
+    /// What the command line says of every host.
+    said: HostArgs,
     credentials: Credentials,
     session: Arc<dyn CimSession>,
 }
@@ -33,7 +34,7 @@ impl Nodes {
     /// # Errors
     /// When one is wanted and there is none, or it cannot be asked.
     pub(crate) fn find(
-        (given, wanted): (&str, bool),
+        (given, wanted, said): (&str, bool, &HostArgs),
         (address, args): (&HostAddress, &HostArgs),
         credentials: &Credentials,
         session: &Arc<dyn CimSession>,
@@ -41,6 +42,7 @@ impl Nodes {
         let opener = Arc::new(Opener {
             address: address.clone(),
             args: args.clone(),
+            said: said.clone(),
             credentials: credentials.clone(),
             session: Arc::clone(session),
         });
@@ -63,10 +65,10 @@ impl Nodes {
                 cluster: Arc::new(cluster),
                 opener,
             })),
-            None if wanted => Err(
-                Failure::usage(format!("{address}: is no node of a failover cluster"))
-                    .hint("leave --cluster out"),
-            ),
+            None if wanted => Err(Failure::usage(format!(
+                "{address}: is no node of a failover cluster"
+            ))
+            .hint("leave --cluster out")),
             _ => Ok(None),
         }
     }
@@ -80,16 +82,27 @@ impl Nodes {
         told.map_err(|error| super::failure(&self.opener.address, &error))
     }
 
-    /// Where a node listens, and what else is said of it.
-    pub(crate) fn address(&self, node: &str) -> Result<(HostAddress, HostArgs)> {
-        self.opener.of(node)
+    /// Where a node listens, what else is said of it, and its account.
+    pub(crate) fn reach(&self, node: &str) -> Result<(HostAddress, HostArgs, Credentials)> {
+        let (address, args) = self.opener.of(node)?;
+        let credentials = self.opener.credentials(&address, &args)?;
+        Ok((address, args, credentials))
     }
 }
 
 impl Opener {
+    /// The account of a node, which is the cluster's unless something else is said.
+    fn credentials(&self, address: &HostAddress, args: &HostArgs) -> Result<Credentials> {
+        let same = address.user == self.address.user;
+        match same && args.password_file == self.args.password_file {
+            true => Ok(self.credentials.clone()),
+            false => connect::credentials(address, args),
+        }
+    }
+
     /// What --hosts says of the node; otherwise it is found like the address that was named.
     fn of(&self, node: &str) -> Result<(HostAddress, HostArgs)> {
-        match named::look_up(node, &self.args)? {
+        match named::look_up(node, &self.said)? {
             Some(found) => Ok(found),
             None => Ok((self.address.of_node(node)?, self.args.clone())),
         }
@@ -101,11 +114,7 @@ impl Opener {
         }
         let open = || {
             let (address, args) = self.of(node)?;
-            let credentials = match args.password_file == self.args.password_file {
-                true if address.user == self.address.user => self.credentials.clone(),
-                _ => connect::credentials(&address, &args)?,
-            };
-            connect::session_as(credentials, &address, &args)
+            connect::session_as(self.credentials(&address, &args)?, &address, &args)
         };
         open().map_err(|failure| CimError {
             call: "connect".to_owned(),
@@ -155,9 +164,18 @@ mod tests {
             let address: HostAddress = address.parse().unwrap();
             address.of_node(node).unwrap().to_string()
         };
-        assert_eq!(node("winrm://a@cl1.lab.org", "HV01"), "winrm://hv01.lab.org:5986".replace("hv01", "HV01"));
+        assert_eq!(
+            node("winrm://a@cl1.lab.org", "HV01"),
+            "winrm://hv01.lab.org:5986".replace("hv01", "HV01")
+        );
         assert_eq!(node("winrm://a@cl1", "HV01"), "winrm://HV01:5986");
-        assert_eq!(node("winrm+http://a@10.0.0.1:99", "HV01"), "winrm+http://HV01:99");
-        assert_eq!(node("winrm://a@cl1.lab.org", "hv.b.org"), "winrm://hv.b.org:5986");
+        assert_eq!(
+            node("winrm+http://a@10.0.0.1:99", "HV01"),
+            "winrm+http://HV01:99"
+        );
+        assert_eq!(
+            node("winrm://a@cl1.lab.org", "hv.b.org"),
+            "winrm://hv.b.org:5986"
+        );
     }
 }

@@ -2,6 +2,7 @@
 //! installation keeps about it.
 
 mod address;
+mod cluster;
 mod connect;
 mod files;
 mod named;
@@ -9,11 +10,12 @@ mod pace;
 mod state;
 
 pub(crate) use address::{HostAddress, without_password};
+pub(crate) use cluster::Nodes;
 pub(crate) use connect::{credentials, session, session_as};
 pub(crate) use files::Reach;
 pub(crate) use named::{find, is_name};
 pub(crate) use pace::HostPace;
-pub(crate) use state::State;
+pub(crate) use state::{Claim, State};
 
 use engine::source::SourceError;
 use hyperv::Hint;

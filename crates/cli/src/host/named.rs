@@ -96,6 +96,24 @@ pub(crate) fn find(text: &str, args: &HostArgs) -> Result<(HostAddress, HostArgs
     Ok((address(&named.address)?, merge(args, named, folder)))
 }
 
+/// What the file says of a node of a cluster, if it names it; names of hosts may have a domain.
+///
+/// # Errors
+/// When there is a file that is not understood.
+pub(crate) fn look_up(node: &str, args: &HostArgs) -> Result<Option<(HostAddress, HostArgs)>> {
+    let Some(path) = args.hosts.clone().or_else(usual) else {
+        return Ok(None);
+    };
+    let Some(hosts) = read(&path, args.hosts.is_some())? else {
+        return Ok(None);
+    };
+    let mut names = hosts.hosts.keys();
+    match names.find(|name| hyperv::same_host(name, node)) {
+        Some(name) => find(name, args).map(Some),
+        None => Ok(None),
+    }
+}
+
 /// The command line first.
 fn merge(args: &HostArgs, named: &Named, folder: &Path) -> HostArgs {
     let beside = |path: &Option<PathBuf>| path.as_ref().map(|path| folder.join(path));

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub(crate) const PASSWORD: &str = "only for the läb";
 pub(crate) struct Lab {
     child: Child,
     pub(crate) port: u16,
+    /// Those of all nodes.
+    pub(crate) ports: Vec<u16>,
     folder: PathBuf,
 }
 
@@ -52,20 +54,31 @@ pub(crate) fn scenario(vms: Value, more: Value) -> Value {
 impl Lab {
     /// Starts it, and gives the bench the password and a place for journals.
     pub(crate) fn start(bench: &Bench, scenario: &Value) -> Self {
-        fs::write(bench.path("scenario.json"), scenario.to_string()).unwrap();
+        Self::start_in(bench, "host", scenario)
+    }
+
+    /// The same with its files in a folder of this name. Of a cluster, all nodes.
+    pub(crate) fn start_in(bench: &Bench, name: &str, scenario: &Value) -> Self {
+        let file = format!("{name}.json");
+        fs::write(bench.path(&file), scenario.to_string()).unwrap();
         fs::write(bench.path("password"), format!("{PASSWORD}\n")).unwrap();
         let mut child = bench
-            .command(&["lab", "scenario.json", "host", "127.0.0.1:0"])
+            .command(&["lab", &file, name, "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .start();
-        let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
-        let port = line.trim().rsplit(':').next().unwrap().parse().unwrap();
-        let folder = bench.path("host");
+        let nodes = scenario["cluster"]["nodes"].as_array().map_or(1, Vec::len);
+        let port = |_| {
+            let mut line = String::new();
+            out.read_line(&mut line).unwrap();
+            line.trim().rsplit(':').next().unwrap().parse().unwrap()
+        };
+        let ports: Vec<u16> = (0..nodes).map(port).collect();
+        let folder = bench.path(name);
         Self {
             child,
-            port,
+            port: ports[0],
+            ports,
             folder,
         }
     }
@@ -97,6 +110,11 @@ impl Lab {
         args
     }
 
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A file of the host.
     pub(crate) fn file(&self, below_d: &str) -> PathBuf {
         self.folder.join("D").join(below_d)
@@ -104,7 +122,12 @@ impl Lab {
 
     /// What there is on it, asked in a session of the test's own.
     pub(crate) fn inventory(&self) -> Inventory {
-        let endpoint = Endpoint::http("127.0.0.1", Some(self.port)).unwrap();
+        self.inventory_of(self.port)
+    }
+
+    /// The same for one of several nodes.
+    pub(crate) fn inventory_of(&self, port: u16) -> Inventory {
+        let endpoint = Endpoint::http("127.0.0.1", Some(port)).unwrap();
         let who = Credentials {
             user: "LAB\\backup".to_owned(),
             password: Secret::new(PASSWORD.to_owned()),
@@ -117,7 +140,12 @@ impl Lab {
 
     /// For each VM, its recovery checkpoints, its other checkpoints and its reference points.
     pub(crate) fn left(&self) -> Vec<(String, usize, usize, usize)> {
-        let inventory = self.inventory();
+        self.left_on(self.port)
+    }
+
+    /// The same for one of several nodes.
+    pub(crate) fn left_on(&self, port: u16) -> Vec<(String, usize, usize, usize)> {
+        let inventory = self.inventory_of(port);
         let of = |machine: &inventory::Machine| {
             let all = machine.checkpoints.iter();
             let ours = all.filter(|c| c.kind == CheckpointKind::Recovery).count();

@@ -9,6 +9,7 @@ mod golden;
 #[cfg(unix)]
 mod hooks;
 mod host;
+mod hosts;
 mod import;
 mod killed;
 mod lab;

@@ -339,9 +339,13 @@ impl Source for HostSource {
     }
 
     fn list(&mut self) -> Result<Listing, SourceError> {
+        // What a node should have its cluster tells.
+        let may_be_empty = self.setup.node.is_some();
         let inventory = self.inventory(false)?;
         let vms = inventory.machines.iter().map(vm_ref).collect();
-        let mut findings = findings::inventory(&inventory.findings, inventory.host.name.as_deref());
+        let mut odd = inventory.findings.clone();
+        odd.retain(|one| !(may_be_empty && *one == inventory::Finding::NoMachines));
+        let mut findings = findings::inventory(&odd, inventory.host.name.as_deref());
         findings.extend(inventory.planned.iter().map(|planned| {
             Finding::note(
                 Code::HostNote,

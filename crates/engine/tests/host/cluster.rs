@@ -1,0 +1,147 @@
+//! Nodes of a cluster, whose VMs move between two looks of one run.
+
+use cim::CimSession;
+use hyperkeep_engine::list::points;
+use hyperkeep_engine::source::hyperv::{Hosts, Node};
+use hyperv::cluster::{Cluster, Sessions};
+use hyperv::replication::Prefer;
+
+use super::*;
+
+const SCENARIO: &str = r#"{
+    "cluster": {"name": "CL1", "nodes": ["HV01", "HV02"]},
+    "volumes": [{"name": "C:\\ClusterStorage\\Volume1", "capacity": 1099511627776}],
+    "vms": [{"name": "web", "disks": [{"path": "C:\\ClusterStorage\\Volume1\\web\\a.vhdx",
+                                       "size": 4194304}]},
+            {"name": "db", "node": "HV02",
+             "disks": [{"path": "C:\\ClusterStorage\\Volume1\\db\\a.vhdx", "size": 4194304}]}],
+    "rules": {"tracking-unit": 4096, "merge-ms": 1000}
+}"#;
+const NODES: [&str; 2] = ["HV01", "HV02"];
+
+struct Nodes {
+    place: Place,
+    labs: [Arc<Lab>; 2],
+}
+
+impl Nodes {
+    fn new() -> Self {
+        let mut labs = Lab::start_all(SCENARIO).into_iter();
+        let (first, second) = (labs.next().unwrap(), labs.next().unwrap());
+        let place = Place::with(first);
+        let labs = [Arc::clone(&place.lab), Arc::new(second)];
+        Self { place, labs }
+    }
+
+    fn hosts(&self) -> Hosts {
+        let labs = self.labs.clone();
+        let sessions: Sessions = Arc::new(move |node| {
+            let at = NODES.iter().position(|name| *name == node).unwrap();
+            Ok(Arc::new(labs[at].session()) as Arc<dyn CimSession>)
+        });
+        let cluster = Cluster::find("HV01", sessions).unwrap().unwrap();
+        let cluster = Arc::new(cluster);
+        let host = |at: usize| {
+            let journals = self.place.journals().join(NODES[at]);
+            std::fs::create_dir_all(&journals).unwrap();
+            let setup = Setup {
+                name: NODES[at].to_owned(),
+                session: Arc::new(self.labs[at].session()),
+                journals,
+                node: Some(Node {
+                    cluster: Arc::clone(&cluster),
+                    name: NODES[at].to_owned(),
+                }),
+                ..self
+                    .place
+                    .setup(Arc::new(self.place.lab.time.clone()), Floor::NONE)
+            };
+            HostSource::open(setup).unwrap()
+        };
+        Hosts::new(vec![host(0), host(1)], Prefer::default(), Vec::new())
+    }
+
+    /// For each VM of a node, the number of its checkpoints and of its reference points.
+    fn rest(&self, at: usize) -> Vec<(String, usize, usize)> {
+        self.place.lab.time.clock.advance(Duration::from_secs(600));
+        let mut service = self.labs[at].server.service();
+        (0..5).for_each(|_| service.repository.host.advance());
+        let vms = service.repository.host.vms().iter();
+        vms.map(|vm| {
+            let name = vm.settings.name.clone();
+            (name, vm.checkpoints.len(), vm.reference_points.len())
+        })
+        .collect()
+    }
+}
+
+/// A VM goes to the second node when all have been looked at, and before its turn.
+struct Moves {
+    hosts: Hosts,
+    from: Arc<Lab>,
+}
+
+impl Source for Moves {
+    fn describe(&self) -> String {
+        self.hosts.describe()
+    }
+    fn origin(&self, vm: &VmRef) -> String {
+        self.hosts.origin(vm)
+    }
+    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+        self.hosts.begin(memory)
+    }
+    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
+        self.hosts.end(memory)
+    }
+    fn list(&mut self) -> Result<Listing, SourceError> {
+        let listing = self.hosts.list()?;
+        let vm = self.from.vm();
+        let mut service = self.from.server.service();
+        let host = &mut service.repository.host;
+        host.advance();
+        if host.vm(vm).is_some() {
+            host.migrate(vm, "HV02").unwrap();
+        }
+        while host.vm(vm).is_some() {
+            self.from.time.clock.advance(Duration::from_secs(1));
+            host.advance();
+        }
+        Ok(listing)
+    }
+    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        self.hosts.freeze(vm, request)
+    }
+}
+
+#[test]
+fn a_vm_that_moved_before_its_turn_is_taken_where_it_is() {
+    let nodes = Nodes::new();
+    let mut moves = Moves {
+        hosts: nodes.hosts(),
+        from: Arc::clone(&nodes.labs[0]),
+    };
+    let report = nodes.place.back_up(&mut moves, None);
+    drop(moves);
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+    assert_eq!(report.vms.len(), 2);
+    let sources = points(&nodes.place.vault).unwrap().points;
+    let sources = sources
+        .iter()
+        .map(|point| point.open().details.source.clone());
+    assert_eq!(sources.collect::<Vec<_>>(), ["HV02", "HV02"]);
+    assert_eq!(nodes.rest(0), []);
+    let mut kept = nodes.rest(1);
+    kept.sort();
+    assert_eq!(kept, ["db", "web"].map(|name| (name.to_owned(), 0, 1)));
+    // Each node's journal is of use no more, and the next run goes on by what changed.
+    for node in NODES {
+        let left = std::fs::read_dir(nodes.place.journals().join(node)).unwrap();
+        assert_eq!(left.count(), 0, "{node}");
+    }
+    let again = nodes.place.back_up(&mut nodes.hosts(), None);
+    assert!(
+        again.vms.iter().all(|vm| vm.level == Some("incremental")),
+        "{again:#?}"
+    );
+}
