@@ -33,7 +33,7 @@ pub(super) fn back_up(run: &Run<'_>, vm: &VmRef, first: bool) -> Result<VmReport
         });
     };
     let leavings = Leavings::default();
-    let mut around = hooked::begin(job, &source.describe(), run.options, vm);
+    let mut around = hooked::begin(job, &source.origin(vm), run.options, vm);
     // Unwind safety: a panic gives up the session (see the caller) and the frozen VM, whose guard
     // ends it; the source itself must cope with that like with any abandoned VM. Hooks that are to
     // run yet know only what they were told.
@@ -114,8 +114,6 @@ fn attempt(
             false => Failure::Found(error.into()),
         }
     })?;
-    // A VM may have moved between its places by then.
-    let origin = source.origin(vm);
     let taken = job.clock.unix_seconds();
     let mut held = Held::new(frozen, leavings);
     if !around.after_freeze(job.cancel)
@@ -210,7 +208,8 @@ fn store(
     }
     point.let_go(held.let_go().map_err(Failure::Found)?);
 
-    point.details.source = run.source.describe();
+    // It may have moved between its places before it held still.
+    point.details.source = run.source.origin(vm);
     point.details.level = options.level;
     let level = point.level(options.level, begun.prior.is_some());
     let parent = match level {

@@ -75,10 +75,28 @@ impl Nodes {
     }
 }
 
-/// A VM goes to the second node when all have been looked at, and before its turn.
+/// A VM goes to the second node: before its turn, when all have been looked at, or while it holds
+/// still.
 struct Moves {
     hosts: Hosts,
     from: Arc<Lab>,
+    held: bool,
+}
+
+impl Moves {
+    fn go(&self) {
+        let vm = self.from.vm();
+        let mut service = self.from.server.service();
+        let host = &mut service.repository.host;
+        host.advance();
+        if host.vm(vm).is_some() {
+            host.migrate(vm, "HV02").unwrap();
+        }
+        while host.vm(vm).is_some() {
+            self.from.time.clock.advance(Duration::from_secs(1));
+            host.advance();
+        }
+    }
 }
 
 impl Source for Moves {
@@ -96,52 +114,69 @@ impl Source for Moves {
     }
     fn list(&mut self) -> Result<Listing, SourceError> {
         let listing = self.hosts.list()?;
-        let vm = self.from.vm();
-        let mut service = self.from.server.service();
-        let host = &mut service.repository.host;
-        host.advance();
-        if host.vm(vm).is_some() {
-            host.migrate(vm, "HV02").unwrap();
-        }
-        while host.vm(vm).is_some() {
-            self.from.time.clock.advance(Duration::from_secs(1));
-            host.advance();
+        if !self.held {
+            self.go();
         }
         Ok(listing)
     }
-    fn freeze(&mut self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
-        self.hosts.freeze(vm, request)
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        let frozen = self.hosts.freeze(vm, request)?;
+        if self.held && vm.id == self.from.vm() {
+            self.go();
+        }
+        Ok(frozen)
     }
 }
 
 #[test]
 fn a_vm_that_moved_before_its_turn_is_taken_where_it_is() {
+    let (nodes, report) = moved(false);
+    assert_eq!(sources(&nodes), ["HV02", "HV02"]);
+    goes_on(&nodes, &report);
+}
+
+#[test]
+fn a_vm_that_moves_while_it_holds_still_is_followed() {
+    let (nodes, report) = moved(true);
+    let found = sources(&nodes);
+    assert!(found.contains(&"HV01".to_owned()), "{found:?}");
+    let said = |finding: &Finding| finding.message == "it went from HV01 to HV02";
+    assert!(report.findings.iter().any(said), "{report:#?}");
+    goes_on(&nodes, &report);
+}
+
+fn moved(held: bool) -> (Nodes, JobReport) {
     let nodes = Nodes::new();
     let mut moves = Moves {
+        held,
         hosts: nodes.hosts(),
         from: Arc::clone(&nodes.labs[0]),
     };
     let report = nodes.place.back_up(&mut moves, None);
     drop(moves);
+    (nodes, report)
+}
+
+/// Where each restore point is from.
+fn sources(nodes: &Nodes) -> Vec<String> {
+    let all = points(&nodes.place.vault).unwrap().points;
+    let of = |point: &hyperkeep_engine::list::PointLine| point.open().details.source.clone();
+    all.iter().map(of).collect()
+}
+
+/// All is well, nothing of ours is left but what the next run asks by.
+fn goes_on(nodes: &Nodes, report: &JobReport) {
     assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
     assert_eq!(report.vms.len(), 2);
-    let sources = points(&nodes.place.vault).unwrap().points;
-    let sources = sources
-        .iter()
-        .map(|point| point.open().details.source.clone());
-    assert_eq!(sources.collect::<Vec<_>>(), ["HV02", "HV02"]);
     assert_eq!(nodes.rest(0), []);
     let mut kept = nodes.rest(1);
     kept.sort();
     assert_eq!(kept, ["db", "web"].map(|name| (name.to_owned(), 0, 1)));
-    // Each node's journal is of use no more, and the next run goes on by what changed.
     for node in NODES {
         let left = std::fs::read_dir(nodes.place.journals().join(node)).unwrap();
         assert_eq!(left.count(), 0, "{node}");
     }
     let again = nodes.place.back_up(&mut nodes.hosts(), None);
-    assert!(
-        again.vms.iter().all(|vm| vm.level == Some("incremental")),
-        "{again:#?}"
-    );
+    let levels = again.vms.iter().all(|vm| vm.level == Some("incremental"));
+    assert!(levels, "{again:#?}");
 }

@@ -218,9 +218,11 @@ impl Source for Hosts {
         }
         self.not_seen(&mut findings);
         let names: Vec<String> = self.hosts.iter().map(|one| one.source.describe()).collect();
-        let seen = self.hosts.iter().zip(&names).filter_map(|(one, name)| {
-            Some((name.as_str(), one.source.seen()?))
-        });
+        let seen = self
+            .hosts
+            .iter()
+            .zip(&names)
+            .filter_map(|(one, name)| Some((name.as_str(), one.source.seen()?)));
         let seen: Vec<_> = seen.collect();
         let seen: Vec<Seen<'_>> = seen
             .iter()
