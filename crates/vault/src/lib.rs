@@ -39,6 +39,7 @@ mod index;
 mod keys;
 mod leaf;
 mod lru;
+mod noise;
 mod objects;
 mod packer;
 mod packs;

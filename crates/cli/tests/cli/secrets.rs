@@ -23,7 +23,8 @@ fn usable(bench: &Bench) -> bool {
     fs::write(bench.path("wrong"), "not the passphrase").unwrap();
     let set = run(bench, &["secret", "set", "--from", "wrong"]);
     if set.code != 0 && set.err.contains("the system's keyring cannot be used") {
-        testkit::vhd::oracle::skip("keyring", &set.err);
+        // No tool is missing: many containers keep their programs from the kernel's keyring.
+        eprintln!("skipped: keyring ({})", set.err.trim());
         return false;
     }
     set.ends(0);
