@@ -131,6 +131,19 @@ pub fn ask<'p>(
     Ok(room(&volumes, files, floor))
 }
 
+/// Where a file lies, in one spelling for all files that lie there: the volume, or for files of whose
+/// volume the host does not tell the drive, the share or the like.
+pub fn lies_on(volumes: &[Volume], file: &str) -> String {
+    let Ok(path) = HostPath::parse(file) else {
+        return file.to_owned();
+    };
+    let told = volume(volumes, &path);
+    let name = told.and_then(|volume| volume.device.clone().or_else(|| volume.name.clone()));
+    let root = || std::iter::successors(Some(path.clone()), HostPath::parent).last();
+    let name = name.or_else(|| root().map(|root| root.to_string()));
+    name.unwrap_or_default().to_lowercase()
+}
+
 /// The volume that a file lies on: volumes are mounted in folders of others, so the longest counts.
 pub(crate) fn volume<'v>(volumes: &'v [Volume], path: &HostPath) -> Option<&'v Volume> {
     let fits = |mount: &Option<String>| {
@@ -185,6 +198,10 @@ mod tests {
             let found = room(&volumes, [untold], Floor::default());
             assert_eq!((found.short.len(), found.untold.len()), (0, 1), "{untold}");
         }
+        let same = |one: &str, other: &str| lies_on(&volumes, one) == lies_on(&volumes, other);
+        assert!(same(by_id, r"e:\VMs\b.vhdx") && same(r"F:\a", r"f:\x\b"));
+        assert!(same(r"\\NAS\vms\a.vhdx", r"\\nas\VMs\x\b.vhdx"));
+        assert!(!same(r"C:\a", r"C:\ClusterStorage\Volume1\a") && !same(r"D:\a", r"F:\a"));
         let found = room(&volumes, [r"E:\a.vhdx"], Floor::NONE);
         assert_eq!(found, Room::default());
         let all = Floor {

@@ -92,6 +92,9 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) parallel: u8,
 
+    #[command(flatten)]
+    pub(crate) pacing: PacingArgs,
+
     /// A file that names programs to run here around the backup of each VM: before it, when the VM
     /// holds still, and after it; with time limits and what their exit codes mean
     #[arg(long, value_name = "FILE")]
@@ -116,6 +119,29 @@ pub(crate) enum SideArg {
     PreferPrimary,
     /// The copy, unless it is behind; as after a power cut
     PreferReplica,
+}
+
+/// How much is done at once with a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub(crate) struct PacingArgs {
+    /// How many disks of a host to read at once, of all VMs together; fewer while the host is slow to
+    /// answer [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) disks_per_host: Option<u8>,
+
+    /// How many of them on one volume of the host [default: 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) disks_per_volume: Option<u8>,
+
+    /// Seconds between the ends of two checkpoints on one volume of a host: the host merges after each
+    /// [default: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(0..=3600))]
+    pub(crate) stagger: Option<u16>,
+
+    /// Give a VM's backup up when somebody starts the VM meanwhile, or the host waits to start it; its
+    /// turn comes again
+    #[arg(long)]
+    pub(crate) release_on_start: bool,
 }
 
 /// How consistent.

@@ -14,7 +14,8 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use backup::{
-    BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg, SelectionArgs, SideArg,
+    BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg, PacingArgs, SelectionArgs,
+    SideArg,
 };
 pub(crate) use host::{
     AuthArg, ClusterArgs, DoctorArgs, EstimateArgs, HostArgs, LabArgs, SmbArg, VmsArgs,

@@ -1,22 +1,27 @@
 //! `backup`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use engine::backup::{Audit, Job, JobReport, Options, Retry, VmReport, backup};
 use engine::changes::parse_ranges;
 use engine::pipeline::Limits;
 use engine::point::{Level, Reading};
-use engine::source::Source;
 use engine::source::folder::FolderSource;
+use engine::source::hyperv::Pacing;
+use engine::source::{HostLatency, Source};
 use engine::{Cancel, Finding, Outcome, SystemClock};
 use hyperv::checkpoint::GuestBackup;
 use hyperv::files::HostPath;
+use hyperv::pacing::Caps;
 use hyperv::plan::{Policy, Wanted, WantedMode};
 use hyperv::space::Floor;
 use serde::Serialize;
 use vault::Vault;
 
-use crate::args::{BackupArgs, ConsistencyArg, Global, GuestBackupArg, LevelArg, ModeArg};
+use crate::args::{
+    BackupArgs, ConsistencyArg, Global, GuestBackupArg, LevelArg, ModeArg, PacingArgs,
+};
 use crate::commands::findings::findings_text;
 use crate::commands::{backup_hosts, source};
 use crate::failure::{Exit, Failure, OnPath, Result};
@@ -59,6 +64,12 @@ fn folder(global: &Global, args: &BackupArgs, given: &str, ui: Ui) -> Result<Exi
         )
         .hint("leave --memory and --staging out"));
     }
+    if args.pacing != PacingArgs::default() {
+        return Err(Failure::usage(
+            "--disks-per-host, --disks-per-volume, --stagger and --release-on-start are for hosts",
+        )
+        .hint("leave them out; --parallel is for folders as well"));
+    }
     if let Some(file) = &args.changed_ranges {
         source = with_ranges(source, file)?;
     }
@@ -98,6 +109,22 @@ pub(crate) fn staging(args: &BackupArgs) -> Result<Option<String>> {
         ));
     }
     Ok(Some(path.to_string()))
+}
+
+pub(crate) fn pacing(args: &PacingArgs) -> Pacing {
+    let usual = Pacing::default();
+    let number = |given: Option<u8>, usual: usize| given.map_or(usual, usize::from);
+    Pacing {
+        caps: Caps {
+            per_host: number(args.disks_per_host, usual.caps.per_host),
+            per_volume: number(args.disks_per_volume, usual.caps.per_volume),
+        },
+        gap: args
+            .stagger
+            .map_or(usual.gap, |s| Duration::from_secs(s.into())),
+        slow: usual.slow,
+        release_on_start: args.release_on_start,
+    }
 }
 
 pub(crate) fn policy(args: &BackupArgs) -> Policy {
@@ -203,6 +230,7 @@ struct BackupDocument {
     started: Option<String>,
     finished: Option<String>,
     vms: Vec<VmReport>,
+    latency: Vec<HostLatency>,
     findings: Vec<Finding>,
     #[serde(skip)]
     outcome: Outcome,
@@ -215,6 +243,7 @@ impl BackupDocument {
             started: text::rfc3339(report.started),
             finished: text::rfc3339(report.finished),
             vms: report.vms,
+            latency: report.latency,
             findings: report.findings,
             outcome: report.outcome,
         }
@@ -230,6 +259,7 @@ impl Document for BackupDocument {
 
     fn human(&self) -> String {
         let mut out: String = self.vms.iter().map(vm_text).collect();
+        out.extend(self.latency.iter().filter_map(latency_text));
         out.push_str(&findings_text(&self.findings, 0));
         out.push_str(&format!(
             "{}: {}\n",
@@ -238,6 +268,18 @@ impl Document for BackupDocument {
         ));
         out
     }
+}
+
+/// How long a host took to answer, if it was asked before and while it was read from.
+fn latency_text(latency: &HostLatency) -> Option<String> {
+    let (before, during) = (latency.report.before?, latency.report.during?);
+    Some(format!(
+        "{} answered within {} ms before the backup and {} ms during it, at most {} ms\n",
+        text::line(&latency.host),
+        before.median_ms,
+        during.median_ms,
+        during.longest_ms
+    ))
 }
 
 fn vm_text(vm: &VmReport) -> String {

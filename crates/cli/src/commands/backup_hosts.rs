@@ -12,7 +12,7 @@ use hyperv::cluster::NodeState;
 use hyperv::replication::Prefer;
 
 use crate::args::{BackupArgs, Global, HostArgs, SideArg};
-use crate::commands::backup::{options, policy, staging, work};
+use crate::commands::backup::{options, pacing, policy, staging, work};
 use crate::commands::source;
 use crate::failure::{Exit, Failure, Result};
 use crate::host::{Claim, HostAddress, HostPace, Nodes, Reach, State};
@@ -186,6 +186,7 @@ impl Opening<'_> {
             pace: self.pace.clone(),
             clock: Arc::new(jiff::Timestamp::now),
             policy: policy(self.args),
+            pacing: pacing(&self.args.pacing),
             mark: claim.mark,
             journals: claim.journals.clone(),
             neighbours: claim.neighbours.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cim::CimSession;
 use engine::finding::outcome_of;
-use engine::source::hyperv::{HostSource, Hurry, Setup, inventory_findings};
+use engine::source::hyperv::{HostSource, Hurry, Pacing, Setup, inventory_findings};
 use engine::{Code, Finding, Outcome, Severity};
 use hyperv::doctor::{self, ConditionReport, Reach, WayReport};
 use hyperv::files::{MappedFiles, PathMap};
@@ -108,6 +108,7 @@ fn put_right(
         pace: Arc::<HostPace>::clone(pace),
         clock: Arc::new(jiff::Timestamp::now),
         policy: Policy::default(),
+        pacing: Pacing::default(),
         mark: claim.mark,
         journals: claim.journals.clone(),
         neighbours: claim.neighbours.clone(),

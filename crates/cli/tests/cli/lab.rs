@@ -106,6 +106,8 @@ impl Lab {
         args.extend(self.reach());
         let map = format!("D:\\={}", self.folder.join("D").display());
         args.extend(["--map".to_owned(), map, "--json".to_owned()]);
+        // Its merges take no time to speak of, and nobody waits in a test.
+        args.extend(["--stagger".to_owned(), "0".to_owned()]);
         args.extend(more.iter().map(|arg: &&'a str| (*arg).to_owned()));
         args
     }

@@ -5,6 +5,7 @@ mod damage;
 mod doctor;
 mod documented;
 mod estimate;
+mod exported;
 mod golden;
 #[cfg(unix)]
 mod hooks;

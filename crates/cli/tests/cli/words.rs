@@ -53,7 +53,7 @@ fn json_keeps_its_shape() {
     for (document, kind, members) in [
         (init, "init", "location:string,outcome:string,recovery_code:string,sheet:null,vault:string".to_owned()),
         (backup, "backup", format!(
-            "findings:[],finished:string,outcome:string,source:string,started:string,vms:[{{consistency:string,findings:[],id:string,layers:[{{path:string,reading:{reading},stats:{stats}}}],level:string,milliseconds:number,name:string,outcome:string,point:string,stats:{stats},stored:number}}]"
+            "findings:[],finished:string,latency:[],outcome:string,source:string,started:string,vms:[{{consistency:string,findings:[],id:string,layers:[{{path:string,reading:{reading},stats:{stats}}}],level:string,milliseconds:number,name:string,outcome:string,point:string,stats:{stats},stored:number}}]"
         )),
         (run(&["points"]), "points", format!("findings:[],outcome:string,points:[{point}],unreadable:[]")),
         (run(&["show", "a.raw@latest"]), "show", format!(

@@ -134,6 +134,7 @@ pub fn backup(
             started,
             finished: started,
             vms: Vec::new(),
+            latency: Vec::new(),
             findings: vec![error.into()],
         },
         Ok(report) => report,
@@ -303,6 +304,7 @@ fn all_selected(
         started,
         finished: job.clock.unix_seconds(),
         vms,
+        latency: source.latency(),
         findings,
     })
 }

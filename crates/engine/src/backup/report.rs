@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::finding::{Finding, outcome_of};
 use crate::outcome::Outcome;
 use crate::point::{Reading, Stats};
-use crate::source::{Consistency, VmRef};
+use crate::source::{Consistency, HostLatency, VmRef};
 
 /// A whole job.
 #[derive(Debug, Clone, Serialize)]
@@ -21,6 +21,8 @@ pub struct JobReport {
     pub finished: u64,
     /// Each selected VM.
     pub vms: Vec<VmReport>,
+    /// How long each host took to answer, as far as that was measured.
+    pub latency: Vec<HostLatency>,
     /// What concerns no one VM.
     pub findings: Vec<Finding>,
 }

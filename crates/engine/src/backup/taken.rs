@@ -34,6 +34,14 @@ impl Failure {
         )
     }
 
+    /// Of a VM that was let go before everything was read.
+    fn given_up(why: Finding) -> Self {
+        match why.code {
+            Code::NotNow => Self::NotNow(why),
+            _ => Self::Found(why),
+        }
+    }
+
     fn no_thread(stop: &Stop<LayerError>) -> Self {
         Self::Found(
             Finding::new(
@@ -126,7 +134,8 @@ impl Taken {
                 (_, Err(stop @ Stop::NoThread(_))) => return Err(Failure::no_thread(&stop)),
                 (_, Err(stop)) => self.lose_layer(view, index, &stop),
             }
-            vm.give_up().map_or(Ok(()), |why| Err(Failure::Found(why)))
+            vm.give_up()
+                .map_or(Ok(()), |why| Err(Failure::given_up(why)))
         })?;
         self.details.uses = view
             .uses
@@ -239,7 +248,7 @@ impl Taken {
                 ),
             }
             if let Some(finding) = vm.give_up() {
-                return Err(Failure::Found(finding));
+                return Err(Failure::given_up(finding));
             }
         }
         self.details.saved_memory = saved_memory(view, |file| there[file]);

@@ -38,6 +38,9 @@ mod held;
 pub mod hyperv;
 mod view;
 
+use ::hyperv::pacing::LatencyReport;
+use serde::Serialize;
+
 use crate::cancel::Cancel;
 use crate::finding::{Code, Finding, Severity};
 use crate::select::Disks;
@@ -47,6 +50,16 @@ pub use view::{
     Checkpoint, CheckpointParent, Consistency, DiskUse, FileRole, FrozenFile, FrozenLayer,
     FrozenView, MissingLayer, Owner, RelPath, RelPathError,
 };
+
+/// How long a host took to answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostLatency {
+    /// The host.
+    pub host: String,
+    /// Before it was read from, and meanwhile.
+    #[serde(flatten)]
+    pub report: LatencyReport,
+}
 
 /// A VM as a source lists it, before anything is touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +143,12 @@ pub trait Source: Send + Sync {
     fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
         let _ = memory;
         Ok(Vec::new())
+    }
+
+    /// How long each host took to answer before it was read from and meanwhile, as far as that was
+    /// measured. Asked when each VM has ended.
+    fn latency(&self) -> Vec<HostLatency> {
+        Vec::new()
     }
 
     /// Ends a run. Called once after a [`Source::begin`] that succeeded, when each VM has ended.

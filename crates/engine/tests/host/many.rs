@@ -78,7 +78,7 @@ impl Source for Together {
     }
 }
 
-fn at_a_time(parallel: usize) -> Options {
+pub(super) fn at_a_time(parallel: usize) -> Options {
     Options {
         audit: Audit::OFF,
         parallel,

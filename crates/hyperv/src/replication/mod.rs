@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! inventories ─► sides: which side is backed up, and why         a VM is backed up once
-//! checkpoint fails ─► conflict ─► Turns: at the end of the queue  the replication was at work
+//! checkpoint fails ─► conflict: tried again later                 the replication was at work
 //! Calm::wait                                                     until it is not
 //! Suspension: suspended ─► checkpoint ─► resumed                 where nothing else helps
 //! ```
@@ -19,14 +19,12 @@ mod conflict;
 mod sides;
 mod state;
 mod suspension;
-mod turns;
 
 pub use conflict::{Conflict, ToldBy, conflict};
 pub use sides::{Choice, Prefer, Seen, Side, Taken, Why, sides};
 pub(crate) use state::jobs;
 pub use state::{Calm, interval, relationships};
 pub use suspension::{SuspendError, Suspended, Suspension, resume};
-pub use turns::{GaveUp, Next, Patience, Turn, Turns};
 
 /// `ReplicationState` of one that goes on.
 pub(crate) const REPLICATING: u16 = 3;

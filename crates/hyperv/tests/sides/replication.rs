@@ -11,8 +11,7 @@ use hyperkeep_hyperv::inventory::{self, ReplicationMode};
 use hyperkeep_hyperv::plan::{NoPlan, Policy, Wanted, plan};
 use hyperkeep_hyperv::preflight::{Finding, Level};
 use hyperkeep_hyperv::replication::{
-    Calm, Next, Patience, Prefer, Seen, SuspendError, Suspended, Suspension, ToldBy, Turns, Why,
-    conflict, interval, sides,
+    Calm, Prefer, Seen, SuspendError, Suspended, Suspension, ToldBy, Why, conflict, interval, sides,
 };
 use lab::state::{Accident, Failure};
 use uuid::Uuid;
@@ -142,52 +141,6 @@ fn what_fails_for_a_reason_of_its_own_is_no_conflict() {
                        conflicting operation. Try the backup again.";
         happens(&lab, Accident::JobFails(Failure::general(None, english)));
         assert_eq!(told(other, ReplicationMode::None), Some(ToldBy::Text));
-    });
-}
-
-/// A run over both VMs: the copy is busy at first, goes to the end, and is backed up in the end.
-#[test]
-fn a_vm_in_conflict_is_tried_again_at_the_end_of_the_queue() {
-    let lab = lab(r#"{"replica-conflict": {"job": 32768}}"#);
-    let (copy, other) = (lab.vm(0), lab.vm(1));
-    happens(&lab, Accident::ReceivesDelta(copy));
-    once(&lab, |control| {
-        let mut turns = Turns::new([copy, other], Patience::default());
-        let mut done = Vec::new();
-        let mut conflicts = 0;
-        loop {
-            let turn = match turns.next(lab.time.now()) {
-                Next::Go(turn) => turn,
-                Next::Wait(wait) => {
-                    lab.time.sleep(wait);
-                    continue;
-                }
-                Next::Empty => break,
-            };
-            let vm = turn.what;
-            let mode = if vm == copy {
-                COPY
-            } else {
-                ReplicationMode::None
-            };
-            match RecoveryCheckpoint::create(control, vm, OPTIONS, &MARK) {
-                Ok(checkpoint) => {
-                    checkpoint.destroy().unwrap();
-                    done.push(vm);
-                }
-                Err(error) => {
-                    let found = conflict(control.session(), (vm, mode), &error).unwrap();
-                    found.expect("a conflict");
-                    let interval = interval(control.session(), vm).unwrap();
-                    conflicts += 1;
-                    turns
-                        .again(turn, lab.time.now(), interval, conflicts)
-                        .unwrap();
-                }
-            }
-        }
-        assert_eq!(done, [other, copy]);
-        assert!((8..40).contains(&conflicts), "{conflicts}");
     });
 }
 

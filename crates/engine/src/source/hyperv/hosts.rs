@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{HostSource, vm_ref};
 use crate::finding::{Code, Finding, Severity};
-use crate::source::{FrozenVm, Listing, Memory, Request, Source, SourceError, VmRef};
+use crate::source::{FrozenVm, HostLatency, Listing, Memory, Request, Source, SourceError, VmRef};
 
 /// The VMs of several hosts.
 pub struct Hosts {
@@ -196,6 +196,11 @@ impl Source for Hosts {
     fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
         let begun = self.hosts.iter_mut().filter(|one| one.begun);
         begun.flat_map(|one| one.source.end(memory)).collect()
+    }
+
+    fn latency(&self) -> Vec<HostLatency> {
+        let hosts = self.hosts.iter();
+        hosts.flat_map(|one| one.source.latency()).collect()
     }
 
     fn list(&mut self) -> Result<Listing, SourceError> {

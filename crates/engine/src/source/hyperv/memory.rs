@@ -13,10 +13,11 @@ use hyperv::memory::{ExportError, MemoryExport};
 use hyperv::tracking::Token;
 
 use super::errors;
+use super::peace::Quiet;
 use super::vm::{Around, given_up, watched, watcher};
 use super::watch::{Watch, Watcher};
 use crate::finding::{Code, Finding, Severity};
-use crate::source::{End, Finished, FrozenView, FrozenVm, Moved, SourceError, VmRef};
+use crate::source::{End, Finished, FrozenView, FrozenVm, Leave, Moved, SourceError, VmRef};
 
 /// See the [module](self).
 pub(super) struct ExportedVm {
@@ -27,6 +28,7 @@ pub(super) struct ExportedVm {
     export: MemoryExport,
     control: Arc<Control>,
     token: Option<Vec<u8>>,
+    quiet: Quiet,
 }
 
 /// What becomes of a VM that was not exported.
@@ -129,6 +131,7 @@ impl ExportedVm {
             around.hurry,
         ));
         let watcher = watcher(&mut view, &watch, around.look_every);
+        around.quiet.pace(&mut view);
         watched(&mut view, &watch);
         Self {
             view,
@@ -137,6 +140,7 @@ impl ExportedVm {
             export,
             control: around.control,
             token,
+            quiet: around.quiet,
         }
     }
 
@@ -153,6 +157,14 @@ impl ExportedVm {
 impl FrozenVm for ExportedVm {
     fn view(&self) -> &FrozenView {
         &self.view
+    }
+
+    fn at_once(&self) -> usize {
+        self.quiet.peace.at_once()
+    }
+
+    fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
+        self.quiet.leave(&self.view, layer, stopped)
     }
 
     fn give_up(&self) -> Option<Finding> {
@@ -183,6 +195,7 @@ impl FrozenVm for ExportedVm {
             export,
             control,
             token,
+            quiet: _,
         } = *self;
         let name = view.name.clone();
         drop((view, watcher, watch));

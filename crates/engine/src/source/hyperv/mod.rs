@@ -19,10 +19,12 @@
 mod controls;
 mod errors;
 mod findings;
+mod freeze;
 mod hosts;
 mod left;
 mod memory;
 mod paths;
+mod peace;
 mod reach;
 mod view;
 mod vm;
@@ -40,22 +42,24 @@ use hyperv::checkpoint::Mark;
 use hyperv::cluster::Cluster;
 use hyperv::control::{Backoff, Clock, Control};
 use hyperv::files::HostFiles;
-use hyperv::frozen::{Asked, FreezeError, Frozen, Resting};
+use hyperv::frozen::{Asked, FreezeError, Resting};
 use hyperv::host_settings::{self, HostSettings};
-use hyperv::inventory::{self, Host, Machine, PowerState, ReplicationMode};
+use hyperv::inventory::{self, Host, Machine, ReplicationMode};
 use hyperv::journal::Journal;
-use hyperv::memory::MemoryExport;
 use hyperv::plan::{Plan, Policy, plan};
 use hyperv::replication::{self, Conflict};
 use hyperv::space::Floor;
-use hyperv::tracking::Token;
 use uuid::Uuid;
 
 use self::controls::Controls;
 use crate::finding::{Code, Finding};
 use crate::select::Disks;
-use crate::source::{FrozenVm, Listing, Memory, Request, Source, SourceError, VmKind, VmRef};
+use crate::source::{
+    FrozenVm, HostLatency, Listing, Memory, Request, Source, SourceError, VmKind, VmRef,
+};
 pub use findings::inventory as inventory_findings;
+pub use peace::Pacing;
+use peace::Peace;
 pub use watch::Hurry;
 
 /// After this time the inventory is taken again.
@@ -90,6 +94,8 @@ pub struct Setup {
     pub clock: Clock,
     /// What is wanted of every VM.
     pub policy: Policy,
+    /// How much is done at once.
+    pub pacing: Pacing,
     /// Whose checkpoints they are.
     pub mark: Mark,
     /// The folder of the journals for this host and vault. No other run may be using it.
@@ -127,6 +133,7 @@ pub struct HostSource {
     staging: Option<String>,
     /// Exports are made one at a time: each looks for room before it takes it.
     exporting: Mutex<()>,
+    peace: Arc<Peace>,
 }
 
 /// The disks that the host merges after their VMs' backups.
@@ -141,7 +148,10 @@ impl HostSource {
         let journal = Journal::create(&setup.journals, setup.mark.run)
             .map_err(|error| errors::hinted(&setup.name, &error))?;
         let controls = Controls::new(&setup, Arc::new(journal));
+        let (session, pace) = (Arc::clone(&setup.session), Arc::clone(&setup.pace));
+        let peace = Peace::new(session, pace, setup.pacing);
         Ok(Self {
+            peace: Arc::new(peace),
             setup,
             controls,
             inventory: Mutex::new(None),
@@ -342,6 +352,7 @@ impl Source for HostSource {
         // What a node should have its cluster tells.
         let may_be_empty = self.setup.node.is_some();
         let inventory = self.inventory(false)?;
+        self.peace.before(&inventory);
         let vms = inventory.machines.iter().map(vm_ref).collect();
         let mut odd = inventory.findings.clone();
         odd.retain(|one| !(may_be_empty && *one == inventory::Finding::NoMachines));
@@ -360,10 +371,22 @@ impl Source for HostSource {
         self.freeze_telling(vm, request, Vec::new())
     }
 
+    fn latency(&self) -> Vec<HostLatency> {
+        let host = || self.setup.name.clone();
+        let report = self.peace.report();
+        let told = report.map(|report| HostLatency {
+            host: host(),
+            report,
+        });
+        told.into_iter().collect()
+    }
+
     fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
         let resting =
             std::mem::take(&mut *self.resting.lock().unwrap_or_else(PoisonError::into_inner));
         let mut findings = left::await_merges(&self.controls, &resting);
+        let report = self.peace.report();
+        findings.extend(report.and_then(|report| peace::slowed(&report, &self.setup.name)));
         findings.extend(left::settle(&self.controls, memory));
         findings.extend(self.controls.told());
         findings
@@ -371,124 +394,6 @@ impl Source for HostSource {
 }
 
 impl HostSource {
-    /// Makes a VM hold still. `findings` are what is known of it already.
-    fn freeze_telling(
-        &self,
-        vm: &VmRef,
-        request: &Request,
-        mut findings: Vec<Finding>,
-    ) -> Result<Box<dyn FrozenVm>, SourceError> {
-        let (machine, plan, host) = self.reachable(vm)?;
-        let control = self.controls.of(vm.id);
-        let control = control.map_err(|error| errors::hinted(&vm.name, &error))?;
-        findings.extend(findings::preflight(&plan.findings, vm));
-        findings.extend(findings::inventory(&machine.findings, Some(&vm.name)));
-        let token = match request
-            .token
-            .as_deref()
-            .map(serde_json::from_slice::<Token>)
-        {
-            Some(Ok(token)) => Some(token),
-            Some(Err(error)) => {
-                findings.push(Finding::note(
-                    Code::ReadInFull,
-                    vm.name.clone(),
-                    format!("what was kept of the last backup is not understood: {error}"),
-                ));
-                None
-            }
-            None => None,
-        };
-        let settings = self.host_settings(&host, &mut findings);
-        let choose = |asked: &Asked<'_>| choose(&request.disks, asked);
-        let mut wanted = plan.request(self.setup.mark, token.as_ref(), request.full);
-        if request.disks.choose() {
-            // What is told without a checkpoint needs none.
-            errors::none_wanted(vm, &machine.settings.media, &choose)?;
-            wanted.choose = Some(&choose);
-        }
-        let files = self.setup.files.as_ref();
-        // With notes of its own: other VMs may be at it as well.
-        let control = control.for_one();
-        let moves = self.controls.moves(vm.id);
-        let around = vm::Around {
-            control: Arc::clone(&control),
-            floor: self.setup.policy.floor,
-            resting: Arc::clone(&self.resting),
-            least: plan.least,
-            hurry: self.setup.hurry.clone(),
-            look_every: self.look_every,
-        };
-        if let Some(staging) = &self.staging
-            && machine.state == PowerState::Running
-        {
-            let one = self
-                .exporting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let export = MemoryExport::take(
-                &control,
-                files,
-                &hyperv::memory::Request {
-                    vm: vm.id,
-                    staging,
-                    floor: self.setup.policy.floor,
-                    mark: self.setup.mark,
-                },
-            );
-            drop(one);
-            match export {
-                Ok(export) if export.disks.is_empty() && !export.lost.is_empty() => {
-                    findings.extend(memory::no_disks(vm, export, control.as_ref()));
-                }
-                Ok(export) => {
-                    let goes_on = memory::goes_on(token.as_ref(), &self.setup.mark, vm);
-                    let token = request.token.clone().filter(|_| goes_on);
-                    let host = (&host, settings.as_ref());
-                    let view =
-                        view::exported(vm, &machine, &plan, host, &export, &choose, findings);
-                    return Ok(Box::new(memory::ExportedVm::new(
-                        export, view, around, token,
-                    )));
-                }
-                Err(error) => {
-                    let notes = control.take_notes();
-                    let cancelled = request.cancel.is_cancelled();
-                    match memory::not(vm, &error, notes, cancelled) {
-                        memory::Not::Failed(error) => return Err(error),
-                        memory::Not::Without(told) => findings.extend(told),
-                    }
-                }
-            }
-        }
-        let frozen = Frozen::take(&control, files, &wanted).map_err(|error| {
-            let conflict = Self::conflict(&control, &machine, &error);
-            let notes = control.take_notes();
-            let cancelled = request.cancel.is_cancelled();
-            let error = errors::freeze(vm, &error, conflict.as_ref(), &notes, cancelled);
-            // What is told in several answers was told by two nodes.
-            match self.controls.moves(vm.id) != moves {
-                true => SourceError {
-                    not_now: true,
-                    code: Code::NotNow,
-                    ..error
-                },
-                false => error,
-            }
-        })?;
-        if let Some(error) = errors::no_disks(vm, &frozen) {
-            // A point of it would be the newest one, and its end would take away what the next
-            // backup asks by.
-            self.rests(vm.id, frozen.resting());
-            let left = frozen.abandon().err().map(|error| error.to_string());
-            let notes: Vec<String> = left.into_iter().chain(control.take_notes()).collect();
-            return Err(errors::with_notes(error, &notes));
-        }
-        let host = (&host, settings.as_ref());
-        let view = view::view(vm, &machine, &plan, host, &frozen, findings);
-        Ok(Box::new(vm::HostVm::new(frozen, view, around)))
-    }
-
     /// The cluster that the host is a node of, with its name there.
     fn node(&self) -> Option<(&Arc<Cluster>, &str)> {
         let node = self.setup.node.as_ref()?;

@@ -11,9 +11,10 @@ use hyperv::preflight::Level;
 use hyperv::space::Floor;
 
 use super::RestingDisks;
+use super::peace::{Quiet, volumes_of};
 use super::watch::{Hurry, Watch, Watched, Watcher};
 use crate::finding::{Code, Finding, Severity};
-use crate::source::{Consistency, End, Finished, FrozenView, FrozenVm, LetGo, Moved};
+use crate::source::{Consistency, End, Finished, FrozenView, FrozenVm, Leave, LetGo, Moved};
 
 /// See the [module](self).
 pub(super) struct HostVm {
@@ -25,6 +26,9 @@ pub(super) struct HostVm {
     control: Arc<Control>,
     resting: RestingDisks,
     least: Level,
+    quiet: Quiet,
+    /// Where its disks lie.
+    volumes: Vec<String>,
 }
 
 /// How far a VM's end has come.
@@ -43,6 +47,7 @@ pub(super) struct Around {
     pub(super) least: Level,
     pub(super) hurry: Hurry,
     pub(super) look_every: Duration,
+    pub(super) quiet: Quiet,
 }
 
 impl HostVm {
@@ -54,9 +59,12 @@ impl HostVm {
             least,
             hurry,
             look_every,
+            quiet,
         } = around;
         let media = frozen.settings.media.iter();
-        let files = media.map(|medium| medium.path.clone()).collect();
+        let files: Vec<String> = media.map(|medium| medium.path.clone()).collect();
+        let volumes = volumes_of(&quiet.host, &files);
+        quiet.pace(&mut view);
         let watch = Arc::new(Watch::new(Arc::clone(&control), files, floor, hurry));
         let watcher = watcher(&mut view, &watch, look_every);
         watched(&mut view, &watch);
@@ -68,11 +76,17 @@ impl HostVm {
             control,
             resting,
             least,
+            quiet,
+            volumes,
         }
     }
 
     /// Closes everything of the VM; what there was of it is taken out.
     fn close(&mut self) -> Held {
+        if matches!(self.held, Held::Frozen(_)) {
+            let urgent = self.watch.short().is_some();
+            self.quiet.peace.before_end(&self.volumes, urgent);
+        }
         self.watcher = None;
         self.view.layers.clear();
         self.view.files.clear();
@@ -171,8 +185,17 @@ impl FrozenVm for HostVm {
         &self.view
     }
 
+    fn at_once(&self) -> usize {
+        self.quiet.peace.at_once()
+    }
+
+    fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
+        self.quiet.leave(&self.view, layer, stopped)
+    }
+
     fn give_up(&self) -> Option<Finding> {
-        given_up(&self.view.name, &self.watch)
+        let wanted = self.quiet.give_up(&self.view.name);
+        wanted.or_else(|| given_up(&self.view.name, &self.watch))
     }
 
     fn recheck(&mut self) -> Vec<Moved> {

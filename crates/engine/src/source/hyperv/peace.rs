@@ -1,0 +1,319 @@
+//! Leaving a host in peace while its VMs are read.
+//!
+//! ```text
+//! a disk is read when its host and its volume have a place          Slots
+//! checkpoints of one volume end one after the other                 Stagger
+//! the host is asked a small question now and then: slow? fewer      Backing
+//! a VM that was off and that somebody starts is let go              release
+//! ```
+//!
+//! All VMs of a run share one of these. Whoever reads asks, when it is time; nobody else has to.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use cim::CimSession;
+use cim::job::Pace;
+use disk::{BlockRead, ByteRange, Extent, Geometry};
+use hyperv::Inventory;
+use hyperv::inventory::Host;
+use hyperv::pacing::{Backing, Caps, LatencyReport, Limits, Slots, Stagger, probe};
+use hyperv::release;
+use hyperv::space;
+use uuid::Uuid;
+
+use crate::finding::{Code, Finding, Severity};
+use crate::source::{FrozenView, Leave};
+
+/// Between two questions to the host while it is read from.
+const EVERY: Duration = Duration::from_secs(5);
+/// Disks of one VM that wait for places.
+const WAITING: usize = 16;
+/// Questions before anything is read.
+const BEFORE: usize = 5;
+
+/// How much is done at once with a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pacing {
+    /// How many disks are read at once.
+    pub caps: Caps,
+    /// Between the ends of two checkpoints on one volume.
+    pub gap: Duration,
+    /// When the host counts as slow.
+    pub slow: Limits,
+    /// Whether a VM is let go that somebody starts while it is read.
+    pub release_on_start: bool,
+}
+
+impl Default for Pacing {
+    /// What [`Caps`] and [`Limits`] say, five seconds, and nobody is let go.
+    fn default() -> Self {
+        Self {
+            caps: Caps::default(),
+            gap: Duration::from_secs(5),
+            slow: Limits::default(),
+            release_on_start: false,
+        }
+    }
+}
+
+/// See the [module](self).
+pub(super) struct Peace {
+    session: Arc<dyn CimSession>,
+    pace: Arc<dyn Pace + Send + Sync>,
+    pacing: Pacing,
+    slots: Slots,
+    stagger: Mutex<Stagger>,
+    answers: Mutex<Answers>,
+}
+
+struct Answers {
+    backing: Backing,
+    /// The VM that the question is about.
+    vm: Option<Uuid>,
+    asked: Duration,
+}
+
+impl Peace {
+    pub(super) fn new(
+        session: Arc<dyn CimSession>,
+        pace: Arc<dyn Pace + Send + Sync>,
+        pacing: Pacing,
+    ) -> Self {
+        let answers = Answers {
+            backing: Backing::new(pacing.caps.per_host, pacing.slow),
+            vm: None,
+            asked: pace.now(),
+        };
+        Self {
+            session,
+            pace,
+            pacing,
+            slots: Slots::new(pacing.caps),
+            stagger: Mutex::new(Stagger::new(pacing.gap)),
+            answers: Mutex::new(answers),
+        }
+    }
+
+    /// Measures how long the host takes to answer when nothing is read from it. Where it does not
+    /// answer, or has no VM to ask for, nothing is known and nothing will follow.
+    pub(super) fn before(&self, inventory: &Inventory) {
+        let Some(vm) = inventory.machines.first().map(|machine| machine.id) else {
+            return;
+        };
+        let mut answers = self.answers();
+        for _ in 0..BEFORE {
+            match probe(self.session.as_ref(), vm, self.pace.as_ref()) {
+                Ok(took) => answers.backing.before(took),
+                Err(_) => return,
+            }
+        }
+        answers.vm = Some(vm);
+        answers.asked = self.pace.now();
+    }
+
+    /// Asks the host if it is time to, and gives as many places as follow from its answer. Who comes
+    /// while another one asks does not wait.
+    fn ask_if_due(&self) {
+        let Ok(mut answers) = self.answers.try_lock() else {
+            return;
+        };
+        let now = self.pace.now();
+        let Some(vm) = answers
+            .vm
+            .filter(|_| now.saturating_sub(answers.asked) >= EVERY)
+        else {
+            return;
+        };
+        let took = probe(self.session.as_ref(), vm, self.pace.as_ref());
+        answers.asked = self.pace.now();
+        // Without an answer nothing is known; what cannot be done without one fails by itself.
+        if let Ok(took) = took {
+            let places = answers.backing.during(took);
+            drop(answers);
+            self.slots.open(places);
+        }
+    }
+
+    /// How many disks of a VM may wait for their places at once: more than there are places, since a
+    /// volume that has none must not keep others from theirs.
+    pub(super) fn at_once(&self) -> usize {
+        match self.pacing.caps.per_host {
+            0 | 1 => 1,
+            places => places.max(WAITING),
+        }
+    }
+
+    /// Waits for a place to read a disk on a volume.
+    pub(super) fn leave(&self, volume: &str, stopped: &dyn Fn() -> bool) -> Option<Leave> {
+        let place = self.slots.take(volume, stopped)?;
+        Some(Box::new(place))
+    }
+
+    /// Waits until a checkpoint may end whose disks are on these volumes. Where it is urgent nobody
+    /// waits, and those that come later do.
+    pub(super) fn before_end(&self, volumes: &[String], urgent: bool) {
+        let wait = {
+            let mut stagger = self.stagger.lock().unwrap_or_else(PoisonError::into_inner);
+            stagger.plan(volumes.iter().map(String::as_str), self.pace.now())
+        };
+        if !urgent && !wait.is_zero() {
+            self.pace.sleep(wait);
+        }
+    }
+
+    /// Begins to look whether somebody wants a VM to start, if that matters and it does not run.
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub(super) fn start_of(&self, vm: Uuid) -> Result<Option<Start>, cim::CimError> {
+        if !self.pacing.release_on_start {
+            return Ok(None);
+        }
+        let watch = release::Watch::begin(self.session.as_ref(), vm)?;
+        Ok(watch.map(|watch| Start {
+            watch,
+            looked: Mutex::new(self.pace.now()),
+            wanted: OnceLock::new(),
+        }))
+    }
+
+    /// What was measured; `None` when nothing was.
+    pub(super) fn report(&self) -> Option<LatencyReport> {
+        let report = self.answers().backing.report();
+        (report.before.is_some() || report.during.is_some()).then_some(report)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is told at the end of a run during which the host got slow.
+pub(super) fn slowed(report: &LatencyReport, host: &str) -> Option<Finding> {
+    let (before, during) = (report.before?, report.during?);
+    let message = format!(
+        "the host got slow while it was read from: it took {} ms to answer before and {} ms during \
+         the backup; fewer disks were read at once, {} at least",
+        before.median_ms, during.ninth_ms, report.fewest_places
+    );
+    let note = Finding::note(Code::HostNote, host, message);
+    let hint = "if its VMs felt it, back up at another time or with a lower --disks-per-host";
+    (report.backed_off > 0).then(|| note.hint(hint))
+}
+
+/// A VM that is not running, and whether somebody wants it to.
+pub(super) struct Start {
+    watch: release::Watch,
+    looked: Mutex<Duration>,
+    wanted: OnceLock<release::Wanted>,
+}
+
+impl Start {
+    fn look_if_due(&self, peace: &Peace) {
+        let Ok(mut looked) = self.looked.try_lock() else {
+            return;
+        };
+        let now = peace.pace.now();
+        if self.wanted.get().is_some() || now.saturating_sub(*looked) < EVERY {
+            return;
+        }
+        // A host that does not tell is asked again the next time.
+        if let Ok(Some(wanted)) = self.watch.look(peace.session.as_ref()) {
+            // Nobody else is at it.
+            let _ = self.wanted.set(wanted);
+        }
+        *looked = peace.pace.now();
+    }
+
+    /// Why the VM is to be let go, if it is. Its turn comes again.
+    fn give_up(&self, vm: &str) -> Option<Finding> {
+        let seen = match self.wanted.get()? {
+            release::Wanted::Starting => "it is starting",
+            release::Wanted::Waiting => "it waits to be started",
+            release::Wanted::Runs => "it runs now",
+            release::Wanted::Changed => "it has been in another state meanwhile",
+        };
+        let message = format!("given up since somebody wants the VM to start: {seen}");
+        let finding = Finding::new(Code::NotNow, Severity::Error, vm, message);
+        Some(finding.hint("it is backed up when its turn comes again, running or not"))
+    }
+}
+
+/// By what a host is left in peace while one of its VMs is read.
+pub(super) struct Quiet {
+    pub(super) peace: Arc<Peace>,
+    pub(super) start: Option<Arc<Start>>,
+    pub(super) host: Host,
+}
+
+impl Quiet {
+    /// Looks after the host whenever a layer is read.
+    pub(super) fn pace(&self, view: &mut FrozenView) {
+        for layer in &mut view.layers {
+            layer.data = Arc::new(Paced {
+                inner: Arc::clone(&layer.data),
+                peace: Arc::clone(&self.peace),
+                start: self.start.clone(),
+            });
+        }
+    }
+
+    /// Waits for a place to read a layer.
+    pub(super) fn leave(
+        &self,
+        view: &FrozenView,
+        layer: usize,
+        stopped: &dyn Fn() -> bool,
+    ) -> Option<Leave> {
+        let layer = view.layers.get(layer)?;
+        let volumes = volumes_of(&self.host, std::slice::from_ref(&layer.origin));
+        self.peace.leave(volumes.first()?, stopped)
+    }
+
+    /// Why the VM is to be let go, if somebody wants it to start.
+    pub(super) fn give_up(&self, vm: &str) -> Option<Finding> {
+        self.start.as_ref()?.give_up(vm)
+    }
+}
+
+/// A layer of a VM that is read in peace.
+struct Paced {
+    inner: Arc<dyn BlockRead>,
+    peace: Arc<Peace>,
+    start: Option<Arc<Start>>,
+}
+
+impl BlockRead for Paced {
+    fn geometry(&self) -> Geometry {
+        self.inner.geometry()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> disk::Result<()> {
+        self.peace.ask_if_due();
+        if let Some(start) = &self.start {
+            start.look_if_due(&self.peace);
+            if start.wanted.get().is_some() {
+                return Err(disk::Error::Io {
+                    what: "reading was given up",
+                    source: io::Error::other("somebody wants the VM to start"),
+                });
+            }
+        }
+        self.inner.read_at(offset, buf)
+    }
+
+    fn extents(&self, range: ByteRange) -> disk::Result<Vec<Extent>> {
+        self.inner.extents(range)
+    }
+}
+
+/// Where files lie, as far as the host tells.
+pub(super) fn volumes_of(host: &Host, files: &[String]) -> Vec<String> {
+    let volumes = host.volumes.as_deref().unwrap_or_default();
+    files
+        .iter()
+        .map(|file| space::lies_on(volumes, file))
+        .collect()
+}

@@ -1,0 +1,101 @@
+//! What runs leave that do not come to their end.
+
+use super::*;
+
+/// A source whose process dies between a VM's restore point and its end; whether it was let go by
+/// then.
+pub(crate) struct Dies(pub(crate) HostSource, pub(crate) bool);
+
+struct DiesVm(Option<Box<dyn FrozenVm>>, bool);
+
+impl Source for Dies {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+        self.0.begin(memory)
+    }
+    fn list(&mut self) -> Result<Listing, SourceError> {
+        self.0.list()
+    }
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        Ok(Box::new(DiesVm(Some(self.0.freeze(vm, request)?), self.1)))
+    }
+}
+
+impl FrozenVm for DiesVm {
+    fn view(&self) -> &FrozenView {
+        self.0.as_ref().unwrap().view()
+    }
+    fn recheck(&mut self) -> Vec<Moved> {
+        self.0.as_mut().unwrap().recheck()
+    }
+    fn let_go(&mut self) -> Result<LetGo, Finding> {
+        match self.1 {
+            true => self.0.as_mut().unwrap().let_go(),
+            false => Ok(LetGo::default()),
+        }
+    }
+    fn finish(mut self: Box<Self>, _: End) -> Finished {
+        std::mem::forget(self.0.take());
+        Finished::default()
+    }
+}
+
+#[test]
+fn killed_between_a_restore_point_and_its_end_nothing_of_either_is_left() {
+    use CheckpointKind::Recovery;
+    for (let_go, left_then) in [(false, (vec![Recovery], 1)), (true, (Vec::new(), 2))] {
+        let place = Place::new(SCENARIO);
+        assert_eq!(place.run().outcome, Outcome::Ok);
+        assert_eq!(place.rest(), ours(1));
+        let source = place.source(Arc::new(place.lab.time.clone()), Floor::NONE);
+        let mut dies = Dies(source, let_go);
+        place.back_up(&mut dies, None);
+        drop(dies);
+        assert_eq!(place.rest(), vec![left_then; 2]);
+
+        // Its restore points have no tokens, so the reference points before them are nobody's.
+        let report = place.run();
+        assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+        let put_right = codes(&report.findings);
+        let count = put_right.iter().filter(|code| **code == Code::PutRight);
+        assert_eq!(count.count(), 4, "{report:#?}");
+        assert!(report.vms.iter().all(|vm| vm.level == Some("full")));
+        assert_eq!(place.rest(), ours(1));
+        assert_eq!(std::fs::read_dir(place.journals()).unwrap().count(), 0);
+        let again = place.run();
+        assert!(again.vms.iter().all(|vm| vm.level == Some("incremental")));
+    }
+}
+
+/// Its journal is kept under a name of the host that nobody uses any more.
+#[test]
+fn what_was_killed_under_another_name_of_the_host_goes_after_a_day() {
+    let place = Place::new(SCENARIO);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let time = || Arc::new(place.lab.time.clone());
+    let mut setup = place.setup(time(), Floor::NONE);
+    setup.journals = elsewhere.path().to_owned();
+    let mut dies = Dies(HostSource::open(setup).unwrap(), false);
+    place.back_up(&mut dies, None);
+    drop(dies);
+    let run = || {
+        let mut setup = place.setup(time(), Floor::NONE);
+        setup.neighbours = vec![elsewhere.path().to_owned()];
+        place.back_up(&mut HostSource::open(setup).unwrap(), None)
+    };
+    let report = run();
+    let codes_then = codes(&report.findings);
+    assert!(codes_then.contains(&Code::LeftOnHost), "{report:#?}");
+    assert!(!codes_then.contains(&Code::PutRight), "{report:#?}");
+    let hint = &report.findings[0].hint;
+    let folder = elsewhere.path().display().to_string();
+    assert!(hint.as_ref().is_some_and(|hint| hint.contains(&folder)));
+
+    place.lab.time.sleep(Duration::from_secs(24 * 3600));
+    let report = run();
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+    assert!(codes(&report.findings).contains(&Code::PutRight));
+    assert_eq!(place.rest(), ours(1));
+}

@@ -1,0 +1,82 @@
+//! VMs that are saved with their memory.
+
+use super::killed::Dies;
+use super::*;
+
+const WITH_MEMORY: &str = r#"{
+    "volumes": [{"name": "D:\\", "capacity": 1099511627776}],
+    "vms": [{"name": "first", "memory": 64, "tpm": true,
+             "disks": [{"path": "D:\\VMs\\a.vhdx", "size": 4194304}]}],
+    "rules": {"tracking-unit": 4096, "merge-ms": 20000}
+}"#;
+
+/// Files that are not kept open, as those of a process that is gone are not.
+struct Loaded(MappedFiles);
+
+impl HostFiles for Loaded {
+    fn open(&self, path: &HostPath) -> Result<Arc<FrozenFile>, FileError> {
+        let file = self.0.open(path)?;
+        let mut bytes = vec![0; usize::try_from(self.0.len(path)?).unwrap()];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        Ok(Arc::new(FrozenFile::new(path.clone(), Arc::new(bytes))?))
+    }
+    fn len(&self, path: &HostPath) -> Result<u64, FileError> {
+        self.0.len(path)
+    }
+    fn list(&self, folder: &HostPath) -> Result<Vec<HostEntry>, FileError> {
+        self.0.list(folder)
+    }
+}
+
+/// What is in the staging folder, which is made if need be.
+fn staged(place: &Place) -> usize {
+    let folder = place.lab.drive('D').join("Staging");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+#[test]
+fn killed_while_an_export_is_read_the_next_run_removes_it() {
+    let place = Place::new(WITH_MEMORY);
+    assert_eq!(staged(&place), 0);
+    assert_eq!(place.run().outcome, Outcome::Ok);
+    let with_memory = || {
+        let mut setup = place.setup(Arc::new(place.lab.time.clone()), Floor::NONE);
+        setup.files = Arc::new(Loaded(place.lab.files()));
+        let source = HostSource::open(setup).unwrap();
+        source.with_memory("D:\\Staging".to_owned())
+    };
+    place.back_up(&mut Dies(with_memory(), false), None);
+    assert_eq!(staged(&place), 1);
+
+    let mut source = with_memory();
+    let report = place.back_up(&mut source, None);
+    drop(source);
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+    assert!(codes(&report.findings).contains(&Code::PutRight));
+    assert_eq!(staged(&place), 0);
+    assert_eq!(std::fs::read_dir(place.journals()).unwrap().count(), 0);
+    // The one that was killed has published a point without a token, so nothing goes on from it.
+    assert!(place.rest()[0].0.is_empty());
+    let again = place.run();
+    assert_eq!(again.outcome, Outcome::Ok, "{again:#?}");
+    assert_eq!(place.rest(), vec![(Vec::new(), 1)]);
+}
+
+/// There is no room for a copy: the disks are saved all the same, and what is missing is told.
+#[test]
+fn without_room_for_its_memory_a_vm_is_saved_without_it_and_partial() {
+    let room = WITH_MEMORY.replace("1099511627776", "41943040");
+    let place = Place::new(&room);
+    assert_eq!(staged(&place), 0);
+    let source = place.source(Arc::new(place.lab.time.clone()), Floor::NONE);
+    let mut source = source.with_memory("D:\\Staging".to_owned());
+    let report = place.back_up(&mut source, None);
+    drop(source);
+    let vm = &report.vms[0];
+    assert_eq!(vm.outcome, Outcome::Partial, "{report:#?}");
+    let told = |f: &Finding| f.code == Code::NotCovered && f.message.contains("memory 64 MiB");
+    assert!(vm.findings.iter().any(told), "{vm:#?}");
+    assert!(vm.point.is_some());
+    assert_eq!((staged(&place), place.rest()), (0, vec![(Vec::new(), 1)]));
+}
