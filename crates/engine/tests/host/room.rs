@@ -43,6 +43,21 @@ fn a_vm_that_was_given_up_is_told_if_its_host_does_not_merge() {
     assert!(report.findings.iter().any(told), "{report:#?}");
 }
 
+/// Nothing was read yet, and there was a checkpoint all the same.
+#[test]
+fn a_vm_whose_host_went_silent_under_a_checkpoint_is_told_if_it_is_not_merged() {
+    let tpm = SCENARIO.replacen(r#""name": "first","#, r#""name": "first", "tpm": true,"#, 1);
+    let lost = r#""mishaps": [{"on": "GetKeyProtector", "does": "lost"}], "rules""#;
+    let place = Place::new(&tpm.replace(r#""rules""#, lost));
+    let failure = Failure::general(Some(0x8007_0070), "no room");
+    suffer(&place.lab, &Accident::MergeFails(failure));
+    let report = place.run();
+    assert_eq!(report.vms[0].outcome, Outcome::Failed, "{report:#?}");
+    let told = |f: &Finding| f.code == Code::CleanupFailed && f.message.contains("has not merged");
+    assert!(report.findings.iter().any(told), "{report:#?}");
+    assert!(place.rest()[0].0.is_empty(), "the checkpoint has ended");
+}
+
 /// Files whose bytes do not come as long as nobody is in a hurry.
 struct Hanging {
     inner: MappedFiles,

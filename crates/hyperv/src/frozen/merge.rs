@@ -14,7 +14,7 @@ use crate::checkpoint::machine;
 use crate::control::Control;
 use crate::files::HostPath;
 use crate::ids;
-use crate::inventory::{self, Operation};
+use crate::inventory::{self, Operation, Settings};
 
 /// Between two looks.
 const WAIT: Duration = Duration::from_secs(5);
@@ -48,9 +48,16 @@ pub enum Merge {
 impl Frozen {
     /// The disks, with the files that they will be in when all is merged.
     pub fn resting(&self) -> Vec<Resting> {
-        let media = self.settings.media.iter();
+        Resting::of(&self.settings)
+    }
+}
+
+impl Resting {
+    /// The disks of a VM, with their files of now.
+    pub fn of(settings: &Settings) -> Vec<Self> {
+        let media = settings.media.iter();
         media
-            .map(|medium| Resting {
+            .map(|medium| Self {
                 place: medium.instance_id.clone(),
                 file: medium.path.clone(),
             })

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use hyperv::frozen::{Asked, Frozen};
+use hyperv::frozen::{Asked, FreezeError, Frozen, Resting};
 use hyperv::inventory::PowerState;
 use hyperv::memory::MemoryExport;
 use hyperv::tracking::Token;
@@ -111,6 +111,10 @@ impl HostSource {
             }
         }
         let frozen = Frozen::take(&control, files, &wanted).map_err(|error| {
+            // There may have been a checkpoint, whose end leaves something to be merged.
+            if !matches!(error, FreezeError::Checkpoint(_)) {
+                self.rests(vm.id, Resting::of(&machine.settings));
+            }
             let conflict = Self::conflict(&control, &machine, &error);
             let notes = control.take_notes();
             let cancelled = request.cancel.is_cancelled();
