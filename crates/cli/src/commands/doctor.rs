@@ -55,7 +55,7 @@ pub(crate) fn run(global: &Global, args: &DoctorArgs, ui: Ui) -> Result<Exit> {
         Some(vault) => Some(put_right(vault, &reach, &address, &session, &pace)?),
         None => None,
     };
-    let inventory = take()?;
+    let inventory = take().map_err(|failure| after(put_right.as_deref(), failure))?;
     let mut document = DoctorDocument::new(&address, &inventory, put_right);
     document
         .there
@@ -78,6 +78,20 @@ pub(crate) fn run(global: &Global, args: &DoctorArgs, ui: Ui) -> Result<Exit> {
         }
     }
     ui.print(&document)
+}
+
+/// A failure that does not hide what was done on the host before it.
+fn after(put_right: Option<&[Finding]>, mut failure: Failure) -> Failure {
+    let told = put_right.unwrap_or_default().iter();
+    let told: Vec<String> = told.map(Finding::to_string).collect();
+    if !told.is_empty() {
+        let message = format!(
+            "what earlier runs left was seen to ({}), and then the host could not be looked at",
+            told.join("; ")
+        );
+        failure.error = failure.error.context(message);
+    }
+    failure
 }
 
 /// Does what a backup into this vault would do first.
