@@ -7,7 +7,21 @@ lab_image() {
     cp --sparse=always "lab/$1.$(($2 - 1)).raw" "lab/$1.$2.raw"
 }
 
-# lab_scenario: the host, on which each guest goes round its images, a piece every 50 ms.
+# lab_mark NAME: a page before the first partition, which all images have.
+lab_mark() {
+    printf 'written before the first backup' | dd of="lab/$1.0.raw" bs=4096 seek=128 conv=notrunc status=none
+}
+
+# lab_unmark NAME: the images as they are once the guest has overwritten its mark.
+lab_unmark() {
+    local number
+    for number in 0 1 2 3; do
+        dd if=/dev/zero of="lab/$1.$number.raw" bs=4096 seek=128 count=1 conv=notrunc status=none
+    done
+}
+
+# lab_scenario: the host, on which each guest goes round its images, a piece every 50 ms. It overwrites
+# its mark just before its first checkpoint ends, so while it is backed up.
 lab_scenario() {
     local name images=()
     for name in ext4 ntfs; do
@@ -18,6 +32,11 @@ lab_scenario() {
   "accounts": [{ "user": "LAB\\\\backup", "password": "$(cat lab/password)" }],
   "volumes": [{ "name": "D:\\\\", "capacity": 107374182400 }],
   "rules": { "tracking-unit": 4096, "checkpoint-ms": 500, "merge-ms": 1000 },
+  "mishaps": [
+    { "on": "ConvertToReferencePoint", "before": [{ "writes": { "vm": "Linux guest",
+      "what": { "offset": 524288, "length": 4096, "seed": 0 } } }] },
+    { "on": "ConvertToReferencePoint", "before": [{ "writes": { "vm": "Windows guest",
+      "what": { "offset": 524288, "length": 4096, "seed": 0 } } }] } ],
   "vms": [
     { "name": "Linux guest", "guest": { "name": "Debian", "version": "13", "platform": 1 },
       "disks": [{ "path": "D:\\\\VMs\\\\linux\\\\ext4.vhdx", "size": 50331648,
@@ -59,9 +78,11 @@ lab_demo() {
     mkdir -p lab/files
     head -c 18 /dev/urandom | base64 >lab/password
     new_disk lab/ext4.0.raw 48 8300
+    lab_mark ext4
     sample_files lab/files/first 8 /usr/bin
     ext4_fill lab/ext4.0.raw lab/files/first
     new_disk lab/ntfs.0.raw 48 0700
+    lab_mark ntfs
     ntfs_new lab/ntfs.0.raw
     for number in 1 2 3; do
         mkdir -p "lab/files/$number"
@@ -86,9 +107,12 @@ lab_demo() {
     lab_backup
     lab_same first ext4 "Linux guest"
     lab_same first ntfs "Windows guest"
+    lab_unmark ext4
+    lab_unmark ntfs
     lab_backup
     equal "the second backup read what the host's change tracking named, of both" \
         "$("$python" "$ROOT/scripts/demo/readings.py" <lab/backup.json)" "ranges ranges"
+    # They are other disks than the first time: what was written meanwhile is in them.
     lab_same second ext4 "Linux guest"
     take_part "$(one lab-ext4-second '*.raw')" lab.part
     holds "e2fsck finds it clean" e2fsck -fn lab.part

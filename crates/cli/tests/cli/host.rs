@@ -1,5 +1,6 @@
 //! A host over the real wire: backed up while its guests write, killed on the way, restored.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -41,6 +42,23 @@ fn guest(name: &str, images: &[(PathBuf, Vec<u8>)]) -> Value {
     })
 }
 
+/// The last page of a disk, which no image has otherwise.
+const MARK: usize = SIZE - 4096;
+
+/// Before a checkpoint ends, while its VM holds still and is being backed up, each guest writes its
+/// mark, every time another one.
+fn marks(names: &[&str], times: u64) -> Value {
+    let mark = |name: &str, seed| {
+        json!({"writes": {"vm": name, "what":
+        {"offset": MARK, "length": 4096, "seed": seed}}})
+    };
+    let at = |seed| {
+        let all: Vec<Value> = names.iter().map(|name| mark(name, seed)).collect();
+        json!({"on": "ConvertToReferencePoint", "before": all})
+    };
+    (1..=times).map(at).collect()
+}
+
 /// The only disk below a folder, as raw bytes.
 pub(crate) fn raw(folder: &Path) -> Vec<u8> {
     let files = files_below(folder);
@@ -58,7 +76,8 @@ fn guests_that_never_stop_are_backed_up_by_what_changed_and_come_back_whole() {
     let bench = Bench::new();
     let guests = [("web", 1), ("db", 1000)].map(|(name, seed)| (name, images(&bench, name, seed)));
     let vms: Vec<Value> = guests.iter().map(|(name, all)| guest(name, all)).collect();
-    let lab = Lab::start(&bench, &scenario(json!(vms), json!({})));
+    let more = json!({"mishaps": marks(&["db", "web"], 6)});
+    let lab = Lab::start(&bench, &scenario(json!(vms), more));
 
     let vms_of = |args: &[String]| bench.run(&texts(args)).ends(0).json();
     let mut list = vec!["vms".to_owned()];
@@ -70,6 +89,8 @@ fn guests_that_never_stop_are_backed_up_by_what_changed_and_come_back_whole() {
     assert_eq!(vm(&before, "web")["last_point"], Value::Null);
 
     let mut levels = Vec::new();
+    let mut changed = 0;
+    let mut seen: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
     for run in 0..3 {
         // One after the other, and side by side.
         let parallel = ["1", "2", "2"][run];
@@ -81,20 +102,33 @@ fn guests_that_never_stop_are_backed_up_by_what_changed_and_come_back_whole() {
             let layer = &vm["layers"][0];
             levels.push(layer["reading"]["how"].clone());
             if run > 0 {
-                // Four images differ in 32 pages of 1024.
+                // Four images differ in 32 pages of 1024, and there is the mark.
                 let read = layer["stats"]["read"].as_u64().unwrap();
-                assert!(read <= 80 * 4096 * 2, "{layer:#}");
+                assert!((4096..=80 * 4096 * 2).contains(&read), "{layer:#}");
+                changed += read;
             }
             let point = vm["point"].as_str().unwrap();
             let restored = bench.restore(point, &["--flatten", "--format", "raw"]);
             let restored = raw(&restored);
             // The guest settled, so the frozen disk is one of its images and nothing between.
-            let whole = images.iter().position(|(_, image)| *image == restored);
-            assert!(whole.is_some(), "{name}, run {run}: it is no whole image");
+            let is = |image: &Vec<u8>| image[..MARK] == restored[..MARK];
+            let whole = images.iter().any(|(_, image)| is(image));
+            assert!(whole, "{name}, run {run}: it is no whole image");
+            seen.entry(name)
+                .or_default()
+                .push(restored[MARK..].to_vec());
         }
         let left = lab.left();
         let ours = [("db", 0, 0, 1), ("web", 0, 0, 1)];
         assert_eq!(left, ours.map(|(n, a, b, c)| (n.to_owned(), a, b, c)));
+    }
+    assert!(changed > 4 * 4096, "guests write of themselves as well");
+    // What was written while a VM held still is not in that point, and is in the next one.
+    for (name, images) in &guests {
+        let marks = &seen[name];
+        assert!(marks[0] == images[0].1[MARK..] || *name == "web");
+        let differ = marks.windows(2).all(|two| two[0] != two[1]);
+        assert!(differ, "{name}: it wrote while it was backed up");
     }
     assert_eq!(
         levels,
@@ -274,8 +308,9 @@ fn what_a_killed_backup_leaves_the_next_one_removes() {
 fn a_change_that_the_host_does_not_tell_is_found_and_healed() {
     let bench = Bench::new();
     let write = json!({"writes": {"vm": "web", "what":
-        {"offset": 100_000, "length": 8192, "seed": 99}}});
+        {"offset": 98304, "length": 8192, "seed": 99}}});
     let vms = json!([{"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": SIZE}],
+        "checkpoints": [{"name": "theirs"}],
         "writes": [{"offset": 0, "length": SIZE, "seed": 7}]}]);
     // Nothing that the guest writes is tracked.
     let more = json!({"rules": {"missed-writes": 1000},
@@ -295,7 +330,16 @@ fn a_change_that_the_host_does_not_tell_is_found_and_healed() {
     assert_eq!(web["layers"][0]["reading"]["how"], "full");
     let point = web["point"].as_str().unwrap();
     let restored = raw(&bench.restore(point, &["--flatten", "--format", "raw"]));
-    assert!(restored == disk(&lab, &lab.file("VMs/web/a.vhdx")));
+    let machine = lab.inventory().machines.remove(0);
+    let host = |path: &str| disk(&lab, &lab.file(&path["D:\\".len()..].replace('\\', "/")));
+    assert!(restored == host(&machine.settings.media[0].path));
+    // Nothing of ours is there but what the next one asks by, and theirs is as it was.
+    assert_eq!(lab.left(), [("web".to_owned(), 0, 1, 1)]);
+    let theirs = &machine.checkpoints[0].settings;
+    assert_eq!(theirs.config.name, "theirs");
+    assert!(host(&theirs.media[0].path).iter().all(|byte| *byte == 0));
+    let next = backup(&bench, &lab, &["--audit", "0"]);
+    assert_eq!(vm(&next, "web")["level"], "incremental", "{next:#}");
 }
 
 #[test]

@@ -46,13 +46,13 @@ fn vms_of_all_nodes_are_backed_up_once_and_followed() {
         {"name": "db", "node": "HV02", "folder": "C:\\ClusterStorage\\Volume1\\db",
          "disks": disk("db")},
     ]);
-    // The VM goes as soon as the host is idle, which is with its checkpoint.
+    // The VM goes with its checkpoint, as the backup asks to end that.
     let more = json!({
         "cluster": {"name": "CL1", "nodes": ["HV01", "HV02"]},
         "volumes": [{"name": "C:\\ClusterStorage\\Volume1", "capacity": 107_374_182_400_u64}],
-        "rules": {"migration-ms": 40, "migrates-with-checkpoint": true},
-        "mishaps": [{"on": "CreateSnapshot", "node": "HV01",
-                     "after": [{"migrates": {"vm": "web", "to": "HV02"}}]}],
+        "rules": {"migration-ms": 0, "migrates-with-checkpoint": true},
+        "mishaps": [{"on": "ConvertToReferencePoint", "node": "HV01",
+                     "before": [{"migrates": {"vm": "web", "to": "HV02"}}]}],
     });
     let lab = Lab::start_in(&bench, "cluster", &scenario(vms, more));
     let storage = lab.folder().join("shared/C/ClusterStorage");
@@ -81,12 +81,13 @@ fn vms_of_all_nodes_are_backed_up_once_and_followed() {
 
     let first = run(&bench, 0, &["backup", "CL1", "--audit", "0"], &reach);
     assert_eq!(first["vms"].as_array().unwrap().len(), 2);
-    // It goes when the host finds time for it. Its checkpoint ends where it is, as a reference point
-    // that the next backup asks by.
+    assert!(
+        messages(&first).contains("it went from HV01 to HV02"),
+        "{first:#}"
+    );
+    // Its checkpoint ended where it is then, as a reference point that the next backup asks by.
     let on = |at: usize| lab.left_on(lab.ports[at]);
-    while !on(0).is_empty() {
-        std::thread::yield_now();
-    }
+    assert_eq!(on(0), []);
     assert_eq!(on(1), ["db", "web"].map(|name| (name.to_owned(), 0, 0, 1)));
 
     let second = run(
