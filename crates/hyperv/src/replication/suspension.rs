@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::state::{relationships, rows};
 use super::{REPLICATING, SUSPENDED};
 use crate::checkpoint::still_here;
-use crate::control::{Change, ChangeError, Control};
+use crate::control::{Change, ChangeError, Control, NotDone};
 use crate::ids::{self, fold};
 use crate::inventory::{Relationship, ReplicationMode};
 use crate::journal::{Call, Outcome};
@@ -264,13 +264,25 @@ fn request(
     };
     // What the host says is not taken for what it did.
     let relationship: String = row.get("InstanceID")?;
-    control.change(vm, &change, &|_| {
+    let look = |suspended: bool| {
         let now = self::state(control, vm, &relationship).map_err(|error| error.to_string())?;
-        let suspended = now.flatten() == Some(SUSPENDED);
-        match suspended == (state == SUSPENDED) {
-            true => Ok(None),
+        if now.is_none() {
+            // It may have gone to another node, with its VM.
+            still_here(control.session(), vm).map_err(|error| error.to_string())?;
+        }
+        match (now.flatten() == Some(SUSPENDED)) == suspended {
+            true => Ok(()),
             false => Err(format!("the replication is in state {now:?} after it")),
         }
-    })?;
+    };
+    let suspends = state == SUSPENDED;
+    // Jobs are known to say that they failed, or were ended, and to have done it. What is suspended
+    // then is ours to resume; taken for not done it would stay so.
+    let undone = |why: &NotDone| match why {
+        NotDone::Failed(_) | NotDone::Cancelled(_) => look(!suspends),
+        // It never began.
+        NotDone::Refused(_) | NotDone::NotCalled(_) => Ok(()),
+    };
+    control.change_looking(vm, &change, &|_| look(suspends).map(|()| None), &undone)?;
     Ok(())
 }

@@ -1,22 +1,27 @@
 //! Copies of VMs: which side, when, and without leaving their replication standing still.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use cim::job::Pace;
+use cim::wsman::Associations;
+use cim::{CimError, CimSession, Class, Instance, MethodResult, ObjectPath, WsmanSession};
 use hyperkeep_hyperv::checkpoint::{CheckpointError, Consistency, RecoveryCheckpoint};
 use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::frozen::Frozen;
 use hyperkeep_hyperv::inventory::{self, ReplicationMode};
+use hyperkeep_hyperv::journal::Journal;
 use hyperkeep_hyperv::plan::{NoPlan, Policy, Wanted, plan};
 use hyperkeep_hyperv::preflight::{Finding, Level};
 use hyperkeep_hyperv::replication::{
     Calm, Prefer, Seen, SuspendError, Suspended, Suspension, ToldBy, Why, conflict, interval, sides,
 };
+use jiff::Timestamp;
 use lab::state::{Accident, Failure};
 use uuid::Uuid;
 
-use crate::support::{Lab, MARK, OPTIONS};
+use crate::support::{Lab, MARK, OPTIONS, Shared};
 
 /// A copy that gets no delta by itself and needs ten minutes for one, and a VM that nobody copies.
 const SCENARIO: &str = r#"{
@@ -237,6 +242,114 @@ fn it_is_suspended_for_the_moment_of_the_checkpoint_alone() {
     backup(7, 0);
     // What cannot be suspended is told, and backed up all the same.
     backup(8, 1);
+}
+
+/// A host whose job suspends the replication at once, whatever it says in the end; and somebody who
+/// stops the run when it is asked for that, if they do.
+struct Hasty {
+    inner: WsmanSession,
+    lab: Arc<Lab>,
+    stops: Option<Arc<AtomicBool>>,
+}
+
+impl CimSession for Hasty {
+    fn invoke(
+        &self,
+        target: &ObjectPath,
+        method: &str,
+        inputs: &Instance,
+    ) -> Result<MethodResult, CimError> {
+        let answer = self.inner.invoke(target, method, inputs);
+        let wanted = inputs.get_opt::<u16>("RequestedState").ok().flatten();
+        if (method, wanted) == ("RequestReplicationStateChangeEx", Some(7)) {
+            set_state(&self.lab, self.lab.vm(0), 7);
+            let stops = self.stops.iter();
+            stops.for_each(|stops| stops.store(true, Relaxed));
+        }
+        answer
+    }
+
+    fn get(&self, path: &ObjectPath) -> Result<Instance, CimError> {
+        self.inner.get(path)
+    }
+
+    fn query(&self, namespace: &str, wql: &str) -> Result<Vec<Instance>, CimError> {
+        self.inner.query(namespace, wql)
+    }
+
+    fn query_paths(&self, namespace: &str, wql: &str) -> Result<Vec<ObjectPath>, CimError> {
+        self.inner.query_paths(namespace, wql)
+    }
+
+    fn associators(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
+        self.inner.associators(which)
+    }
+
+    fn references(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
+        self.inner.references(which)
+    }
+
+    fn class(&self, namespace: &str, name: &str) -> Result<Arc<Class>, CimError> {
+        self.inner.class(namespace, name)
+    }
+}
+
+/// The hosts' clock, and somebody who wants to stop.
+struct Stopped(Shared, Arc<AtomicBool>);
+
+impl Pace for Stopped {
+    fn now(&self) -> Duration {
+        Pace::now(&self.0)
+    }
+
+    fn sleep(&self, span: Duration) {
+        self.0.sleep(span);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.1.load(Relaxed)
+    }
+}
+
+#[test]
+fn what_was_suspended_by_a_job_that_denies_it_goes_on() {
+    for stopped in [false, true] {
+        for dropped in [false, true] {
+            let lab = Arc::new(lab("{}"));
+            let vm = lab.vm(0);
+            let flag = Arc::new(AtomicBool::new(false));
+            let session = Arc::new(Hasty {
+                inner: lab.session(),
+                lab: Arc::clone(&lab),
+                stops: stopped.then(|| Arc::clone(&flag)),
+            });
+            if !stopped {
+                let (code, hresult, text) = (32768, None, "Fehler".to_owned());
+                let failure = Failure {
+                    code,
+                    hresult,
+                    text,
+                };
+                happens(&lab, Accident::JobFails(failure));
+            }
+            let journals = crate::support::folder();
+            let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
+            let time = lab.time.clone();
+            let clock = Arc::new(move || Timestamp::UNIX_EPOCH + Pace::now(&time));
+            let pace = Arc::new(Stopped(lab.time.clone(), flag));
+            let control = Arc::new(Control::new(session, journal, pace, clock));
+            let suspension = suspend(&control, vm);
+            assert_eq!(state(&lab, vm), 7);
+            match dropped {
+                true => drop(suspension),
+                false => suspension.resume().unwrap(),
+            }
+            assert_eq!(state(&lab, vm), 3, "stopped {stopped}, dropped {dropped}");
+            assert_eq!(control.take_notes(), [""; 0]);
+            let reading = control.journal().reading().unwrap();
+            assert!(reading.is_settled(), "{reading:?}");
+        }
+    }
 }
 
 #[test]
