@@ -127,7 +127,7 @@ impl Hint for CheckpointError {
                 "wait for the other backup; if there is none, remove the checkpoint on the host: \
                  Get-VMSnapshot -SnapshotType Recovery | Remove-VMSnapshot"
             }
-            Self::Busy(_) => "wait until the host is done with the VM",
+            Self::Busy(_) | Self::Conflict(_) => "wait until the host is done with the VM",
             Self::NoService { .. } => "see that Hyper-V's service (vmms) runs on the host",
             Self::Unwritable(_) => "report it with the host's version",
             Self::StillThere(_) => JOURNAL,

@@ -335,20 +335,16 @@ fn made(
         .ok_or_else(|| "which checkpoint it made is not to be told".to_owned())
 }
 
-/// The error by which a guest that does not settle shows: the host began, and failed.
-pub(super) fn did_not_settle(error: &CheckpointError) -> bool {
-    use crate::control::NotDone;
-    let CheckpointError::Change(ChangeError::NotDone { why, .. }) = error else {
-        return false;
-    };
-    matches!(why, NotDone::Failed(_)) && !refuses_settings(error)
-}
-
 impl CheckpointError {
-    /// Whether the host began to take the checkpoint and failed: asked for
+    /// Whether the host began to take the checkpoint and failed for good: asked for
     /// [`Consistency::Application`], that the guest does not settle is the likeliest reason, and
-    /// [`Consistency::Crash`] may do.
+    /// [`Consistency::Crash`] may do. A replication that was at work fails in the same way; whether
+    /// it was tells [`conflict`](crate::replication::conflict).
     pub fn may_be_the_guest(&self) -> bool {
-        did_not_settle(self)
+        let Self::Change(error @ ChangeError::NotDone { why, .. }) = self else {
+            return false;
+        };
+        let failed = matches!(why, NotDone::Failed(_));
+        failed && !error.is_worth_waiting() && !refuses_settings(self)
     }
 }

@@ -36,6 +36,7 @@ pub use point::destroy_reference_point;
 use crate::control::{ChangeError, Control};
 use crate::ids::fold;
 use crate::inventory::{Operation, PowerState};
+use crate::replication::Conflict;
 
 /// A recovery checkpoint of ours that is there.
 pub struct RecoveryCheckpoint {
@@ -69,6 +70,9 @@ pub enum CheckpointError {
     /// The host is at work on the VM, and has been for as long as was waited.
     #[error("the host is at work on the VM: {0:?}")]
     Busy(Operation),
+    /// The host was at work on the VM when it failed.
+    #[error("{0}")]
+    Conflict(Box<Conflict>),
     /// The host has no service for this, or several.
     #[error("the host has {found} objects of {class} where there is one: is Hyper-V running?")]
     NoService {

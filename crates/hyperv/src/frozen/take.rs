@@ -16,9 +16,9 @@ use crate::checkpoint::{
 use crate::control::Control;
 use crate::files::HostFiles;
 use crate::ids;
-use crate::inventory::{self, Configuration, Family, PowerState};
+use crate::inventory::{self, Configuration, Family, PowerState, ReplicationMode};
 use crate::preflight::{Level, Mode};
-use crate::replication::{Suspended, Suspension};
+use crate::replication::{Suspended, Suspension, conflict};
 use crate::tracking::{Applied, Decision, decide};
 
 impl Frozen {
@@ -260,6 +260,15 @@ fn checkpoint(
     Ok((take(options)?, Some(error.to_string())))
 }
 
+    // Whoever is only busy has another turn, with the guest. Of copies no guest is asked.
+    let of = (request.vm, ReplicationMode::Primary);
+    match conflict(control.session(), of, &error) {
+        Ok(None) => {}
+        Ok(Some(conflict)) => return Err(CheckpointError::Conflict(Box::new(conflict))),
+        // The account may not see what goes on.
+        Err(asked) if asked.fault_kind().is_some() => {}
+        Err(asked) => return Err(asked.into()),
+    }
 /// What was achieved; and why it is less than what was expected, if the VM's state is the reason:
 /// it may be another one than when the VM was looked at.
 fn level(

@@ -69,6 +69,7 @@ pub fn conflict(
         Ok(Some(Conflict { told_by, said }))
     };
     let why = match error {
+        CheckpointError::Conflict(conflict) => return Ok(Some((**conflict).clone())),
         CheckpointError::Busy(operation) => return found(ToldBy::Operation(*operation)),
         CheckpointError::Change(ChangeError::NotDone { why, .. }) => why,
         _ => return Ok(None),

@@ -5,14 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cim::Instance;
 use cim::job::Pace;
-use hyperkeep_hyperv::checkpoint::{Consistency, GuestBackup, Mark, Options};
+use hyperkeep_hyperv::checkpoint::{CheckpointError, Consistency, GuestBackup, Mark, Options};
 use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
 use hyperkeep_hyperv::frozen::{FileRole, FreezeError, Frozen, Merge, Request};
 use hyperkeep_hyperv::inventory::{Family, Finding};
 use hyperkeep_hyperv::journal::Journal;
 use hyperkeep_hyperv::preflight::{Level, Mode};
+use hyperkeep_hyperv::replication::ToldBy;
 use testkit::image::{Image, Kind};
 use uuid::Uuid;
 
@@ -190,6 +192,53 @@ fn a_guest_that_does_not_settle_costs_the_level_only_where_that_is_wanted() {
     // It is not the guest, and less would not do any better.
     let (achieved, taken) = fails(Failure::Refused(32769), &request());
     assert!(achieved.is_err() && taken == 1);
+}
+
+/// The `ConsistencyLevel` of each checkpoint that the host was asked for.
+fn levels(host: &Vmms) -> Vec<u8> {
+    let inputs = host.inputs().into_iter();
+    let asked = inputs.filter_map(|inputs| inputs.get_opt::<Instance>("SnapshotSettings").unwrap());
+    asked
+        .map(|settings| settings.get("ConsistencyLevel").unwrap())
+        .collect()
+}
+
+/// The guest is not blamed for what the host was at work on: the VM has another turn, with its guest.
+#[test]
+fn a_vm_that_is_only_busy_keeps_its_level() {
+    let refused = |at_work: &[u16], failures: &[Failure]| {
+        let place = Place::new();
+        place.host.set_at_work(at_work);
+        for failure in failures {
+            place.host.fail("CreateSnapshot", *failure);
+        }
+        let refused = place.achieved(&request()).unwrap_err();
+        let levels = levels(&place.host);
+        assert!(levels.iter().all(|level| *level == 1), "{levels:?}");
+        assert!(place.host.checkpoints().is_empty());
+        let FreezeError::Checkpoint(error) = refused else {
+            panic!("{refused}");
+        };
+        error
+    };
+    // A delta is sent (107), which shows in nothing but the job that goes on.
+    let error = refused(&[107], &[Failure::FailedJob]);
+    let CheckpointError::Conflict(conflict) = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(conflict.told_by, ToldBy::Job(107));
+    // 32775, as long as anybody waits for it.
+    let error = refused(&[], &[Failure::BusyJob; 60]);
+    assert!(
+        matches!(&error, CheckpointError::Change(error) if error.is_worth_waiting()),
+        "{error}"
+    );
+    // Any other job is in nobody's way.
+    let place = Place::new();
+    place.host.set_at_work(&[4]);
+    place.host.fail("CreateSnapshot", Failure::FailedJob);
+    let (level, downgrade) = place.achieved(&request()).unwrap();
+    assert_eq!((level, downgrade.is_some()), (Level::Crash, true));
 }
 
 /// A guest that takes a copy for a full backup cuts logs that another backup needs.

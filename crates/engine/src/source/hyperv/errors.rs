@@ -102,7 +102,9 @@ pub(super) fn with_notes(mut error: SourceError, notes: &[String]) -> SourceErro
 fn is_not_now(error: &FreezeError) -> bool {
     match error {
         FreezeError::Checkpoint(error) => match error {
-            CheckpointError::Busy(_) | CheckpointError::Occupied(_) => true,
+            CheckpointError::Busy(_)
+            | CheckpointError::Occupied(_)
+            | CheckpointError::Conflict(_) => true,
             CheckpointError::Change(error) => error.is_worth_waiting(),
             _ => false,
         },
@@ -138,5 +140,9 @@ mod tests {
         assert!(text.contains("108") && text.contains("a note") && text.contains("suspend"));
         let told = freeze(&vm, &error, None, &notes, false);
         assert!(!told.not_now && told.code == Code::Failed);
+        // It was one when it failed, whatever the host is at by now.
+        let error = FreezeError::Checkpoint(CheckpointError::Conflict(Box::new(conflict)));
+        let told = freeze(&vm, &error, None, &notes, false);
+        assert!(told.not_now && told.code == Code::NotNow);
     }
 }

@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     LostReply,
     /// The host begins and fails.
     FailedJob,
+    /// The same with the code of what is in the wrong state.
+    BusyJob,
     /// It is done, and its job says that it failed, in this state.
     DoneFailedJob(u16),
     /// It is done, and its job is forgotten before anybody has looked.
@@ -57,6 +59,8 @@ struct State {
     inputs: Vec<Instance>,
     /// What the host is doing with the VM.
     operation: Option<u16>,
+    /// `JobType` of the jobs that go on with it.
+    at_work: Vec<u16>,
     /// When that ends.
     operation_until: Option<Duration>,
     /// `EnabledState`, and what it is after a checkpoint was taken.
@@ -179,6 +183,11 @@ impl Vmms {
     pub(crate) fn set_power(&self, power: u16, after: Option<u16>) {
         let mut state = self.state.lock().unwrap();
         (state.power, state.power_after) = (power, after);
+    }
+
+    /// The types of the jobs that go on with the VM.
+    pub(crate) fn set_at_work(&self, kinds: &[u16]) {
+        self.state.lock().unwrap().at_work = kinds.to_vec();
     }
 
     pub(crate) fn set_tpm(&self) {

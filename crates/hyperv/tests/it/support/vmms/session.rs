@@ -75,7 +75,8 @@ impl CimSession for Vmms {
         };
         // More than a hundred: that it ended well and with an error, or with another error.
         let error = match *job {
-            200.. => 32773_u16,
+            300.. => 32775_u16,
+            200.. => 32773,
             10.. => 32768,
             _ => 0,
         };
@@ -141,6 +142,13 @@ impl CimSession for Vmms {
                 let mut rows = state.devices(id.strip_prefix("Microsoft:").unwrap());
                 rows.retain(|row| which.result.as_ref().is_none_or(|of| *of == row.class));
                 rows
+            }
+            "Msvm_AffectedJobElement" if which.of.class == "Msvm_ComputerSystem" => {
+                let job = |kind: &u16| {
+                    let job = Instance::new("Msvm_ConcreteJob").with("JobState", 4_u16);
+                    job.with("ErrorCode", 0_u16).with("JobType", *kind)
+                };
+                state.at_work.iter().map(job).collect()
             }
             "Msvm_AffectedJobElement" => {
                 let id = which.of.key("InstanceID").unwrap();
@@ -222,6 +230,7 @@ impl CimSession for Vmms {
             Some(Failure::Refused(code)) => return give(returned(method, code)),
             Some(Failure::LostRequest) => return Err(broken(method, false, true)),
             Some(Failure::FailedJob) => return jobs(&mut state, 10, Vec::new(), true),
+            Some(Failure::BusyJob) => return jobs(&mut state, 310, Vec::new(), true),
             _ => {}
         }
         let asked: Option<Instance> = inputs.get_opt("SnapshotSettings").unwrap();
