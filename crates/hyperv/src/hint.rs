@@ -155,7 +155,7 @@ impl Hint for ExportError {
             Self::SameName(_) => "leave the memory out, or rename one of the files",
             Self::Changed | Self::NoMemory => AGAIN,
             Self::Unwritable(_) => "report it with the host's version",
-            Self::StillThere(_) => JOURNAL,
+            Self::StillThere(_) | Self::Elsewhere { .. } => JOURNAL,
         }
     }
 }

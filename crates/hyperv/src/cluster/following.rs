@@ -17,8 +17,8 @@ use crate::ids::{fold, guid, same_host};
 const LOOKS: u32 = 5;
 const WAIT: Duration = Duration::from_secs(2);
 
-/// A session that follows a VM. Calls about jobs go to the node that began them; all others to the
-/// one that owns the VM.
+/// A session that follows a VM. Calls about jobs go to the node that began them, and those about an
+/// object whose path names its host go to that one; all others to the one that owns the VM.
 pub struct Following {
     cluster: Arc<Cluster>,
     vm: Uuid,
@@ -135,7 +135,7 @@ impl Following {
         of: Option<&ObjectPath>,
         ask: impl Fn(&dyn CimSession) -> Result<T, CimError>,
     ) -> Result<T, CimError> {
-        if let Some(node) = of.and_then(|path| self.node_of_job(path)) {
+        if let Some(node) = of.and_then(|path| self.node_of(path)) {
             return ask(self.cluster.session(&node)?.as_ref());
         }
         let is_vm = of.is_some_and(|path| self.is_vm(path));
@@ -161,6 +161,17 @@ impl Following {
     fn is_vm(&self, path: &ObjectPath) -> bool {
         let named = || path.key("Name").and_then(|name| guid(&name));
         path.class.eq_ignore_ascii_case("Msvm_ComputerSystem") && named() == Some(self.vm)
+    }
+
+    /// The node that alone can be asked about an object.
+    fn node_of(&self, path: &ObjectPath) -> Option<String> {
+        self.node_of_job(path).or_else(|| self.named(path))
+    }
+
+    /// The node that a path names, as the cluster spells it.
+    fn named(&self, path: &ObjectPath) -> Option<String> {
+        let host = path.host.as_ref()?;
+        Some(self.cluster.spelt(host))
     }
 
     fn node_of_job(&self, path: &ObjectPath) -> Option<String> {
@@ -205,7 +216,10 @@ impl CimSession for Following {
     }
 
     fn query_paths(&self, namespace: &str, wql: &str) -> Result<Vec<ObjectPath>, CimError> {
-        self.ask(None, |session| session.query_paths(namespace, wql))
+        // Of which node it is asked once more is decided then.
+        let anywhere = |path| ObjectPath { host: None, ..path };
+        let found = self.ask(None, |session| session.query_paths(namespace, wql))?;
+        Ok(found.into_iter().map(anywhere).collect())
     }
 
     fn associators(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
@@ -228,7 +242,10 @@ impl CimSession for Following {
         }
         let mut looks = 1;
         loop {
-            let (node, session) = self.owner()?;
+            let (node, session) = match self.named(path) {
+                Some(node) => (node.clone(), self.cluster.session(&node)?),
+                None => self.owner()?,
+            };
             let target = self.target(path, (&node, session.as_ref()))?;
             let answer = session.invoke(&target, method, inputs);
             let not_done = match &answer {
@@ -244,7 +261,7 @@ impl CimSession for Following {
                 },
                 Err(error) => error.is_not_found() && !error.may_have_happened(),
             };
-            if !not_done || looks >= LOOKS {
+            if !not_done || looks >= LOOKS || path.host.is_some() {
                 return answer;
             }
             let (now, _) = self.owner()?;

@@ -34,7 +34,7 @@ pub use following::{Following, Move};
 pub use survey::{Missing, NotAsked, Survey, SurveyedNode};
 pub use volumes::SharedVolumes;
 
-use crate::ids::fold;
+use crate::ids::{fold, same_host};
 use crate::inventory::{ClusterRole, Notes, cluster_roles};
 
 /// Where clusters are told of.
@@ -186,6 +186,13 @@ impl Cluster {
     pub fn volumes(&self) -> Result<SharedVolumes, CimError> {
         let rows = self.ask("SELECT * FROM MSCluster_ClusterSharedVolume")?;
         Ok(SharedVolumes::read(&rows))
+    }
+
+    /// The name of a node as the cluster has it: hosts call themselves by it with or without a domain.
+    pub(super) fn spelt(&self, host: &str) -> String {
+        let nodes = lock(&self.nodes);
+        let known = nodes.iter().find(|known| same_host(known, host));
+        known.map_or(host, String::as_str).to_owned()
     }
 
     /// The session to a node, opened once.

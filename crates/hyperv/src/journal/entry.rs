@@ -100,17 +100,33 @@ pub enum Call {
     ExportMemory {
         /// Our folder of the host, which is not there before.
         folder: String,
+        /// The host that has the folder, which stays there when its VM moves. Earlier versions did
+        /// not write it down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<String>,
     },
     /// Removes an export.
     RemoveExport {
         /// Its folder.
         folder: String,
+        /// The host that has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<String>,
     },
     /// Lets a replication go on.
     ResumeReplication {
         /// The relationship.
         relationship: String,
     },
+}
+
+/// The folder of an export.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Export {
+    /// The folder.
+    pub folder: String,
+    /// The host that has it, if that is known.
+    pub node: Option<String>,
 }
 
 /// How a call ended.

@@ -21,6 +21,6 @@ mod entry;
 mod file;
 mod read;
 
-pub use entry::{Call, Entry, Intent, Outcome};
+pub use entry::{Call, Entry, Export, Intent, Outcome};
 pub use file::{Journal, JournalError, RunState, dead, run_state};
 pub use read::{Open, Reading, read};

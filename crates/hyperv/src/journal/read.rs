@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::entry::{Call, Entry, Intent, Outcome};
+use super::entry::{Call, Entry, Export, Intent, Outcome};
 
 /// Bytes that a line may have.
 pub(super) const MOST_LINE: usize = 1 << 20;
@@ -23,7 +23,7 @@ pub struct Reading {
     /// Replications that were suspended and not seen to go on, with their VMs.
     pub suspended: BTreeSet<(Uuid, String)>,
     /// Folders of exports that were made or begun and not seen to go, with their VMs.
-    pub exports: BTreeSet<(Uuid, String)>,
+    pub exports: BTreeSet<(Uuid, Export)>,
     /// The highest number of any call.
     pub last: u64,
     /// Lines that are torn or damaged. A process that was killed leaves one at most.
@@ -147,8 +147,8 @@ fn not_done(intent: Intent, reading: &mut Reading) {
             reading.suspended.insert((vm, relationship));
         }
         // Of an export that failed, part may be there.
-        Call::ExportMemory { folder } | Call::RemoveExport { folder } => {
-            reading.exports.insert((vm, folder));
+        Call::ExportMemory { folder, node } | Call::RemoveExport { folder, node } => {
+            reading.exports.insert((vm, Export { folder, node }));
         }
         Call::SuspendReplication { .. }
         | Call::CreateCheckpoint { .. }
@@ -181,11 +181,11 @@ fn done(intent: Intent, made: Option<String>, reading: &mut Reading) {
         (Call::ResumeReplication { relationship }, _) => {
             reading.suspended.remove(&(vm, relationship));
         }
-        (Call::ExportMemory { folder }, _) => {
-            reading.exports.insert((vm, folder));
+        (Call::ExportMemory { folder, node }, _) => {
+            reading.exports.insert((vm, Export { folder, node }));
         }
-        (Call::RemoveExport { folder }, _) => {
-            reading.exports.remove(&(vm, folder));
+        (Call::RemoveExport { folder, node }, _) => {
+            reading.exports.remove(&(vm, Export { folder, node }));
         }
         (Call::CreateCheckpoint { .. } | Call::RenameCheckpoint { .. }, _) => {}
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cim::path::HYPER_V;
 use cim::wsman::Associations;
-use cim::{CimError, CimSession, Instance};
+use cim::{CimError, CimSession, Instance, ObjectPath};
 use disk::ReadAt as _;
 use uuid::Uuid;
 use vmconfig::vmrs;
@@ -21,7 +21,7 @@ use crate::frozen::{
 };
 use crate::ids::{self, fold};
 use crate::inventory::{self, ConfigFiles, Medium, PowerState, Settings};
-use crate::journal::Call;
+use crate::journal::{Call, Export};
 use crate::space::{self, Floor};
 
 const SETTINGS: &str = "Msvm_VirtualSystemExportSettingData";
@@ -66,7 +66,7 @@ pub struct MemoryExport {
 struct Folder {
     control: Arc<Control>,
     vm: Uuid,
-    path: String,
+    export: Export,
     held: bool,
 }
 
@@ -92,8 +92,13 @@ impl MemoryExport {
         let folder = staging.join(&name).map_err(|error| bad(&error))?;
         names(&settings.media)?;
         let needs = room(session, &settings, &folder, request.floor)?;
-        if is_there(session, &folder.to_string())? {
-            return Err(ExportError::Exists(folder.to_string()));
+        let service = service(session)?;
+        let export = Export {
+            folder: folder.to_string(),
+            node: node(&service, &folder),
+        };
+        if is_there(session, &export)? {
+            return Err(ExportError::Exists(export.folder));
         }
         // What cannot be read would be exported for nothing.
         files.list(&staging)?;
@@ -101,7 +106,7 @@ impl MemoryExport {
         let tpm = settings.config.security.virtual_tpm == Some(true);
         let protector = || tpm.then(|| key_protector(session, &own));
         let before = protector();
-        let held = export(control, vm, &folder)?;
+        let held = begin(control, vm, (service, export))?;
         if present(session, vm)?.media != settings.media {
             return Err(ExportError::Changed);
         }
@@ -215,7 +220,7 @@ impl MemoryExport {
 
     /// The folder, as the host spells it.
     pub fn folder(&self) -> &str {
-        &self.folder.path
+        &self.folder.export.folder
     }
 
     /// Looks, when all was read, whether each file is as long as when it was opened.
@@ -241,14 +246,14 @@ impl MemoryExport {
         drop((disks, files, opened));
         // Tried once here and told; not again when it is dropped.
         folder.held = false;
-        remove_export(&folder.control, folder.vm, &folder.path)
+        remove_export(&folder.control, folder.vm, &folder.export)
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.held
-            && let Err(error) = remove_export(&self.control, self.vm, &self.path)
+            && let Err(error) = remove_export(&self.control, self.vm, &self.export)
         {
             self.control.note(error.to_string());
         }
@@ -304,13 +309,32 @@ fn room(
     Ok(needs)
 }
 
-/// Exports it: no checkpoints, all disks, and what is in memory.
-fn export(control: &Arc<Control>, vm: Uuid, folder: &HostPath) -> Result<Folder, ExportError> {
-    let unwritable = |error: &dyn ToString| ExportError::Unwritable(error.to_string());
-    let session = control.session();
+/// The service that exports, of the node that has the VM now. An export is one node's: should the VM
+/// have moved by then, that one does not have it, and nothing is begun.
+fn service(session: &dyn CimSession) -> Result<ObjectPath, ExportError> {
     let services = session.query_paths(HYPER_V, &format!("SELECT * FROM {SERVICE}"))?;
     let service = services.into_iter().next();
-    let service = service.ok_or_else(|| unwritable(&format!("the host has no {SERVICE}")))?;
+    let service =
+        service.ok_or_else(|| ExportError::Unwritable(format!("the host has no {SERVICE}")))?;
+    let host = service.key("SystemName");
+    Ok(ObjectPath { host, ..service })
+}
+
+/// The node that will have the folder, where not all nodes of a cluster do.
+fn node(service: &ObjectPath, folder: &HostPath) -> Option<String> {
+    let folder = fold(&folder.to_string());
+    let shared = folder.split('\\').nth(1) == Some("clusterstorage");
+    service.host.clone().filter(|_| !shared)
+}
+
+/// Exports it: no checkpoints, all disks, and what is in memory.
+fn begin(
+    control: &Arc<Control>,
+    vm: Uuid,
+    (service, export): (ObjectPath, Export),
+) -> Result<Folder, ExportError> {
+    let unwritable = |error: &dyn ToString| ExportError::Unwritable(error.to_string());
+    let session = control.session();
     let which = Associations::of(&ids::machine_path(vm))
         .by("Msvm_SystemExportSettingData")
         .to(SETTINGS);
@@ -328,26 +352,26 @@ fn export(control: &Arc<Control>, vm: Uuid, folder: &HostPath) -> Result<Folder,
     settings.set("CreateVmExportSubdirectory", false);
     let mut inputs = Instance::default()
         .with("ComputerSystem", ids::machine_path(vm))
-        .with("ExportDirectory", folder.to_string());
+        .with("ExportDirectory", export.folder.as_str());
     inputs
         .set_embedded("ExportSettingData", &settings)
         .map_err(|error| unwritable(&error))?;
-    let path = folder.to_string();
     let change = Change {
         call: Call::ExportMemory {
-            folder: path.clone(),
+            folder: export.folder.clone(),
+            node: export.node.clone(),
         },
         target: &service,
         method: "ExportSystemDefinition",
         inputs: &inputs,
         cancellable: true,
     };
-    let made = path.clone();
+    let made = export.folder.clone();
     let done = control.change(vm, &change, &|_| Ok(Some(made.clone())));
     let held = Folder {
         control: control.clone(),
         vm,
-        path,
+        export,
         held: true,
     };
     match done {

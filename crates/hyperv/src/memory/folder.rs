@@ -3,26 +3,53 @@
 //! Files of a host are only read through [`HostFiles`](crate::files::HostFiles); this one folder is
 //! removed by the host, which is asked for it like for everything else.
 
+use cim::path::HYPER_V;
 use cim::{CimError, CimSession, Instance, ObjectPath};
 use uuid::Uuid;
 
 use super::ExportError;
 use crate::control::{Change, ChangeError, Control, NotDone};
-use crate::journal::{Call, Outcome};
+use crate::journal::{Call, Export, Outcome};
 
 /// `DeleteEx`: a file in it is in use.
 const SHARING: u32 = 15;
 
-fn path(folder: &str) -> ObjectPath {
-    ObjectPath::new("root/cimv2", "Win32_Directory").with_key("Name", folder)
+/// A path that names its host is asked of that one, wherever the VM is by now.
+fn path(export: &Export) -> ObjectPath {
+    let path = ObjectPath::new("root/cimv2", "Win32_Directory");
+    ObjectPath {
+        host: export.node.clone(),
+        ..path.with_key("Name", export.folder.as_str())
+    }
 }
 
 /// Whether a folder is there.
 ///
 /// # Errors
-/// When the host cannot be asked.
-pub(crate) fn is_there(session: &dyn CimSession, folder: &str) -> Result<bool, CimError> {
-    match session.get(&path(folder)) {
+/// When the host that has it cannot be asked: another one knows nothing of it.
+pub(crate) fn is_there(session: &dyn CimSession, export: &Export) -> Result<bool, ExportError> {
+    match session.get(&path(export)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => match &export.node {
+            Some(node) if !is_asked(session, node)? => Err(ExportError::Elsewhere {
+                folder: export.folder.clone(),
+                node: node.clone(),
+            }),
+            _ => Ok(false),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether it is this host that answers when it is asked. Every host has its own name among its
+/// computer systems, beside its VMs.
+fn is_asked(session: &dyn CimSession, node: &str) -> Result<bool, CimError> {
+    let class = "Msvm_ComputerSystem";
+    let own = ObjectPath::new(HYPER_V, class)
+        .with_key("CreationClassName", class)
+        .with_key("Name", node);
+    let host = Some(node.to_owned());
+    match session.get(&ObjectPath { host, ..own }) {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),
@@ -34,12 +61,13 @@ pub(crate) fn is_there(session: &dyn CimSession, folder: &str) -> Result<bool, C
 ///
 /// # Errors
 /// When it is still there, or that is not to be told.
-pub fn remove_export(control: &Control, vm: Uuid, folder: &str) -> Result<(), ExportError> {
+pub fn remove_export(control: &Control, vm: Uuid, export: &Export) -> Result<(), ExportError> {
     let session = control.session();
     let call = Call::RemoveExport {
-        folder: folder.to_owned(),
+        folder: export.folder.clone(),
+        node: export.node.clone(),
     };
-    if !is_there(session, folder)? {
+    if !is_there(session, export)? {
         control.seen_done(vm, call);
         return Ok(());
     }
@@ -48,13 +76,13 @@ pub fn remove_export(control: &Control, vm: Uuid, folder: &str) -> Result<(), Ex
     loop {
         let change = Change {
             call: call.clone(),
-            target: &path(folder),
+            target: &path(export),
             method: "DeleteEx",
             inputs: &inputs,
             cancellable: false,
         };
         let tried = control.change(vm, &change, &|_| Ok(None));
-        if !is_there(session, folder)? {
+        if !is_there(session, export)? {
             match tried {
                 Err(ChangeError::Unknown { number, .. }) => {
                     control.settle(number, Outcome::Done { made: None });
@@ -77,7 +105,7 @@ pub fn remove_export(control: &Control, vm: Uuid, folder: &str) -> Result<(), Ex
                 tried?;
                 // The host says that it has done it, and the journal believes that.
                 control.seen_undone(vm, call);
-                return Err(ExportError::StillThere(folder.to_owned()));
+                return Err(ExportError::StillThere(export.folder.clone()));
             }
         }
     }

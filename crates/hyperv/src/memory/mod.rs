@@ -24,7 +24,6 @@ mod needs;
 use cim::CimError;
 
 pub use export::{MemoryExport, Request};
-pub(crate) use folder::is_there;
 pub use folder::remove_export;
 pub use needs::Needs;
 
@@ -83,6 +82,16 @@ pub enum ExportError {
     /// What the host was to be asked for could not be written.
     #[error("the export's settings cannot be written: {0}")]
     Unwritable(String),
+    /// The folder is on another host than the one that answers.
+    #[error(
+        "{folder} is on {node}, which cannot be asked: it is in the journal, and the next run tries again"
+    )]
+    Elsewhere {
+        /// The folder.
+        folder: String,
+        /// The host that has it.
+        node: String,
+    },
     /// The folder is still there.
     #[error("{0} is still there: it is in the journal, and the next run tries again")]
     StillThere(String),

@@ -25,7 +25,7 @@ pub use sweep::{Seen, Swept, Whose, sweep};
 use crate::checkpoint::{CheckpointError, destroy_checkpoint, destroy_reference_point};
 use crate::control::Control;
 use crate::ids::fold;
-use crate::journal::{Call, Journal, JournalError, Open, Reading};
+use crate::journal::{Call, Export, Journal, JournalError, Open, Outcome, Reading};
 use crate::memory;
 use crate::replication;
 use now::{Now, Told};
@@ -107,8 +107,9 @@ fn put_right(
 pub fn machines(reading: &Reading) -> BTreeSet<Uuid> {
     let open = reading.open.iter().map(|open| open.intent.vm);
     let made = reading.checkpoints.iter().chain(&reading.reference_points);
-    let made = made.chain(&reading.suspended).chain(&reading.exports);
-    open.chain(made.map(|(vm, _)| *vm)).collect()
+    let made = made.chain(&reading.suspended).map(|(vm, _)| *vm);
+    let exports = reading.exports.iter().map(|(vm, _)| *vm);
+    open.chain(made).chain(exports).collect()
 }
 
 /// One VM that is put right.
@@ -126,6 +127,11 @@ impl Machine<'_> {
         remembered: &dyn Fn(Uuid, &str) -> Remembered,
     ) -> Result<(), CheckpointError> {
         let (control, vm) = (self.control, self.vm);
+        // A folder is there whether or not its VM is still.
+        let tried = self.remove_exports(&BTreeSet::new())?;
+        if !machines(&self.journal()?).contains(&vm) {
+            return Ok(());
+        }
         let now = self.settle()?;
         // What is being converted is not removed beside that, and so on.
         let busy: Vec<String> = self
@@ -134,7 +140,6 @@ impl Machine<'_> {
             .filter_map(|open| match open.intent.call {
                 Call::ConvertCheckpoint { checkpoint, .. } => Some(checkpoint),
                 Call::ResumeReplication { relationship } => Some(relationship),
-                Call::ExportMemory { folder } | Call::RemoveExport { folder } => Some(folder),
                 _ => None,
             })
             .collect();
@@ -142,9 +147,7 @@ impl Machine<'_> {
         for id in of(vm, self.journal()?.suspended) {
             self.resume(&busy, id);
         }
-        for folder in of(vm, self.journal()?.exports) {
-            self.remove_export(&busy, folder);
-        }
+        self.remove_exports(&tried)?;
         // What was open has told more of what is ours.
         for id in of(vm, self.journal()?.checkpoints) {
             if busy.contains(&id) {
@@ -179,14 +182,36 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn remove_export(&mut self, busy: &[String], folder: String) {
-        if busy.contains(&folder) {
-            return;
+    /// Removes what is known to be exported and was not tried before, and tells what was tried. What
+    /// may still be written is left alone.
+    fn remove_exports(
+        &mut self,
+        before: &BTreeSet<Export>,
+    ) -> Result<BTreeSet<Export>, CheckpointError> {
+        // A removal that was cut short is none that goes on: it is begun once more.
+        let mut written = BTreeSet::new();
+        for open in self.open()? {
+            match open.intent.call {
+                Call::ExportMemory { folder, node } => _ = written.insert(Export { folder, node }),
+                Call::RemoveExport { .. } => {
+                    let why = "it was not seen to be done".to_owned();
+                    self.control.settle(open.number, Outcome::NotDone { why });
+                }
+                _ => {}
+            }
         }
-        match memory::remove_export(self.control, self.vm, &folder) {
-            Ok(()) => self.removed(folder),
-            Err(error) => self.left(error.to_string()),
+        let mut tried = BTreeSet::new();
+        for (vm, export) in self.journal()?.exports {
+            if vm != self.vm || written.contains(&export) || before.contains(&export) {
+                continue;
+            }
+            match memory::remove_export(self.control, vm, &export) {
+                Ok(()) => self.removed(export.folder.clone()),
+                Err(error) => self.left(error.to_string()),
+            }
+            tried.insert(export);
         }
+        Ok(tried)
     }
 
     fn resume(&mut self, busy: &[String], relationship: String) {

@@ -16,7 +16,6 @@ use crate::control::Control;
 use crate::ids::fold;
 use crate::inventory::{Operation, Relationship};
 use crate::journal::{Call, Open, Outcome};
-use crate::memory;
 use crate::replication::{self, SUSPENDED};
 
 /// How long after a conversion was begun the only new reference point is taken for what it made.
@@ -176,10 +175,8 @@ impl Now {
                 (None, true) if may_begin(control, open) => Told::busy(BEGINS_YET.to_owned()),
                 (None, true) => Told::done(),
             },
-            Call::RemoveExport { folder } => match memory::is_there(control.session(), folder)? {
-                true => Told::not_done(STILL),
-                false => Told::done(),
-            },
+            // It is looked for before all else.
+            Call::RemoveExport { .. } => Told::not_done(STILL),
             Call::SuspendReplication { relationship } => match self.suspended(relationship) {
                 // It was going on when this was written down.
                 true => Told::done(),

@@ -111,8 +111,9 @@ fn what_was_suspended_or_exported_is_known_until_it_is_undone() {
     let resume = Call::ResumeReplication { relationship };
     let export = Call::ExportMemory {
         folder: folder.clone(),
+        node: None,
     };
-    let remove = Call::RemoveExport { folder };
+    let remove = Call::RemoveExport { folder, node: None };
     let why = text("access denied");
     let not_done = Outcome::NotDone { why };
     // Each call with how it ended, and what is known then of suspensions and exports.
@@ -139,6 +140,10 @@ fn what_was_suspended_or_exported_is_known_until_it_is_undone() {
         assert_eq!(known, (suspended, exports), "{at}");
         assert_eq!(reading.is_settled(), suspended + exports == 0, "{at}");
     }
+    // Earlier versions did not write down which host has the folder.
+    let old = r#"{"call":"export-memory","folder":"F"}"#;
+    assert_eq!(serde_json::from_str::<Call>(old).unwrap(), export);
+    assert_eq!(serde_json::to_string(&export).unwrap(), old);
 }
 
 #[test]

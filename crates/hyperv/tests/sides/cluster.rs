@@ -37,7 +37,7 @@ const SCENARIO: &str = r#"{
 }"#;
 
 /// The nodes of a lab, by their names.
-fn sessions(lab: &Arc<Lab>, down: &'static str) -> Sessions {
+pub(crate) fn sessions(lab: &Arc<Lab>, down: &'static str) -> Sessions {
     let lab = lab.clone();
     Arc::new(move |node: &str| {
         let at = NODES.iter().position(|name| *name == node && node != down);
@@ -59,7 +59,7 @@ fn files(lab: &Lab) -> MappedFiles {
 }
 
 /// A VM moves to the second node, at once.
-fn moves(lab: &Lab, vm: Uuid) {
+pub(crate) fn moves(lab: &Lab, vm: Uuid) {
     let mut old = lab.servers[0].service();
     let host = &mut old.repository.host;
     host.advance();
@@ -96,7 +96,7 @@ fn rest(lab: &Lab, vm: Uuid) -> (Vec<CheckpointKind>, usize, usize) {
     found.remove(0)
 }
 
-fn follow(lab: &Lab, cluster: &Arc<Cluster>, vm: Uuid) -> Arc<Following> {
+pub(crate) fn follow(lab: &Lab, cluster: &Arc<Cluster>, vm: Uuid) -> Arc<Following> {
     let followed = cluster.follow(vm, Arc::new(lab.time.clone())).unwrap();
     Arc::new(followed.expect("the cluster keeps it"))
 }

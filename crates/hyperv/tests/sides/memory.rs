@@ -3,16 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cim::CimSession;
 use cim::job::Pace;
 use disk::BlockRead;
+use hyperkeep_hyperv::cluster::Cluster;
 use hyperkeep_hyperv::control::Control;
+use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
 use hyperkeep_hyperv::frozen::FileRole;
+use hyperkeep_hyperv::journal::{Journal, dead};
 use hyperkeep_hyperv::memory::{ExportError, MemoryExport, Needs, Request};
+use hyperkeep_hyperv::recovery::{Remembered, recover};
 use hyperkeep_hyperv::space::Floor;
 use lab::state::{Accident, Failure, Power};
 use uuid::Uuid;
 
-use crate::support::{Lab, MARK};
+use crate::cluster::{follow, moves, sessions};
+use crate::support::{Lab, MARK, folder};
 
 const MIB: u64 = 1 << 20;
 
@@ -226,4 +232,67 @@ fn killed_at_any_request_nothing_stays_in_the_staging_folder() {
         requests = at;
     }
     assert!((15..150).contains(&requests), "{requests}");
+}
+
+/// A cluster whose nodes have a drive of their own each, beside what they share.
+const CLUSTER: &str = r#"{
+    "cluster": {"name": "CL1", "nodes": ["HV01", "HV02"]},
+    "volumes": [{"name": "D:\\", "capacity": 10737418240},
+                {"name": "C:\\ClusterStorage\\Volume1", "capacity": 10737418240}],
+    "vms": [{"name": "web", "memory": 64, "folder": "C:\\ClusterStorage\\Volume1\\web",
+             "disks": [{"path": "C:\\ClusterStorage\\Volume1\\web\\a.vhdx", "size": 4194304}]}]
+}"#;
+
+/// An export is on the node that had the VM then, wherever the VM is by now.
+#[test]
+fn what_was_exported_before_its_vm_moved_is_removed_from_where_it_is() {
+    let lab = Arc::new(Lab::start(CLUSTER));
+    let vm = lab.vm(0);
+    let drive = lab.folder.path().join("HV01/D");
+    let staging = drive.join("Staging");
+    std::fs::create_dir_all(&staging).unwrap();
+    let staged = || -> Vec<_> {
+        let entries = std::fs::read_dir(&staging).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let path = |text| HostPath::parse(text).unwrap();
+    let shared = lab.folder.path().join("shared/C/ClusterStorage");
+    let map = PathMap::new().with(path("D:\\"), drive);
+    let files = MappedFiles::new(map.with(path("C:\\ClusterStorage"), shared));
+    let request = Request {
+        vm,
+        staging: r"D:\Staging",
+        floor: FLOOR,
+        mark: MARK,
+    };
+    let found = Cluster::find("HV01", sessions(&lab, "")).unwrap();
+    let cluster = Arc::new(found.expect("a cluster"));
+    let journals = folder();
+    let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
+    let control = Arc::new(lab.control(follow(&lab, &cluster, vm), &journal));
+    let export = MemoryExport::take(&control, &files, &request).unwrap();
+    let folders = staged();
+    assert_eq!(folders.len(), 1);
+    let killed = std::fs::read(journal.path()).unwrap();
+    moves(&lab, vm);
+    export.remove().unwrap();
+    assert_eq!(staged().len(), 0);
+    assert!(journal.reading().unwrap().is_settled());
+    // The same by the next run, which finds the VM where it is now, or not at all.
+    let next = |session: Arc<dyn CimSession>| {
+        let journals = folder();
+        std::fs::write(journals.path().join("killed.journal"), &killed).unwrap();
+        std::fs::create_dir_all(folders[0].join("Virtual Machines")).unwrap();
+        let journal = Arc::new(dead(journals.path()).unwrap().pop().unwrap());
+        let report = recover(&lab.control(session, &journal), &|_, _| Remembered::No).unwrap();
+        let settled = journal.reading().unwrap().is_settled();
+        (report.removed.len(), report.left, settled, staged().len())
+    };
+    let followed = next(follow(&lab, &cluster, vm));
+    assert_eq!(followed, (1, vec![], true, 0));
+    let (removed, left, settled, there) = next(Arc::new(lab.session_of(1)));
+    assert_eq!((removed, settled, there), (0, false, 1));
+    assert!(left[0].what.contains("HV01"), "{left:?}");
+    let without_vm = next(Arc::new(lab.session_of(0)));
+    assert_eq!(without_vm, (1, vec![], true, 0));
 }
