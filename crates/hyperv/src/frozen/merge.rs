@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use cim::CimError;
+use cim::{CimError, CimSession};
 use uuid::Uuid;
 
 use super::{Frozen, merge_log};
@@ -14,6 +14,7 @@ use crate::checkpoint::machine;
 use crate::control::Control;
 use crate::files::HostPath;
 use crate::ids;
+use crate::images::{Images, NotTold, ToldDisk};
 use crate::inventory::{self, Operation, Settings};
 
 /// Between two looks.
@@ -26,12 +27,14 @@ pub struct Resting {
     pub place: String,
     /// The file.
     pub file: String,
+    /// The file that the VM wrote to while it held still, where the host told: what is to be merged.
+    pub wrote: Option<String>,
 }
 
 /// How far the host has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Merge {
-    /// Every disk is in the file that it was in before.
+    /// No disk needs a file any more that was made while the VM held still.
     Done,
     /// These files are still to be merged.
     Pending {
@@ -48,7 +51,7 @@ pub enum Merge {
 impl Frozen {
     /// The disks, with the files that they will be in when all is merged.
     pub fn resting(&self) -> Vec<Resting> {
-        Resting::of(&self.settings)
+        self.resting.clone()
     }
 }
 
@@ -60,8 +63,24 @@ impl Resting {
             .map(|medium| Self {
                 place: medium.instance_id.clone(),
                 file: medium.path.clone(),
+                wrote: None,
             })
             .collect()
+    }
+
+    /// Whether a disk that is in this file now is still to be merged. Once people have taken a
+    /// checkpoint since, it never comes back to the file that it was in: what the VM wrote meanwhile
+    /// is somewhere below, or merged.
+    fn is_pending(&self, now: &str, images: &mut Chains<'_>) -> Result<bool, CimError> {
+        if same_file(&self.file, now) {
+            return Ok(false);
+        }
+        match &self.wrote {
+            Some(wrote) if !same_file(wrote, now) => Ok(images
+                .of(now)?
+                .is_none_or(|files| files.iter().any(|file| same_file(file, wrote)))),
+            _ => Ok(true),
+        }
     }
 }
 
@@ -76,13 +95,18 @@ impl Merge {
         let own = format!("Microsoft:{}", ids::upper(vm));
         let settings = inventory::configuration(session, &own)?.settings;
         let mut files = Vec::new();
+        let mut chains = Chains {
+            session,
+            images: None,
+        };
         for medium in settings.media {
             let place = ids::place(&medium.instance_id);
             let was = resting
                 .iter()
                 .find(|disk| place.is_some() && ids::place(&disk.place) == place);
             // A disk that was attached since was never ours to wait for.
-            if was.is_some_and(|was| !same_file(&was.file, &medium.path)) {
+            let pending = was.map(|was| was.is_pending(&medium.path, &mut chains));
+            if pending.transpose()? == Some(true) {
                 files.push(medium.path);
             }
         }
@@ -137,6 +161,32 @@ impl Merge {
             *log = merge_log::last_failure(control, vm);
         }
         self
+    }
+}
+
+/// The files of disks, as the host tells them.
+struct Chains<'s> {
+    session: &'s dyn CimSession,
+    images: Option<Images<'s>>,
+}
+
+impl Chains<'_> {
+    /// All files of the disk in a file; `None` where the host does not tell.
+    fn of(&mut self, path: &str) -> Result<Option<Vec<String>>, CimError> {
+        match self.ask(path) {
+            Ok(disk) => Ok(Some(disk.files.into_iter().map(|(file, _)| file).collect())),
+            Err(NotTold::Why(_)) => Ok(None),
+            Err(NotTold::Host(error)) if error.fault_kind().is_some() => Ok(None),
+            Err(NotTold::Host(error)) => Err(error),
+        }
+    }
+
+    fn ask(&mut self, path: &str) -> Result<ToldDisk, NotTold> {
+        let images = match self.images.take() {
+            Some(images) => images,
+            None => Images::of(self.session)?,
+        };
+        self.images.insert(images).disk(path)
     }
 }
 

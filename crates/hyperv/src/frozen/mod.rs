@@ -166,6 +166,8 @@ pub struct Frozen {
     pub settings: Settings,
     /// What a virtual TPM's state is encrypted for; it belongs to the guest state file.
     pub key_protector: Option<Vec<u8>>,
+    /// The files that its disks will be in when all is merged.
+    resting: Vec<Resting>,
     /// Disks that cannot be had.
     pub lost: Vec<LostDisk>,
     /// Disks that are not wanted.

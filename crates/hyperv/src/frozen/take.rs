@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     ConfigFile, FileRole, FreezeError, Frozen, FrozenDisk, LostDisk, LostFile, Opened, Reading,
-    Request, config, present, protector, tree,
+    Request, Resting, config, present, protector, tree,
 };
 use crate::checkpoint::{
     CheckpointError, Consistency, GuestBackup, Options, RecoveryCheckpoint, reference_points,
@@ -75,6 +75,7 @@ impl Frozen {
             checkpoints: None,
             level,
             downgrade,
+            resting: Resting::of(&settings),
             settings,
             key_protector: None,
             disks: Vec::new(),
@@ -157,7 +158,14 @@ impl Frozen {
         for medium in told.settings.media {
             let place = ids::place(&medium.instance_id);
             match place.filter(|place| frozen.contains(place)) {
-                Some(place) => self.drop_stale(files, &place, &medium.path),
+                Some(place) => {
+                    let mut all = self.resting.iter_mut();
+                    let own = all.find(|disk| ids::place(&disk.place).as_ref() == Some(&place));
+                    if let Some(own) = own {
+                        own.wrote = Some(medium.path.clone());
+                    }
+                    self.drop_stale(files, &place, &medium.path);
+                }
                 None if request.takes(&medium, Some(&[])) == Some(false) => {
                     self.left_out.push(medium);
                 }
@@ -252,14 +260,6 @@ fn checkpoint(
     if !(asked && request.fall_back && error.may_be_the_guest()) || control.pace().cancelled() {
         return Err(error);
     }
-    let options = Options {
-        consistency: Consistency::Crash,
-        ..request.options
-    };
-    // Should it fail as well, its own reason is the better one: the guest had no part in it.
-    Ok((take(options)?, Some(error.to_string())))
-}
-
     // Whoever is only busy has another turn, with the guest. Of copies no guest is asked.
     let of = (request.vm, ReplicationMode::Primary);
     match conflict(control.session(), of, &error) {
@@ -269,6 +269,14 @@ fn checkpoint(
         Err(asked) if asked.fault_kind().is_some() => {}
         Err(asked) => return Err(asked.into()),
     }
+    let options = Options {
+        consistency: Consistency::Crash,
+        ..request.options
+    };
+    // Should it fail as well, its own reason is the better one: the guest had no part in it.
+    Ok((take(options)?, Some(error.to_string())))
+}
+
 /// What was achieved; and why it is less than what was expected, if the VM's state is the reason:
 /// it may be another one than when the VM was looked at.
 fn level(

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use cim::job::Pace;
 use disk::ByteRanges;
-use hyperkeep_hyperv::frozen::{Frozen, Reading};
+use hyperkeep_hyperv::frozen::{Frozen, Merge, Reading};
 use hyperkeep_hyperv::plan::{Policy, WantedMode};
 use hyperkeep_hyperv::preflight::Level;
 use lab::state::{Accident, Power};
 
 use crate::keeper::{Keeper, Others, Outcome, Run};
-use crate::support::{BACKUP, Lab, NOBODY, SIZE};
+use crate::support::{BACKUP, Lab, MARK, NOBODY, SIZE};
 
+const MINUTE: Duration = Duration::from_secs(60);
 const WINDOWS: &str = r#""guest": {"name": "Windows", "version": "10.0", "platform": 2}"#;
 
 /// A host with one VM, and these words about it, about rules and about what goes wrong.
@@ -366,4 +368,39 @@ fn connections_that_are_cut_at_any_byte() {
             story.end();
         }
     }
+}
+
+/// People take a checkpoint while ours is there: the disk stays in a new file for good, and what we
+/// left behind is merged all the same.
+#[test]
+fn a_checkpoint_of_people_is_not_waited_for_as_a_merge() {
+    let lab = Lab::start(&scenario(
+        &format!("{WINDOWS},"),
+        r#", "merge-ms": 20000"#,
+        "",
+    ));
+    let merges = |fails: bool| {
+        lab.with(|control| {
+            let plan = lab.plan(&Policy::default());
+            let request = plan.request(MARK, None, false);
+            let frozen = Frozen::take(control, &lab.files(), &request).unwrap();
+            lab.user_checkpoint();
+            lab.server.service().repository.host.rules.merges_fail = fails;
+            let kept = frozen.keep();
+            let point = kept.token.unwrap().reference_point.unwrap();
+            control.journal().release(lab.vm(), &point).unwrap();
+            let begun = lab.time.now();
+            let seen = Merge::wait(control, lab.vm(), &kept.resting, 15 * MINUTE).unwrap();
+            (seen, lab.time.now() - begun)
+        })
+    };
+    let (seen, took) = merges(false);
+    assert_eq!(seen, Merge::Done);
+    assert!(took < MINUTE, "{took:?}");
+    // What is not merged is still told.
+    let (seen, _) = merges(true);
+    assert!(
+        matches!(&seen, Merge::Pending { files, .. } if files.len() == 1),
+        "{seen:?}"
+    );
 }
