@@ -339,7 +339,7 @@ impl CheckpointError {
     /// Whether the host began to take the checkpoint and failed for good: asked for
     /// [`Consistency::Application`], that the guest does not settle is the likeliest reason, and
     /// [`Consistency::Crash`] may do. A replication that was at work fails in the same way; whether
-    /// it was tells [`conflict`](crate::replication::conflict).
+    /// it was tells [`conflict`](crate::replication::conflict()).
     pub fn may_be_the_guest(&self) -> bool {
         let Self::Change(error @ ChangeError::NotDone { why, .. }) = self else {
             return false;
