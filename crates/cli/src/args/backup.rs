@@ -59,6 +59,11 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(crate) audit: u8,
 
+    /// Compare as much more of each disk as it takes for all of it to be compared within so many
+    /// backups. Each reads at least that share of the disk, however little has changed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10000))]
+    pub(crate) audit_runs: Option<u32>,
+
     /// How consistent the VMs of a host have to be
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) consistency: ConsistencyArg,

@@ -1,5 +1,6 @@
 //! `backup`.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
@@ -156,6 +157,12 @@ pub(crate) fn policy(args: &BackupArgs) -> Policy {
 }
 
 pub(crate) fn options(global: &Global, args: &BackupArgs, hooks: Option<&Path>) -> Result<Options> {
+    if args.audit == 0 && args.audit_runs.is_some() {
+        return Err(Failure::usage(
+            "--audit 0 compares nothing, and --audit-runs all of each disk",
+        )
+        .hint("leave one of them out"));
+    }
     Ok(Options {
         selection: source::selection(args.selection.0.iter().cloned())?,
         level: match args.level {
@@ -165,7 +172,10 @@ pub(crate) fn options(global: &Global, args: &BackupArgs, hooks: Option<&Path>) 
             LevelArg::Differential => Level::Differential,
         },
         compression: open::compression(global.compression),
-        audit: Audit::percent(args.audit),
+        audit: Audit {
+            runs: args.audit_runs.and_then(NonZeroU32::new),
+            ..Audit::percent(args.audit)
+        },
         retry: Retry::default(),
         parallel: args.parallel.into(),
         hooks: hooks

@@ -9,7 +9,8 @@
 //!
 //! The sample of a layer has [`Audit::percent`] of the bytes that are said to have changed, and at
 //! least [`Audit::least`]. So a backup by ranges reads at most that much more, and one segment of the
-//! map, whatever the disk's size. One half of it is a *sweep*: it goes on where that of the
+//! map, whatever the disk's size. Who wants the whole disk to be compared in so many backups asks for
+//! it by [`Audit::runs`], and has the sweep come that far each time, whatever that costs. One half of it is a *sweep*: it goes on where that of the
 //! last point ended, told by a cursor in the point, so that after enough backups every byte of the
 //! disk was compared. The other half are *spot checks* at random, which find sooner what lies
 //! close together. Where neither the map nor the disk has anything, the sweep only asks for
@@ -17,6 +18,8 @@
 //!
 //! Comparing takes ids of chunks alone, so a write-only key is enough. A map that refers to a part
 //! of a chunk has no id for it: such a part is added to what is read as changed.
+
+use std::num::NonZeroU32;
 
 use disk::{BlockRead, ByteRange, ByteRanges, Content};
 use vault::{Base, Held, MapKind, Piece, SegmentBuf};
@@ -38,6 +41,9 @@ pub struct Audit {
     pub percent: u8,
     /// Bytes of a layer at least.
     pub least: u64,
+    /// In how many backups the whole of a layer shall be compared; otherwise it takes as many as it
+    /// takes.
+    pub runs: Option<NonZeroU32>,
 }
 
 impl Default for Audit {
@@ -53,6 +59,7 @@ impl Audit {
         Self {
             percent,
             least: 1 << 20,
+            runs: None,
         }
     }
 
@@ -60,6 +67,7 @@ impl Audit {
     pub const OFF: Self = Self {
         percent: 0,
         least: 0,
+        runs: None,
     };
 
     /// Bytes to look at beside `changed` bytes.
@@ -119,8 +127,9 @@ pub(super) fn audit(
     let told = changed.within(ByteRange::new(0, disk.len()));
     let budget = how.budget(told.map(|range| range.len()).sum());
     if budget > 0 && !disk.is_empty() {
-        look.sweep(budget.div_ceil(2))?;
-        look.spots(budget, rng)?;
+        let share = how.runs.map_or(0, |n| disk.len().div_ceil(n.get().into()));
+        look.sweep(budget.div_ceil(2), share)?;
+        look.spots(budget.max(look.read.saturating_add(budget / 2)), rng)?;
     }
     Ok(Audited {
         again: look.again.into_iter().collect(),
@@ -145,21 +154,29 @@ impl Look<'_> {
         self.read >= budget || self.found.differs.is_some()
     }
 
-    /// Goes on from the cursor until the budget is spent or all of the disk was seen.
-    fn sweep(&mut self, budget: u64) -> Result<(), LayerError> {
+    /// Goes on from the cursor until its share of the disk was seen and the budget is spent, or all
+    /// of the disk was seen.
+    fn sweep(&mut self, budget: u64, share: u64) -> Result<(), LayerError> {
         let len = self.disk.len();
         let segment = u64::from(self.base.segment_size());
         let (mut left, mut free) = (len, 0);
-        while left > 0 && free < STEPS && !self.done(budget) {
+        while left > 0 && self.found.differs.is_none() {
+            let seen = len - left;
+            if seen >= share && (free >= STEPS || self.done(budget)) {
+                break;
+            }
             let at = self.found.next;
+            // As far as the share goes it may cost what it costs.
+            let owed = at.saturating_add(share.saturating_sub(seen));
+            let budget_at = |at: u64| if at < owed { u64::MAX } else { budget };
             let (index, before) = (at / segment, self.read);
             let mut next = at;
             if let Some(until) = self.base.blank_until(index)? {
                 let end = until.saturating_mul(segment).min(at + BLANK).min(len);
-                next = self.blank(ByteRange::new(at, end), budget)?;
+                next = self.blank(ByteRange::new(at, end), budget_at(at))?;
             } else {
                 for piece in self.base.pieces(index)? {
-                    if piece.range.end > at && !self.done(budget) {
+                    if piece.range.end > at && !self.done(budget_at(next)) {
                         next = piece.range.end;
                         self.piece(&piece)?;
                     }

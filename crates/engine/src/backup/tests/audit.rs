@@ -6,6 +6,7 @@ use super::*;
 const ALL: Audit = Audit {
     percent: 100,
     least: 4 * LEN,
+    runs: None,
 };
 
 fn ranges(sectors: &[u64]) -> Option<ByteRanges> {
@@ -93,6 +94,7 @@ fn a_disk_is_covered_after_enough_runs_each_of_which_costs_little() {
     let share = Audit {
         percent: 5,
         least: 32 << 10,
+        runs: None,
     };
     let segment = 64 << 10;
     for hidden in [0, 50, 95] {
@@ -114,6 +116,28 @@ fn a_disk_is_covered_after_enough_runs_each_of_which_costs_little() {
             found
         });
         assert!(found.is_some(), "sector {hidden} in {most} runs");
+    }
+}
+
+/// Who says in how many backups the whole disk is to be compared has it so, if they change nothing.
+#[test]
+fn a_disk_is_covered_in_as_many_runs_as_are_asked_for() {
+    for (hidden, runs) in [(0, 1), (95, 1), (50, 3), (95, 4)] {
+        let vault = vault();
+        let mut source = source(vec![written(None, 1, 1000)]);
+        run_backup(&vault, &mut source, Level::Auto);
+        source.changed = ranges(&[]);
+        source.chain[0].sectors[hidden] = Sector::Data(1);
+        let audit = Audit {
+            percent: 1,
+            least: 1,
+            runs: std::num::NonZeroU32::new(runs),
+        };
+        let found = (0..runs).any(|_| {
+            let report = run_audited(&vault, &mut source, Level::Auto, audit);
+            !missed(&report).is_empty()
+        });
+        assert!(found, "sector {hidden} in {runs} runs");
     }
 }
 

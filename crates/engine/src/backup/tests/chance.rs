@@ -16,6 +16,7 @@ const LEFT_OUT: u64 = 75;
 const SHARE: Audit = Audit {
     percent: 5,
     least: LEN / 8,
+    runs: None,
 };
 
 fn seeded(seed: u64) -> Vault {
