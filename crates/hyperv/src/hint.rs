@@ -199,6 +199,9 @@ impl Hint for FileError {
             | FileProblem::Unwatched(_) => {
                 "see that nothing but Hyper-V writes to the VM's files, and run it again"
             }
+            FileProblem::NotSavedAnyMore => {
+                "back up again: what the VM has in memory now is only in a backup with --memory"
+            }
             FileProblem::InUse(_) => "exclude the VM's files from virus scanners",
             FileProblem::Denied(_) => "give the account the right to read the VM's files",
             FileProblem::Replaced(_) => "back up again: the file is read from its beginning then",

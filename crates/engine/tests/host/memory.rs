@@ -1,5 +1,9 @@
 //! VMs that are saved with their memory.
 
+use hyperkeep_engine::source::{FileRole, Owner};
+use hyperv::plan::WantedMode;
+use lab::state::Power;
+
 use super::killed::Dies;
 use super::*;
 
@@ -79,4 +83,99 @@ fn without_room_for_its_memory_a_vm_is_saved_without_it_and_partial() {
     assert!(vm.findings.iter().any(told), "{vm:#?}");
     assert!(vm.point.is_some());
     assert_eq!((staged(&place), place.rest()), (0, vec![(Vec::new(), 1)]));
+}
+
+fn saved() -> Place {
+    let state = r#""name": "first", "state": "saved","#;
+    Place::new(&WITH_MEMORY.replacen(r#""name": "first","#, state, 1))
+}
+
+/// No checkpoint has it: it lies with the VM's own configuration.
+#[test]
+fn a_saved_vm_comes_with_its_memory() {
+    let place = saved();
+    let report = place.run();
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+    let points = hyperkeep_engine::list::points(&place.vault).unwrap().points;
+    let details = &points[0].open().details;
+    assert_eq!(details.has_memory(&Owner::Vm), Some(true));
+    // What belongs together has one name.
+    let stems: std::collections::BTreeSet<&str> = details
+        .files
+        .iter()
+        .filter(|file| file.role != FileRole::Other)
+        .filter_map(|file| file.path.file_name().split('.').next())
+        .collect();
+    assert_eq!(stems.len(), 1, "{stems:?}");
+}
+
+/// Something happens to the host as soon as a VM holds still.
+struct Once(HostSource, Arc<Lab>, Accident);
+
+impl Source for Once {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+        self.0.begin(memory)
+    }
+    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
+        self.0.end(memory)
+    }
+    fn list(&mut self) -> Result<Listing, SourceError> {
+        self.0.list()
+    }
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        let frozen = self.0.freeze(vm, request)?;
+        suffer(&self.1, &self.2);
+        Ok(frozen)
+    }
+}
+
+#[test]
+fn a_saved_vm_that_is_started_meanwhile_is_partial() {
+    let place = saved();
+    let source = place.source(Arc::new(place.lab.time.clone()), Floor::NONE);
+    let starts = Accident::Turns(place.id("first"), Power::Running);
+    let report = place.back_up(&mut Once(source, Arc::clone(&place.lab), starts), None);
+    let vm = &report.vms[0];
+    assert_eq!(vm.outcome, Outcome::Partial, "{report:#?}");
+    let told = |f: &Finding| {
+        f.code == Code::ChangedDuringBackup && f.object.to_lowercase().ends_with(".vmrs")
+    };
+    assert!(vm.findings.iter().any(told), "{vm:#?}");
+}
+
+/// The inventory is of a time when it was off.
+#[test]
+fn a_vm_that_was_started_since_the_inventory_is_taken_as_one_that_runs() {
+    let off = r#""name": "first", "state": "off","#;
+    let place = Place::new(&WITH_MEMORY.replacen(r#""name": "first","#, off, 1));
+    assert_eq!(staged(&place), 0);
+    let source = place.source(Arc::new(place.lab.time.clone()), Floor::NONE);
+    let source = source.with_memory("D:\\Staging".to_owned());
+    let (lab, first) = (Arc::clone(&place.lab), place.id("first"));
+    let starts = move || suffer(&lab, &Accident::Turns(first, Power::Running));
+    let report = place.back_up(&mut Then(source, Box::new(starts)), None);
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+    let points = hyperkeep_engine::list::points(&place.vault).unwrap().points;
+    let details = &points[0].open().details;
+    assert_eq!(details.has_memory(&Owner::Vm), Some(true));
+}
+
+#[test]
+fn each_checkpoint_with_a_virtual_tpm_comes_with_its_key_protector() {
+    let checkpoint = r#""name": "first", "checkpoints": [{"name": "old"}],"#;
+    let place = Place::new(&WITH_MEMORY.replacen(r#""name": "first","#, checkpoint, 1));
+    let mut setup = place.setup(Arc::new(place.lab.time.clone()), Floor::NONE);
+    setup.policy.mode = WantedMode::AllCheckpoints;
+    let mut source = HostSource::open(setup).unwrap();
+    let report = place.back_up(&mut source, None);
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+    let points = hyperkeep_engine::list::points(&place.vault).unwrap().points;
+    let files = points[0].open().details.files.iter();
+    let protectors = files.filter(|file| file.path.file_name().ends_with(".keyprotector"));
+    let mut owners: Vec<bool> = protectors.map(|file| file.owner == Owner::Vm).collect();
+    owners.sort();
+    assert_eq!(owners, [false, true]);
 }

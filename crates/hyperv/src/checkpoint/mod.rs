@@ -108,9 +108,14 @@ impl RecoveryCheckpoint {
     /// # Errors
     /// When the host cannot be asked.
     pub fn was_off(&self) -> Result<bool, CimError> {
-        if self.machine.state != PowerState::Off {
-            return Ok(false);
-        }
+        Ok(self.machine.state == PowerState::Off && self.is_as_before()?)
+    }
+
+    /// Whether the VM is in the state that it was in just before, and has been in no other since.
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub(crate) fn is_as_before(&self) -> Result<bool, CimError> {
         let now = machine(self.control.session(), self.vm)?;
         let since = self.machine.since.is_some() && now.since == self.machine.since;
         Ok(now.state == self.machine.state && since)

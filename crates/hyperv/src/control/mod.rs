@@ -10,6 +10,7 @@ mod error;
 mod patient;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cim::job::{self, JobEnd, Pace, Patience};
 use cim::{CimError, CimSession, Instance, Invoked, ObjectPath};
@@ -26,6 +27,10 @@ use crate::journal::{Call, Intent, Journal, Outcome};
 
 /// The time by the clock of this machine.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How long a job may take. One that is stuck in the host never ends, and would keep all other VMs
+/// from being backed up; the longest that is known to end is the merging of a large disk.
+const LONGEST_JOB: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// What is needed to change a host. It owns it all, so that what was begun can be held, and ended,
 /// wherever it goes.
@@ -98,7 +103,10 @@ impl Control {
             journal,
             pace,
             clock,
-            patience: Patience::default(),
+            patience: Patience {
+                total: Some(LONGEST_JOB),
+                ..Patience::default()
+            },
             backoff: Backoff::default(),
             begin: Backoff::default(),
             notes: Mutex::new(Vec::new()),
@@ -310,24 +318,31 @@ impl Control {
             if let Err(error) = noted {
                 self.note(error.to_string());
             }
-            self.follow(job, change.cancellable)
-                .map_err(|end| match end {
-                    End::NotDone(NotDone::Failed(failure))
-                        if failure.job.error_code == STATUS_UNKNOWN && makes(&change.call) =>
-                    {
-                        End::Unknown(failure.to_string())
-                    }
-                    end => end,
-                })?;
+            self.follow(job, change).map_err(|end| match end {
+                End::NotDone(NotDone::Failed(failure))
+                    if failure.job.error_code == STATUS_UNKNOWN && makes(&change.call) =>
+                {
+                    End::Unknown(failure.to_string())
+                }
+                end => end,
+            })?;
         }
         let job = job.as_ref();
         made(&Returned { outputs, job }).map_err(End::Unknown)
     }
 
-    fn follow(&self, job: &ObjectPath, cancellable: bool) -> Result<(), End> {
+    fn follow(&self, job: &ObjectPath, change: &Change<'_>) -> Result<(), End> {
         let steady = Steady(self.pace());
-        let pace: &dyn Pace = if cancellable { self.pace() } else { &steady };
-        let end = job::follow(self.session(), job, pace, &self.patience, &mut |_| {});
+        let pace: &dyn Pace = match change.cancellable {
+            true => self.pace(),
+            false => &steady,
+        };
+        let mut patience = self.patience;
+        if matches!(change.call, Call::ExportMemory { .. }) {
+            // It copies whole disks.
+            patience.total = None;
+        }
+        let end = job::follow(self.session(), job, pace, &patience, &mut |_| {});
         match end.map_err(|error| End::Unknown(error.to_string()))? {
             JobEnd::Completed(_) => Ok(()),
             JobEnd::Failed(failure) => Err(End::NotDone(NotDone::Failed(failure))),

@@ -49,6 +49,9 @@ pub enum FileProblem {
     /// It is a VHDX whose header says that it was written to.
     #[error("it was written to since it was opened: it is not frozen")]
     Rewritten,
+    /// It is the state of a saved VM, which was started since or is not saved any more.
+    #[error("the VM was started while it was read, or its saved state was dropped")]
+    NotSavedAnyMore,
     /// A checkpoint is gone since, with which the host may merge files, and this one does not say
     /// whether it was written to.
     #[error("a checkpoint was removed while it was read, and may have been merged into it")]

@@ -2,7 +2,7 @@
 //!
 //! The host names the configuration file; what belongs to it lies beside it under the same name
 //! with another ending. A virtual machine of version 5 keeps its saved state in a folder of that
-//! name.
+//! name. Saved state may lie in a root of its own, in the same folder of it as the configuration.
 
 use std::sync::Arc;
 
@@ -48,6 +48,11 @@ pub struct LostFile {
 }
 
 impl FileRole {
+    /// Whether it is what a VM goes on from.
+    pub(super) fn is_state(self) -> bool {
+        matches!(self, Self::RuntimeState | Self::SavedMemory)
+    }
+
     fn of(name: &str) -> Option<Self> {
         let (_, ending) = name.rsplit_once('.')?;
         Some(match ending.to_ascii_lowercase().as_str() {
@@ -63,11 +68,7 @@ impl FileRole {
 /// Opens all of them that are there; the configuration itself and a guest state file that the host
 /// names must be.
 pub(crate) fn open(files: &dyn HostFiles, named: &ConfigFiles) -> (Vec<ConfigFile>, Vec<LostFile>) {
-    let mut found = Found {
-        files,
-        opened: Vec::new(),
-        lost: Vec::new(),
-    };
+    let mut found = Found::new(files, |_| true);
     let Some(path) = &named.configuration else {
         found.lose("the configuration", "the host does not tell where it is");
         return (found.opened, found.lost);
@@ -76,6 +77,7 @@ pub(crate) fn open(files: &dyn HostFiles, named: &ConfigFiles) -> (Vec<ConfigFil
         Ok(path) => {
             found.open(&path);
             found.beside(&path);
+            found.in_state_root(&path, named);
         }
         Err(error) => found.lose(path, &error.to_string()),
     }
@@ -89,13 +91,61 @@ pub(crate) fn open(files: &dyn HostFiles, named: &ConfigFiles) -> (Vec<ConfigFil
     (found.opened, found.lost)
 }
 
+/// Opens what a saved VM goes on from, which lies with its own configuration.
+pub(super) fn open_state(
+    files: &dyn HostFiles,
+    named: &ConfigFiles,
+) -> (Vec<ConfigFile>, Vec<LostFile>) {
+    let mut found = Found::new(files, FileRole::is_state);
+    match named.configuration.as_deref().map(HostPath::parse) {
+        Some(Ok(path)) => {
+            found.beside(&path);
+            found.in_state_root(&path, named);
+        }
+        Some(Err(error)) => found.lose("the saved state", &error.to_string()),
+        None => found.lose("the saved state", "the host does not tell where it is"),
+    }
+    found.opened.sort_by_key(|file| file.role);
+    (found.opened, found.lost)
+}
+
 struct Found<'a> {
     files: &'a dyn HostFiles,
+    wanted: fn(FileRole) -> bool,
     opened: Vec<ConfigFile>,
     lost: Vec<LostFile>,
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
+    fn new(files: &'a dyn HostFiles, wanted: fn(FileRole) -> bool) -> Self {
+        Self {
+            files,
+            wanted,
+            opened: Vec::new(),
+            lost: Vec::new(),
+        }
+    }
+
+    /// What lies in the root of saved states, if that is another than the configuration's.
+    fn in_state_root(&mut self, path: &HostPath, named: &ConfigFiles) {
+        let root = named.saved_state_root.as_deref();
+        let Some(Ok(mut like)) = root.map(HostPath::parse) else {
+            return;
+        };
+        // The folder of the configuration, such as `Virtual Machines`, has its like there.
+        let folder = path.parent();
+        let folder = folder.as_ref().and_then(HostPath::name);
+        for name in folder.into_iter().chain(path.name()) {
+            match like.join(name) {
+                Ok(path) => like = path,
+                Err(_) => return,
+            }
+        }
+        if like.parent() != path.parent() {
+            self.beside(&like);
+        }
+    }
+
     /// What lies beside the configuration under its name.
     fn beside(&mut self, path: &HostPath) {
         let (Some(folder), Some(name)) = (path.parent(), path.name()) else {
@@ -114,7 +164,7 @@ impl Found<'_> {
                 continue;
             };
             match entry.len {
-                Some(_) if same && FileRole::of(&entry.name).is_some() && !self.has(&path) => {
+                Some(_) if same && self.wants(&entry.name) && !self.has(&path) => {
                     self.open(&path);
                 }
                 None if entry.name.to_lowercase() == stem => self.within(&path),
@@ -130,14 +180,15 @@ impl Found<'_> {
             Err(error) => return self.lose(&folder.to_string(), &error.to_string()),
         };
         for entry in entries.iter().filter(|entry| entry.len.is_some()) {
-            let saved = matches!(
-                FileRole::of(&entry.name),
-                Some(FileRole::SavedMemory | FileRole::RuntimeState)
-            );
+            let saved = FileRole::of(&entry.name).is_some_and(FileRole::is_state);
             if let (true, Ok(path)) = (saved, folder.join(&entry.name)) {
                 self.open(&path);
             }
         }
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        FileRole::of(name).is_some_and(self.wanted)
     }
 
     fn open(&mut self, path: &HostPath) {

@@ -25,6 +25,7 @@ mod merge;
 mod merge_log;
 mod present;
 mod protector;
+mod state;
 mod take;
 mod tree;
 
@@ -47,7 +48,7 @@ pub use tree::{LayerReading, Owner, Tree, TreeCheckpoint, TreeLayer, TreeUse};
 
 use crate::checkpoint::{CheckpointError, Mark, Options, RecoveryCheckpoint};
 use crate::control::Control;
-use crate::files::{FileError, FileProblem, FrozenFile, HostFiles};
+use crate::files::{FileError, FileProblem, FrozenFile, HostFiles, HostPath};
 use crate::inventory::{self, Family, Medium, ReplicationMode, Settings};
 use crate::preflight::{Level, Mode};
 use crate::space::{self, Floor, Room};
@@ -149,6 +150,8 @@ pub struct Frozen {
     /// Its checkpoints with all layers, if they were wanted.
     pub tree: Option<Tree>,
     opened: Vec<Arc<FrozenFile>>,
+    /// Those of them that a saved VM goes on from.
+    state: Vec<HostPath>,
     checkpoint: RecoveryCheckpoint,
     /// When the checkpoint was there.
     begun: Duration,
@@ -216,6 +219,11 @@ impl Frozen {
     pub fn moved(&self) -> Vec<FileError> {
         let files = self.opened.iter();
         let mut moved: Vec<_> = files.filter_map(|file| file.verify().err()).collect();
+        for error in self.moved_state() {
+            if moved.iter().all(|known| known.path != error.path) {
+                moved.push(error);
+            }
+        }
         let silent = || self.opened.iter().filter(|file| file.is_silent());
         if silent().next().is_none() {
             return moved;

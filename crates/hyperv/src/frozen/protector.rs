@@ -7,7 +7,9 @@ use cim::path::HYPER_V;
 use cim::wsman::Associations;
 use cim::{CimError, CimSession, Instance, Invoked, PropertyError, cimxml};
 
+use super::{ConfigFile, FileRole, LostFile};
 use crate::ids;
+use crate::inventory::{Finding, Settings};
 
 const CLASS: &str = "Msvm_SecuritySettingData";
 
@@ -24,6 +26,49 @@ pub(crate) enum NotTold {
     Refused(u32),
     #[error("the host tells none")]
     None,
+}
+
+/// What belongs to the virtual TPM of a configuration, beside the state itself.
+#[derive(Default)]
+pub(super) struct Pair {
+    pub(super) protector: Option<Vec<u8>>,
+    /// The state, if it is not there.
+    pub(super) lost: Option<LostFile>,
+    pub(super) finding: Option<Finding>,
+}
+
+impl Pair {
+    /// Asks for what belongs to the state among `files`; of a configuration without a virtual TPM
+    /// there is nothing.
+    pub(super) fn of(
+        session: &dyn CimSession,
+        instance_id: &str,
+        settings: &Settings,
+        files: &[ConfigFile],
+    ) -> Result<Self, CimError> {
+        if settings.config.security.virtual_tpm != Some(true) {
+            return Ok(Self::default());
+        }
+        let state = |file: &ConfigFile| file.role == FileRole::GuestState;
+        let lost = (!files.iter().any(state)).then(|| LostFile {
+            path: "the guest state of the virtual TPM".to_owned(),
+            why: "it is not beside the configuration".to_owned(),
+        });
+        let (protector, finding) = match key_protector(session, instance_id) {
+            Ok(protector) => (Some(protector), None),
+            Err(NotTold::Host(error)) if error.fault_kind().is_none() => return Err(error),
+            Err(why) => {
+                let what = "the key protector of the virtual TPM".to_owned();
+                let why = why.to_string();
+                (None, Some(Finding::NotTold { what, why }))
+            }
+        };
+        Ok(Self {
+            protector,
+            lost,
+            finding,
+        })
+    }
 }
 
 /// The key protector of a configuration.

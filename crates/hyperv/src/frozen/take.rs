@@ -6,9 +6,10 @@ use cim::wsman::Associations;
 use cim::{CimError, CimSession};
 use uuid::Uuid;
 
+use super::protector::Pair;
 use super::{
-    ConfigFile, FileRole, FreezeError, Frozen, FrozenDisk, LostDisk, LostFile, Opened, Reading,
-    Request, Resting, config, present, protector, tree,
+    FreezeError, Frozen, FrozenDisk, LostDisk, Opened, Reading, Request, Resting, config, present,
+    tree,
 };
 use crate::checkpoint::{
     CheckpointError, Consistency, GuestBackup, Options, RecoveryCheckpoint, reference_points,
@@ -16,7 +17,7 @@ use crate::checkpoint::{
 use crate::control::Control;
 use crate::files::HostFiles;
 use crate::ids;
-use crate::inventory::{self, Configuration, Family, PowerState, ReplicationMode};
+use crate::inventory::{self, ConfigFiles, Configuration, Family, PowerState, ReplicationMode};
 use crate::preflight::{Level, Mode};
 use crate::replication::{Suspended, Suspension, conflict};
 use crate::tracking::{Applied, Decision, decide};
@@ -86,6 +87,7 @@ impl Frozen {
             tree: None,
             findings,
             opened: Vec::new(),
+            state: Vec::new(),
         };
         for medium in frozen.settings.media.clone() {
             match request.open(control.pace(), files, medium, frozen.begun) {
@@ -97,8 +99,9 @@ impl Frozen {
                 Opened::Lost(lost) => frozen.lost.push(lost),
             }
         }
-        frozen.compare_with_vm(files, request)?;
+        let own = frozen.compare_with_vm(files, request)?;
         frozen.take_configuration(files)?;
+        frozen.take_state(files, own.as_ref());
         if request.tree {
             let tree = tree::take(&mut frozen, files, (parent, request))?;
             frozen.tree = Some(tree);
@@ -131,12 +134,12 @@ impl Frozen {
     /// Compares the disks of the checkpoint with the VM's own: hosts leave out of a checkpoint what
     /// they cannot freeze, and a disk may be attached between the look at the VM and its
     /// checkpoint. What the VM has and the checkpoint lacks is not saved, and what was opened must
-    /// be [`present`].
+    /// be [`present`]. Gives where the VM's own configuration is, if the host tells.
     fn compare_with_vm(
         &mut self,
         files: &dyn HostFiles,
         request: &Request<'_>,
-    ) -> Result<(), CimError> {
+    ) -> Result<Option<ConfigFiles>, CimError> {
         let own = format!("Microsoft:{}", ids::upper(self.checkpoint.vm()));
         let untold = |why: String| inventory::Finding::NotTold {
             what: "whether the checkpoint has all disks of the VM".to_owned(),
@@ -146,7 +149,7 @@ impl Frozen {
             Ok(told) => told,
             Err(error) if error.fault_kind().is_some() => {
                 self.findings.push(untold(error.to_string()));
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => return Err(error),
         };
@@ -175,7 +178,7 @@ impl Frozen {
                 }
             }
         }
-        Ok(())
+        Ok(Some(told.settings.files))
     }
 
     /// Drops the disk in a place if what was opened is not the host's own.
@@ -198,26 +201,11 @@ impl Frozen {
         self.opened
             .extend(found.iter().map(|found| found.data.clone()));
         (self.files, self.lost_files) = (found, lost);
-        if self.settings.config.security.virtual_tpm == Some(true) {
-            let state = |file: &ConfigFile| file.role == FileRole::GuestState;
-            if !self.files.iter().any(state) {
-                self.lost_files.push(LostFile {
-                    path: "the guest state of the virtual TPM".to_owned(),
-                    why: "it is not beside the configuration".to_owned(),
-                });
-            }
-            let told = protector::key_protector(self.control.session(), self.checkpoint());
-            match told {
-                Ok(protector) => self.key_protector = Some(protector),
-                Err(protector::NotTold::Host(error)) if error.fault_kind().is_none() => {
-                    return Err(error);
-                }
-                Err(why) => self.findings.push(inventory::Finding::NotTold {
-                    what: "the key protector of the virtual TPM".to_owned(),
-                    why: why.to_string(),
-                }),
-            }
-        }
+        let session = self.control.session();
+        let pair = Pair::of(session, self.checkpoint(), &self.settings, &self.files)?;
+        self.key_protector = pair.protector;
+        self.lost_files.extend(pair.lost);
+        self.findings.extend(pair.finding);
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use vmconfig::model::Location;
 
 use super::disk::{LostDisk, Reading};
+use super::protector::Pair;
 use super::{ConfigFile, Frozen, LostFile, Opened, Request, config};
 use crate::checkpoint::checkpoints;
 use crate::files::{FrozenFile, HostFiles, HostPath};
@@ -108,6 +109,8 @@ pub struct TreeCheckpoint {
     pub settings: Settings,
     /// The files of its configuration, its memory among them.
     pub files: Vec<ConfigFile>,
+    /// What its virtual TPM's state is encrypted for.
+    pub key_protector: Option<Vec<u8>>,
 }
 
 /// Takes the tree of a VM that holds still.
@@ -163,7 +166,7 @@ pub(super) fn take(
             tree.left_out(&seen.instance_id, "it was made after the VM was frozen");
             continue;
         }
-        let opened = tree.checkpoint(frozen, (files, request), &mut known, id, told);
+        let opened = tree.checkpoint(frozen, (files, request), &mut known, id, told)?;
         frozen.opened.extend(opened);
     }
     tree.checkpoints
@@ -203,7 +206,7 @@ impl Tree {
         known: &mut Known,
         id: Uuid,
         told: Configuration,
-    ) -> Vec<Arc<FrozenFile>> {
+    ) -> Result<Vec<Arc<FrozenFile>>, CimError> {
         let owner = Owner::Checkpoint(id);
         let mut opened = Vec::new();
         self.findings.extend(told.findings);
@@ -228,15 +231,20 @@ impl Tree {
         }
         let (found, lost) = config::open(files, &told.settings.files);
         opened.extend(found.iter().map(|file| Arc::clone(&file.data)));
-        self.lost_files
-            .extend(lost.into_iter().map(|lost| (owner, lost)));
+        let instance_id = format!("Microsoft:{}", ids::upper(id));
+        let session = frozen.control.session();
+        let pair = Pair::of(session, &instance_id, &told.settings, &found)?;
+        let lost = lost.into_iter().chain(pair.lost);
+        self.lost_files.extend(lost.map(|lost| (owner, lost)));
+        self.findings.extend(pair.finding);
         self.checkpoints.push(TreeCheckpoint {
             id,
             parent: told.parent,
             settings: told.settings,
             files: found,
+            key_protector: pair.protector,
         });
-        opened
+        Ok(opened)
     }
 
     /// Says of each layer what is to be read of it. `disks` are the present ones, with what is to

@@ -51,7 +51,7 @@ pub use one::{Configuration, configuration};
 pub use reference_point::{ReferencePoint, TrackedDisk};
 pub use replication::{Relationship, Replication, ReplicationMode};
 pub use settings::{Automatic, ConfigFiles, Settings};
-pub use state::{Contact, Health, Operation, PowerState};
+pub use state::{Contact, Health, Operation, PowerState, power_state};
 pub use volume::{Volume, volumes};
 
 use checkpoint::{SettingsKind, ToldParent};

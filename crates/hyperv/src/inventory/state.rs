@@ -3,7 +3,17 @@
 //! The numbers are those of the class `Msvm_ComputerSystem` and of its page about changes of
 //! state; those of Hyper-V's first version still occur. A number that is not known stays a number.
 
+use cim::{CimError, CimSession};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Asks a host what a VM does now.
+///
+/// # Errors
+/// When it does not answer, or does not have the VM.
+pub fn power_state(session: &dyn CimSession, vm: Uuid) -> Result<PowerState, CimError> {
+    Ok(crate::checkpoint::machine(session, vm)?.state)
+}
 
 /// What a VM does (`EnabledState`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

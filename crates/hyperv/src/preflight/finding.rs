@@ -148,8 +148,8 @@ pub enum Finding {
         /// What.
         operation: Operation,
     },
-    /// Its memory is saved, and no recovery checkpoint holds memory: a restored VM starts as after
-    /// a power cut.
+    /// Its memory is saved, in its own files, as no recovery checkpoint holds memory: without it a
+    /// restored VM starts as after a power cut.
     SavedMemory,
     /// It is a replica: it changes only by what it receives, and is crash-consistent at best.
     Replica {

@@ -163,8 +163,8 @@ impl fmt::Display for Finding {
             F::State { state } => write!(f, "the VM is in the state {state:?}"),
             F::AtRest { state } => write!(f, "the VM is {state:?}: its disks are at rest"),
             F::SavedMemory => f.write_str(
-                "the VM is saved, and no recovery checkpoint holds memory: a restored VM starts as \
-                 after a power cut",
+                "the VM is saved: without its saved state, which no recovery checkpoint holds and \
+                 which is read from its own files, a restored VM starts as after a power cut",
             ),
             F::Unwell { health } => write!(f, "the VM is not well: {health:?}"),
             F::Busy { operation } => write!(f, "the host is at work on the VM: {operation:?}"),

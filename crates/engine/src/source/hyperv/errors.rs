@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use cim::CimError;
 use hyperv::Hint;
 use hyperv::checkpoint::CheckpointError;
 use hyperv::frozen::{Asked, Choose, FreezeError, Frozen};
@@ -15,6 +16,19 @@ use crate::source::{SourceError, VmRef};
 /// An error with the advice that comes with it.
 pub(super) fn hinted(object: &str, error: &(impl Display + Hint)) -> SourceError {
     SourceError::new(object, error.to_string(), error.hint())
+}
+
+/// A question that the host did not answer: one that may do so later is asked later.
+pub(super) fn not_answered(object: &str, error: &CimError) -> SourceError {
+    let told = hinted(object, error);
+    match error.is_transient() {
+        true => SourceError {
+            not_now: true,
+            code: Code::NotNow,
+            ..told
+        },
+        false => told,
+    }
 }
 
 /// A VM with which nothing will be done.

@@ -44,7 +44,7 @@ use hyperv::control::{Backoff, Clock, Control};
 use hyperv::files::HostFiles;
 use hyperv::frozen::{Asked, FreezeError, Resting};
 use hyperv::host_settings::{self, HostSettings};
-use hyperv::inventory::{self, Host, Machine, ReplicationMode};
+use hyperv::inventory::{self, Host, Machine, PowerState, ReplicationMode};
 use hyperv::journal::Journal;
 use hyperv::plan::{Plan, Policy, plan};
 use hyperv::replication::{self, Conflict};
@@ -193,8 +193,8 @@ impl HostSource {
             return Ok(Arc::clone(inventory));
         }
         *kept = None;
-        let taken = inventory::take(self.setup.session.as_ref());
-        let taken = taken.map_err(|error| errors::hinted(&self.setup.name, &error))?;
+        let taken = inventory::take(self.controls.own().session());
+        let taken = taken.map_err(|error| errors::not_answered(&self.setup.name, &error))?;
         let inventory = Arc::new(taken);
         *kept = Some((now, Arc::clone(&inventory)));
         Ok(inventory)
@@ -242,17 +242,29 @@ impl HostSource {
     fn reachable(&self, vm: &VmRef) -> Result<(Machine, Plan, inventory::Host), SourceError> {
         let planned = self.plan(vm)?;
         let files = Arc::clone(&self.setup.files);
-        match reach::none(vm, &planned.0.settings.media, files.as_ref()) {
+        match reach::none(vm, &planned.0, files.as_ref()) {
             None => Ok(planned),
             Some(no) if !no.may_be_elsewhere => Err(no.error),
             // Its disks may have gone to other files since the inventory was taken.
             Some(_) => {
                 let planned = self.plan(vm)?;
-                match reach::none(vm, &planned.0.settings.media, files.as_ref()) {
+                match reach::none(vm, &planned.0, files.as_ref()) {
                     None => Ok(planned),
                     Some(no) => Err(no.error),
                 }
             }
+        }
+    }
+
+    /// What a VM does now, on which hangs what is to be done: it may have been started or turned off
+    /// since the inventory was taken. `None` when the host does not have it any more.
+    fn state(&self, vm: &VmRef) -> Result<Option<PowerState>, SourceError> {
+        let control = self.controls.of(vm.id);
+        let state = control.and_then(|control| inventory::power_state(control.session(), vm.id));
+        match state {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(errors::not_answered(&vm.name, &error)),
         }
     }
 
@@ -265,7 +277,12 @@ impl HostSource {
         let policy = self.setup.policy;
         let moves = self.setup.node.is_some();
         let anew = again || (moves && !self.has(vm.id));
-        let inventory = self.inventory(anew)?;
+        let mut inventory = self.inventory(anew)?;
+        if let Some(known) = inventory.machine(vm.id)
+            && self.state(vm)? != Some(known.state)
+        {
+            inventory = self.inventory(true)?;
+        }
         let Some(machine) = inventory.machine(vm.id).cloned() else {
             let error = SourceError::new(
                 vm.name.clone(),
@@ -285,8 +302,8 @@ impl HostSource {
         let mut host = inventory.host.clone();
         if policy.floor != Floor::NONE {
             // Another VM's backup, or anything else, may have filled them since.
-            let now = inventory::volumes(self.setup.session.as_ref());
-            host.volumes = now.map_err(|error| errors::hinted(&vm.name, &error))?;
+            let now = inventory::volumes(self.controls.own().session());
+            host.volumes = now.map_err(|error| errors::not_answered(&vm.name, &error))?;
         }
         let plan = plan(&machine, &host, &policy).map_err(|no| errors::no_plan(vm, &no))?;
         Ok((machine, plan, host))

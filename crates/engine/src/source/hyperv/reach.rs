@@ -4,7 +4,7 @@
 //! is closed that would be for nothing, VM after VM.
 
 use hyperv::files::{FileProblem, HostFiles, HostPath};
-use hyperv::inventory::Medium;
+use hyperv::inventory::{Machine, Medium, PowerState};
 
 use crate::finding::Code;
 use crate::source::{SourceError, VmRef};
@@ -17,8 +17,13 @@ pub(super) struct No {
 }
 
 /// Opens each disk, for reading; `None` if there is none or one of them can be had. One that is in use
-/// can. To see a file is allowed to many that may not read it.
-pub(super) fn none(vm: &VmRef, media: &[Medium], files: &dyn HostFiles) -> Option<No> {
+/// can, and a host may call it denied what a VM that is not off has open. To see a file is allowed to
+/// many that may not read it.
+pub(super) fn none(vm: &VmRef, machine: &Machine, files: &dyn HostFiles) -> Option<No> {
+    none_of(vm, machine.state, &machine.settings.media, files)
+}
+
+fn none_of(vm: &VmRef, state: PowerState, media: &[Medium], files: &dyn HostFiles) -> Option<No> {
     let mut first = None;
     let mut may_be_elsewhere = false;
     for medium in media {
@@ -28,6 +33,7 @@ pub(super) fn none(vm: &VmRef, media: &[Medium], files: &dyn HostFiles) -> Optio
                 Ok(_) => return None,
                 Err(error) => match error.problem {
                     FileProblem::InUse(_) => return None,
+                    FileProblem::Denied(_) if state != PowerState::Off => return None,
                     problem => {
                         may_be_elsewhere |= problem == FileProblem::NotFound;
                         problem.to_string()
@@ -103,9 +109,14 @@ mod tests {
         };
         let denied = Seen(FileProblem::Denied("no".to_owned()));
         let media = [medium];
-        assert!(none(&vm, &media, &denied).is_some());
+        let none = |state, media, files| none_of(&vm, state, media, files).is_none();
+        let (off, running) = (PowerState::Off, PowerState::Running);
+        assert!(!none(off, &media, &denied));
+        assert!(none(running, &media, &denied));
+        assert!(none(off, &[], &denied));
         let in_use = Seen(FileProblem::InUse("the VM runs".to_owned()));
-        assert!(none(&vm, &media, &in_use).is_none());
-        assert!(none(&vm, &[], &denied).is_none());
+        assert!(none(off, &media, &in_use));
+        let absent = Seen(FileProblem::NotFound);
+        assert!(!none(running, &media, &absent));
     }
 }

@@ -19,6 +19,7 @@ use vmconfig::model::Kind;
 use super::paths::Paths;
 use crate::changes::Changed;
 use crate::finding::{Code, Finding, Severity};
+use crate::source::RelPath;
 use crate::source::{
     Checkpoint, CheckpointParent, Consistency, DiskUse, FileRole, FrozenFile, FrozenLayer,
     FrozenView, MissingLayer, Owner, VmRef,
@@ -59,7 +60,7 @@ pub(super) fn view(
         view.view.leave_out(Owner::Vm, &slot, &medium.path);
     }
     view.files(Owner::Vm, &frozen.files, &frozen.lost_files);
-    view.key_protector(frozen.key_protector.as_ref(), &frozen.files);
+    view.key_protector(&Owner::Vm, frozen.key_protector.as_ref(), &frozen.files);
     view.host(host, settings);
     view.view
 }
@@ -105,7 +106,7 @@ pub(super) fn exported(
         view.lose(Owner::Vm, lost);
     }
     view.files(Owner::Vm, &export.files, &export.lost_files);
-    view.key_protector(export.key_protector.as_ref(), &export.files);
+    view.key_protector(&Owner::Vm, export.key_protector.as_ref(), &export.files);
     view.host(host, settings);
     view.view
 }
@@ -257,7 +258,9 @@ impl Making {
                 },
                 config: serde_json::to_value(config).ok(),
             });
-            self.files(Owner::Checkpoint(checkpoint.id), &checkpoint.files, &[]);
+            let owner = Owner::Checkpoint(checkpoint.id);
+            self.files(owner.clone(), &checkpoint.files, &[]);
+            self.key_protector(&owner, checkpoint.key_protector.as_ref(), &checkpoint.files);
         }
         self.view.current = match tree.current {
             Parent::Of(id) => Some(id),
@@ -304,11 +307,15 @@ impl Making {
     }
 
     fn files(&mut self, owner: Owner, files: &[ConfigFile], lost: &[LostFile]) {
+        let configuration = files
+            .iter()
+            .find(|file| file.role == frozen::FileRole::Configuration);
         for file in files {
-            let path = match owner {
-                Owner::Vm => self.paths.machine(&file.path),
-                Owner::Checkpoint(_) => self.paths.checkpoint(&file.path),
+            let name = match (&owner, configuration) {
+                (Owner::Vm, Some(configuration)) => beside(&configuration.path, file),
+                _ => None,
             };
+            let path = self.place(&owner, name.as_deref().unwrap_or(&file.path));
             self.view.files.extend(path.map(|path| FrozenFile {
                 path,
                 role: role(file.role),
@@ -318,6 +325,13 @@ impl Making {
         }
         for lost in lost {
             self.lose_file(&owner, lost);
+        }
+    }
+
+    fn place(&mut self, owner: &Owner, host_path: &str) -> Option<RelPath> {
+        match owner {
+            Owner::Vm => self.paths.machine(host_path),
+            Owner::Checkpoint(_) => self.paths.checkpoint(host_path),
         }
     }
 
@@ -341,18 +355,18 @@ impl Making {
     }
 
     /// What the state of a virtual TPM is encrypted for, beside that state.
-    fn key_protector(&mut self, protector: Option<&Vec<u8>>, files: &[ConfigFile]) {
+    fn key_protector(&mut self, owner: &Owner, protector: Option<&Vec<u8>>, files: &[ConfigFile]) {
         let Some(protector) = protector else {
             return;
         };
         let is_state = |file: &&ConfigFile| file.role == frozen::FileRole::GuestState;
         let state = files.iter().find(is_state);
         let beside = state.map_or("guest.vmgs", |state| state.path.as_str());
-        let path = self.paths.machine(&format!("{beside}.keyprotector"));
+        let path = self.place(owner, &format!("{beside}.keyprotector"));
         self.view.files.extend(path.map(|path| FrozenFile {
             path,
             role: FileRole::GuestState,
-            owner: Owner::Vm,
+            owner: owner.clone(),
             data: Arc::new(protector.clone()),
         }));
     }
@@ -374,7 +388,7 @@ impl Making {
         let Ok(text) = serde_json::to_vec_pretty(what) else {
             return;
         };
-        let path = crate::source::RelPath::new(path).ok();
+        let path = RelPath::new(path).ok();
         self.view.files.extend(path.map(|path| FrozenFile {
             path,
             role: FileRole::Other,
@@ -382,6 +396,18 @@ impl Making {
             data: Arc::new(text),
         }));
     }
+}
+
+/// The name of a saved state that lies elsewhere than the configuration that it is saved with: the
+/// VM's own belongs to a checkpoint's, and is found by its name.
+fn beside(configuration: &str, file: &ConfigFile) -> Option<String> {
+    use frozen::FileRole::{RuntimeState, SavedMemory};
+    if !matches!(file.role, RuntimeState | SavedMemory) {
+        return None;
+    }
+    let (stem, _) = configuration.rsplit_once('.')?;
+    let (_, ending) = file.path.rsplit_once('.')?;
+    Some(format!("{stem}.{ending}"))
 }
 
 /// What the topmost file says of a disk that stands alone.
