@@ -18,6 +18,8 @@ mod memory;
 mod peace;
 #[path = "host/room.rs"]
 mod room;
+#[path = "host/waiting.rs"]
+mod waiting;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

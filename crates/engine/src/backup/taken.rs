@@ -126,7 +126,10 @@ impl Taken {
         in_order(vm.at_once(), view.layers.len(), read, |index, read| {
             match read {
                 (identity, Ok(stored)) => self.add_layer(&view.layers[index], &identity, stored),
-                (_, Err(Stop::Cancelled)) => return Err(Failure::Cancelled),
+                (_, Err(Stop::Cancelled)) => {
+                    let why = vm.give_up().filter(|_| !cancel.is_cancelled());
+                    return Err(why.map_or(Failure::Cancelled, Failure::given_up));
+                }
                 (_, Err(Stop::Failed(LayerError::Vault(error)))) => {
                     return Err(Failure::vault(&error));
                 }

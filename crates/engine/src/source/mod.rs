@@ -194,14 +194,15 @@ pub trait FrozenVm: Send + Sync {
     }
 
     /// Waits until a layer may be read beside others, of this VM or another one; `None` as soon as
-    /// `stopped` says so. Asked once for each layer, before it is read.
+    /// `stopped` says so, or the VM is to be given up. Asked once for each layer, before it is read.
+    /// `stopped` has to answer at once.
     fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
         let _ = layer;
         (!stopped()).then(|| Box::new(()) as Leave)
     }
 
     /// Why it must be let go before everything was read, if it must be: holding it does harm.
-    /// Asked between layers.
+    /// Asked between layers, and when there was no leave to read one.
     fn give_up(&self) -> Option<Finding> {
         None
     }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::fold;
+
+/// The longest time in which nobody who waits looks whether it is to stop.
+const STEP: Duration = Duration::from_millis(250);
 
 /// How many disks are read at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +101,9 @@ impl Slots {
     }
 
     /// Waits for a place to read a disk on a volume, named in any case; `None` as soon as
-    /// `stopped` says so, which is asked each time that something changes ([`Slots::wake`]).
+    /// `stopped` says so. That is asked each time that something changes ([`Slots::wake`]), and now
+    /// and then, since not all who ask to stop know who waits; nobody has a place meanwhile, so it
+    /// has to answer at once.
     pub fn take(&self, volume: &str, stopped: &dyn Fn() -> bool) -> Option<Place> {
         let volume = fold(volume);
         let mut state = self.state();
@@ -118,8 +124,8 @@ impl Slots {
                 let slots = self.clone();
                 return turn.then_some(Place { slots, volume });
             }
-            let waited = self.0.freed.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            let waited = self.0.freed.wait_timeout(state, STEP);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -157,6 +163,8 @@ impl Slots {
 
     /// Lets everybody who waits look again, to stop above all.
     pub fn wake(&self) {
+        // Who has looked and does not wait yet would not hear of it.
+        drop(self.state());
         self.0.freed.notify_all();
     }
 }
@@ -271,10 +279,8 @@ mod tests {
                 thread::yield_now();
             }
             stop.store(true, Ordering::SeqCst);
-            while !waits.is_finished() {
-                slots.wake();
-                thread::yield_now();
-            }
+            // Once will do.
+            slots.wake();
             assert!(waits.join().unwrap());
         });
         drop(held);

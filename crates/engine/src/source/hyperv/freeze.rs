@@ -64,9 +64,9 @@ impl HostSource {
             look_every: self.look_every,
             quiet: Quiet {
                 peace: Arc::clone(&self.peace),
-                start: start.map(Arc::new),
                 host: host.clone(),
             },
+            start,
         };
         if let Some(staging) = &self.staging
             && machine.state == PowerState::Running

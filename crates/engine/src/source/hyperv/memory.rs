@@ -14,8 +14,8 @@ use hyperv::tracking::Token;
 
 use super::errors;
 use super::peace::Quiet;
-use super::vm::{Around, given_up, watched, watcher};
-use super::watch::{Watch, Watcher};
+use super::vm::{Around, watched, watcher};
+use super::watch::{self, Watch, Watcher};
 use crate::finding::{Code, Finding, Severity};
 use crate::source::{End, Finished, FrozenView, FrozenVm, Leave, Moved, SourceError, VmRef};
 
@@ -124,12 +124,14 @@ impl ExportedVm {
         let note = Finding::note(Code::HostNote, view.name.clone(), needs);
         view.findings.push(note);
         let disks = export.disks.iter().map(|disk| disk.medium.path.clone());
-        let watch = Arc::new(Watch::new(
-            Arc::clone(&around.control),
-            disks.collect(),
-            around.floor,
-            around.hurry,
-        ));
+        let watched_by = watch::Around {
+            control: Arc::clone(&around.control),
+            floor: around.floor,
+            start: around.start,
+            peace: Arc::clone(&around.quiet.peace),
+            hurry: around.hurry,
+        };
+        let watch = Arc::new(Watch::new(disks.collect(), watched_by));
         let watcher = watcher(&mut view, &watch, around.look_every);
         around.quiet.pace(&mut view);
         watched(&mut view, &watch);
@@ -164,11 +166,12 @@ impl FrozenVm for ExportedVm {
     }
 
     fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
-        self.quiet.leave(&self.view, layer, stopped)
+        let over = || stopped() || self.watch.is_over();
+        self.quiet.leave(&self.view, layer, &over)
     }
 
     fn give_up(&self) -> Option<Finding> {
-        given_up(&self.view.name, &self.watch)
+        self.watch.give_up(&self.view.name)
     }
 
     fn recheck(&mut self) -> Vec<Moved> {

@@ -26,6 +26,7 @@ mod memory;
 mod paths;
 mod peace;
 mod reach;
+mod start;
 mod view;
 mod vm;
 mod watch;

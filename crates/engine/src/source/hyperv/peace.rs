@@ -4,13 +4,11 @@
 //! a disk is read when its host and its volume have a place          Slots
 //! checkpoints of one volume end one after the other                 Stagger
 //! the host is asked a small question now and then: slow? fewer      Backing
-//! a VM that was off and that somebody starts is let go              release
 //! ```
 //!
 //! All VMs of a run share one of these. Whoever reads asks, when it is time; nobody else has to.
 
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cim::CimSession;
@@ -19,15 +17,17 @@ use disk::{BlockRead, ByteRange, Extent, Geometry};
 use hyperv::Inventory;
 use hyperv::inventory::Host;
 use hyperv::pacing::{Backing, Caps, LatencyReport, Limits, Slots, Stagger, probe};
-use hyperv::release;
 use hyperv::space;
 use uuid::Uuid;
 
-use crate::finding::{Code, Finding, Severity};
+use super::start::Start;
+use crate::finding::{Code, Finding};
 use crate::source::{FrozenView, Leave};
 
 /// Between two questions to the host while it is read from.
 const EVERY: Duration = Duration::from_secs(5);
+/// The longest time for which nobody looks whether an end has become urgent.
+const STEP: Duration = Duration::from_secs(1);
 /// Disks of one VM that wait for places.
 const WAITING: usize = 16;
 /// Questions before anything is read.
@@ -151,15 +151,23 @@ impl Peace {
         Some(Box::new(place))
     }
 
-    /// Waits until a checkpoint may end whose disks are on these volumes. Where it is urgent nobody
-    /// waits, and those that come later do.
-    pub(super) fn before_end(&self, volumes: &[String], urgent: bool) {
-        let wait = {
+    /// Lets those who wait for places look whether they are to wait any longer.
+    pub(super) fn wake(&self) {
+        self.slots.wake();
+    }
+
+    /// Waits until a checkpoint may end whose disks are on these volumes. Where it is urgent, or
+    /// becomes so, nobody waits, and those that come later do.
+    pub(super) fn before_end(&self, volumes: &[String], urgent: &dyn Fn() -> bool) {
+        let mut left = {
             let mut stagger = self.stagger.lock().unwrap_or_else(PoisonError::into_inner);
             stagger.plan(volumes.iter().map(String::as_str), self.pace.now())
         };
-        if !urgent && !wait.is_zero() {
-            self.pace.sleep(wait);
+        // Who asks to stop later does not want this waited for.
+        let asked = self.pace.cancelled();
+        while !left.is_zero() && !urgent() && (asked || !self.pace.cancelled()) {
+            self.pace.sleep(left.min(STEP));
+            left = left.saturating_sub(STEP);
         }
     }
 
@@ -168,15 +176,10 @@ impl Peace {
     /// # Errors
     /// When the host cannot be asked.
     pub(super) fn start_of(&self, vm: Uuid) -> Result<Option<Start>, cim::CimError> {
-        if !self.pacing.release_on_start {
-            return Ok(None);
+        match self.pacing.release_on_start {
+            true => Start::begin(self.session.as_ref(), self.pace.as_ref(), vm),
+            false => Ok(None),
         }
-        let watch = release::Watch::begin(self.session.as_ref(), vm)?;
-        Ok(watch.map(|watch| Start {
-            watch,
-            looked: Mutex::new(self.pace.now()),
-            wanted: OnceLock::new(),
-        }))
     }
 
     /// What was measured; `None` when nothing was.
@@ -203,48 +206,9 @@ pub(super) fn slowed(report: &LatencyReport, host: &str) -> Option<Finding> {
     (report.backed_off > 0).then(|| note.hint(hint))
 }
 
-/// A VM that is not running, and whether somebody wants it to.
-pub(super) struct Start {
-    watch: release::Watch,
-    looked: Mutex<Duration>,
-    wanted: OnceLock<release::Wanted>,
-}
-
-impl Start {
-    fn look_if_due(&self, peace: &Peace) {
-        let Ok(mut looked) = self.looked.try_lock() else {
-            return;
-        };
-        let now = peace.pace.now();
-        if self.wanted.get().is_some() || now.saturating_sub(*looked) < EVERY {
-            return;
-        }
-        // A host that does not tell is asked again the next time.
-        if let Ok(Some(wanted)) = self.watch.look(peace.session.as_ref()) {
-            // Nobody else is at it.
-            let _ = self.wanted.set(wanted);
-        }
-        *looked = peace.pace.now();
-    }
-
-    /// Why the VM is to be let go, if it is. Its turn comes again.
-    fn give_up(&self, vm: &str) -> Option<Finding> {
-        let seen = match self.wanted.get()? {
-            release::Wanted::Starting => "it is starting",
-            release::Wanted::Waiting => "it waits to be started",
-            release::Wanted::Runs => "it runs now",
-            release::Wanted::Changed => "it has been in another state meanwhile",
-        };
-        let message = format!("given up since somebody wants the VM to start: {seen}");
-        let finding = Finding::new(Code::NotNow, Severity::Error, vm, message);
-        Some(finding.hint("it is backed up when its turn comes again, running or not"))
-    }
-}
-
 /// By what a host is left in peace while one of its VMs is read.
 pub(super) struct Quiet {
     pub(super) peace: Arc<Peace>,
-    pub(super) start: Option<Arc<Start>>,
     pub(super) host: Host,
 }
 
@@ -255,7 +219,6 @@ impl Quiet {
             layer.data = Arc::new(Paced {
                 inner: Arc::clone(&layer.data),
                 peace: Arc::clone(&self.peace),
-                start: self.start.clone(),
             });
         }
     }
@@ -271,18 +234,12 @@ impl Quiet {
         let volumes = volumes_of(&self.host, std::slice::from_ref(&layer.origin));
         self.peace.leave(volumes.first()?, stopped)
     }
-
-    /// Why the VM is to be let go, if somebody wants it to start.
-    pub(super) fn give_up(&self, vm: &str) -> Option<Finding> {
-        self.start.as_ref()?.give_up(vm)
-    }
 }
 
 /// A layer of a VM that is read in peace.
 struct Paced {
     inner: Arc<dyn BlockRead>,
     peace: Arc<Peace>,
-    start: Option<Arc<Start>>,
 }
 
 impl BlockRead for Paced {
@@ -292,15 +249,6 @@ impl BlockRead for Paced {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> disk::Result<()> {
         self.peace.ask_if_due();
-        if let Some(start) = &self.start {
-            start.look_if_due(&self.peace);
-            if start.wanted.get().is_some() {
-                return Err(disk::Error::Io {
-                    what: "reading was given up",
-                    source: io::Error::other("somebody wants the VM to start"),
-                });
-            }
-        }
         self.inner.read_at(offset, buf)
     }
 

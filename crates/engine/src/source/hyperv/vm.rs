@@ -12,7 +12,8 @@ use hyperv::space::Floor;
 
 use super::RestingDisks;
 use super::peace::{Quiet, volumes_of};
-use super::watch::{Hurry, Watch, Watched, Watcher};
+use super::start::Start;
+use super::watch::{self, Hurry, Watch, Watched, Watcher};
 use crate::finding::{Code, Finding, Severity};
 use crate::source::{Consistency, End, Finished, FrozenView, FrozenVm, Leave, LetGo, Moved};
 
@@ -48,6 +49,8 @@ pub(super) struct Around {
     pub(super) hurry: Hurry,
     pub(super) look_every: Duration,
     pub(super) quiet: Quiet,
+    /// Whether somebody wants the VM to start, if that matters.
+    pub(super) start: Option<Start>,
 }
 
 impl HostVm {
@@ -60,12 +63,20 @@ impl HostVm {
             hurry,
             look_every,
             quiet,
+            start,
         } = around;
         let media = frozen.settings.media.iter();
         let files: Vec<String> = media.map(|medium| medium.path.clone()).collect();
         let volumes = volumes_of(&quiet.host, &files);
         quiet.pace(&mut view);
-        let watch = Arc::new(Watch::new(Arc::clone(&control), files, floor, hurry));
+        let watched_by = watch::Around {
+            control: Arc::clone(&control),
+            floor,
+            start,
+            peace: Arc::clone(&quiet.peace),
+            hurry,
+        };
+        let watch = Arc::new(Watch::new(files, watched_by));
         let watcher = watcher(&mut view, &watch, look_every);
         watched(&mut view, &watch);
         Self {
@@ -84,8 +95,8 @@ impl HostVm {
     /// Closes everything of the VM; what there was of it is taken out.
     fn close(&mut self) -> Held {
         if matches!(self.held, Held::Frozen(_)) {
-            let urgent = self.watch.short().is_some();
-            self.quiet.peace.before_end(&self.volumes, urgent);
+            let urgent = || self.watch.is_over();
+            self.quiet.peace.before_end(&self.volumes, &urgent);
         }
         self.watcher = None;
         self.view.layers.clear();
@@ -133,21 +144,7 @@ impl HostVm {
     }
 }
 
-/// Why a VM must be let go, if it must be.
-pub(super) fn given_up(vm: &str, watch: &Watch) -> Option<Finding> {
-    let shortage = watch.short()?;
-    Some(
-        Finding::new(
-            Code::Failed,
-            Severity::Error,
-            vm,
-            format!("given up to keep the host's volume from filling: {shortage}"),
-        )
-        .hint(shortage.hint()),
-    )
-}
-
-/// Lets nothing of a view be read any further once the host is short of room.
+/// Lets nothing of a view be read any further once the VM is to be let go.
 pub(super) fn watched(view: &mut FrozenView, watch: &Arc<Watch>) {
     for layer in &mut view.layers {
         layer.data = Arc::new(Watched {
@@ -163,7 +160,7 @@ pub(super) fn watched(view: &mut FrozenView, watch: &Arc<Watch>) {
     }
 }
 
-/// Begins to look for room; a view whose host is looked at less says so.
+/// Begins to look whether a VM is to be let go; a view whose host is looked at less says so.
 pub(super) fn watcher(
     view: &mut FrozenView,
     watch: &Arc<Watch>,
@@ -172,7 +169,7 @@ pub(super) fn watcher(
     match Watcher::begin(watch, every) {
         Ok(watcher) => Some(watcher),
         Err(error) => {
-            let why = format!("room on the host is looked at less often: no thread: {error}");
+            let why = format!("its host is looked at less often: no thread: {error}");
             let note = Finding::note(Code::HostNote, view.name.clone(), why);
             view.findings.push(note);
             None
@@ -190,12 +187,12 @@ impl FrozenVm for HostVm {
     }
 
     fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
-        self.quiet.leave(&self.view, layer, stopped)
+        let over = || stopped() || self.watch.is_over();
+        self.quiet.leave(&self.view, layer, &over)
     }
 
     fn give_up(&self) -> Option<Finding> {
-        let wanted = self.quiet.give_up(&self.view.name);
-        wanted.or_else(|| given_up(&self.view.name, &self.watch))
+        self.watch.give_up(&self.view.name)
     }
 
     fn recheck(&mut self) -> Vec<Moved> {
