@@ -12,7 +12,9 @@ use crate::outcome::Outcome;
 use crate::point::{Details, PointFile, PointLayer, Reading, Stats};
 use crate::restore::{OpenError, Opened};
 use crate::saved_memory::saved_memory;
-use crate::source::{Consistency, End, FrozenView, Held, Leavings, Request, Source, SourceError};
+use crate::source::{
+    Consistency, Early, End, FrozenView, Held, Leavings, Request, Source, SourceError,
+};
 
 /// A restore point in a list.
 #[derive(Debug, Clone, Serialize)]
@@ -279,6 +281,7 @@ pub fn folder_vms(source: &mut dyn Source) -> Result<FolderVms, SourceError> {
         full: false,
         disks: Default::default(),
         cancel: Cancel::new(),
+        early: Early::default(),
     };
     let mut vms = Vec::new();
     for vm in &listing.vms {

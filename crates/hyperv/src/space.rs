@@ -132,16 +132,37 @@ pub fn ask<'p>(
 }
 
 /// Where a file lies, in one spelling for all files that lie there: the volume, or for files of whose
-/// volume the host does not tell the drive, the share or the like.
+/// volume the host does not tell the drive, the share or the like. What all nodes of a cluster have
+/// is spelt the same on all of them ([`is_common`]), whatever each of them tells of it.
 pub fn lies_on(volumes: &[Volume], file: &str) -> String {
     let Ok(path) = HostPath::parse(file) else {
         return file.to_owned();
     };
+    let above = std::iter::successors(Some(path.clone()), HostPath::parent);
+    let common = above.map(|path| path.to_string().to_lowercase());
+    if let Some(shared) = common.filter(|path| is_shared_volume(path)).last() {
+        return shared;
+    }
     let told = volume(volumes, &path);
     let name = told.and_then(|volume| volume.device.clone().or_else(|| volume.name.clone()));
     let root = || std::iter::successors(Some(path.clone()), HostPath::parent).last();
     let name = name.or_else(|| root().map(|root| root.to_string()));
     name.unwrap_or_default().to_lowercase()
+}
+
+/// Whether all nodes of a cluster mean the same by what [`lies_on`] told of one of them: a volume that
+/// the cluster shares, or an SMB share.
+pub fn is_common(place: &str) -> bool {
+    let is_device = place.starts_with(r"\\?\") || place.starts_with(r"\\.\");
+    is_shared_volume(place) || (place.starts_with(r"\\") && !is_device)
+}
+
+/// Whether a path in small letters is below the folder in which nodes have the volumes that their
+/// cluster shares, which is on the drive of the system.
+fn is_shared_volume(path: &str) -> bool {
+    let drive = path.chars().next().filter(char::is_ascii_alphabetic);
+    let below = drive.and_then(|_| path.get(1..)?.strip_prefix(r":\clusterstorage\"));
+    below.is_some_and(|name| !name.is_empty())
 }
 
 /// The volume that a file lies on: volumes are mounted in folders of others, so the longest counts.
@@ -202,6 +223,13 @@ mod tests {
         assert!(same(by_id, r"e:\VMs\b.vhdx") && same(r"F:\a", r"f:\x\b"));
         assert!(same(r"\\NAS\vms\a.vhdx", r"\\nas\VMs\x\b.vhdx"));
         assert!(!same(r"C:\a", r"C:\ClusterStorage\Volume1\a") && !same(r"D:\a", r"F:\a"));
+        // Each node may tell a cluster's volume in its way, or not at all.
+        let csv = lies_on(&volumes, r"C:\ClusterStorage\Volume1\web\a.vhdx");
+        assert_eq!(csv, lies_on(&[], r"c:\clusterstorage\VOLUME1\b.vhdx"));
+        assert!(is_common(&csv) && is_common(&lies_on(&[], r"\\nas\vms\a.vhdx")));
+        for own in [by_id, r"D:\a.vhdx", r"C:\ClusterStorage\", r"C:\Cluster\a"] {
+            assert!(!is_common(&lies_on(&volumes, own)), "{own}");
+        }
         let found = room(&volumes, [r"E:\a.vhdx"], Floor::NONE);
         assert_eq!(found, Room::default());
         let all = Floor {

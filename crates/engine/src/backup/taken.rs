@@ -117,13 +117,20 @@ impl Taken {
         let read = |index: usize| {
             let layer = &view.layers[index];
             let identity = Identity::of(&layer.info, layer.place(), layer.interior, false);
-            let stored = match vm.leave(index, &|| cancel.is_cancelled()) {
+            // Others that hold still may wait for the end of a session that has failed.
+            let failed = || reader.session.has_failed();
+            let stored = match vm.leave(index, &|| cancel.is_cancelled() || failed()) {
                 Some(_leave) => reader.layer(view, index, &identity),
+                // It tells why.
+                None if failed() && !cancel.is_cancelled() && vm.give_up().is_none() => {
+                    reader.layer(view, index, &identity)
+                }
                 None => Err(Stop::Cancelled),
             };
             (identity, stored)
         };
-        in_order(vm.at_once(), view.layers.len(), read, |index, read| {
+        let layers = (view.layers.len(), vm.first());
+        in_order(vm.at_once(), layers, read, |index, read| {
             match read {
                 (identity, Ok(stored)) => self.add_layer(&view.layers[index], &identity, stored),
                 (_, Err(Stop::Cancelled)) => {

@@ -1,5 +1,6 @@
 //! One VM into the vault.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -20,11 +21,21 @@ use crate::pipeline::panic_message;
 use crate::point::Level;
 use crate::point::format::{consistency_to_format, to_format};
 use crate::progress::Event;
-use crate::source::{End, FrozenVm, Held, Leavings, Request, SourceError, VmRef};
+use crate::source::{Early, End, FrozenVm, Held, Leavings, Request, SourceError, VmRef};
 
 /// Backs up one VM, come what may. `first`: it was not tried before.
 pub(super) fn back_up(run: &Run<'_>, vm: &VmRef, first: bool) -> Result<VmReport, NotNow> {
     let (job, source) = (run.hands.job, run.source);
+    let disks = run.options.selection.disks(vm);
+    // It may take hours, so nothing is done with the VM before: no hook has stopped anything, and
+    // nothing holds still.
+    let stopped = || job.cancel.is_cancelled();
+    let early = AssertUnwindSafe(|| source.early(vm, &disks, &stopped));
+    let early = match catch_unwind(early) {
+        Ok(Some(early)) => early,
+        Ok(None) => return Ok(VmReport::ended(vm, cancelled(vm))),
+        Err(panic) => return Ok(VmReport::ended(vm, defect(vm, panic.as_ref()))),
+    };
     let started = job.clock.monotonic();
     let tell = |finding: &Finding| {
         job.sink.event(&Event::Found {
@@ -39,7 +50,7 @@ pub(super) fn back_up(run: &Run<'_>, vm: &VmRef, first: bool) -> Result<VmReport
     // run yet know only what they were told.
     let work = AssertUnwindSafe(|| match hooked::refused(&around, vm) {
         Some(failure) => Err(failure),
-        None => attempt(run, vm, first, &leavings, &mut around),
+        None => attempt(run, vm, (first, early), &leavings, &mut around),
     });
     let mut report = match catch_unwind(work) {
         Ok(Ok(report)) => report,
@@ -56,16 +67,7 @@ pub(super) fn back_up(run: &Run<'_>, vm: &VmRef, first: bool) -> Result<VmReport
                 ..finding
             },
         ),
-        Err(panic) => VmReport::ended(
-            vm,
-            Finding::new(
-                Code::Failed,
-                Severity::Error,
-                vm.name.clone(),
-                format!("internal error: {}", panic_message(panic.as_ref())),
-            )
-            .hint("this is a defect of this program: please report it"),
-        ),
+        Err(panic) => VmReport::ended(vm, defect(vm, panic.as_ref())),
     };
     report.findings.extend(leavings.take());
     report.outcome = Outcome::worst([report.outcome, outcome_of(&report.findings)]);
@@ -82,10 +84,21 @@ pub(super) fn back_up(run: &Run<'_>, vm: &VmRef, first: bool) -> Result<VmReport
     Ok(report)
 }
 
+/// What is told of a VM whose backup panicked.
+fn defect(vm: &VmRef, panic: &(dyn Any + Send)) -> Finding {
+    Finding::new(
+        Code::Failed,
+        Severity::Error,
+        vm.name.clone(),
+        format!("internal error: {}", panic_message(panic)),
+    )
+    .hint("this is a defect of this program: please report it")
+}
+
 fn attempt(
     run: &Run<'_>,
     vm: &VmRef,
-    first: bool,
+    (first, early): (bool, Early),
     leavings: &Leavings,
     around: &mut Around<'_>,
 ) -> Result<VmReport, Failure> {
@@ -103,6 +116,7 @@ fn attempt(
         full: options.level == Level::Full,
         disks: options.selection.disks(vm),
         cancel: job.cancel.clone(),
+        early,
     };
     let prior = prior.filter(|_| options.level != Level::Full);
     let frozen = source.freeze(vm, &request).map_err(|error| {

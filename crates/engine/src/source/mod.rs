@@ -33,6 +33,7 @@
 //! - Several VMs are frozen, read and ended side by side, from several threads, if somebody wants
 //!   that; beginning, listing and ending a run stand alone.
 
+mod early;
 pub mod folder;
 mod held;
 pub mod hyperv;
@@ -45,6 +46,7 @@ use crate::cancel::Cancel;
 use crate::finding::{Code, Finding, Severity};
 use crate::select::Disks;
 
+pub use early::Early;
 pub use held::{Held, Leavings};
 pub use view::{
     Checkpoint, CheckpointParent, Consistency, DiskUse, FileRole, FrozenFile, FrozenLayer,
@@ -113,6 +115,8 @@ pub struct Request {
     pub disks: Disks,
     /// Somebody may ask to stop while the source waits for a host.
     pub cancel: Cancel,
+    /// What [`Source::early`] gave.
+    pub early: Early,
 }
 
 /// What a vault remembers of a VM.
@@ -163,6 +167,15 @@ pub trait Source: Send + Sync {
     /// When there is no telling which VMs there are: then a backup of the source has failed.
     fn list(&mut self) -> Result<Listing, SourceError>;
 
+    /// Waits until the first layer of a VM may be read, so that the VM need not hold still until
+    /// then, and nothing of it that a person stops for its backup is stopped; `None` as soon as
+    /// `stopped` says so. Asked before anything is done with the VM. What is in the way of its
+    /// backup is told by [`Source::freeze`], not here. `stopped` has to answer at once.
+    fn early(&self, vm: &VmRef, disks: &Disks, stopped: &dyn Fn() -> bool) -> Option<Early> {
+        let _ = (vm, disks);
+        (!stopped()).then(Early::default)
+    }
+
     /// Makes a VM hold still.
     ///
     /// # Errors
@@ -191,6 +204,12 @@ pub trait FrozenVm: Send + Sync {
     /// How many of its layers may be read at once.
     fn at_once(&self) -> usize {
         1
+    }
+
+    /// The layer that is begun before all others: there is leave for it already, if for any. It is
+    /// asked for as soon as anything is read.
+    fn first(&self) -> usize {
+        0
     }
 
     /// Waits until a layer may be read beside others, of this VM or another one; `None` as soon as

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Condvar;
 
-use hyperkeep_engine::source::Leave;
+use hyperkeep_engine::select::Disks;
+use hyperkeep_engine::source::{Early, Leave};
 use hyperv::pacing::Caps;
 
 use super::*;
@@ -61,6 +62,9 @@ impl Source for Counting {
     fn list(&mut self) -> Result<Listing, SourceError> {
         self.host.list()
     }
+    fn early(&self, vm: &VmRef, disks: &Disks, stopped: &dyn Fn() -> bool) -> Option<Early> {
+        self.host.early(vm, disks, stopped)
+    }
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
         let vm = self.host.freeze(vm, request)?;
         let counts = Arc::clone(&self.counts);
@@ -74,6 +78,9 @@ impl FrozenVm for CountingVm {
     }
     fn at_once(&self) -> usize {
         self.vm.at_once()
+    }
+    fn first(&self) -> usize {
+        self.vm.first()
     }
     fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
         let leave = self.vm.leave(layer, stopped)?;
@@ -130,7 +137,7 @@ fn many_disks() -> String {
     )
 }
 
-fn paced(place: &Place, pacing: Pacing) -> HostSource {
+pub(super) fn paced(place: &Place, pacing: Pacing) -> HostSource {
     let pace = Arc::new(place.lab.time.clone());
     HostSource::open(Setup {
         pacing,
@@ -149,6 +156,9 @@ fn disks_are_read_at_once_as_far_as_their_host_and_their_volumes_have_places() {
     for (caps, most, most_of_one, parallel) in [
         (caps(1, 9), 1, 1, 1),
         (caps(9, 1), 2, 1, 1),
+        // Each VM wants places of both volumes.
+        (caps(1, 1), 1, 1, 2),
+        (caps(2, 1), 2, 1, 2),
         (caps(3, 2), 3, 2, 1),
         (caps(3, 2), 3, 2, 2),
         (caps(9, 9), 9, 6, 2),

@@ -1,6 +1,13 @@
 //! VMs that wait for a place to be read.
 
-use hyperkeep_engine::source::Leave;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Condvar, OnceLock};
+
+use hyperkeep_engine::hooks::Hook;
+use hyperkeep_engine::select::Disks;
+use hyperkeep_engine::source::{Early, Leave};
 use hyperv::pacing::Caps;
 use lab::state::Power;
 
@@ -12,7 +19,6 @@ struct Crowded {
     host: HostSource,
     other: VmRef,
     then: Arc<dyn Fn() + Send + Sync>,
-    crowd: Mutex<Option<Crowd>>,
     /// It was waited for once.
     was: Mutex<bool>,
 }
@@ -44,13 +50,15 @@ impl Source for Crowded {
         Ok(listing)
     }
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        let vm = self.host.freeze(vm, request)?;
+        let crowd = Mutex::new(None);
         if !std::mem::replace(&mut *self.was.lock().unwrap(), true) {
+            // It has read of a disk, and wants another one.
+            drop(vm.leave(0, &|| false).unwrap());
             let other = self.host.freeze(&self.other, request)?;
             let leave = other.leave(0, &|| false).unwrap();
-            *self.crowd.lock().unwrap() = Some((leave, other));
+            *crowd.lock().unwrap() = Some((leave, other));
         }
-        let vm = self.host.freeze(vm, request)?;
-        let crowd = Mutex::new(self.crowd.lock().unwrap().take());
         let then = Arc::clone(&self.then);
         Ok(Box::new(CrowdedVm { vm, crowd, then }))
     }
@@ -62,6 +70,9 @@ impl FrozenVm for CrowdedVm {
     }
     fn at_once(&self) -> usize {
         self.vm.at_once()
+    }
+    fn first(&self) -> usize {
+        self.vm.first()
     }
     fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
         let crowded = self.crowd.lock().unwrap().is_some();
@@ -123,7 +134,6 @@ fn waited(
             kind: Default::default(),
         },
         then: Arc::new(then),
-        crowd: Mutex::default(),
         was: Mutex::default(),
     };
     place.back_up_as(&mut source, &many::at_a_time(1), cancel, None)
@@ -169,4 +179,142 @@ fn a_vm_that_waits_for_its_place_ends_when_somebody_asks_to_stop() {
     let report = waited(&place, false, Floor::NONE, move || asks.cancel(), &cancel);
     assert_eq!(report.vms[0].outcome, Outcome::Cancelled, "{report:#?}");
     assert_eq!(place.rest(), ours(0));
+}
+
+/// VMs that are watched while they wait for the only place. The first that is read is read until
+/// another one waits.
+struct Queued {
+    host: HostSource,
+    lab: Arc<Lab>,
+    seen: Arc<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Who has waited.
+    asked: Mutex<Vec<String>>,
+    changed: Condvar,
+    /// VMs that held still at once, at the most.
+    held: AtomicUsize,
+    /// Hooks that had run when the first one was read.
+    hooks: OnceLock<usize>,
+    /// What a hook tells of.
+    log: PathBuf,
+}
+
+struct QueuedVm {
+    vm: Box<dyn FrozenVm>,
+    lab: Arc<Lab>,
+    seen: Arc<Queue>,
+}
+
+impl Source for Queued {
+    fn describe(&self) -> String {
+        self.host.describe()
+    }
+    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+        self.host.begin(memory)
+    }
+    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
+        self.host.end(memory)
+    }
+    fn list(&mut self) -> Result<Listing, SourceError> {
+        self.host.list()
+    }
+    fn early(&self, vm: &VmRef, disks: &Disks, stopped: &dyn Fn() -> bool) -> Option<Early> {
+        self.host.early(vm, disks, &|| {
+            let mut asked = self.seen.asked.lock().unwrap();
+            if !asked.contains(&vm.name) {
+                asked.push(vm.name.clone());
+            }
+            self.seen.changed.notify_all();
+            stopped()
+        })
+    }
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        let vm = self.host.freeze(vm, request)?;
+        let (lab, seen) = (Arc::clone(&self.lab), Arc::clone(&self.seen));
+        Ok(Box::new(QueuedVm { vm, lab, seen }))
+    }
+}
+
+impl FrozenVm for QueuedVm {
+    fn view(&self) -> &FrozenView {
+        self.vm.view()
+    }
+    fn at_once(&self) -> usize {
+        self.vm.at_once()
+    }
+    fn first(&self) -> usize {
+        self.vm.first()
+    }
+    fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
+        let leave = self.vm.leave(layer, stopped)?;
+        let asked = self.seen.asked.lock().unwrap();
+        let wait = |asked: &mut Vec<String>| asked.len() < 2;
+        let minute = Duration::from_secs(60);
+        let waited = self.seen.changed.wait_timeout_while(asked, minute, wait);
+        assert!(!waited.unwrap().1.timed_out(), "nobody else waits");
+        let service = self.lab.server.service();
+        let vms = service.repository.host.vms().iter();
+        let held = vms.filter(|vm| !vm.checkpoints.is_empty()).count();
+        self.seen.held.fetch_max(held, Ordering::SeqCst);
+        let log = std::fs::read_to_string(&self.seen.log).unwrap_or_default();
+        let _ = self.seen.hooks.set(log.lines().count());
+        Some(leave)
+    }
+    fn give_up(&self) -> Option<Finding> {
+        self.vm.give_up()
+    }
+    fn recheck(&mut self) -> Vec<Moved> {
+        self.vm.recheck()
+    }
+    fn let_go(&mut self) -> Result<LetGo, Finding> {
+        self.vm.let_go()
+    }
+    fn finish(self: Box<Self>, end: End) -> Finished {
+        self.vm.finish(end)
+    }
+}
+
+/// Neither does a hook stop anything in it.
+#[test]
+fn no_vm_holds_still_before_there_is_a_place_to_read_it() {
+    let place = Place::new(SCENARIO);
+    let pacing = Pacing {
+        caps: Caps {
+            per_host: 9,
+            per_volume: 1,
+        },
+        ..Pacing::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let seen = Arc::new(Queue {
+        log: folder.path().join("log"),
+        ..Queue::default()
+    });
+    let mut options = many::at_a_time(2);
+    let log = format!("echo $HYPERKEEP_VM >> '{}'", seen.log.display());
+    options.hooks.before = cfg!(unix).then(|| Hook {
+        program: "sh".into(),
+        args: vec!["-c".to_owned(), log],
+        timeout_s: 60,
+        policy: Default::default(),
+        codes: BTreeMap::new(),
+    });
+    let mut source = Queued {
+        host: peace::paced(&place, pacing),
+        lab: Arc::clone(&place.lab),
+        seen: Arc::clone(&seen),
+    };
+    let report = place.back_up_as(&mut source, &options, &Cancel::new(), None);
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+    assert_eq!(seen.held.load(Ordering::SeqCst), 1);
+    if cfg!(unix) {
+        let log = std::fs::read_to_string(&seen.log).unwrap();
+        assert_eq!(log.lines().count(), 2);
+        assert_eq!(seen.hooks.get(), Some(&1), "hooks that had run");
+    }
+    drop(source);
+    assert_eq!(place.rest(), ours(1));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::fold;
+use crate::space::is_common;
 
 /// The longest time in which nobody who waits looks whether it is to stop.
 const STEP: Duration = Duration::from_millis(250);
@@ -32,8 +33,15 @@ impl Default for Caps {
 }
 
 /// Places of one host. Clones share them.
+///
+/// Hosts that read of the same volumes, as the nodes of a cluster do, have [their places
+/// together](Slots::beside): what lies on a volume of all of them counts once.
 #[derive(Clone, Debug)]
-pub struct Slots(Arc<Shared>);
+pub struct Slots {
+    shared: Arc<Shared>,
+    /// Which of the hosts.
+    host: usize,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -43,14 +51,27 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
+    hosts: Vec<Host>,
+    by_volume: BTreeMap<String, usize>,
+    /// Who waits, in the order of coming.
+    queue: Vec<Waiting>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Host {
     caps: Caps,
-    /// Of the host's places, so many are given while it is slow.
+    /// Of its places, so many are given while it is slow.
     open: usize,
     taken: usize,
-    by_volume: BTreeMap<String, usize>,
-    /// Who waits, in the order of coming, each with its volume.
-    queue: Vec<(u64, String)>,
-    next: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    host: usize,
+    /// One of them will do.
+    volumes: Vec<String>,
 }
 
 /// A place, until it is dropped.
@@ -61,20 +82,44 @@ pub struct Place {
     volume: String,
 }
 
+impl Host {
+    fn new(caps: Caps) -> Self {
+        Self {
+            caps,
+            open: caps.per_host.max(1),
+            taken: 0,
+        }
+    }
+}
+
 impl State {
-    fn has_place(&self, volume: &str) -> bool {
+    fn has_place(&self, host: usize, volume: &str) -> bool {
         let here = self.by_volume.get(volume).copied().unwrap_or(0);
-        self.taken < self.open && here < self.caps.per_volume.max(1)
+        let host = self.hosts.get(host);
+        host.is_some_and(|host| host.taken < host.open && here < host.caps.per_volume.max(1))
     }
 
-    /// Whether it is somebody's turn: there is a place, and no one who came before could have it.
-    fn is_turn(&self, ticket: u64, volume: &str) -> bool {
-        let mut before = self.queue.iter().take_while(|(other, _)| *other != ticket);
-        self.has_place(volume) && !before.any(|(_, volume)| self.has_place(volume))
+    /// The first of the volumes that somebody could have a place of.
+    fn could_have(&self, who: &Waiting) -> Option<String> {
+        let mut volumes = who.volumes.iter();
+        let found = volumes.find(|volume| self.has_place(who.host, volume));
+        found.cloned()
     }
 
-    fn give(&mut self, volume: &str) {
-        self.taken += 1;
+    /// The volume of which it is somebody's turn: there is a place, and no one who came before
+    /// could have one.
+    fn turn(&self, ticket: u64) -> Option<String> {
+        let at = self.queue.iter().position(|one| one.ticket == ticket)?;
+        let (before, rest) = self.queue.split_at(at);
+        let volume = self.could_have(rest.first()?)?;
+        let nobody = before.iter().all(|one| self.could_have(one).is_none());
+        nobody.then_some(volume)
+    }
+
+    fn give(&mut self, host: usize, volume: &str) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.taken += 1;
+        }
         *self.by_volume.entry(volume.to_owned()).or_default() += 1;
     }
 }
@@ -83,64 +128,91 @@ impl Slots {
     /// The places of a host.
     pub fn new(caps: Caps) -> Self {
         let state = State {
-            caps,
-            open: caps.per_host.max(1),
-            taken: 0,
+            hosts: vec![Host::new(caps)],
             by_volume: BTreeMap::new(),
             queue: Vec::new(),
             next: 0,
         };
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             state: Mutex::new(state),
             freed: Condvar::new(),
-        }))
+        });
+        Self { shared, host: 0 }
+    }
+
+    /// The places of another host, which has the volumes that [all hosts have](is_common) in common
+    /// with this one.
+    #[must_use]
+    pub fn beside(&self, caps: Caps) -> Self {
+        let mut state = self.state();
+        let host = state.hosts.len();
+        state.hosts.push(Host::new(caps));
+        drop(state);
+        let shared = Arc::clone(&self.shared);
+        Self { shared, host }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let state = self.shared.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a place to read a disk on a volume, named in any case; `None` as soon as
-    /// `stopped` says so. That is asked each time that something changes ([`Slots::wake`]), and now
-    /// and then, since not all who ask to stop know who waits; nobody has a place meanwhile, so it
-    /// has to answer at once.
-    pub fn take(&self, volume: &str, stopped: &dyn Fn() -> bool) -> Option<Place> {
+    /// The one name of a volume of this host among those of all hosts.
+    pub fn name_of(&self, volume: &str) -> String {
         let volume = fold(volume);
+        match is_common(&volume) {
+            true => volume,
+            false => format!("{}|{volume}", self.host),
+        }
+    }
+
+    /// Waits for a place to read a disk on one of these volumes, named in any case; `None` as soon
+    /// as `stopped` says so, and where there is no volume. That is asked each time that something
+    /// changes ([`Slots::wake`]), and now and then, since not all who ask to stop know who waits;
+    /// nobody has a place meanwhile, so it has to answer at once.
+    pub fn take(&self, volumes: &[String], stopped: &dyn Fn() -> bool) -> Option<Place> {
+        if volumes.is_empty() {
+            return None;
+        }
         let mut state = self.state();
         let ticket = state.next;
         state.next += 1;
-        state.queue.push((ticket, volume.clone()));
+        state.queue.push(Waiting {
+            ticket,
+            host: self.host,
+            volumes: volumes.iter().map(|volume| self.name_of(volume)).collect(),
+        });
         loop {
             let stop = stopped();
-            let turn = !stop && state.is_turn(ticket, &volume);
-            if turn {
-                state.give(&volume);
+            let turn = if stop { None } else { state.turn(ticket) };
+            if let Some(volume) = &turn {
+                state.give(self.host, volume);
             }
-            if turn || stop {
-                state.queue.retain(|(other, _)| *other != ticket);
+            if turn.is_some() || stop {
+                state.queue.retain(|one| one.ticket != ticket);
                 drop(state);
                 // Whoever comes next may have a place, too.
-                self.0.freed.notify_all();
+                self.shared.freed.notify_all();
                 let slots = self.clone();
-                return turn.then_some(Place { slots, volume });
+                return turn.map(|volume| Place { slots, volume });
             }
-            let waited = self.0.freed.wait_timeout(state, STEP);
+            let waited = self.shared.freed.wait_timeout(state, STEP);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// A place if there is one now and nobody waits who could have it.
     pub fn try_take(&self, volume: &str) -> Option<Place> {
-        let volume = fold(volume);
+        let volume = self.name_of(volume);
         let mut state = self.state();
         let waits = state
             .queue
             .iter()
-            .any(|(_, volume)| state.has_place(volume));
-        if waits || !state.has_place(&volume) {
+            .any(|one| state.could_have(one).is_some());
+        if waits || !state.has_place(self.host, &volume) {
             return None;
         }
-        state.give(&volume);
+        state.give(self.host, &volume);
         drop(state);
         let slots = self.clone();
         Some(Place { slots, volume })
@@ -149,30 +221,45 @@ impl Slots {
     /// Gives so many of the host's places from now on, at least one and at most all. Places that
     /// are taken stay.
     pub fn open(&self, places: usize) {
-        let mut state = self.state();
-        state.open = places.clamp(1, state.caps.per_host.max(1));
-        drop(state);
+        if let Some(host) = self.state().hosts.get_mut(self.host) {
+            host.open = places.clamp(1, host.caps.per_host.max(1));
+        }
         self.wake();
     }
 
     /// The places that are given just now: of the host, and taken.
     pub fn now(&self) -> (usize, usize) {
         let state = self.state();
-        (state.open, state.taken)
+        let host = state.hosts.get(self.host);
+        host.map_or((0, 0), |host| (host.open, host.taken))
     }
 
     /// Lets everybody who waits look again, to stop above all.
     pub fn wake(&self) {
         // Who has looked and does not wait yet would not hear of it.
         drop(self.state());
-        self.0.freed.notify_all();
+        self.shared.freed.notify_all();
+    }
+}
+
+impl Place {
+    /// Whether it is for a disk on this volume, read from this host.
+    pub fn is_for(&self, slots: &Slots, volume: &str) -> bool {
+        self.is_of(slots) && self.volume == slots.name_of(volume)
+    }
+
+    /// Whether it is one of this host.
+    pub fn is_of(&self, slots: &Slots) -> bool {
+        Arc::ptr_eq(&self.slots.shared, &slots.shared) && self.slots.host == slots.host
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.slots.state();
-        state.taken = state.taken.saturating_sub(1);
+        if let Some(host) = state.hosts.get_mut(self.slots.host) {
+            host.taken = host.taken.saturating_sub(1);
+        }
         if let Some(here) = state.by_volume.get_mut(&self.volume) {
             *here = here.saturating_sub(1);
             if *here == 0 {
@@ -231,6 +318,43 @@ mod tests {
         drop(one);
     }
 
+    /// Of two nodes of a cluster.
+    #[test]
+    fn a_volume_of_all_hosts_counts_once_and_others_are_each_hosts_own() {
+        let shared = r"C:\ClusterStorage\Volume1";
+        let one = slots(2, 1);
+        let other = one.beside(Caps {
+            per_host: 1,
+            per_volume: 1,
+        });
+        let first = one.try_take(shared).unwrap();
+        assert!(other.try_take(shared).is_none(), "the volume's cap");
+        let second = one.try_take("D:\\").unwrap();
+        assert_eq!((one.now(), other.now()), ((2, 2), (1, 0)));
+        // Its own drive, and its own places.
+        let third = other.try_take("D:\\").unwrap();
+        assert!(other.try_take("E:\\").is_none(), "the host's cap");
+        drop((first, third));
+        assert!(
+            other
+                .try_take(shared)
+                .is_some_and(|place| place.is_of(&other))
+        );
+        assert!(second.is_for(&one, "d:\\") && !second.is_for(&other, "d:\\"));
+    }
+
+    #[test]
+    fn who_could_read_of_several_volumes_has_the_first_place_of_any() {
+        let slots = slots(9, 1);
+        let held = slots.try_take("D:\\").unwrap();
+        let any = ["D:\\".to_owned(), "E:\\".to_owned()];
+        let place = slots.take(&any, &|| false).unwrap();
+        assert!(place.is_for(&slots, "E:\\"));
+        drop(held);
+        assert!(slots.take(&any, &|| false).unwrap().is_for(&slots, "D:\\"));
+        assert!(slots.take(&[], &|| false).is_none());
+    }
+
     /// Twelve threads over three volumes: no cap is ever exceeded, and all come to their end.
     #[test]
     fn no_cap_is_exceeded_and_everybody_has_a_turn() {
@@ -244,7 +368,7 @@ mod tests {
                     for round in 0..50 {
                         let at = (worker + round) % 3;
                         let volume = format!("{at}");
-                        let place = slots.take(&volume, &|| false).unwrap();
+                        let place = slots.take(&[volume], &|| false).unwrap();
                         let now = all.fetch_add(1, Ordering::SeqCst) + 1;
                         let here = on[at].fetch_add(1, Ordering::SeqCst) + 1;
                         assert!(now <= 4 && here <= 2, "{now} {here}");
@@ -273,7 +397,7 @@ mod tests {
                     begun.fetch_add(1, Ordering::SeqCst);
                     stop.load(Ordering::SeqCst)
                 };
-                slots.take("D:\\", &stopped).is_none()
+                slots.take(&["D:\\".to_owned()], &stopped).is_none()
             });
             while begun.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();

@@ -6,7 +6,7 @@ use testkit::image::{Image, Kind};
 use super::*;
 use crate::cancel::Cancel;
 use crate::changes::Changed;
-use crate::source::{Consistency, End};
+use crate::source::{Consistency, Early, End};
 
 const MIB: u64 = 1 << 20;
 
@@ -16,6 +16,7 @@ pub(super) fn request(token: Option<Vec<u8>>) -> Request {
         full: false,
         disks: Default::default(),
         cancel: Cancel::new(),
+        early: Early::default(),
     }
 }
 

@@ -3,16 +3,56 @@
 use std::sync::{Arc, PoisonError};
 
 use hyperv::frozen::{Asked, FreezeError, Frozen, Resting};
-use hyperv::inventory::PowerState;
+use hyperv::inventory::{Host, Machine, Medium, PowerState};
 use hyperv::memory::MemoryExport;
+use hyperv::pacing::Place;
 use hyperv::tracking::Token;
 
-use super::peace::Quiet;
+use super::peace::{Quiet, volumes_of};
 use super::{HostSource, choose, errors, findings, memory, view, vm};
 use crate::finding::{Code, Finding};
+use crate::select::Disks;
 use crate::source::{FrozenVm, Request, SourceError, VmRef};
 
 impl HostSource {
+    /// Waits for the place that a VM is to have before it holds still; `None` when that is stopped,
+    /// and when it is not known where its disks lie. One that is exported does not hold still.
+    pub(super) fn first_place(
+        &self,
+        vm: &VmRef,
+        disks: &Disks,
+        stopped: &dyn Fn() -> bool,
+    ) -> Option<Place> {
+        // Why it is not known is told by whoever makes the plan.
+        let inventory = self.inventory(false).ok()?;
+        let machine = inventory.machine(vm.id)?;
+        match self.exports(machine) {
+            true => None,
+            false => self.place_of((machine, &inventory.host), disks, stopped),
+        }
+    }
+
+    /// Waits for a place to read one of a VM's disks.
+    fn place_of(
+        &self,
+        (machine, host): (&Machine, &Host),
+        disks: &Disks,
+        stopped: &dyn Fn() -> bool,
+    ) -> Option<Place> {
+        let wanted = |medium: &&Medium| {
+            let files = None;
+            choose(disks, &Asked { medium, files }) != Some(false)
+        };
+        let wanted = machine.settings.media.iter().filter(wanted);
+        let files: Vec<String> = wanted.map(|medium| medium.path.clone()).collect();
+        self.peace.place(&volumes_of(host, &files), stopped)
+    }
+
+    /// Whether a VM is saved with its memory.
+    fn exports(&self, machine: &Machine) -> bool {
+        self.staging.is_some() && machine.state == PowerState::Running
+    }
+
     /// Makes a VM hold still. `findings` are what is known of it already.
     pub(super) fn freeze_telling(
         &self,
@@ -20,7 +60,13 @@ impl HostSource {
         request: &Request,
         mut findings: Vec<Finding>,
     ) -> Result<Box<dyn FrozenVm>, SourceError> {
+        let stopped = || request.cancel.is_cancelled();
+        let place = self.peace.early(&request.early);
+        // What is planned is planned when there is one.
+        let place = place.or_else(|| self.first_place(vm, &request.disks, &stopped));
         let (machine, plan, host) = self.reachable(vm)?;
+        // An export may wait for others, and holds nothing still.
+        let place = place.filter(|_| !self.exports(&machine));
         let control = self.controls.of(vm.id);
         let control = control.map_err(|error| errors::hinted(&vm.name, &error))?;
         findings.extend(findings::preflight(&plan.findings, vm));
@@ -55,17 +101,14 @@ impl HostSource {
         // With notes of its own: other VMs may be at it as well.
         let control = control.for_one();
         let moves = self.controls.moves(vm.id);
-        let around = vm::Around {
+        let mut around = vm::Around {
             control: Arc::clone(&control),
             floor: self.setup.policy.floor,
             resting: Arc::clone(&self.resting),
             least: plan.least,
             hurry: self.setup.hurry.clone(),
             look_every: self.look_every,
-            quiet: Quiet {
-                peace: Arc::clone(&self.peace),
-                host: host.clone(),
-            },
+            quiet: Quiet::new(Arc::clone(&self.peace), host.clone(), place),
             start,
         };
         if let Some(staging) = &self.staging
@@ -109,6 +152,11 @@ impl HostSource {
                     }
                 }
             }
+        }
+        if self.exports(&machine) {
+            // It is to hold still after all.
+            let place = self.place_of((&machine, &host), &request.disks, &stopped);
+            around.quiet.had(place);
         }
         let frozen = Frozen::take(&control, files, &wanted).map_err(|error| {
             // There may have been a checkpoint, whose end leaves something to be merged.

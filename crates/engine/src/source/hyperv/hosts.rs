@@ -13,7 +13,10 @@ use uuid::Uuid;
 
 use super::{HostSource, vm_ref};
 use crate::finding::{Code, Finding, Severity};
-use crate::source::{FrozenVm, HostLatency, Listing, Memory, Request, Source, SourceError, VmRef};
+use crate::select::Disks;
+use crate::source::{
+    Early, FrozenVm, HostLatency, Listing, Memory, Request, Source, SourceError, VmRef,
+};
 
 /// The VMs of several hosts.
 pub struct Hosts {
@@ -251,6 +254,14 @@ impl Source for Hosts {
         }
         *self.places() = places;
         Ok(Listing { vms, findings })
+    }
+
+    fn early(&self, vm: &VmRef, disks: &Disks, stopped: &dyn Fn() -> bool) -> Option<Early> {
+        let one = self.place(vm).and_then(|at| self.hosts.get(at));
+        match one {
+            Some(one) => one.source.early(vm, disks, stopped),
+            None => (!stopped()).then(Early::default),
+        }
     }
 
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {

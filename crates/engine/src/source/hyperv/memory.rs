@@ -113,7 +113,7 @@ impl ExportedVm {
     pub(super) fn new(
         export: MemoryExport,
         mut view: FrozenView,
-        around: Around,
+        mut around: Around,
         token: Option<Vec<u8>>,
     ) -> Self {
         let needs = format!(
@@ -163,6 +163,10 @@ impl FrozenVm for ExportedVm {
 
     fn at_once(&self) -> usize {
         self.quiet.peace.at_once()
+    }
+
+    fn first(&self) -> usize {
+        self.quiet.first()
     }
 
     fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {

@@ -56,7 +56,7 @@ use self::controls::Controls;
 use crate::finding::{Code, Finding};
 use crate::select::Disks;
 use crate::source::{
-    FrozenVm, HostLatency, Listing, Memory, Request, Source, SourceError, VmKind, VmRef,
+    Early, FrozenVm, HostLatency, Listing, Memory, Request, Source, SourceError, VmKind, VmRef,
 };
 pub use findings::inventory as inventory_findings;
 pub use peace::Pacing;
@@ -383,6 +383,13 @@ impl Source for HostSource {
             )
         }));
         Ok(Listing { vms, findings })
+    }
+
+    fn early(&self, vm: &VmRef, disks: &Disks, stopped: &dyn Fn() -> bool) -> Option<Early> {
+        match self.first_place(vm, disks, stopped) {
+            Some(place) => Some(Early::new(place)),
+            None => (!stopped()).then(Early::default),
+        }
     }
 
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {

@@ -7,6 +7,20 @@
 //! ```
 //!
 //! All VMs of a run share one of these. Whoever reads asks, when it is time; nobody else has to.
+//!
+//! A VM has its first place before it is made to hold still ([`Quiet`]). That nobody waits for another
+//! one for ever rests on this: *who waits for a place holds none that is not being read at*.
+//!
+//! - Before it holds still a VM waits for one place of any of its volumes, and has none.
+//! - From then until it is read nothing is waited for that itself waits for a place. Exports with
+//!   memory, of which one waits for the other, have none; and who waits for a place does not do so
+//!   with a session that has failed, whose end others wait for.
+//! - The layer that the place is for is begun before all others
+//!   ([`FrozenVm::first`](crate::source::FrozenVm::first)), so when another one of the VM waits it is
+//!   being read, or about to be by a thread that waits for nothing. Where no layer is for it, it is
+//!   given back.
+//!
+//! So whenever somebody waits, a place is being read at or free, and what is read comes to its end.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,13 +30,13 @@ use cim::job::Pace;
 use disk::{BlockRead, ByteRange, Extent, Geometry};
 use hyperv::Inventory;
 use hyperv::inventory::Host;
-use hyperv::pacing::{Backing, Caps, LatencyReport, Limits, Slots, Stagger, probe};
+use hyperv::pacing::{Backing, Caps, LatencyReport, Limits, Place, Slots, Stagger, probe};
 use hyperv::space;
 use uuid::Uuid;
 
 use super::start::Start;
 use crate::finding::{Code, Finding};
-use crate::source::{FrozenView, Leave};
+use crate::source::{Early, FrozenLayer, FrozenView, Leave};
 
 /// Between two questions to the host while it is read from.
 const EVERY: Duration = Duration::from_secs(5);
@@ -145,10 +159,15 @@ impl Peace {
         }
     }
 
-    /// Waits for a place to read a disk on a volume.
-    pub(super) fn leave(&self, volume: &str, stopped: &dyn Fn() -> bool) -> Option<Leave> {
-        let place = self.slots.take(volume, stopped)?;
-        Some(Box::new(place))
+    /// Waits for a place to read a disk on one of these volumes.
+    pub(super) fn place(&self, volumes: &[String], stopped: &dyn Fn() -> bool) -> Option<Place> {
+        self.slots.take(volumes, stopped)
+    }
+
+    /// The place that was had for a VM before, if it is one of this host: it may have moved.
+    pub(super) fn early(&self, early: &Early) -> Option<Place> {
+        let place = early.take::<Place>();
+        place.filter(|place| place.is_of(&self.slots))
     }
 
     /// Lets those who wait for places look whether they are to wait any longer.
@@ -210,17 +229,52 @@ pub(super) fn slowed(report: &LatencyReport, host: &str) -> Option<Finding> {
 pub(super) struct Quiet {
     pub(super) peace: Arc<Peace>,
     pub(super) host: Host,
+    /// What was had before the VM held still, until it is read at.
+    place: Mutex<Option<Place>>,
+    /// The layer that it is for.
+    first: usize,
 }
 
 impl Quiet {
+    pub(super) fn new(peace: Arc<Peace>, host: Host, place: Option<Place>) -> Self {
+        Self {
+            peace,
+            host,
+            place: Mutex::new(place),
+            first: 0,
+        }
+    }
+
+    /// With a place that was had meanwhile, where there was none before.
+    pub(super) fn had(&mut self, place: Option<Place>) {
+        self.place = Mutex::new(place);
+    }
+
     /// Looks after the host whenever a layer is read.
-    pub(super) fn pace(&self, view: &mut FrozenView) {
+    pub(super) fn pace(&mut self, view: &mut FrozenView) {
         for layer in &mut view.layers {
             layer.data = Arc::new(Paced {
                 inner: Arc::clone(&layer.data),
                 peace: Arc::clone(&self.peace),
             });
         }
+        let held = self.place.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Without a layer that it is for, it is for others.
+        if let Some(place) = held.take() {
+            let is_for = |layer: &FrozenLayer| {
+                let volumes = volumes_of(&self.host, std::slice::from_ref(&layer.origin));
+                let slots = &self.peace.slots;
+                volumes.iter().any(|volume| place.is_for(slots, volume))
+            };
+            let first = view.layers.iter().position(is_for);
+            self.first = first.unwrap_or(0);
+            *held = first.map(|_| place);
+        }
+    }
+
+    /// The layer that there is a place for.
+    pub(super) fn first(&self) -> usize {
+        self.first
     }
 
     /// Waits for a place to read a layer.
@@ -230,9 +284,22 @@ impl Quiet {
         layer: usize,
         stopped: &dyn Fn() -> bool,
     ) -> Option<Leave> {
-        let layer = view.layers.get(layer)?;
-        let volumes = volumes_of(&self.host, std::slice::from_ref(&layer.origin));
-        self.peace.leave(volumes.first()?, stopped)
+        let origin = &view.layers.get(layer)?.origin;
+        {
+            let mut held = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+            if layer == self.first
+                && let Some(place) = held.take()
+            {
+                return (!stopped()).then(|| Box::new(place) as Leave);
+            }
+            // Whoever reads one after the other was to begin with that one.
+            if self.peace.at_once() == 1 {
+                *held = None;
+            }
+        }
+        let volumes = volumes_of(&self.host, std::slice::from_ref(origin));
+        let place = self.peace.place(&volumes, stopped)?;
+        Some(Box::new(place))
     }
 }
 

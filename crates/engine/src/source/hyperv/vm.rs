@@ -62,7 +62,7 @@ impl HostVm {
             least,
             hurry,
             look_every,
-            quiet,
+            mut quiet,
             start,
         } = around;
         let media = frozen.settings.media.iter();
@@ -184,6 +184,10 @@ impl FrozenVm for HostVm {
 
     fn at_once(&self) -> usize {
         self.quiet.peace.at_once()
+    }
+
+    fn first(&self) -> usize {
+        self.quiet.first()
     }
 
     fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
