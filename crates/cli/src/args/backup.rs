@@ -134,7 +134,7 @@ pub(crate) struct PacingArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) disks_per_host: Option<u8>,
 
-    /// How many of them on one volume of the host [default: 2]
+    /// How many of them on one volume of the host, or of its cluster [default: 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) disks_per_volume: Option<u8>,
 

@@ -4,6 +4,7 @@ use cim::CimSession;
 use hyperkeep_engine::list::points;
 use hyperkeep_engine::source::hyperv::{Hosts, Node};
 use hyperv::cluster::{Cluster, Sessions};
+use hyperv::pacing::Caps;
 use hyperv::replication::Prefer;
 
 use super::*;
@@ -34,6 +35,10 @@ impl Nodes {
     }
 
     fn hosts(&self) -> Hosts {
+        self.paced(Pacing::default())
+    }
+
+    fn paced(&self, pacing: Pacing) -> Hosts {
         let labs = self.labs.clone();
         let sessions: Sessions = Arc::new(move |node| {
             let at = NODES.iter().position(|name| *name == node).unwrap();
@@ -46,6 +51,7 @@ impl Nodes {
             std::fs::create_dir_all(&journals).unwrap();
             let setup = Setup {
                 name: NODES[at].to_owned(),
+                pacing,
                 session: Arc::new(self.labs[at].session()),
                 journals,
                 node: Some(Node {
@@ -179,4 +185,71 @@ fn goes_on(nodes: &Nodes, report: &JobReport) {
     let again = nodes.place.back_up(&mut nodes.hosts(), None);
     let levels = again.vms.iter().all(|vm| vm.level == Some("incremental"));
     assert!(levels, "{again:#?}");
+}
+
+/// Nodes of which one VM is to be read while another one has a place.
+struct Beside {
+    hosts: Hosts,
+    vms: Vec<VmRef>,
+    /// Whether there was a place for the other one.
+    places: Mutex<Vec<bool>>,
+}
+
+impl Source for Beside {
+    fn describe(&self) -> String {
+        self.hosts.describe()
+    }
+    fn origin(&self, vm: &VmRef) -> String {
+        self.hosts.origin(vm)
+    }
+    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+        self.hosts.begin(memory)
+    }
+    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
+        self.hosts.end(memory)
+    }
+    fn list(&mut self) -> Result<Listing, SourceError> {
+        let listing = self.hosts.list()?;
+        self.vms.clone_from(&listing.vms);
+        Ok(listing)
+    }
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        let frozen = self.hosts.freeze(vm, request)?;
+        let other = self.vms.iter().find(|other| other.id != vm.id).unwrap();
+        // Who may not have a place at once does not wait for one.
+        let asked = AtomicBool::new(false);
+        let stopped = || asked.swap(true, Ordering::SeqCst);
+        let early = self.hosts.early(other, &request.disks, &stopped);
+        self.places.lock().unwrap().push(early.is_some());
+        Ok(frozen)
+    }
+}
+
+/// The nodes are two hosts, and their volume is one.
+#[test]
+fn a_volume_of_the_cluster_is_left_in_peace_by_all_nodes_together() {
+    for (per_volume, gap) in [(1, 0), (2, 600)] {
+        let caps = Caps {
+            per_host: 4,
+            per_volume,
+        };
+        let nodes = Nodes::new();
+        let pacing = Pacing {
+            caps,
+            gap: Duration::from_secs(gap),
+            ..Pacing::default()
+        };
+        let mut source = Beside {
+            hosts: nodes.paced(pacing),
+            vms: Vec::new(),
+            places: Mutex::default(),
+        };
+        let begun = nodes.place.lab.time.now();
+        let report = nodes.place.back_up(&mut source, None);
+        assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+        assert_eq!(*source.places.lock().unwrap(), [per_volume > 1; 2]);
+        // Their checkpoints end one after the other as well.
+        let spent = nodes.place.lab.time.now() - begun;
+        assert_eq!(spent.as_secs() >= 600, gap == 600, "{spent:?}");
+    }
 }

@@ -38,12 +38,21 @@ impl Hosts {
     /// Of these hosts, each under a name of its own. `findings` tell of others that could not even be
     /// spoken to.
     pub fn new(hosts: Vec<HostSource>, prefer: Prefer, findings: Vec<Finding>) -> Self {
-        let hosts = hosts.into_iter().map(|source| One {
-            source,
-            begun: false,
-        });
+        let mut all: Vec<One> = Vec::new();
+        for mut source in hosts {
+            // Nodes of a cluster read of the same volumes.
+            let same = |one: &&One| match (one.source.node(), source.node()) {
+                (Some((one, _)), Some((other, _))) => Arc::ptr_eq(one, other),
+                _ => false,
+            };
+            if let Some(one) = all.iter().find(same) {
+                source.share(&one.source);
+            }
+            let begun = false;
+            all.push(One { source, begun });
+        }
         Self {
-            hosts: hosts.collect(),
+            hosts: all,
             prefer,
             findings,
             places: Mutex::default(),

@@ -180,6 +180,12 @@ impl HostSource {
         self
     }
 
+    /// Gives this host, of which nothing was asked yet, places beside those of another one, with
+    /// which it has volumes in common.
+    fn share(&mut self, other: &Self) {
+        self.peace = Arc::new(self.peace.beside(&other.peace));
+    }
+
     /// The inventory, taken if there is none or it is old. Who comes meanwhile waits for it.
     fn inventory(&self, anew: bool) -> Result<Arc<Inventory>, SourceError> {
         let now = self.setup.pace.now();

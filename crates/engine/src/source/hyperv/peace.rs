@@ -6,7 +6,9 @@
 //! the host is asked a small question now and then: slow? fewer      Backing
 //! ```
 //!
-//! All VMs of a run share one of these. Whoever reads asks, when it is time; nobody else has to.
+//! All VMs of a host share one of these in a run, and the nodes of a cluster have theirs beside each
+//! other: what lies on a volume of the cluster has places and ends in common. Whoever reads asks, when
+//! it is time; nobody else has to.
 //!
 //! A VM has its first place before it is made to hold still ([`Quiet`]). That nobody waits for another
 //! one for ever rests on this: *who waits for a place holds none that is not being read at*.
@@ -78,7 +80,7 @@ pub(super) struct Peace {
     pace: Arc<dyn Pace + Send + Sync>,
     pacing: Pacing,
     slots: Slots,
-    stagger: Mutex<Stagger>,
+    stagger: Arc<Mutex<Stagger>>,
     answers: Mutex<Answers>,
 }
 
@@ -105,8 +107,19 @@ impl Peace {
             pace,
             pacing,
             slots: Slots::new(pacing.caps),
-            stagger: Mutex::new(Stagger::new(pacing.gap)),
+            stagger: Arc::new(Mutex::new(Stagger::new(pacing.gap))),
             answers: Mutex::new(answers),
+        }
+    }
+
+    /// The same for a host of which nothing was asked yet, and which has volumes in common with
+    /// another one. Both have one clock, and the gap between two ends is that of the other one.
+    pub(super) fn beside(&self, other: &Self) -> Self {
+        let session = Arc::clone(&self.session);
+        Self {
+            slots: other.slots.beside(self.pacing.caps),
+            stagger: Arc::clone(&other.stagger),
+            ..Self::new(session, Arc::clone(&self.pace), self.pacing)
         }
     }
 
@@ -180,6 +193,7 @@ impl Peace {
     pub(super) fn before_end(&self, volumes: &[String], urgent: &dyn Fn() -> bool) {
         let mut left = {
             let mut stagger = self.stagger.lock().unwrap_or_else(PoisonError::into_inner);
+            let volumes: Vec<String> = volumes.iter().map(|v| self.slots.name_of(v)).collect();
             stagger.plan(volumes.iter().map(String::as_str), self.pace.now())
         };
         // Who asks to stop later does not want this waited for.
