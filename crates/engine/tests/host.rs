@@ -331,6 +331,23 @@ fn disks_that_went_to_other_files_since_the_inventory_are_found() {
     assert_eq!(place.rest(), ours(1));
 }
 
+/// Guests that nobody asks, since they never answered: told each time, unless that will do.
+#[test]
+fn a_vm_that_runs_and_is_saved_without_its_guest_is_a_warning() {
+    let silent = r#""backup-status": 12, "disks""#;
+    let place = Place::new(&SCENARIO.replace("\"disks\"", silent));
+    let report = place.run();
+    assert_eq!(report.outcome, Outcome::Warning, "{report:#?}");
+    for vm in &report.vms {
+        assert_eq!(vm.consistency, Some(Consistency::Crash));
+        assert!(codes(&vm.findings).contains(&Code::LessConsistent));
+    }
+    let mut setup = place.setup(Arc::new(place.lab.time.clone()), Floor::NONE);
+    setup.policy.consistency = Wanted::Crash;
+    let report = place.back_up(&mut HostSource::open(setup).unwrap(), None);
+    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+}
+
 /// What the host says in the end is what the restore point says, and not what was asked for.
 #[test]
 fn a_restore_point_is_as_consistent_as_the_host_says_in_the_end() {

@@ -154,7 +154,7 @@ pub(crate) struct PacingArgs {
 pub(crate) enum ConsistencyArg {
     /// The guest takes part, or there is no backup of the VM
     RequireApplication,
-    /// The guest takes part if it can
+    /// The guest takes part if it can; that one which runs did not is a warning
     #[default]
     PreferApplication,
     /// As after a power cut; the guest is not asked

@@ -285,7 +285,8 @@ fn level(
         (Consistency::Application, Family::Windows) => Level::Application,
         (Consistency::Application, Family::Other | Family::Unknown) => Level::FileSystem,
     };
-    let less = (level < request.expected && level < Level::FileSystem).then(|| {
+    let hoped = checkpoint.asked == Consistency::Application || level < request.expected;
+    let less = (hoped && level < Level::FileSystem).then(|| {
         format!(
             "the VM is in another state than when it was looked at: {state:?} before the \
              checkpoint was taken"

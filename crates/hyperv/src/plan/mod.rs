@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::checkpoint::{Consistency, GuestBackup, Mark, Options};
 use crate::frozen::Request;
 use crate::inventory::{Family, Host, Machine, PowerState, ReplicationMode};
-use crate::preflight::{self, Finding, Level, Mode, Verdict, Weight};
+use crate::preflight::{self, Finding, Level, Mode, Predicted, Verdict, Weight};
 use crate::space::{Floor, room};
 use crate::tracking::Token;
 
@@ -83,6 +83,10 @@ pub struct Plan {
     pub options: Options,
     /// Whether a crash-consistent checkpoint will do when the guest does not settle.
     pub fall_back: bool,
+    /// Why a guest that is at work is not asked to settle, though that was wanted: its disks are as
+    /// after a power cut then.
+    #[serde(default)]
+    pub unasked: Vec<Finding>,
     /// How consistent the backup will be if all goes well.
     pub expected: Level,
     /// How consistent the backup has to be.
@@ -185,7 +189,7 @@ pub fn plan(machine: &Machine, host: &Host, policy: &Policy) -> Result<Plan, NoP
         }
     }
     let (mode, reason) = mode(&preflight.tracking, policy.mode)?;
-    let asks = asks(machine, preflight.consistency.level, policy.consistency);
+    let asks = asks(machine, &preflight.consistency, policy.consistency);
     let enough = asks || preflight.consistency.level >= Level::FileSystem;
     if policy.consistency == Wanted::RequireApplication && !enough {
         return Err(NoPlan::NotConsistent(preflight.consistency.because));
@@ -212,6 +216,12 @@ pub fn plan(machine: &Machine, host: &Host, policy: &Policy) -> Result<Plan, NoP
             ignore_other_disks,
         },
         fall_back: policy.consistency == Wanted::PreferApplication,
+        unasked: match policy.consistency {
+            Wanted::PreferApplication if !asks && is_at_work(machine) => {
+                preflight.consistency.because.clone()
+            }
+            _ => Vec::new(),
+        },
         expected: match policy.consistency {
             Wanted::Crash if preflight.consistency.level < Level::Offline => Level::Crash,
             _ => preflight.consistency.level,
@@ -250,14 +260,21 @@ fn space(machine: &Machine, host: &Host, floor: Floor) -> Vec<Finding> {
 }
 
 /// Whether the guest is asked to take part. Where it has to, it is also asked against the odds, as
-/// the only proof is to try; but not where nothing runs that could.
-fn asks(machine: &Machine, predicted: Level, wanted: Wanted) -> bool {
+/// the only proof is to try; but not where nothing runs that could. Where less will do, it is not
+/// asked for what it cannot do: each night a checkpoint would fail for nothing.
+fn asks(machine: &Machine, predicted: &Predicted, wanted: Wanted) -> bool {
     let could = machine.state == PowerState::Running && !machine.replication.mode.is_copy();
     match wanted {
         Wanted::Crash => false,
-        Wanted::PreferApplication => could && predicted >= Level::FileSystem,
+        Wanted::PreferApplication => could && predicted.may_settle(),
         Wanted::RequireApplication => could,
     }
+}
+
+/// Whether its guest has work of its own that is not at rest, be it that it is paused.
+fn is_at_work(machine: &Machine) -> bool {
+    let rests = matches!(machine.state, PowerState::Off | PowerState::Saved);
+    !rests && !machine.replication.mode.is_copy()
 }
 
 fn mode(tracking: &preflight::Tracking, wanted: WantedMode) -> Result<(Mode, String), NoPlan> {

@@ -43,6 +43,8 @@ fn the_best_is_done_unless_less_is_wanted() {
 fn every_policy_has_its_effect() {
     use Wanted::{Crash, PreferApplication, RequireApplication};
     let silent = |vm: &mut Machine| vm.guest.backup_service = Some(Contact::Never);
+    let lost = |vm: &mut Machine| vm.guest.backup_service = Some(Contact::Lost);
+    let untold = |vm: &mut Machine| vm.guest.backup_service = None;
     let off = |vm: &mut Machine| vm.state = PowerState::Off;
     let saved = |vm: &mut Machine| vm.state = PowerState::Saved;
     let replica = |vm: &mut Machine| {
@@ -52,7 +54,10 @@ fn every_policy_has_its_effect() {
     type Change<'a> = &'a dyn Fn(&mut Machine);
     /// Whether the guest is asked, whether less will do, and what is expected.
     type Expected = Option<(bool, bool, Level)>;
-    let cases: [(Wanted, Change<'_>, Expected); 12] = [
+    let cases: [(Wanted, Change<'_>, Expected); 14] = [
+        // Nobody knows that it would not, and less will do.
+        (PreferApplication, &lost, Some((true, true, Level::Crash))),
+        (PreferApplication, &untold, Some((true, true, Level::Crash))),
         (Crash, &silent, Some((false, false, Level::Crash))),
         (
             PreferApplication,
@@ -90,6 +95,32 @@ fn every_policy_has_its_effect() {
         });
         assert_eq!(found, expected, "{number}");
     }
+}
+
+/// What runs and is saved as after a power cut although more was wanted is told with the reason.
+#[test]
+fn that_a_guest_is_not_asked_has_its_reason() {
+    use Wanted::{Crash, PreferApplication, RequireApplication};
+    type Change<'a> = &'a dyn Fn(&mut Machine);
+    let unasked = |wanted, change: Change<'_>| of(wanting(wanted), change).unwrap().unasked;
+    let silent = |vm: &mut Machine| vm.guest.backup_service = Some(Contact::Never);
+    let paused = |vm: &mut Machine| vm.state = PowerState::Paused;
+    let contact = Some(Contact::Never);
+    let never = Finding::BackupServiceSilent { contact };
+    assert_eq!(unasked(PreferApplication, &silent), [never]);
+    let state = PowerState::Paused;
+    let told = unasked(PreferApplication, &paused);
+    assert_eq!(told, [Finding::State { state }]);
+    // Who does not want it is told nothing, and who is asked shows it in the end.
+    assert_eq!(unasked(Crash, &silent), []);
+    assert_eq!(unasked(RequireApplication, &silent), []);
+    assert_eq!(unasked(PreferApplication, &|_| {}), []);
+    // Of these no guest is at work.
+    for state in [PowerState::Off, PowerState::Saved] {
+        assert_eq!(unasked(PreferApplication, &|vm| vm.state = state), []);
+    }
+    let copy = |vm: &mut Machine| vm.replication.mode = ReplicationMode::Replica;
+    assert_eq!(unasked(PreferApplication, &copy), []);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use vmconfig::model::{ControllerKind, DeviceKind};
 
 use super::finding::Finding;
-use crate::inventory::{Family, Machine, PowerState, offers};
+use crate::inventory::{Contact, Family, Machine, PowerState, offers};
 
 /// How consistent a backup is, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,6 +27,21 @@ pub struct Predicted {
     pub level: Level,
     /// Why it is no better, or what may still come in its way.
     pub because: Vec<Finding>,
+}
+
+impl Predicted {
+    /// Whether a guest that runs may settle all the same: nothing that the host tells rules it out.
+    /// One that it lost contact with, or of which it does not tell, is worth a try.
+    pub fn may_settle(&self) -> bool {
+        let hopeless = |finding: &Finding| match finding {
+            Finding::BackupServiceOff => true,
+            Finding::BackupServiceSilent { contact } => {
+                matches!(contact, Some(Contact::Incompatible | Contact::Never))
+            }
+            _ => false,
+        };
+        !self.because.iter().any(hopeless)
+    }
 }
 
 /// Predicts the level: the conditions of an online backup, each by its name.

@@ -29,6 +29,31 @@ pub(super) fn preflight(found: &[preflight::Finding], vm: &VmRef) -> Vec<Finding
     found.iter().map(tell).collect()
 }
 
+/// That a guest was not asked to settle though that was wanted, instead of the mere notes of why.
+pub(super) fn unasked(found: &mut Vec<Finding>, why: &[preflight::Finding], vm: &VmRef) {
+    let reasons: Vec<String> = why.iter().map(ToString::to_string).collect();
+    if reasons.is_empty() {
+        return;
+    }
+    found.retain(|known| known.code != Code::HostNote || !reasons.contains(&known.message));
+    let hint = why.iter().find_map(|finding| finding.hint());
+    let hint = hint.unwrap_or("see to the guest's backup service");
+    found.push(
+        Finding::new(
+            Code::LessConsistent,
+            Severity::Warning,
+            vm.name.clone(),
+            format!(
+                "the guest was not asked to settle, and the disks are as after a power cut: {}",
+                reasons.join("; ")
+            ),
+        )
+        .hint(format!(
+            "{hint}; where no guest can do better, --consistency crash says that it will do"
+        )),
+    );
+}
+
 /// What was odd about a host's answers, with what that means for backups of its VMs.
 pub fn inventory(found: &[inventory::Finding], object: Option<&str>) -> Vec<Finding> {
     let object = object.unwrap_or("the host");
@@ -89,6 +114,27 @@ pub(super) fn saved(found: &[inventory::Finding], object: &str) -> Vec<Finding> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_that_was_not_asked_is_a_warning_in_place_of_a_note() {
+        let id = uuid::Uuid::from_u128(1);
+        let vm = VmRef {
+            key: "a".to_owned(),
+            id,
+            name: "a".to_owned(),
+            kind: Default::default(),
+        };
+        let why = [preflight::Finding::BackupServiceOff];
+        let all = [why[0].clone(), preflight::Finding::GuestUnknown];
+        let mut found = preflight(&all, &vm);
+        unasked(&mut found, &[], &vm);
+        assert_eq!(found.len(), 2);
+        unasked(&mut found, &why, &vm);
+        let told: Vec<_> = found.iter().map(|one| (one.code, one.severity)).collect();
+        let note = (Code::HostNote, Severity::Info);
+        assert_eq!(told, [note, (Code::LessConsistent, Severity::Warning)]);
+        assert!(found[1].message.contains(&why[0].to_string()));
+    }
 
     #[test]
     fn what_is_missing_makes_a_restore_point_partial_and_what_is_odd_does_not() {

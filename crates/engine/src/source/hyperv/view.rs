@@ -39,8 +39,12 @@ pub(super) fn view(
     view.view.mode_reason = Some(plan.reason.clone());
     view.view.consistency = consistency(frozen.level);
     view.view.config = config(machine, &frozen.settings);
-    if let Some(why) = &frozen.downgrade {
-        view.less(&vm.name, why);
+    match &frozen.downgrade {
+        Some(why) => view.less(&vm.name, why),
+        None if frozen.level < Level::FileSystem => {
+            super::findings::unasked(&mut view.view.findings, &plan.unasked, vm);
+        }
+        None => {}
     }
     let told = super::findings::saved(&frozen.findings, &vm.name);
     view.view.findings.extend(told);
