@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
 
+use super::given::GivenArgs;
 use crate::args::{ClusterArgs, HostArgs};
 
 /// `backup`
@@ -24,6 +25,10 @@ Examples:
   hyperkeep backup winrm://backup@cluster1 --map 'C:\\ClusterStorage=/mnt/csv'
   hyperkeep backup 'winrm://EXAMPLE\\backup@hv01' --pin 4f…2a --map 'C:\\ClusterStorage=/mnt/csv'")]
 pub(crate) struct BackupArgs {
+    // First of all: the others take what was given away when they are made of it.
+    #[command(flatten)]
+    pub(crate) given: GivenArgs,
+
     /// Where the VMs are: `folder:DIR` (exported or copied VMs, disks) or `folder:DISK`; or a
     /// Hyper-V host, `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM
     /// or Kerberos, or its name in --hosts

@@ -1,6 +1,7 @@
 //! The command line: what there is to say, in the words in which `--help` explains it.
 
 mod backup;
+mod given;
 mod host;
 mod keys;
 mod point;
@@ -17,6 +18,7 @@ pub(crate) use backup::{
     BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg, PacingArgs, SelectionArgs,
     SideArg,
 };
+pub(crate) use given::SourceKind;
 pub(crate) use host::{
     AuthArg, ClusterArgs, DoctorArgs, EstimateArgs, HostArgs, LabArgs, SmbArg, VmsArgs,
 };

@@ -21,7 +21,7 @@ use serde::Serialize;
 use vault::Vault;
 
 use crate::args::{
-    BackupArgs, ConsistencyArg, Global, GuestBackupArg, LevelArg, ModeArg, PacingArgs,
+    BackupArgs, ConsistencyArg, Global, GuestBackupArg, LevelArg, ModeArg, PacingArgs, SourceKind,
 };
 use crate::commands::findings::findings_text;
 use crate::commands::{backup_hosts, source};
@@ -46,31 +46,13 @@ pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
 
 /// Backs up a folder.
 fn folder(global: &Global, args: &BackupArgs, given: &str, ui: Ui) -> Result<Exit> {
+    if let Some(options) = args.given.not_for(SourceKind::Folder) {
+        return Err(Failure::usage(format!(
+            "{options}: only for VMs on a host; a folder is read as it is"
+        ))
+        .hint("leave out what is for hosts"));
+    }
     let mut source = source::open(given, &args.parents)?;
-    if args.mode != ModeArg::Auto {
-        return Err(Failure::usage(
-            "--mode chooses how to reach VMs on a host; a folder is read as it is",
-        )
-        .hint("leave --mode out"));
-    }
-    if !args.host.map.is_empty() {
-        return Err(Failure::usage(
-            "--map tells where a host's files are found; a folder is read as it is",
-        )
-        .hint("leave --map out"));
-    }
-    if args.memory {
-        return Err(Failure::usage(
-            "--memory has a host export VMs that run; a folder is read as it is",
-        )
-        .hint("leave --memory and --staging out"));
-    }
-    if args.pacing != PacingArgs::default() {
-        return Err(Failure::usage(
-            "--disks-per-host, --disks-per-volume, --stagger and --release-on-start are for hosts",
-        )
-        .hint("leave them out; --parallel is for folders as well"));
-    }
     if let Some(file) = &args.changed_ranges {
         source = with_ranges(source, file)?;
     }

@@ -11,7 +11,7 @@ use engine::{Cancel, Code, Finding, Severity};
 use hyperv::cluster::NodeState;
 use hyperv::replication::Prefer;
 
-use crate::args::{BackupArgs, Global, HostArgs, SideArg};
+use crate::args::{BackupArgs, Global, HostArgs, SideArg, SourceKind};
 use crate::commands::backup::{options, pacing, policy, staging, work};
 use crate::commands::source;
 use crate::failure::{Exit, Failure, Result};
@@ -28,11 +28,11 @@ pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         let reach = Reach::read(&address, &reached)?;
         named.push((given.as_str(), address, reached, reach));
     }
-    if args.changed_ranges.is_some() || !args.parents.is_empty() {
-        return Err(Failure::usage(
-            "--changed-ranges and --parents are for folder:, not for a host",
-        )
-        .hint("leave them out: a host tells what changed and where its disks are"));
+    if let Some(options) = args.given.not_for(SourceKind::Host) {
+        return Err(
+            Failure::usage(format!("{options}: only for folder:, not for a host"))
+                .hint("leave it out: a host tells what changed and where its disks are"),
+        );
     }
     let own = named.iter().map(|(_, _, reached, _)| &reached.hooks);
     let hooks = match &args.hooks {

@@ -97,6 +97,8 @@ fn bad_usage_is_2_and_says_what_to_do() {
             "--audit-runs",
             "7",
         ],
+        &["backup", "folder:source", "--floor", "10"],
+        &["backup", "folder:source", "--cluster"],
         &["backup", "winrm://host"],
         &["backup", "local"],
         &["backup", "source"],
