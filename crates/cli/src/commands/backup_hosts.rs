@@ -15,9 +15,12 @@ use crate::args::{BackupArgs, Global, HostArgs, SideArg, SourceKind};
 use crate::commands::backup::{options, pacing, policy, staging, work};
 use crate::commands::source;
 use crate::failure::{Exit, Failure, Result};
-use crate::host::{Claim, HostAddress, HostPace, Nodes, Reach, State};
+use crate::host::{Claim, HostAddress, HostPace, Meant, Nodes, Own, Reach, State};
 use crate::ui::Ui;
 use crate::{open, stop};
+
+/// What is done with hosts, as findings say it.
+const BACKED_UP: &str = "backed up";
 
 /// Backs up the VMs of hosts.
 pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
@@ -34,12 +37,7 @@ pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
                 .hint("leave it out: a host tells what changed and where its disks are"),
         );
     }
-    let own = named.iter().map(|(_, _, reached, _)| &reached.hooks);
-    let hooks = match &args.hooks {
-        Some(hooks) => Some(hooks.clone()),
-        None => same(own)?.clone(),
-    };
-    let options = options(global, args, hooks.as_deref())?;
+    let mut options = options(global, args, args.hooks.as_deref())?;
     let vault = open::vault(global, ui)?;
     let cancel = stop::on_signal(ui);
     let mut opening = Opening {
@@ -50,26 +48,37 @@ pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         staging,
         hosts: Vec::new(),
         findings: Vec::new(),
-        is_cluster: false,
+        hooks: Vec::new(),
+        clusters: Vec::new(),
     };
     let alone = named.len() == 1;
     for (given, address, reached, reach) in named {
         match opening.host(given, (&address, &reached), reach) {
-            Err(failure) if !alone => opening.not_reached(&address, Severity::Error, &failure),
+            Err(failure) if !alone => {
+                opening.hooks.push(reached.hooks);
+                opening.not_reached(&address.to_string(), Severity::Error, &failure);
+            }
             done => done?,
         }
+    }
+    opening.other_nodes();
+    if args.hooks.is_none()
+        && let Some(hooks) = same(opening.hooks.iter())?
+    {
+        options.hooks = crate::hooks::read(hooks)?;
     }
     let Opening {
         hosts,
         findings,
-        is_cluster,
+        clusters,
         ..
     } = opening;
+    let several = !(alone && clusters.is_empty() && findings.is_empty());
     let (mut sources, claims): (Vec<HostSource>, Vec<Claim>) = hosts.into_iter().unzip();
-    let mut source: Box<dyn Source> = match (alone && !is_cluster, sources.pop()) {
+    let mut source: Box<dyn Source> = match (several, sources.pop()) {
         (_, None) => return Err(nobody(findings)),
-        (true, Some(only)) => Box::new(only),
-        (false, Some(last)) => {
+        (false, Some(only)) => Box::new(only),
+        (true, Some(last)) => {
             sources.push(last);
             let prefer = match args.side {
                 SideArg::PreferPrimary => Prefer::PreferPrimary,
@@ -114,7 +123,16 @@ struct Opening<'a> {
     hosts: Vec<(HostSource, Claim)>,
     /// Why others are not there.
     findings: Vec<Finding>,
-    is_cluster: bool,
+    /// What is said of programs around the backups of each host.
+    hooks: Vec<Option<PathBuf>>,
+    clusters: Vec<Known>,
+}
+
+/// A cluster of which nodes are backed up.
+struct Known {
+    nodes: Nodes,
+    /// Those that were named; all are meant when there are none.
+    named: Vec<Own>,
 }
 
 impl Opening<'_> {
@@ -130,41 +148,112 @@ impl Opening<'_> {
         let account = crate::host::credentials(address, reached)?;
         let session = crate::host::session_as(account.clone(), address, reached)?;
         let meant = (given, self.args.cluster.cluster, &self.args.host);
-        let nodes = Nodes::find(meant, (address, reached), &account, &session)?;
-        let Some(nodes) = nodes else {
-            return self.open((address, reach), account, session, (claim, None));
+        let node = match Meant::find(meant, (address, reached), &account, &session)? {
+            Meant::All(nodes) => {
+                drop(claim);
+                return self.all(nodes, reached.hooks.as_ref());
+            }
+            Meant::Host => None,
+            Meant::Unknown(doubt) => {
+                self.findings.push(doubt.finding(address, BACKED_UP));
+                None
+            }
+            Meant::Node(nodes, own) => Some(self.node(nodes, own, &session)),
         };
-        drop(claim);
-        self.is_cluster = true;
-        for node in nodes.all()? {
+        self.hooks.push(reached.hooks.clone());
+        self.open((address, reach), account, session, (claim, node))
+    }
+
+    /// A node that stands for itself. It has its cluster in common with others that were named.
+    fn node(&mut self, nodes: Nodes, own: Own, session: &Arc<dyn CimSession>) -> Node {
+        let name = own.name.clone();
+        let mut known = self.clusters.iter_mut();
+        let cluster = match known.find(|known| known.nodes.is_of(&nodes.cluster, &name)) {
+            Some(known) => {
+                // All others find the node as the command line found it.
+                known.nodes.cluster.add_session(&name, Arc::clone(session));
+                if !known.named.is_empty() {
+                    known.named.push(own);
+                }
+                Arc::clone(&known.nodes.cluster)
+            }
+            None => {
+                let cluster = Arc::clone(&nodes.cluster);
+                let named = vec![own];
+                self.clusters.push(Known { nodes, named });
+                cluster
+            }
+        };
+        Node {
+            cluster,
+            name,
+            all: false,
+        }
+    }
+
+    /// What is not backed up of clusters of which nodes were named.
+    fn other_nodes(&mut self) {
+        let some = self.clusters.iter().filter(|known| !known.named.is_empty());
+        let others = some.filter_map(|known| known.nodes.others(&known.named, BACKED_UP));
+        self.findings.extend(others);
+    }
+
+    /// Opens all nodes of a cluster. Those that do not say which programs run have the cluster's.
+    fn all(&mut self, nodes: Nodes, hooks: Option<&PathBuf>) -> Result<()> {
+        let listed = nodes.all()?;
+        let cluster = Arc::clone(&nodes.cluster);
+        let mut opened: Vec<Own> = Vec::new();
+        for known in &mut self.clusters {
+            let mut all = listed.iter();
+            if all.any(|node| known.nodes.is_of(&cluster, &node.name)) {
+                // The others are meant as well now.
+                opened.append(&mut known.named);
+            }
+        }
+        for node in listed {
             let name = node.name.clone();
-            if node.state == NodeState::Down {
-                self.findings.push(Finding::note(
-                    Code::HostNote,
-                    name,
-                    "the node is down; its VMs are backed up where they are now",
-                ));
+            if opened.iter().any(|own| hyperv::same_host(&own.name, &name)) {
                 continue;
             }
-            let (address, reached, account) = nodes.reach(&name)?;
-            let cluster = Arc::clone(&nodes.cluster);
-            let open = || {
+            let reached = nodes.reach(&name);
+            if let Ok((_, reached, _)) = &reached {
+                let own = reached.hooks.as_ref();
+                self.hooks.push(own.or(hooks).cloned());
+            }
+            if node.state == NodeState::Down {
+                let finding = Finding::new(
+                    Code::HostNote,
+                    Severity::Warning,
+                    name,
+                    "the node is down: VMs that the cluster keeps are backed up where they are now, \
+                     and any others of it are not",
+                );
+                let finding = finding.hint("start it, or evict it from the cluster");
+                self.findings.push(finding);
+                continue;
+            }
+            let open = || -> Result<()> {
+                let (address, reached, account) = reached?;
                 let reach = Reach::read(&address, &reached)?;
                 let claim = State::open(&reached)?.claim(&address, &self.vault)?;
                 let session = cluster.session(&name);
                 let session = session.map_err(|error| crate::host::failure(&address, &error))?;
-                Ok((reach, claim, session))
-            };
-            // What the cluster keeps there and nobody tells of is told as well.
-            let opened: Result<(Reach, Claim, Arc<dyn CimSession>)> = open();
-            match opened.and_then(|(reach, claim, session)| {
-                let node = Some(Node { cluster, name });
+                let node = Some(Node {
+                    cluster: Arc::clone(&cluster),
+                    name: name.clone(),
+                    all: true,
+                });
                 self.open((&address, reach), account, session, (claim, node))
-            }) {
-                Ok(()) => {}
-                Err(failure) => self.not_reached(&address, Severity::Warning, &failure),
+            };
+            // What the cluster keeps there and nobody tells of is told as well. Only it knows which
+            // other VMs it has.
+            let done = open();
+            if let Err(failure) = done {
+                self.not_reached(&name, Severity::Partial, &failure);
             }
         }
+        let named = Vec::new();
+        self.clusters.push(Known { nodes, named });
         Ok(())
     }
 
@@ -200,13 +289,13 @@ impl Opening<'_> {
         Ok(())
     }
 
-    fn not_reached(&mut self, address: &HostAddress, severity: Severity, failure: &Failure) {
+    fn not_reached(&mut self, host: &str, severity: Severity, failure: &Failure) {
         let (message, causes) = failure.causes();
         let told: Vec<String> = std::iter::once(message).chain(causes).collect();
         let message = format!("nothing of it is backed up: {}", told.join(": "));
         let hint = failure.hint.clone();
         self.findings.push(
-            Finding::new(Code::Failed, severity, address.to_string(), message)
+            Finding::new(Code::Failed, severity, host, message)
                 .hint(hint.unwrap_or_else(|| "see that it is up and can be reached".to_owned())),
         );
     }

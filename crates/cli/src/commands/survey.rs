@@ -3,7 +3,7 @@
 use engine::source::hyperv::inventory_findings;
 use engine::{Code, Finding, Severity};
 use hyperv::Inventory;
-use hyperv::cluster::Survey;
+use hyperv::cluster::{NodeState, Survey};
 use hyperv::inventory::{Finding as Odd, Host, Machine};
 use hyperv::replication::{Prefer, sides};
 
@@ -37,17 +37,23 @@ pub(crate) fn findings(survey: &Survey) -> Vec<Finding> {
     for node in &survey.nodes {
         match &node.inventory {
             Ok(inventory) => {
-                // What a node should have its cluster tells.
-                let mut inventory = inventory.clone();
-                inventory.findings.retain(|one| *one != Odd::NoMachines);
-                let inventory = &inventory;
-                findings.extend(of_host(inventory, &node.node.name));
+                // Whether a node should have any its cluster tells.
+                let may_be_empty = survey.missing.is_empty() && !owns(survey, &node.node.name);
+                let mut told = inventory.clone();
+                told.findings
+                    .retain(|one| !(may_be_empty && *one == Odd::NoMachines));
+                findings.extend(of_host(&told, &node.node.name));
                 findings.extend(local(survey, inventory));
             }
             Err(not) => {
                 let text = format!("what is on it is not known: {}", not.why);
                 let name = node.node.name.clone();
-                let finding = Finding::new(Code::HostNote, Severity::Warning, name, text);
+                // Of those that the cluster keeps it tells itself.
+                let severity = match node.node.state {
+                    NodeState::Down => Severity::Warning,
+                    _ => Severity::Partial,
+                };
+                let finding = Finding::new(Code::HostNote, severity, name, text);
                 findings.push(finding.hint(HINT));
             }
         }
@@ -56,9 +62,23 @@ pub(crate) fn findings(survey: &Survey) -> Vec<Finding> {
         let on = missing.role.owner.as_deref().unwrap_or("no node");
         let text = format!("the cluster keeps it on {on}, which does not tell of it");
         let name = missing.role.resource.clone();
-        Finding::new(Code::NotCovered, Severity::Warning, name, text).hint(HINT)
+        Finding::new(Code::NotCovered, Severity::Partial, name, text).hint(HINT)
     }));
     findings
+}
+
+/// Whether the cluster keeps a VM on a node, going by those that were seen on any.
+fn owns(survey: &Survey, node: &str) -> bool {
+    let all = survey
+        .nodes
+        .iter()
+        .filter_map(|node| node.inventory.as_ref().ok());
+    let mut roles = all.flat_map(|all| all.machines.iter().filter_map(|m| m.cluster.as_ref()));
+    roles.any(|role| {
+        role.owner
+            .as_ref()
+            .is_some_and(|owner| hyperv::same_host(owner, node))
+    })
 }
 
 /// VMs that the cluster keeps, with disks that it cannot take along.

@@ -17,7 +17,7 @@ use crate::args::{Global, VmsArgs};
 use crate::commands::findings::findings_text;
 use crate::commands::{source, survey};
 use crate::failure::{Exit, Result};
-use crate::host::{self, Nodes};
+use crate::host::{self, Meant};
 use crate::table::Table;
 use crate::ui::{Document, Ui};
 use crate::{open, text};
@@ -30,22 +30,23 @@ pub(crate) fn run(global: &Global, args: &VmsArgs, ui: Ui) -> Result<Exit> {
     let account = host::credentials(&address, &reach)?;
     let session = host::session_as(account.clone(), &address, &reach)?;
     let meant = (args.host.as_str(), args.cluster.cluster, &args.reach);
-    let nodes = Nodes::find(meant, (&address, &reach), &account, &session)?;
+    let meant = Meant::find(meant, (&address, &reach), &account, &session)?;
     let failed = |error| host::failure(&address, &error);
     let mut document = VmsDocument {
         host: address.to_string(),
         all_conditions: args.conditions,
         ..VmsDocument::default()
     };
-    match nodes {
-        None => {
+    match meant {
+        Meant::Host | Meant::Node(..) | Meant::Unknown(_) => {
             let inventory = inventory::take(session.as_ref()).map_err(failed)?;
             let machines = inventory.machines.iter();
             let machines = machines.map(|machine| (machine, &inventory.host));
             document.add(machines, &last, &selection);
             document.findings = survey::of_host(&inventory, &document.host);
+            document.findings.extend(meant.beside(&address, "listed"));
         }
-        Some(nodes) => {
+        Meant::All(nodes) => {
             let told = nodes.cluster.survey().map_err(failed)?;
             document.cluster = Some(told.cluster.clone());
             document.add(survey::machines(&told).into_iter(), &last, &selection);

@@ -10,7 +10,7 @@ mod pace;
 mod state;
 
 pub(crate) use address::{HostAddress, without_password};
-pub(crate) use cluster::Nodes;
+pub(crate) use cluster::{Meant, Nodes, Own};
 pub(crate) use connect::{credentials, session, session_as};
 pub(crate) use files::Reach;
 pub(crate) use named::{find, is_name};

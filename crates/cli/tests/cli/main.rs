@@ -16,6 +16,7 @@ mod killed;
 mod lab;
 mod memory;
 mod names;
+mod nodes;
 mod parents;
 mod patterns;
 mod roundtrip;

@@ -55,6 +55,7 @@ impl Nodes {
                 session: Arc::new(self.labs[at].session()),
                 journals,
                 node: Some(Node {
+                    all: true,
                     cluster: Arc::clone(&cluster),
                     name: NODES[at].to_owned(),
                 }),

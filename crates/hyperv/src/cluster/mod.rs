@@ -208,6 +208,20 @@ impl Cluster {
         Ok(session)
     }
 
+    /// The node of a name, as the cluster spells it.
+    ///
+    /// # Errors
+    /// When no node can be asked.
+    pub fn node(&self, name: &str) -> Result<Option<Node>, CimError> {
+        let mut nodes = self.nodes()?.into_iter();
+        Ok(nodes.find(|node| same_host(&node.name, name)))
+    }
+
+    /// A session to a node that is open already.
+    pub fn add_session(&self, node: &str, session: Arc<dyn CimSession>) {
+        lock(&self.open).insert(fold(node), session);
+    }
+
     /// Asks whichever node answers about the cluster: the one that did last, first.
     fn ask(&self, wql: &str) -> Result<Vec<Instance>, CimError> {
         let nodes = lock(&self.nodes).clone();

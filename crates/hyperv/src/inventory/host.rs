@@ -1,6 +1,7 @@
 //! What a host is.
 
-use cim::Instance;
+use cim::path::HYPER_V;
+use cim::{CimError, CimSession, Instance, ObjectPath};
 use serde::{Deserialize, Serialize};
 
 use super::finding::Notes;
@@ -92,6 +93,25 @@ pub(super) fn read(tables: &Tables, notes: &mut Notes) -> Host {
             Told::NoClass | Told::Refused => None,
         },
     }
+}
+
+/// What a host calls itself, asked by itself; `None` if it does not say.
+///
+/// # Errors
+/// When it cannot be asked. One that refuses does not say.
+pub fn host_name(session: &dyn CimSession) -> Result<Option<String>, CimError> {
+    let may = |error: CimError| error.fault_kind().map(|_| None).ok_or(error);
+    let os = session.query("root/cimv2", "SELECT * FROM Win32_OperatingSystem");
+    let name = |rows: Vec<Instance>| Row(rows.first()?).text("CSName", &mut Notes::default());
+    if let Some(name) = os.map(name).or_else(may)? {
+        return Ok(Some(name));
+    }
+    let machines = session.query_paths(HYPER_V, "SELECT * FROM Msvm_ComputerSystem");
+    let own = |paths: Vec<ObjectPath>| {
+        let mut names = paths.iter().filter_map(|path| path.key("Name"));
+        names.find(|name| ids::guid(name).is_none())
+    };
+    machines.map(own).or_else(may)
 }
 
 fn os(row: Row<'_>, notes: &mut Notes) -> Os {

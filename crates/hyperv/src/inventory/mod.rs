@@ -45,7 +45,7 @@ pub(crate) use cluster::roles as cluster_roles;
 pub use devices::Medium;
 pub use finding::Finding;
 pub use guest::{Family, Guest};
-pub use host::{DefaultPaths, Host, Os, OsKind};
+pub use host::{DefaultPaths, Host, Os, OsKind, host_name};
 pub use network::Switch;
 pub use one::{Configuration, configuration};
 pub use reference_point::{ReferencePoint, TrackedDisk};

@@ -2,7 +2,9 @@
 //!
 //! A VM that several of them have is backed up once ([`hyperv::replication::sides`]). Each host has its
 //! own journal and is put right by itself; one that fails keeps nobody from the others, and is told.
-//! A VM that its cluster has moved since the hosts were looked at is taken where it is now.
+//! A VM that its cluster has moved since the hosts were looked at is taken where it is now. Where only some
+//! nodes of a cluster were named, what these have is listed: it is followed to all others, but not begun
+//! there.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -97,16 +99,22 @@ impl Hosts {
         Some((taken.side.host.clone(), told))
     }
 
-    /// VMs that a cluster keeps and that no node has told of.
-    fn not_seen(&mut self, findings: &mut Vec<Finding>) {
-        let mut asked: Vec<Arc<Cluster>> = Vec::new();
-        let clusters = self.hosts.iter().filter_map(|one| one.source.node());
-        for (cluster, _) in clusters {
-            if !asked.iter().any(|known| Arc::ptr_eq(known, cluster)) {
-                asked.push(Arc::clone(cluster));
+    /// VMs that a cluster keeps on nodes that are meant, and that no node has told of. What is given
+    /// back are the nodes that may well have none, by their places.
+    fn not_seen(&self, findings: &mut Vec<Finding>) -> Vec<usize> {
+        let mut idle = Vec::new();
+        let mut asked: Vec<(&Arc<Cluster>, bool)> = Vec::new();
+        for source in self.hosts.iter().map(|one| &one.source) {
+            let Some((cluster, _)) = source.node() else {
+                continue;
+            };
+            let mut known = asked.iter_mut();
+            match known.find(|(known, _)| Arc::ptr_eq(known, cluster)) {
+                Some((_, all)) => *all |= source.is_of_all(),
+                None => asked.push((cluster, source.is_of_all())),
             }
         }
-        for cluster in asked {
+        for (cluster, all) in asked {
             let roles = match cluster.roles() {
                 Ok(roles) => roles,
                 Err(error) => {
@@ -117,8 +125,25 @@ impl Hosts {
                     continue;
                 }
             };
+            let owns = |node: &str| {
+                let mut owners = roles.values().filter_map(|role| role.owner.as_deref());
+                owners.any(|owner| hyperv::same_host(owner, node))
+            };
+            let of_it = self.hosts.iter().enumerate().filter(|(_, one)| {
+                let node = one.source.node();
+                node.is_some_and(|(of, name)| Arc::ptr_eq(of, cluster) && !owns(name))
+            });
+            let may_be_empty: Vec<usize> = of_it.map(|(at, _)| at).collect();
+            let told = findings.len();
+            let is_meant = |owner: &Option<String>| {
+                all || owner
+                    .as_ref()
+                    .is_some_and(|owner| self.node(owner).is_some())
+            };
             let mut missing: Vec<_> = roles.into_iter().collect();
-            missing.retain(|(vm, _)| !self.hosts.iter().any(|one| one.source.has(*vm)));
+            missing.retain(|(vm, role)| {
+                is_meant(&role.owner) && !self.hosts.iter().any(|one| one.source.has(*vm))
+            });
             missing.sort_by_key(|(vm, _)| *vm);
             for (vm, role) in missing {
                 // It may have gone to a node that had been asked.
@@ -143,7 +168,11 @@ impl Hosts {
                     .hint("see that the node is up and can be reached by its name"),
                 );
             }
+            if told == findings.len() {
+                idle.extend(may_be_empty);
+            }
         }
+        idle
     }
 
     fn places(&self) -> MutexGuard<'_, HashMap<Uuid, (usize, Vec<Finding>)>> {
@@ -159,16 +188,34 @@ impl Hosts {
         self.hosts.iter().position(is)
     }
 
-    /// Where a VM is now, by its cluster or as it was seen.
-    fn place(&self, vm: &VmRef) -> Option<usize> {
-        let seen = self.places().get(&vm.id)?.0;
-        let (cluster, _) = match self.hosts.get(seen)?.source.node() {
-            Some(node) => node,
-            None => return Some(seen),
+    /// Where a VM is now, by its cluster or as it was seen; `None` if nobody has seen it.
+    ///
+    /// # Errors
+    /// When that is a node whose VMs are not backed up here.
+    fn place(&self, vm: &VmRef) -> Result<Option<usize>, SourceError> {
+        let seen = self.places().get(&vm.id).map(|(at, _)| *at);
+        let source = seen.and_then(|at| Some(&self.hosts.get(at)?.source));
+        let Some((source, (cluster, _))) = source.and_then(|source| Some((source, source.node()?)))
+        else {
+            return Ok(seen);
         };
         let role = cluster.role(vm.id, None).ok().flatten();
-        let owner = role.and_then(|role| role.owner);
-        owner.and_then(|owner| self.node(&owner)).or(Some(seen))
+        let Some(owner) = role.and_then(|role| role.owner) else {
+            return Ok(seen);
+        };
+        let (why, hint) = match (self.node(&owner), source.is_of_all()) {
+            (Some(at), _) => return Ok(Some(at)),
+            (None, true) => (
+                "which could not be reached",
+                "see that the node is up and can be reached by its name",
+            ),
+            (None, false) => (
+                "which this does not back up",
+                "name that node as well, or the cluster for all of its nodes",
+            ),
+        };
+        let message = format!("its cluster has moved it to {owner}, {why}");
+        Err(SourceError::new(vm.name.clone(), message, hint))
     }
 }
 
@@ -233,7 +280,10 @@ impl Source for Hosts {
         if let (Some(error), 0) = (first, listed) {
             return Err(error);
         }
-        self.not_seen(&mut findings);
+        let idle = self.not_seen(&mut findings);
+        let hosts = self.hosts.iter().enumerate();
+        let unseen = hosts.filter(|(at, one)| one.begun && !idle.contains(at));
+        findings.extend(unseen.flat_map(|(_, one)| one.source.no_machines()));
         let names: Vec<String> = self.hosts.iter().map(|one| one.source.describe()).collect();
         let seen = self
             .hosts
@@ -266,7 +316,12 @@ impl Source for Hosts {
     }
 
     fn early(&self, vm: &VmRef, disks: &Disks, stopped: &dyn Fn() -> bool) -> Option<Early> {
-        let one = self.place(vm).and_then(|at| self.hosts.get(at));
+        // Where it is not to be told, making it hold still says why.
+        let one = self
+            .place(vm)
+            .ok()
+            .flatten()
+            .and_then(|at| self.hosts.get(at));
         match one {
             Some(one) => one.source.early(vm, disks, stopped),
             None => (!stopped()).then(Early::default),
@@ -274,7 +329,7 @@ impl Source for Hosts {
     }
 
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
-        let now = self.place(vm);
+        let now = self.place(vm)?;
         let mut told = Vec::new();
         if let Some((seen, known)) = self.places().get_mut(&vm.id) {
             told.clone_from(known);

@@ -103,7 +103,7 @@ pub struct Setup {
     pub journals: PathBuf,
     /// The folders of the journals for other hosts and vaults: their runs may be alive.
     pub neighbours: Vec<PathBuf>,
-    /// The node of a cluster that it is, if its VMs are to be followed when they move.
+    /// The node of a cluster that it is: its VMs are followed when they move.
     pub node: Option<Node>,
 }
 
@@ -113,6 +113,9 @@ pub struct Node {
     pub cluster: Arc<Cluster>,
     /// The node's name, as the cluster spells it.
     pub name: String,
+    /// Whether all nodes of the cluster are meant. Otherwise only what this one has is listed; it is
+    /// followed all the same.
+    pub all: bool,
 }
 
 pub use hosts::Hosts;
@@ -373,8 +376,8 @@ impl Source for HostSource {
     }
 
     fn list(&mut self) -> Result<Listing, SourceError> {
-        // What a node should have its cluster tells.
-        let may_be_empty = self.setup.node.is_some();
+        // Whether a node should have any its cluster tells.
+        let may_be_empty = self.is_of_all();
         let inventory = self.inventory(false)?;
         self.peace.before(&inventory);
         let vms = inventory.machines.iter().map(vm_ref).collect();
@@ -429,6 +432,21 @@ impl HostSource {
     fn node(&self) -> Option<(&Arc<Cluster>, &str)> {
         let node = self.setup.node.as_ref()?;
         Some((&node.cluster, &node.name))
+    }
+
+    /// Whether it is one of all nodes of a cluster.
+    fn is_of_all(&self) -> bool {
+        self.setup.node.as_ref().is_some_and(|node| node.all)
+    }
+
+    /// That one of all nodes of a cluster shows no VM, which its list keeps to itself.
+    fn no_machines(&self) -> Vec<Finding> {
+        const NONE: inventory::Finding = inventory::Finding::NoMachines;
+        let seen = self.seen().filter(|_| self.is_of_all());
+        let seen = seen.filter(|seen| seen.findings.contains(&NONE));
+        seen.map_or_else(Vec::new, |seen| {
+            findings::inventory(&[NONE], seen.host.name.as_deref())
+        })
     }
 
     /// What was seen of the host, if it was looked at.
