@@ -153,7 +153,8 @@ pub(crate) struct VmsArgs {
 #[command(after_help = "\
 Nothing is changed on the host, and no checkpoint is taken. A host tells what changed on the disks of
 VMs that are off; of those that run, most likely not, and then it is told how earlier backups went,
-which a vault remembers. What nothing tells is not known.
+which a vault remembers. What nothing tells is not known. It is one host that is asked: of a cluster,
+name the nodes one after the other.
 
 Examples:
   hyperkeep --vault /srv/vault estimate winrm://backup@hv01.example.org
@@ -175,7 +176,8 @@ pub(crate) struct EstimateArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With a vault, what a killed run that backed up into it has left on the host is removed, as the next
-backup would do first; what is not ours is told and never touched. Without one nothing is changed.
+backup would do first; what is not ours is told and never touched. Without one nothing is changed. Of a
+cluster each node is looked at by itself.
 
 Examples:
   hyperkeep doctor winrm://backup@hv01.example.org
@@ -189,8 +191,11 @@ pub(crate) struct DoctorArgs {
 
     /// Print a PowerShell script instead, which gives this account of the host or its domain the
     /// least rights that will do: read it, and run it on the host
-    #[arg(long, value_name = "ACCOUNT")]
+    #[arg(long, value_name = "ACCOUNT", conflicts_with = "cluster")]
     pub(crate) set_up: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
 
     #[command(flatten)]
     pub(crate) reach: HostArgs,

@@ -19,8 +19,8 @@ use vault::Vault;
 use crate::args::{EstimateArgs, Global};
 use crate::commands::findings::findings_text;
 use crate::commands::source;
-use crate::failure::{Exit, Result};
-use crate::host::{self, HostAddress, HostPace, State};
+use crate::failure::{Exit, Failure, Result};
+use crate::host::{self, HostAddress, HostPace, Meant, State};
 use crate::table::Table;
 use crate::ui::{Document, Ui};
 use crate::{open, stop, text};
@@ -35,7 +35,18 @@ pub(crate) fn run(global: &Global, args: &EstimateArgs, ui: Ui) -> Result<Exit> 
     };
     let installation = State::known(&reach)?;
     let cancel = stop::on_signal(ui);
-    let session = host::session(&address, &reach)?;
+    let account = host::credentials(&address, &reach)?;
+    let session = host::session_as(account.clone(), &address, &reach)?;
+    let meant = (args.host.as_str(), false, &args.reach);
+    let meant = Meant::find(meant, (&address, &reach), &account, &session)?;
+    if matches!(meant, Meant::All(_)) {
+        return Err(Failure::usage(format!(
+            "{address}: is a cluster, and it is one host that is asked"
+        ))
+        .hint(
+            "name its nodes one after the other: `hyperkeep vms CLUSTER` tells who has which VM",
+        ));
+    }
     let inventory = inventory::take(session.as_ref());
     let inventory = inventory.map_err(|error| host::failure(&address, &error))?;
     let asked = Asked {
@@ -49,6 +60,7 @@ pub(crate) fn run(global: &Global, args: &EstimateArgs, ui: Ui) -> Result<Exit> 
     };
     let mut document = EstimateDocument {
         host: address.to_string(),
+        findings: meant.beside(&address, "estimated").into_iter().collect(),
         ..EstimateDocument::default()
     };
     let known: Vec<_> = inventory.machines.iter().map(vm_ref).collect();

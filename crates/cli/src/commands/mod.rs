@@ -4,6 +4,7 @@ pub(crate) mod backup;
 mod backup_hosts;
 pub(crate) mod check;
 pub(crate) mod doctor;
+mod doctor_report;
 pub(crate) mod estimate;
 mod findings;
 mod host_settings;

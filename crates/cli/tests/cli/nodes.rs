@@ -1,11 +1,13 @@
 //! Nodes of a cluster, named one by one or by their cluster, and what is said of those that were not.
 
 use std::fs;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use crate::bench::{Answer, Bench, vm};
 use crate::lab::{Lab, scenario, texts};
+use crate::start::Start as _;
 
 const VOLUME: &str = "C:\\ClusterStorage\\Volume1";
 
@@ -133,12 +135,11 @@ fn a_host_that_does_not_tell_of_its_cluster_is_no_host_alone() {
         let mishap = json!({"on": "Enumerate", "node": "HV01", "times": 1, "does": does});
         Nodes::start(&[], json!({"mishaps": [mishap]}))
     };
-    for does in [json!({"refused": "access-denied"}), json!("lost")] {
-        // By the cluster's name, all VMs of the other node are missing.
-        let report = refused(does).run(4, &["backup", "CL1"]);
-        assert_eq!(names(&report), ["web"]);
-        assert_eq!(severity(&report, UNKNOWN), "partial", "{report:#}");
-    }
+    // By the cluster's name, all VMs of the other node are missing.
+    let nodes = refused(json!({"refused": "access-denied"}));
+    let report = nodes.run(4, &["backup", "CL1"]);
+    assert_eq!(names(&report), ["web"]);
+    assert_eq!(severity(&report, UNKNOWN), "partial", "{report:#}");
     let nodes = refused(json!({"refused": "access-denied"}));
     let report = nodes.run(3, &["backup", "HV01"]);
     assert_eq!(severity(&report, UNKNOWN), "warning", "{report:#}");
@@ -211,19 +212,55 @@ fn vms_of_a_node_alone_are_followed() {
 }
 
 #[test]
-fn what_is_left_where_a_vm_went_is_told_and_put_right() {
-    let nodes = moving();
-    nodes.names("alone.toml", [0, 0, 2], "");
-    let report = nodes.run_with("alone.toml", &["backup", "HV01"]);
-    let report = report.ends(3).json();
-    while !nodes.lab.left_on(nodes.lab.ports[0]).is_empty() {
+fn what_a_killed_run_left_on_nodes_is_put_right_on_each() {
+    // The host is busy when the checkpoint is to end: so it is there for a while.
+    let busy = json!({"on": "ConvertToReferencePoint", "node": "HV02", "times": 8,
+                      "does": {"returns": 32775}});
+    let nodes = Nodes::start(&[], json!({"mishaps": [busy]}));
+    let words = nodes.words("hosts.toml", &["backup", "CL1", "--vm", "db"]);
+    let mut child = nodes.bench.command(&texts(&words));
+    let child = child.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child.start();
+    while child.try_wait().unwrap().is_none() && nodes.checkpoints() == 0 {
         std::thread::yield_now();
     }
-    if nodes.checkpoints() > 0 {
-        assert!(report.to_string().contains("HV02"), "{report:#}");
-    }
-    nodes.run(3, &["backup", "HV01"]);
-    assert_eq!(nodes.checkpoints(), 0);
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert_eq!(nodes.checkpoints(), 1);
+    let seen = nodes.run(0, &["doctor", "HV01", "--cluster"]);
+    assert_eq!(nodes.checkpoints(), 0, "{seen:#}");
+    let [first, second] = seen["nodes"].as_array().unwrap().as_slice() else {
+        panic!("{seen:#}");
+    };
+    let names = [first, second].map(|node| node["name"].as_str().unwrap());
+    assert_eq!(names, ["HV01", "HV02"]);
+    assert_eq!((&first["vms"], &seen["vms"]), (&json!(1), &json!(2)));
+    assert_eq!(first["put_right"], json!([]));
+    assert_eq!(second["put_right"], seen["put_right"]);
+    assert_eq!(second["put_right"][0]["code"], "put-right", "{seen:#}");
+    // By its name as well; and a node that is not there is told.
+    let again = nodes.run(0, &["doctor", "CL1"]);
+    assert_eq!(again["put_right"], json!([]), "{again:#}");
+    nodes.names("down.toml", [0, 0, 2], "");
+    let down = nodes.run_with("down.toml", &["doctor", "CL1"]).ends(4);
+    let unseen = severity(&down.json(), "what an earlier run left there, is not known");
+    assert_eq!(unseen, "partial");
+    let mut words = nodes.words("hosts.toml", &["doctor", "CL1"]);
+    words.retain(|word| word != "--json");
+    let text = nodes.bench.run(&texts(&words)).ends(0).out;
+    assert_eq!(
+        text.matches("left behind by an earlier run").count(),
+        2,
+        "{text}"
+    );
+}
+
+#[test]
+fn an_estimate_is_of_one_host() {
+    let nodes = Nodes::start(&[], json!({}));
+    let refused = nodes.run(2, &["estimate", "CL1"]);
+    assert!(refused["error"]["hint"].is_string(), "{refused:#}");
+    nodes.run(0, &["estimate", "HV01"]);
 }
 
 #[test]
