@@ -119,12 +119,22 @@ impl Host {
             return;
         };
         let next = replay.next.checked_add(replay.every);
-        replay.next = next.unwrap_or(Timestamp::MAX);
+        let next = next.unwrap_or(Timestamp::MAX);
         let vm = replay.vm;
         let runs = self.vm(vm).is_some_and(|vm| vm.power == Power::Running);
+        let begun = self.now();
         // What cannot be written, for want of space or of its image, is tried again.
         if runs {
             let _ = self.write_next(which);
+        }
+        // Where writing takes longer than the guest waits, it does not catch up: the host would be at
+        // work on nothing else.
+        let ended = self.now();
+        if let Some(replay) = self.replays.get_mut(which) {
+            replay.next = match ended > begun {
+                true => next.max(ended),
+                false => next,
+            };
         }
     }
 

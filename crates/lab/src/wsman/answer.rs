@@ -39,6 +39,12 @@ impl Service {
                 Some(What::Refuse(fault)) => Err(fault.clone()),
                 Some(What::Return(code)) => self.return_only(&request, *code),
                 Some(What::Lose) => Ok(String::new()),
+                Some(What::Fewer(most)) => {
+                    self.most_items = Some(*most);
+                    let done = self.act(&request, caller);
+                    self.most_items = None;
+                    done
+                }
                 Some(What::Cut(_)) | None => self.act(&request, caller),
             });
         if let Err(fault) = self.suffer(&mishap.after) {

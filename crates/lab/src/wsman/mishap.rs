@@ -30,6 +30,8 @@ pub enum What {
     Refuse(Fault),
     /// It is done, and the connection ends after so many bytes of the reply: 0 for none at all.
     Cut(usize),
+    /// An enumeration, or what is left of one, ends after so many items as if there were no more.
+    Fewer(usize),
     /// It is not done, and the connection ends without a reply.
     Lose,
 }

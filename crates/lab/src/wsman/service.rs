@@ -65,6 +65,8 @@ pub struct Service {
     /// What will go wrong.
     pub mishaps: Vec<Mishap>,
     open: Open,
+    /// Items after which what is enumerated now ends.
+    pub(super) most_items: Option<usize>,
 }
 
 pub(super) type Result<T> = std::result::Result<T, Fault>;
@@ -78,6 +80,7 @@ impl Service {
             style,
             mishaps: Vec::new(),
             open: Open::default(),
+            most_items: None,
         }
     }
 
@@ -129,6 +132,9 @@ impl Service {
             }
             (Operation::Pull { context, most }, resource) => {
                 let (id, mut enumeration) = self.open.take(context, resource)?;
+                enumeration
+                    .items
+                    .truncate(self.most_items.unwrap_or(usize::MAX));
                 let most = (*most).min(self.limits.batch_items);
                 let room = self.room(request);
                 match page(&mut enumeration.items, most, room) {
@@ -223,6 +229,7 @@ impl Service {
         if hidden(rights, namespace) {
             found.clear();
         }
+        found.truncate(self.most_items.unwrap_or(usize::MAX));
         let mut enumeration = Enumeration {
             resource: request.resource.clone(),
             items: found.into(),

@@ -25,6 +25,11 @@ pub(super) fn build(host: &Host, spec: &MishapSpec) -> Result<Mishap, BuildError
     if spec.does.is_none() && spec.before.is_empty() && spec.after.is_empty() {
         return Err(bad("nothing happens"));
     }
+    let enumerates = ["Enumerate", "Pull"].iter();
+    let mut enumerates = enumerates.map(|name| spec.on.eq_ignore_ascii_case(name));
+    if matches!(spec.does, Some(DoesSpec::Fewer(_))) && !enumerates.any(|is| is) {
+        return Err(bad("only Enumerate and Pull have items"));
+    }
     Ok(Mishap {
         on: spec.on.clone(),
         skip: spec.skip,
@@ -43,6 +48,7 @@ fn what(spec: DoesSpec) -> What {
             RefusedSpec::TimedOut => Fault::TimedOut,
             RefusedSpec::Quota => Fault::Quota,
         }),
+        DoesSpec::Fewer(items) => What::Fewer(items),
         DoesSpec::Cut(bytes) => What::Cut(bytes),
         DoesSpec::Lost => What::Lose,
     }

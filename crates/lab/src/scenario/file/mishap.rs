@@ -35,6 +35,8 @@ pub enum DoesSpec {
     Refused(RefusedSpec),
     /// It is done, and the connection ends after so many bytes of the reply.
     Cut(usize),
+    /// An enumeration, or what is left of one, ends after so many items.
+    Fewer(usize),
     /// It is not done, and the connection ends without a reply.
     Lost,
 }
