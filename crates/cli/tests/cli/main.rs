@@ -12,6 +12,7 @@ mod hooks;
 mod host;
 mod hosts;
 mod import;
+mod installations;
 mod killed;
 mod lab;
 mod memory;

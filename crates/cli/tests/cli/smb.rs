@@ -1,19 +1,23 @@
 //! A host whose disks are read from its shares: a real Samba in front of the simulated host's drive.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::image::noise;
 use testkit::samba::{self, Samba};
 
 use crate::bench::{Bench, files_below, vm};
+use crate::host::{disk, raw};
 use crate::lab::{Lab, scenario, texts};
 
 const SIZE: usize = 4 << 20;
 
-#[test]
-fn a_host_is_backed_up_from_its_shares_and_not_begun_without_them() {
-    let bench = Bench::new();
+/// Samba in front of the host's drive.
+fn share(bench: &Bench) -> Option<Arc<Samba>> {
     // The folder is there before the simulated host fills it.
     let drive = bench.path("host/D");
     fs::create_dir_all(&drive).unwrap();
@@ -21,7 +25,26 @@ fn a_host_is_backed_up_from_its_shares_and_not_begun_without_them() {
         "server smb encrypt = required\n[D$]\npath = {}\nread only = yes",
         drive.display()
     );
-    let Some(samba) = Samba::start("samba", &lines) else {
+    Samba::start("samba", &lines)
+}
+
+/// A host that knows Samba's account.
+fn start(bench: &Bench, samba: &Samba, vms: Value, more: Value) -> Lab {
+    let accounts = json!([
+        {"user": samba.user, "password": samba::PASSWORD},
+        {"user": "LAB\\backup", "password": crate::lab::PASSWORD},
+    ]);
+    let mut scenario = scenario(vms, more);
+    scenario["accounts"] = accounts;
+    let lab = Lab::start(bench, &scenario);
+    fs::write(bench.path("password"), samba::PASSWORD).unwrap();
+    lab
+}
+
+#[test]
+fn a_host_is_backed_up_from_its_shares_and_not_begun_without_them() {
+    let bench = Bench::new();
+    let Some(samba) = share(&bench) else {
         return;
     };
     let mut disk = noise(1, SIZE);
@@ -40,12 +63,7 @@ fn a_host_is_backed_up_from_its_shares_and_not_begun_without_them() {
         "disks": [{"path": "D:\\VMs\\web\\web.vhdx", "size": SIZE,
                    "guest": {"images": paths, "every-ms": 300}}],
     }]);
-    let accounts = json!([
-        {"user": samba.user, "password": samba::PASSWORD},
-        {"user": "LAB\\backup", "password": crate::lab::PASSWORD},
-    ]);
-    let lab = Lab::start(&bench, &scenario(vms, json!({"accounts": accounts})));
-    fs::write(bench.path("password"), samba::PASSWORD).unwrap();
+    let lab = start(&bench, &samba, vms, json!({}));
     let host = format!("winrm+http://{}@127.0.0.1:{}", samba.user, lab.port);
     let port = samba.port.to_string();
     let args = [
@@ -100,6 +118,118 @@ fn a_host_is_backed_up_from_its_shares_and_not_begun_without_them() {
     let answer = bench.run(&texts(&wrong)).ends(1);
     assert!(format!("{answer:?}").contains("logon of"), "{answer:?}");
     assert_eq!(lab_left(&lab), (0, 0, 1));
+}
+
+/// Passes bytes on to Samba, and kills it when so many of its answers have passed; then it starts
+/// again.
+struct Killer {
+    port: u16,
+    /// Bytes of its answers.
+    passed: AtomicU64,
+    killed: AtomicBool,
+    /// Connections that were made to it after that.
+    later: AtomicU64,
+}
+
+impl Killer {
+    fn new(samba: &Arc<Samba>, after: u64) -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let killer = Arc::new(Self {
+            port: listener.local_addr().unwrap().port(),
+            passed: AtomicU64::new(0),
+            killed: AtomicBool::new(false),
+            later: AtomicU64::new(0),
+        });
+        let (told, samba) = (Arc::clone(&killer), Arc::clone(samba));
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let client = client.unwrap();
+                // While there is no server, who connects is sent away.
+                let Ok(server) = TcpStream::connect(("127.0.0.1", samba.port)) else {
+                    continue;
+                };
+                if told.killed.load(Ordering::SeqCst) {
+                    told.later.fetch_add(1, Ordering::SeqCst);
+                }
+                let asks = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                std::thread::spawn(move || pass(asks.0, asks.1, |_| ()));
+                let (told, samba) = (Arc::clone(&told), Arc::clone(&samba));
+                std::thread::spawn(move || {
+                    pass(server, client, |bytes| {
+                        let passed = told.passed.fetch_add(bytes, Ordering::SeqCst) + bytes;
+                        if passed >= after && !told.killed.swap(true, Ordering::SeqCst) {
+                            samba.kill();
+                            samba.launch();
+                        }
+                    });
+                });
+            }
+        });
+        killer
+    }
+}
+
+/// Passes bytes on until one side ends, and tells how many.
+fn pass(mut from: TcpStream, mut to: TcpStream, told: impl Fn(u64)) {
+    let mut buf = vec![0; 64 << 10];
+    while let Ok(got @ 1..) = from.read(&mut buf) {
+        told(got as u64);
+        if to.write_all(&buf[..got]).is_err() {
+            break;
+        }
+    }
+    // Either may have ended already.
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+#[test]
+fn a_backup_goes_on_when_its_server_of_files_was_killed_in_the_middle() {
+    const SIZE: u64 = 16 << 20;
+    let bench = Bench::new();
+    let Some(samba) = share(&bench) else {
+        return;
+    };
+    let vms = json!([{
+        "name": "web",
+        "disks": [{"path": "D:\\VMs\\web\\web.vhdx", "size": SIZE}],
+        "checkpoints": [{"name": "theirs"}],
+        "writes": [{"offset": 0, "length": SIZE, "seed": 7}],
+    }]);
+    // It goes on writing while it is backed up.
+    let writes = json!({"writes": {"vm": "web", "what":
+        {"offset": 1 << 20, "length": 65536, "seed": 8}}});
+    let more = json!({"mishaps": [{"on": "ConvertToReferencePoint", "before": [writes]}]});
+    let lab = start(&bench, &samba, vms, more);
+    let now = || {
+        let machine = lab.inventory().machines.remove(0);
+        let path = &machine.settings.media[0].path["D:\\".len()..];
+        disk(&lab, &lab.file(&path.replace('\\', "/")))
+    };
+    let killer = Killer::new(&samba, SIZE / 4);
+    let host = format!("winrm+http://{}@127.0.0.1:{}", samba.user, lab.port);
+    let port = killer.port.to_string();
+    let words = ["backup", &host, "--password-file", "password"];
+    let more = ["--state", "state", "--smb-port", &port, "--json"];
+    let args = [&words[..], &more, &["--audit", "0", "--stagger", "0"]].concat();
+    let mut before = now();
+    for how in ["full", "ranges"] {
+        let report = bench.run(&args).ends(0).json();
+        assert_eq!(report["outcome"], "ok", "{report:#}");
+        let web = vm(&report, "web");
+        assert_eq!(web["layers"][0]["reading"]["how"], how, "{web:#}");
+        let point = web["point"].as_str().unwrap();
+        let restored = bench.restore(point, &["--flatten", "--format", "raw"]);
+        assert!(raw(&restored) == before, "{how}: it is not the frozen disk");
+        assert_eq!(lab_left(&lab), (0, 1, 1));
+        let after = now();
+        assert_eq!(after != before, how == "full", "it wrote meanwhile");
+        before = after;
+    }
+    // The first one lost its server with most of the disk still to come.
+    let count = |number: &AtomicU64| number.load(Ordering::SeqCst);
+    assert!(killer.killed.load(Ordering::SeqCst) && count(&killer.later) > 0);
+    assert!(count(&killer.passed) > SIZE);
 }
 
 /// Recovery checkpoints, other checkpoints and reference points of the only VM.
