@@ -8,12 +8,21 @@ mod support;
 
 #[path = "host/cluster.rs"]
 mod cluster;
+#[path = "host/cost.rs"]
+mod cost;
 #[path = "host/killed.rs"]
 mod killed;
 #[path = "host/many.rs"]
 mod many;
 #[path = "host/memory.rs"]
 mod memory;
+// Some thirty hosts, each of them backed up three times: minutes under Wine, and nothing in it depends
+// on the system.
+#[cfg(unix)]
+#[path = "host/misbehaves.rs"]
+mod misbehaves;
+#[path = "host/others.rs"]
+mod others;
 #[path = "host/peace.rs"]
 mod peace;
 #[path = "host/room.rs"]
