@@ -6,6 +6,10 @@ extern crate hyperv as hyperkeep_hyperv;
 #[allow(dead_code, reason = "other tests share it")]
 mod support;
 
+#[macro_use]
+#[path = "host/passes_on.rs"]
+mod passes_on;
+
 #[path = "host/cluster.rs"]
 mod cluster;
 #[path = "host/cost.rs"]
@@ -303,22 +307,12 @@ fn no_checkpoint_is_asked_for_where_no_file_can_be_had() {
 struct Then(HostSource, Box<dyn Fn() + Send + Sync>);
 
 impl Source for Then {
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        self.0.begin(memory)
-    }
-    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        self.0.end(memory)
-    }
+    passes_on!(0: describe, begin, end, freeze);
+
     fn list(&mut self) -> Result<Listing, SourceError> {
         let listing = self.0.list();
         (self.1)();
         listing
-    }
-    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
-        self.0.freeze(vm, request)
     }
 }
 

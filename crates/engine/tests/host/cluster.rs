@@ -107,18 +107,8 @@ impl Moves {
 }
 
 impl Source for Moves {
-    fn describe(&self) -> String {
-        self.hosts.describe()
-    }
-    fn origin(&self, vm: &VmRef) -> String {
-        self.hosts.origin(vm)
-    }
-    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        self.hosts.begin(memory)
-    }
-    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        self.hosts.end(memory)
-    }
+    passes_on!(hosts: describe, origin, begin, end);
+
     fn list(&mut self) -> Result<Listing, SourceError> {
         let listing = self.hosts.list()?;
         if !self.held {
@@ -197,18 +187,8 @@ struct Beside {
 }
 
 impl Source for Beside {
-    fn describe(&self) -> String {
-        self.hosts.describe()
-    }
-    fn origin(&self, vm: &VmRef) -> String {
-        self.hosts.origin(vm)
-    }
-    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        self.hosts.begin(memory)
-    }
-    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        self.hosts.end(memory)
-    }
+    passes_on!(hosts: describe, origin, begin, end);
+
     fn list(&mut self) -> Result<Listing, SourceError> {
         let listing = self.hosts.list()?;
         self.vms.clone_from(&listing.vms);

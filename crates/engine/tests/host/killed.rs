@@ -9,15 +9,8 @@ pub(crate) struct Dies(pub(crate) HostSource, pub(crate) bool);
 struct DiesVm(Option<Box<dyn FrozenVm>>, bool);
 
 impl Source for Dies {
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        self.0.begin(memory)
-    }
-    fn list(&mut self) -> Result<Listing, SourceError> {
-        self.0.list()
-    }
+    passes_on!(0: describe, begin, list);
+
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
         Ok(Box::new(DiesVm(Some(self.0.freeze(vm, request)?), self.1)))
     }

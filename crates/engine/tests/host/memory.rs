@@ -113,18 +113,8 @@ fn a_saved_vm_comes_with_its_memory() {
 struct Once(HostSource, Arc<Lab>, Accident);
 
 impl Source for Once {
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        self.0.begin(memory)
-    }
-    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        self.0.end(memory)
-    }
-    fn list(&mut self) -> Result<Listing, SourceError> {
-        self.0.list()
-    }
+    passes_on!(0: describe, begin, end, list);
+
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
         let frozen = self.0.freeze(vm, request)?;
         suffer(&self.1, &self.2);

@@ -9,18 +9,8 @@ struct Meanwhile<'w> {
 }
 
 impl Source for Meanwhile<'_> {
-    fn describe(&self) -> String {
-        self.host.describe()
-    }
-    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        self.host.begin(memory)
-    }
-    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        self.host.end(memory)
-    }
-    fn list(&mut self) -> Result<Listing, SourceError> {
-        self.host.list()
-    }
+    passes_on!(host: describe, begin, end, list);
+
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
         let frozen = self.host.freeze(vm, request)?;
         if let Some(what) = self.what.lock().unwrap().take() {

@@ -50,18 +50,8 @@ impl Drop for Counted {
 }
 
 impl Source for Counting {
-    fn describe(&self) -> String {
-        self.host.describe()
-    }
-    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        self.host.begin(memory)
-    }
-    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        self.host.end(memory)
-    }
-    fn list(&mut self) -> Result<Listing, SourceError> {
-        self.host.list()
-    }
+    passes_on!(host: describe, begin, end, list);
+
     fn early(&self, vm: &VmRef, disks: &Disks, stopped: &dyn Fn() -> bool) -> Option<Early> {
         self.host.early(vm, disks, stopped)
     }
@@ -73,15 +63,8 @@ impl Source for Counting {
 }
 
 impl FrozenVm for CountingVm {
-    fn view(&self) -> &FrozenView {
-        self.vm.view()
-    }
-    fn at_once(&self) -> usize {
-        self.vm.at_once()
-    }
-    fn first(&self) -> usize {
-        self.vm.first()
-    }
+    passes_on!(vm: view, at_once, first, give_up, recheck, let_go, finish);
+
     fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
         let leave = self.vm.leave(layer, stopped)?;
         let drive = self.view().layers[layer].origin.chars().next().unwrap();
@@ -99,18 +82,6 @@ impl FrozenVm for CountingVm {
             counts: Arc::clone(&self.counts),
             _leave: leave,
         }))
-    }
-    fn give_up(&self) -> Option<Finding> {
-        self.vm.give_up()
-    }
-    fn recheck(&mut self) -> Vec<Moved> {
-        self.vm.recheck()
-    }
-    fn let_go(&mut self) -> Result<LetGo, Finding> {
-        self.vm.let_go()
-    }
-    fn finish(self: Box<Self>, end: End) -> Finished {
-        self.vm.finish(end)
     }
 }
 

@@ -33,15 +33,8 @@ struct CrowdedVm {
 }
 
 impl Source for Crowded {
-    fn describe(&self) -> String {
-        self.host.describe()
-    }
-    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        self.host.begin(memory)
-    }
-    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        self.host.end(memory)
-    }
+    passes_on!(host: describe, begin, end);
+
     fn list(&mut self) -> Result<Listing, SourceError> {
         let mut listing = self.host.list()?;
         let other = listing.vms.pop().unwrap();
@@ -65,15 +58,8 @@ impl Source for Crowded {
 }
 
 impl FrozenVm for CrowdedVm {
-    fn view(&self) -> &FrozenView {
-        self.vm.view()
-    }
-    fn at_once(&self) -> usize {
-        self.vm.at_once()
-    }
-    fn first(&self) -> usize {
-        self.vm.first()
-    }
+    passes_on!(vm: view, at_once, first, give_up, recheck, let_go);
+
     fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
         let crowded = self.crowd.lock().unwrap().is_some();
         let happened = AtomicBool::new(!crowded);
@@ -85,15 +71,6 @@ impl FrozenVm for CrowdedVm {
             stopped()
         };
         self.vm.leave(layer, &waits)
-    }
-    fn give_up(&self) -> Option<Finding> {
-        self.vm.give_up()
-    }
-    fn recheck(&mut self) -> Vec<Moved> {
-        self.vm.recheck()
-    }
-    fn let_go(&mut self) -> Result<LetGo, Finding> {
-        self.vm.let_go()
     }
     fn finish(self: Box<Self>, end: End) -> Finished {
         if let Some((leave, other)) = self.crowd.lock().unwrap().take() {
@@ -209,18 +186,8 @@ struct QueuedVm {
 }
 
 impl Source for Queued {
-    fn describe(&self) -> String {
-        self.host.describe()
-    }
-    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        self.host.begin(memory)
-    }
-    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        self.host.end(memory)
-    }
-    fn list(&mut self) -> Result<Listing, SourceError> {
-        self.host.list()
-    }
+    passes_on!(host: describe, begin, end, list);
+
     fn early(&self, vm: &VmRef, disks: &Disks, stopped: &dyn Fn() -> bool) -> Option<Early> {
         self.host.early(vm, disks, &|| {
             let mut asked = self.seen.asked.lock().unwrap();
@@ -239,15 +206,8 @@ impl Source for Queued {
 }
 
 impl FrozenVm for QueuedVm {
-    fn view(&self) -> &FrozenView {
-        self.vm.view()
-    }
-    fn at_once(&self) -> usize {
-        self.vm.at_once()
-    }
-    fn first(&self) -> usize {
-        self.vm.first()
-    }
+    passes_on!(vm: view, at_once, first, give_up, recheck, let_go, finish);
+
     fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
         let leave = self.vm.leave(layer, stopped)?;
         let asked = self.seen.asked.lock().unwrap();
@@ -262,18 +222,6 @@ impl FrozenVm for QueuedVm {
         let log = std::fs::read_to_string(&self.seen.log).unwrap_or_default();
         let _ = self.seen.hooks.set(log.lines().count());
         Some(leave)
-    }
-    fn give_up(&self) -> Option<Finding> {
-        self.vm.give_up()
-    }
-    fn recheck(&mut self) -> Vec<Moved> {
-        self.vm.recheck()
-    }
-    fn let_go(&mut self) -> Result<LetGo, Finding> {
-        self.vm.let_go()
-    }
-    fn finish(self: Box<Self>, end: End) -> Finished {
-        self.vm.finish(end)
     }
 }
 

@@ -284,21 +284,8 @@ impl World {
 struct Writes<'w>(Box<dyn Source>, &'w World);
 
 impl Source for Writes<'_> {
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-    fn origin(&self, vm: &VmRef) -> String {
-        self.0.origin(vm)
-    }
-    fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        self.0.begin(memory)
-    }
-    fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        self.0.end(memory)
-    }
-    fn list(&mut self) -> Result<Listing, SourceError> {
-        self.0.list()
-    }
+    passes_on!(0: describe, origin, begin, end, list);
+
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
         let frozen = self.0.freeze(vm, request)?;
         let mut guest = self.1.guest.lock().unwrap();
