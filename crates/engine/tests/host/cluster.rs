@@ -234,3 +234,24 @@ fn a_volume_of_the_cluster_is_left_in_peace_by_all_nodes_together() {
         assert_eq!(spent.as_secs() >= 600, gap == 600, "{spent:?}");
     }
 }
+
+/// The nodes merge side by side, so the time for it is that of the run.
+#[test]
+fn merges_are_waited_for_once_and_not_once_for_each_host() {
+    let nodes = Nodes::new();
+    for lab in &nodes.labs {
+        let failure = Failure::general(Some(0x8007_0299), "it does not go");
+        suffer(lab, &Accident::MergeFails(failure));
+    }
+    let begun = nodes.place.lab.time.now();
+    let report = nodes.place.back_up(&mut nodes.hosts(), None);
+    assert_eq!(report.outcome, Outcome::Warning, "{report:#?}");
+    let told = |f: &&Finding| f.code == Code::CleanupFailed && f.message.contains("has not merged");
+    assert_eq!(
+        report.findings.iter().filter(told).count(),
+        2,
+        "{report:#?}"
+    );
+    let spent = (nodes.place.lab.time.now() - begun).as_secs();
+    assert!((900..1000).contains(&spent), "{spent} s");
+}

@@ -13,7 +13,7 @@ use hyperv::cluster::Cluster;
 use hyperv::replication::{Choice, Prefer, Seen, Why, sides};
 use uuid::Uuid;
 
-use super::{HostSource, vm_ref};
+use super::{HostSource, left, vm_ref};
 use crate::finding::{Code, Finding, Severity};
 use crate::select::Disks;
 use crate::source::{
@@ -253,8 +253,14 @@ impl Source for Hosts {
     }
 
     fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        let begun = self.hosts.iter_mut().filter(|one| one.begun);
-        begun.flat_map(|one| one.source.end(memory)).collect()
+        let begun = || self.hosts.iter().filter(|one| one.begun);
+        // Hosts merge side by side: whoever was waited for longest has given the others time.
+        let mut time = left::MERGES;
+        let merges: Vec<Finding> = begun()
+            .flat_map(|one| one.source.await_merges(&mut time))
+            .collect();
+        let settled = begun().flat_map(|one| one.source.settle(memory));
+        merges.into_iter().chain(settled).collect()
     }
 
     fn latency(&self) -> Vec<HostLatency> {

@@ -24,8 +24,8 @@ use super::{Setup, errors};
 use crate::finding::{Code, Finding, Severity};
 use crate::source::{Memory, SourceError};
 
-/// How long all merges together are waited for.
-const MERGES: Duration = Duration::from_secs(900);
+/// How long all merges of a run together are waited for.
+pub(super) const MERGES: Duration = Duration::from_secs(900);
 /// Age of a checkpoint in seconds after which no backup is at work with it.
 const DAY: u64 = 24 * 60 * 60;
 
@@ -242,12 +242,16 @@ fn seen(seen: &Seen, folders: &[PathBuf]) -> Finding {
 }
 
 /// Waits until the host has merged what its VMs wrote meanwhile, so long and no longer.
-pub(super) fn await_merges(controls: &Controls, resting: &[(Uuid, Vec<Resting>)]) -> Vec<Finding> {
+pub(super) fn await_merges(
+    controls: &Controls,
+    resting: &[(Uuid, Vec<Resting>)],
+    most: Duration,
+) -> Vec<Finding> {
     let pace = controls.own().pace();
     let begun = pace.now();
     let tell = |(vm, disks): &(Uuid, Vec<Resting>)| {
         let spent = pace.now().saturating_sub(begun);
-        let most = MERGES.saturating_sub(spent);
+        let most = most.saturating_sub(spent);
         let waited = controls.of(*vm).map_err(|error| error.to_string());
         let waited = waited.and_then(|control| {
             let merge = Merge::wait(&control, *vm, disks, most);

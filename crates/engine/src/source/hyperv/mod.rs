@@ -416,18 +416,34 @@ impl Source for HostSource {
     }
 
     fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        let resting =
-            std::mem::take(&mut *self.resting.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut findings = left::await_merges(&self.controls, &resting);
-        let report = self.peace.report();
-        findings.extend(report.and_then(|report| peace::slowed(&report, &self.setup.name)));
-        findings.extend(left::settle(&self.controls, memory));
-        findings.extend(self.controls.told());
+        let mut most = left::MERGES;
+        let mut findings = self.await_merges(&mut most);
+        findings.extend(self.settle(memory));
         findings
     }
 }
 
 impl HostSource {
+    /// Waits for the host's merges, and takes what that took from the time that is left for them.
+    fn await_merges(&self, left: &mut Duration) -> Vec<Finding> {
+        let resting =
+            std::mem::take(&mut *self.resting.lock().unwrap_or_else(PoisonError::into_inner));
+        let begun = self.setup.pace.now();
+        let findings = left::await_merges(&self.controls, &resting, *left);
+        let spent = self.setup.pace.now().saturating_sub(begun);
+        *left = left.saturating_sub(spent);
+        findings
+    }
+
+    /// Ends what the run has in its journal, and tells what is to be told of the host last.
+    fn settle(&self, memory: &dyn Memory) -> Vec<Finding> {
+        let slowed = self.peace.report();
+        let slowed = slowed.and_then(|report| peace::slowed(&report, &self.setup.name));
+        let settled = left::settle(&self.controls, memory);
+        let told = slowed.into_iter().chain(settled);
+        told.chain(self.controls.told()).collect()
+    }
+
     /// The cluster that the host is a node of, with its name there.
     fn node(&self) -> Option<(&Arc<Cluster>, &str)> {
         let node = self.setup.node.as_ref()?;
