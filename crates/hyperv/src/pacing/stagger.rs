@@ -39,12 +39,6 @@ impl Stagger {
         }
         at.saturating_sub(now)
     }
-
-    /// A merge on a volume goes on until then, as far as is known: no end comes before that.
-    pub fn busy_until(&mut self, volume: &str, until: Duration) {
-        let free = self.free.entry(fold(volume)).or_default();
-        *free = (*free).max(until);
-    }
 }
 
 #[cfg(test)]
@@ -71,8 +65,6 @@ mod tests {
         assert_eq!(ends.plan(["E:\\", "D:\\", "D:\\"], s(110)), s(50));
         assert_eq!(ends.plan(["E:\\"], s(110)), s(80));
         assert_eq!(ends.plan(["D:\\"], s(1000)), s(0));
-        ends.busy_until("D:\\", s(1500));
-        assert_eq!(ends.plan(["D:\\"], s(1040)), s(460));
         assert_eq!(ends.plan([], s(0)), s(0));
     }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use cim::job::JobSnapshot;
-use cim::path::HYPER_V;
 use cim::wsman::Associations;
 use cim::{CimError, CimSession, Instance};
 use uuid::Uuid;
@@ -119,28 +118,4 @@ pub(super) fn rows(
 pub fn relationships(session: &dyn CimSession, vm: Uuid) -> Result<Vec<Relationship>, CimError> {
     let rows = rows(session, vm)?;
     Ok(rows.into_iter().map(|(told, _)| told).collect())
-}
-
-/// How long a VM's replication waits between two deltas; `None` when the host does not tell. That
-/// of the slowest relationship.
-///
-/// # Errors
-/// When the host cannot be asked.
-pub fn interval(session: &dyn CimSession, vm: Uuid) -> Result<Option<Duration>, CimError> {
-    let wql = "SELECT * FROM Msvm_ReplicationSettingData";
-    let rows = match session.query(HYPER_V, wql) {
-        Ok(rows) => rows,
-        Err(error) if error.fault_kind().is_some() => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let of_vm = |row: &&Instance| {
-        let text = |name| row.get_opt::<String>(name).ok().flatten();
-        let told = text("VirtualSystemIdentifier").and_then(|id| ids::guid(&id));
-        let named = || text("InstanceID").and_then(|id| ids::configuration(&id));
-        told.or_else(named) == Some(vm)
-    };
-    let seconds = |row: &Instance| row.get_opt::<u16>("ReplicationInterval").ok().flatten();
-    let told = rows.iter().filter(of_vm).filter_map(seconds);
-    let slowest = told.filter(|seconds| *seconds > 0).max();
-    Ok(slowest.map(|seconds| Duration::from_secs(seconds.into())))
 }
