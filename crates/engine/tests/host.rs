@@ -10,6 +10,8 @@ mod support;
 #[path = "host/passes_on.rs"]
 mod passes_on;
 
+#[path = "host/calm.rs"]
+mod calm;
 #[path = "host/cluster.rs"]
 mod cluster;
 #[path = "host/cost.rs"]

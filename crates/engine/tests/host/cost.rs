@@ -11,9 +11,25 @@ use super::*;
 const CHANGE: u64 = 4096;
 const CHANGES: u64 = 8;
 
-struct Counted<T> {
+/// Counts the calls that have a word in them.
+pub(super) struct Counted<T> {
     inner: T,
+    word: &'static [u8],
     calls: Arc<AtomicU64>,
+}
+
+impl<T: Transport + 'static> Counted<T> {
+    /// A session with the number of its calls.
+    pub(super) fn session(inner: T, word: &'static str) -> (Arc<WsmanSession>, Arc<AtomicU64>) {
+        let calls = Arc::default();
+        let counted = Self {
+            inner,
+            word: word.as_bytes(),
+            calls: Arc::clone(&calls),
+        };
+        let ids = Box::new(random_ids().unwrap());
+        (Arc::new(WsmanSession::new(Box::new(counted), ids)), calls)
+    }
 }
 
 impl<T: Transport> Transport for Counted<T> {
@@ -21,7 +37,9 @@ impl<T: Transport> Transport for Counted<T> {
         self.inner.endpoint()
     }
     fn exchange(&mut self, message: &[u8], wait: Duration) -> Result<Vec<u8>, TransportError> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        let mut parts = message.windows(self.word.len());
+        let counts = parts.any(|part| part == self.word);
+        self.calls.fetch_add(u64::from(counts), Ordering::Relaxed);
         self.inner.exchange(message, wait)
     }
 }
@@ -83,14 +101,10 @@ fn cost(vms: u64, changed: u64, size: u64) -> (u64, u64) {
                 .unwrap();
         }
     }
-    let (calls, bytes) = (Arc::default(), Arc::default());
-    let transport = Counted {
-        inner: place.lab.transport(),
-        calls: Arc::clone(&calls),
-    };
+    let bytes = Arc::default();
+    let (session, calls) = Counted::session(place.lab.transport(), "Envelope");
     let mut setup = place.setup(Arc::new(place.lab.time.clone()), Floor::NONE);
-    let ids = Box::new(random_ids().unwrap());
-    setup.session = Arc::new(WsmanSession::new(Box::new(transport), ids));
+    setup.session = session;
     setup.files = Arc::new(CountedFiles {
         inner: place.lab.files(),
         bytes: Arc::clone(&bytes),

@@ -9,7 +9,7 @@ use hyperv::pacing::Place;
 use hyperv::tracking::Token;
 
 use super::peace::{Quiet, volumes_of};
-use super::{HostSource, choose, errors, findings, memory, view, vm};
+use super::{HostSource, calm, choose, errors, findings, memory, view, vm};
 use crate::finding::{Code, Finding};
 use crate::select::Disks;
 use crate::source::{FrozenVm, Request, SourceError, VmRef};
@@ -64,11 +64,15 @@ impl HostSource {
         let place = self.peace.early(&request.early);
         // What is planned is planned when there is one.
         let place = place.or_else(|| self.first_place(vm, &request.disks, &stopped));
+        let first = self.is_first(vm.id);
         let (machine, plan, host) = self.reachable(vm)?;
         // An export may wait for others, and holds nothing still.
         let place = place.filter(|_| !self.exports(&machine));
         let control = self.controls.of(vm.id);
         let control = control.map_err(|error| errors::hinted(&vm.name, &error))?;
+        if first {
+            calm::wait(&control, vm, machine.replication.mode)?;
+        }
         findings.extend(findings::preflight(&plan.findings, vm));
         findings.extend(findings::inventory(&machine.findings, Some(&vm.name)));
         let token = match request
@@ -112,7 +116,7 @@ impl HostSource {
             start,
         };
         if let Some(staging) = &self.staging
-            && machine.state == PowerState::Running
+            && self.exports(&machine)
         {
             let one = self
                 .exporting

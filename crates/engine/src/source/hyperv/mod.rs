@@ -14,8 +14,10 @@
 //! all of its files as one; with the whole tree, each file is a layer.
 //!
 //! The host's inventory is taken once for all VMs. It is taken again for a VM that was tried
-//! before, and when it is old, since a VM's state decides how it can be backed up.
+//! before or has another state by now, and when it is old, since a VM's state decides how it can be
+//! backed up.
 
+mod calm;
 mod controls;
 mod errors;
 mod findings;
@@ -276,6 +278,12 @@ impl HostSource {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(errors::not_answered(&vm.name, &error)),
         }
+    }
+
+    /// Whether a VM has its first turn.
+    fn is_first(&self, vm: Uuid) -> bool {
+        let tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        !tried.contains(&vm)
     }
 
     /// What is to be done with a VM.
