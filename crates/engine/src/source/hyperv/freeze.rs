@@ -99,8 +99,8 @@ impl HostSource {
             errors::none_wanted(vm, &machine.settings.media, &choose)?;
             wanted.choose = Some(&choose);
         }
-        let start = self.peace.start_of(vm.id);
-        let start = start.map_err(|error| errors::hinted(&vm.name, &error))?;
+        let start = self.peace.start_of(control.session(), vm.id);
+        let start = start.map_err(|error| errors::not_answered(&vm.name, &error))?;
         let files = self.setup.files.as_ref();
         // With notes of its own: other VMs may be at it as well.
         let control = control.for_one();

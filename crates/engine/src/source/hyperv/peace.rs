@@ -204,13 +204,18 @@ impl Peace {
         }
     }
 
-    /// Begins to look whether somebody wants a VM to start, if that matters and it does not run.
+    /// Begins to look whether somebody wants a VM to start, if that matters and it does not run. The
+    /// session is one that follows it.
     ///
     /// # Errors
     /// When the host cannot be asked.
-    pub(super) fn start_of(&self, vm: Uuid) -> Result<Option<Start>, cim::CimError> {
+    pub(super) fn start_of(
+        &self,
+        session: &dyn CimSession,
+        vm: Uuid,
+    ) -> Result<Option<Start>, cim::CimError> {
         match self.pacing.release_on_start {
-            true => Start::begin(self.session.as_ref(), self.pace.as_ref(), vm),
+            true => Start::begin(session, self.pace.as_ref(), vm),
             false => Ok(None),
         }
     }
