@@ -47,6 +47,7 @@ pub(crate) fn run(global: &Global, args: &BackupArgs, ui: Ui) -> Result<Exit> {
         cancel: cancel.clone(),
         staging,
         hosts: Vec::new(),
+        addresses: Vec::new(),
         findings: Vec::new(),
         hooks: Vec::new(),
         clusters: Vec::new(),
@@ -121,6 +122,8 @@ struct Opening<'a> {
     /// The folder for exports with memory, if they are wanted.
     staging: Option<String>,
     hosts: Vec<(HostSource, Claim)>,
+    /// Where those are.
+    addresses: Vec<HostAddress>,
     /// Why others are not there.
     findings: Vec<Finding>,
     /// What is said of programs around the backups of each host.
@@ -143,6 +146,9 @@ impl Opening<'_> {
         (address, reached): (&HostAddress, &HostArgs),
         reach: Reach,
     ) -> Result<()> {
+        if self.is_open(address) {
+            return Ok(());
+        }
         // Nobody else may be at it when it is spoken to; nodes are claimed one by one.
         let claim = State::open(reached)?.claim(address, &self.vault)?;
         let account = crate::host::credentials(address, reached)?;
@@ -234,6 +240,9 @@ impl Opening<'_> {
             }
             let open = || -> Result<()> {
                 let (address, reached, account) = reached?;
+                if self.is_open(&address) {
+                    return Ok(());
+                }
                 let reach = Reach::read(&address, &reached)?;
                 let claim = State::open(&reached)?.claim(&address, &self.vault)?;
                 let session = cluster.session(&name);
@@ -286,7 +295,14 @@ impl Opening<'_> {
             source = source.with_memory(staging.clone());
         }
         self.hosts.push((source, claim));
+        self.addresses.push(address.clone());
         Ok(())
+    }
+
+    /// Whether a host was named before, by itself or with its cluster.
+    fn is_open(&self, address: &HostAddress) -> bool {
+        let mut open = self.addresses.iter();
+        open.any(|known| known.endpoint == address.endpoint)
     }
 
     fn not_reached(&mut self, host: &str, severity: Severity, failure: &Failure) {

@@ -126,6 +126,15 @@ fn a_node_alone_is_told_to_be_one_of_several() {
         assert_eq!(names(&all).len(), 2);
         assert_eq!(severity(&all, OTHERS), "", "{all:#}");
     }
+    // And who names one twice, by itself and with its cluster, has it once.
+    for twice in [["CL1", "HV02"], ["HV02", "CL1"], ["HV02", "HV02"]] {
+        let code = if twice[1] == twice[0] { 3 } else { 0 };
+        let all = nodes.run(code, &["backup", twice[0], twice[1]]);
+        let mut found = names(&all);
+        found.sort_unstable();
+        let expected: &[&str] = if code == 0 { &["db", "web"] } else { &["db"] };
+        assert_eq!(found, expected, "{all:#}");
+    }
 }
 
 #[test]
