@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use engine::restore::WindowsFolder;
 
 use crate::address::PointAddress;
+use crate::args::HostArgs;
 
 /// `restore …`
 #[derive(Debug, Subcommand)]
@@ -13,7 +14,7 @@ pub(crate) enum RestoreCommand {
     /// Restore disks as files
     Disks(DisksArgs),
     /// Restore everything in the folder layout that Hyper-V's import accepts
-    Folder(FolderArgs),
+    Folder(Box<FolderArgs>),
 }
 
 /// `restore disks`
@@ -81,7 +82,7 @@ with --windows-path, or the restored VM may get the original's disks.
 Examples:
   hyperkeep --vault /srv/vault restore folder 'web server@latest' --to /srv/restored
   hyperkeep --vault /srv/vault restore folder 'web server@latest' --to /mnt/hv01-e/Restored/web \\
-      --windows-path 'E:\\Restored\\web'")]
+      --windows-path 'E:\\Restored\\web' --compare winrm://backup@hv01")]
 pub(crate) struct FolderArgs {
     /// The restore point: the beginning of its id, VM@latest, or VM@TIME
     #[arg(value_name = "POINT")]
@@ -96,4 +97,12 @@ pub(crate) struct FolderArgs {
     /// name the disks there (default: on Windows DIR; elsewhere they keep the paths that they had)
     #[arg(long, value_name = "PATH")]
     pub(crate) windows_path: Option<WindowsFolder>,
+
+    /// The host that will import it: tell first what it is set to otherwise than the point's host was,
+    /// such as switches that it does not have. Nothing is changed there
+    #[arg(long, value_name = "HOST")]
+    pub(crate) compare: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) reach: HostArgs,
 }

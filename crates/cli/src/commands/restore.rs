@@ -11,6 +11,7 @@ use crate::address::PointAddress;
 use crate::args::{DiskFormatArg, DisksArgs, Global, RestoreCommand};
 use crate::commands::backup::limits;
 use crate::commands::findings::findings_text;
+use crate::commands::host_settings::{self, Compared};
 use crate::commands::points::find_point;
 use crate::failure::{Exit, Failure, Result};
 use crate::progress::Progress;
@@ -26,6 +27,15 @@ pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<E
     apart::target(open::location(global)?, to)?;
     let vault = open::vault(global, ui)?;
     let (line, point, unreadable) = find_point(global, &vault, address, ui)?;
+    // Before anything is written: who cannot be asked is told at once.
+    let compared = match command {
+        RestoreCommand::Folder(args) => args.compare.as_ref().map(|host| {
+            let kept = host_settings::kept(&vault, &point)?;
+            host_settings::compared(kept.as_ref(), host, &args.reach)
+        }),
+        RestoreCommand::Disks(_) => None,
+    };
+    let compared = compared.transpose()?;
     let cancel = stop::on_signal(ui);
     let clock = SystemClock::new();
     let progress = Progress::new(ui);
@@ -53,7 +63,7 @@ pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<E
         report.outcome = Outcome::worst([report.outcome, outcome_of(&unreadable)]);
         report.findings.extend(unreadable);
     }
-    ui.print(&RestoreDocument::new(line.id, report))
+    ui.print(&RestoreDocument::new(line.id, report, compared))
 }
 
 fn disks_wanted(point: &Opened, args: &DisksArgs) -> Result<DisksWanted> {
@@ -83,16 +93,18 @@ struct RestoreDocument {
     point: String,
     files: Vec<RestoredFile>,
     findings: Vec<Finding>,
+    compared: Option<Compared>,
     #[serde(skip)]
     outcome: Outcome,
 }
 
 impl RestoreDocument {
-    fn new(point: String, report: RestoreReport) -> Self {
+    fn new(point: String, report: RestoreReport, compared: Option<Compared>) -> Self {
         Self {
             point,
             files: report.files,
             findings: report.findings,
+            compared,
             outcome: report.outcome,
         }
     }
@@ -120,6 +132,9 @@ impl Document for RestoreDocument {
             self.outcome,
             text::count(self.files.len(), "file")
         ));
+        if let Some(compared) = &self.compared {
+            out.push_str(&compared.text());
+        }
         out
     }
 }

@@ -135,4 +135,20 @@ fn what_a_host_is_set_to_is_kept_and_compared() {
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
+    // And when a VM is restored for that host; before anything is written if it cannot be asked.
+    let reach = other.reach();
+    let restore = |to: &str| {
+        let folder = ["restore", "folder", "web@latest", "--to", to, "--compare"];
+        bench.run(&[&folder[..], &texts(&reach)].concat())
+    };
+    let restored = restore("restored").out;
+    let told = "switch “LAN”: it is not there";
+    assert!(
+        restored.contains(told) && restored.contains("file"),
+        "{restored}"
+    );
+    drop(other);
+    let asked = restore("nowhere").ends(1);
+    assert!(asked.out.is_empty(), "{asked:?}");
+    assert!(!bench.path("nowhere").exists());
 }
