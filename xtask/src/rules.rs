@@ -6,6 +6,7 @@
 pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("hyperkeep-hostfile", &[]),
     ("hyperkeep-disk", &["hyperkeep-hostfile"]),
+    ("hyperkeep-guestfs", &["hyperkeep-disk"]),
     ("hyperkeep-vmconfig", &["hyperkeep-hostfile"]),
     ("hyperkeep-cim", &[]),
     (
@@ -34,6 +35,7 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
         "hyperkeep-engine",
         &[
             "hyperkeep-disk",
+            "hyperkeep-guestfs",
             "hyperkeep-vmconfig",
             "hyperkeep-cim",
             "hyperkeep-hyperv",
@@ -103,6 +105,7 @@ pub(crate) const PURE_CRATES: &[(&str, &[&str])] = &[
         "crates/vmconfig/src/",
         &["crates/vmconfig/src/layout/fs.rs"],
     ),
+    ("crates/guestfs/src/", &[]),
     ("crates/vault-format/src/", &[]),
 ];
 

@@ -164,3 +164,34 @@ pub fn gunzip(file: &Path) -> Result<Vec<u8>, String> {
         Err(String::from_utf8_lossy(&out.stderr).into_owned())
     }
 }
+
+/// `sfdisk`, or a named skip.
+pub fn sfdisk(test: &str) -> Option<Sfdisk> {
+    match Command::new("sfdisk").arg("--version").output() {
+        Ok(out) if out.status.success() => Some(Sfdisk(())),
+        _ => {
+            skip(test, "no sfdisk");
+            None
+        }
+    }
+}
+
+/// An `sfdisk` that is there.
+pub struct Sfdisk(());
+
+impl Sfdisk {
+    /// Writes a partition table into an image, by a script in its own language.
+    pub fn write(&self, image: &Path, script: &str) -> Result<(), String> {
+        let file = image.with_extension("sfdisk");
+        std::fs::write(&file, script).map_err(|error| error.to_string())?;
+        let script = std::fs::File::open(&file).map_err(|error| error.to_string())?;
+        let mut command = Command::new("sfdisk");
+        command.args(["--quiet", "--no-reread", "--no-tell-kernel"]);
+        run(command.arg(image).stdin(script)).map(drop)
+    }
+
+    /// The partition table of an image, as JSON.
+    pub fn read(&self, image: &Path) -> Result<String, String> {
+        run(Command::new("sfdisk").arg("--json").arg(image))
+    }
+}
