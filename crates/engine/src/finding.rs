@@ -57,6 +57,8 @@ pub enum Code {
     OriginalPaths,
     /// What the guest state file holds, or that this cannot be told; its bytes are saved as they are.
     GuestState,
+    /// What the guest's own volumes mean for its backups: dynamic disks.
+    GuestVolumes,
     /// A disk that no configuration names stands on one of the VM's disks.
     UnreferencedDisk,
     /// Several configurations have one id.
@@ -123,6 +125,7 @@ impl Code {
             Self::ConfigNote => "config-note",
             Self::OriginalPaths => "original-paths",
             Self::GuestState => "guest-state",
+            Self::GuestVolumes => "guest-volumes",
             Self::UnreferencedDisk => "unreferenced-disk",
             Self::DuplicateId => "duplicate-id",
             Self::FileUnreadable => "file-unreadable",

@@ -16,6 +16,8 @@ mod calm;
 mod cluster;
 #[path = "host/cost.rs"]
 mod cost;
+#[path = "host/guests.rs"]
+mod guests;
 #[path = "host/killed.rs"]
 mod killed;
 #[path = "host/many.rs"]

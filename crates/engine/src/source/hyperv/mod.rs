@@ -31,6 +31,7 @@ mod reach;
 mod start;
 mod view;
 mod vm;
+mod volumes;
 mod watch;
 
 use std::collections::HashSet;

@@ -48,6 +48,9 @@ pub(super) fn view(
     }
     let told = super::findings::saved(&frozen.findings, &vm.name);
     view.view.findings.extend(told);
+    view.view
+        .findings
+        .extend(super::volumes::told(&frozen.disks));
     match &frozen.tree {
         Some(tree) => view.tree(tree),
         None => {
