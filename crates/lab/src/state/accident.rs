@@ -19,6 +19,11 @@ pub enum Accident {
         /// know either way.
         finishes: bool,
     },
+    /// The host itself restarts, and its VMs go on when it is there again.
+    Restart {
+        /// Whether it was shut down before, and did not lose its power.
+        in_order: bool,
+    },
     /// The next job that is begun by a caller ends so, and does nothing.
     JobFails(Failure),
     /// A delta arrives at a replica, whatever its interval.
@@ -95,6 +100,14 @@ impl Host {
                     self.finish_jobs();
                 }
                 self.restart_service();
+            }
+            Accident::Restart { in_order } => {
+                self.restart_service();
+                self.booted = now;
+                self.log_start(now, *in_order);
+                if !in_order && self.rules.power_cut_omits {
+                    self.forget_running();
+                }
             }
             Accident::JobFails(failure) => self.failing = Some(failure.clone()),
             Accident::ReceivesDelta(vm) => {

@@ -125,6 +125,13 @@ impl Host {
         Ok(())
     }
 
+    /// The tracking of all disks forgets what was written since the last id of each.
+    pub(super) fn forget_running(&mut self) {
+        self.tracking
+            .values_mut()
+            .for_each(super::tracking::Tracking::forget_running);
+    }
+
     /// Whether a VM that runs writes to this file.
     fn is_written(&self, path: &str) -> bool {
         let active = |power| matches!(power, Power::Running | Power::Paused);

@@ -43,7 +43,7 @@ pub use export::{ExportWish, LiveState};
 pub use files::{FileError, Files};
 pub use host::{Host, NewHost};
 pub use job::{End, Job, JobId, Made};
-pub use log::LogEntry;
+pub use log::{Log, LogEntry};
 pub use refusal::{Failure, Refusal};
 pub use rules::{AfterApply, ReplicaConflict, Rules};
 pub use vm::{

@@ -89,6 +89,8 @@ pub struct Rules {
     /// Whether WMI tells what is in the event log of Hyper-V. It tells of the classical logs, and
     /// of this one where somebody has put its name into the registry.
     pub events_by_wmi: bool,
+    /// UNVERIFIED: whether change tracking forgets, at a power cut, what it had in memory alone.
+    pub power_cut_omits: bool,
     /// Of a thousand writes of guests, how many change tracking misses.
     pub missed_writes: u32,
 }
@@ -123,6 +125,7 @@ impl Default for Rules {
             migration_takes: Duration::from_secs(3),
             merges_fail: false,
             events_by_wmi: false,
+            power_cut_omits: false,
             missed_writes: 0,
         }
     }

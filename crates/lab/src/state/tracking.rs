@@ -63,6 +63,13 @@ impl Tracking {
         self.epochs = kept;
     }
 
+    /// Forgets what was written since the last id, and not that there is one.
+    pub(in crate::state) fn forget_running(&mut self) {
+        if let Some(running) = self.epochs.last_mut() {
+            running.written = ByteRanges::new();
+        }
+    }
+
     /// Forgets everything, as when the tracking file is lost.
     pub(in crate::state) fn lose(&mut self) {
         self.epochs.clear();

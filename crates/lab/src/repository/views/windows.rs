@@ -2,7 +2,7 @@
 
 use cim::{Instance, Timestamp};
 
-use crate::state::{Host, LogEntry, Volume};
+use crate::state::{Host, Log, LogEntry, Volume};
 
 pub(super) fn operating_system(host: &Host) -> Vec<Instance> {
     let build = host.os.rsplit('.').next().unwrap_or_default();
@@ -41,14 +41,21 @@ pub(super) fn events(host: &Host) -> Vec<Instance> {
             .with("ComputerName", host.name.as_str())
             .with("EventCode", entry.event)
             .with("InsertionStrings", entry.strings.clone())
-            .with("Logfile", "Microsoft-Windows-Hyper-V-VMMS-Admin")
+            .with(
+                "Logfile",
+                match entry.log {
+                    Log::HyperV => "Microsoft-Windows-Hyper-V-VMMS-Admin",
+                    Log::System => "System",
+                },
+            )
             .with("Message", entry.text.as_str())
             .with("RecordNumber", entry.record)
-            .with("SourceName", "Microsoft-Windows-Hyper-V-VMMS")
+            .with("SourceName", entry.source)
             .with("TimeGenerated", Timestamp::utc(entry.at))
             .with("TimeWritten", Timestamp::utc(entry.at))
     };
-    let told = host.log().iter().filter(|_| host.rules.events_by_wmi);
+    let is_told = |entry: &&LogEntry| entry.log == Log::System || host.rules.events_by_wmi;
+    let told = host.log().iter().filter(is_told);
     told.map(of).collect()
 }
 

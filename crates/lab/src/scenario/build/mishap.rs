@@ -58,6 +58,8 @@ fn accident(host: &Host, spec: &AccidentSpec) -> Result<Accident, &'static str> 
     Ok(match spec {
         AccidentSpec::RestartService => Accident::RestartService { finishes: false },
         AccidentSpec::RestartServiceWhenDone => Accident::RestartService { finishes: true },
+        AccidentSpec::Restart => Accident::Restart { in_order: true },
+        AccidentSpec::PowerCut => Accident::Restart { in_order: false },
         AccidentSpec::JobFails(spec) => Accident::JobFails(failure(spec)?),
         AccidentSpec::MergeFails(spec) => Accident::MergeFails(failure(spec)?),
         AccidentSpec::Space(SpaceSpec { volume, free }) => {

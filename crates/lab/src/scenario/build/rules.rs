@@ -58,6 +58,7 @@ impl Scenario {
                 .unwrap_or(own.migrates_with_checkpoint),
             migration_takes: time(spec.migration_ms, own.migration_takes),
             merges_fail: spec.merges_fail.unwrap_or(own.merges_fail),
+            power_cut_omits: spec.power_cut_omits.unwrap_or(own.power_cut_omits),
             events_by_wmi: spec.events_by_wmi.unwrap_or(own.events_by_wmi),
             missed_writes: spec.missed_writes.unwrap_or(own.missed_writes),
         }

@@ -62,6 +62,10 @@ pub enum AccidentSpec {
     RestartService,
     /// The same, but what the jobs should do is done all the same.
     RestartServiceWhenDone,
+    /// The host is shut down and starts anew.
+    Restart,
+    /// The host loses its power and starts anew.
+    PowerCut,
     /// The next job fails so, and does nothing.
     JobFails(FailureSpec),
     /// The next merge fails so.

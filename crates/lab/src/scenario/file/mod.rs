@@ -154,6 +154,7 @@ pub struct RulesSpec {
     pub migration_ms: Option<u64>,
     pub merges_fail: Option<bool>,
     pub events_by_wmi: Option<bool>,
+    pub power_cut_omits: Option<bool>,
     pub missed_writes: Option<u32>,
 }
 
