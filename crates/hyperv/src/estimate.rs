@@ -18,7 +18,7 @@ use crate::images::{Images, NotTold, ToldDisk};
 use crate::inventory::Medium;
 use crate::plan::Plan;
 use crate::preflight::Mode;
-use crate::tracking::{Decision, Now, NowDisk, Token, changes, decide};
+use crate::tracking::{Decision, Now, NowDisk, Token, changes, decide, power, uptime};
 
 /// What would be read of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,11 +150,15 @@ fn decisions(
     let seen = checkpoints(session, vm)?;
     let mut others: Vec<String> = seen.iter().map(|c| fold(&c.instance_id)).collect();
     others.sort();
+    let uptime = uptime(session)?;
+    let was = token.and_then(|token| token.uptime.as_ref());
     let now = Now {
         installation,
         vm,
         last_applied: [last.clone(), last],
         checkpoints: Some(others),
+        power: power(session, was, uptime.as_ref())?,
+        uptime,
         disks: media.iter().zip(told).filter_map(disk).collect(),
     };
     Ok(decide(token, &reference_points(session, vm)?, &now))

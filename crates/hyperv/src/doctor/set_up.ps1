@@ -30,8 +30,8 @@ foreach ($port in 5986, 445) {
     }
 }
 
-Write-Host '3. Rights: Remote Management Users, Hyper-V Administrators'
-foreach ($group in 'S-1-5-32-580', 'S-1-5-32-578') {
+Write-Host '3. Rights: Remote Management Users, Hyper-V Administrators, Event Log Readers'
+foreach ($group in 'S-1-5-32-580', 'S-1-5-32-578', 'S-1-5-32-573') {
     $members = Get-LocalGroupMember -SID $group
     $sid = ([System.Security.Principal.NTAccount]$account).Translate([System.Security.Principal.SecurityIdentifier])
     if ($members.SID -notcontains $sid) { Add-LocalGroupMember -SID $group -Member $account }

@@ -192,6 +192,7 @@ fn token(now: Now, layers: Vec<TokenLayer>, point: Option<&ReferencePoint>) -> T
         reference_point: point.map(|point| point.instance_id.clone()),
         last_applied,
         checkpoints: now.checkpoints,
+        uptime: now.uptime,
         disks: now.disks.into_iter().map(tracked).collect(),
         layers,
     }

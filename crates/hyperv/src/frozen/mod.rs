@@ -52,7 +52,7 @@ use crate::files::{FileError, FileProblem, FrozenFile, HostFiles, HostPath};
 use crate::inventory::{self, Family, Medium, ReplicationMode, Settings};
 use crate::preflight::{Level, Mode};
 use crate::space::{self, Floor, Room};
-use crate::tracking::{Applied, Now, NowDisk, Token};
+use crate::tracking::{Applied, Now, NowDisk, Power, Token, Uptime};
 
 /// What is wanted of a VM.
 pub struct Request<'r> {
@@ -161,6 +161,8 @@ pub struct Frozen {
     old: Option<Token>,
     last_applied: [Applied; 2],
     checkpoints: Option<Vec<String>>,
+    uptime: Option<Uptime>,
+    power: Power,
     /// How consistent its disks are.
     pub level: Level,
     /// Why the disks are less consistent than was asked for.
@@ -263,6 +265,8 @@ impl Frozen {
             vm: self.checkpoint.vm(),
             last_applied: self.last_applied.clone(),
             checkpoints: self.checkpoints.clone(),
+            uptime: self.uptime.clone(),
+            power: self.power,
             disks: self.disks.iter().map(disk).collect(),
         }
     }

@@ -20,7 +20,7 @@ use crate::ids;
 use crate::inventory::{self, ConfigFiles, Configuration, Family, PowerState, ReplicationMode};
 use crate::preflight::{Level, Mode};
 use crate::replication::{Suspended, Suspension, conflict};
-use crate::tracking::{Applied, Decision, decide};
+use crate::tracking::{Applied, Decision, Power, decide, power, uptime};
 
 impl Frozen {
     /// Takes a checkpoint and opens its disks and files.
@@ -74,6 +74,8 @@ impl Frozen {
             old: request.token.cloned(),
             last_applied: [before, Applied::Untold],
             checkpoints: None,
+            uptime: None,
+            power: Power::Steady,
             level,
             downgrade,
             resting: Resting::of(&settings),
@@ -112,6 +114,9 @@ impl Frozen {
             let [_, after] = &mut frozen.last_applied;
             *after = applied(session, vm, request.mode)?;
             frozen.checkpoints = frozen.checkpoint.others_unchanged()?;
+            frozen.uptime = uptime(session)?;
+            let was = token.and_then(|token| token.uptime.as_ref());
+            frozen.power = power(session, was, frozen.uptime.as_ref())?;
             let decisions = decide(token, &points, &frozen.now());
             for (disk, decision) in frozen.disks.iter_mut().zip(decisions) {
                 disk.reading = match decision {

@@ -6,7 +6,10 @@
 //! belongs into the restore point, and means that the disk is read in full.
 
 mod changes;
+mod power;
 mod token;
 
 pub use changes::{NoChanges, changes};
+pub use power::{Power, Uptime};
+pub(crate) use power::{power, uptime};
 pub use token::{Applied, Decision, Doubt, Now, NowDisk, Token, TokenDisk, TokenLayer, decide};

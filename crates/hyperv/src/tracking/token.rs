@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::{Power, Uptime};
 use crate::files::HostPath;
 use crate::ids;
 use crate::inventory::ReferencePoint;
@@ -23,6 +24,9 @@ pub struct Token {
     /// The VM's checkpoints while the disks were frozen; `None` when they were not the same before
     /// and after.
     pub checkpoints: Option<Vec<String>>,
+    /// Since when the host ran; `None` when it did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime: Option<Uptime>,
     /// The disks.
     pub disks: Vec<TokenDisk>,
     /// The image files, each alone, where the whole tree of checkpoints was read.
@@ -97,6 +101,10 @@ pub struct Now {
     /// The VM's checkpoints while the disks were frozen; `None` when they were not the same before
     /// and after.
     pub checkpoints: Option<Vec<String>>,
+    /// Since when the host runs; `None` when it does not tell.
+    pub uptime: Option<Uptime>,
+    /// How it has run since the token.
+    pub power: Power,
     /// The frozen disks.
     pub disks: Vec<NowDisk>,
 }
@@ -139,6 +147,10 @@ pub enum Doubt {
     NoReferencePoint,
     /// A checkpoint was applied since: whether tracking knows of that is not documented.
     Applied,
+    /// The host lost its power since: whether tracking outlives that with all changes is not documented.
+    PowerCut,
+    /// The host was started anew since, and does not tell whether it had been shut down.
+    Restarted,
     /// The disk was not there.
     NewDisk,
     /// Another disk is in its place, or the disk has no id.
@@ -174,6 +186,10 @@ impl fmt::Display for Doubt {
             Self::OtherMachine => f.write_str("what was kept is of another installation or VM"),
             Self::NoReferencePoint => f.write_str("the last reference point is gone"),
             Self::Applied => f.write_str("a checkpoint was applied since"),
+            Self::PowerCut => f.write_str("the host lost its power since"),
+            Self::Restarted => f.write_str(
+                "the host was started anew since, and does not tell whether it had been shut down",
+            ),
             Self::NewDisk => f.write_str("the disk is new"),
             Self::OtherDisk => f.write_str("another disk is in its place"),
             Self::Ambiguous => f.write_str("several disks are told to be in this place"),
@@ -222,7 +238,11 @@ fn machine<'a>(
     {
         return Err(Doubt::Applied);
     }
-    Ok((token, point))
+    match now.power {
+        Power::Steady => Ok((token, point)),
+        Power::Cut => Err(Doubt::PowerCut),
+        Power::Untold => Err(Doubt::Restarted),
+    }
 }
 
 fn disk(token: &Token, point: &ReferencePoint, now: &Now, disk: &NowDisk) -> Result<String, Doubt> {

@@ -2,7 +2,7 @@
 
 use hyperkeep_hyperv::inventory::{ReferencePoint, TrackedDisk};
 use hyperkeep_hyperv::tracking::{
-    Applied, Decision, Doubt, Now, NowDisk, Token, TokenDisk, decide,
+    Applied, Decision, Doubt, Now, NowDisk, Power, Token, TokenDisk, decide,
 };
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ fn token() -> Token {
         reference_point: Some("R".to_owned()),
         last_applied: Applied::None,
         checkpoints: Some(vec!["x".to_owned()]),
+        uptime: None,
         disks: vec![TokenDisk {
             place: format!("Microsoft:{VM}\\c\\0\\0\\D"),
             disk_id: Some(Uuid::from_u128(5)),
@@ -37,6 +38,8 @@ fn now() -> Now {
         vm: VM,
         last_applied: [Applied::None, Applied::None],
         checkpoints: Some(vec!["x".to_owned()]),
+        uptime: None,
+        power: Power::Steady,
         disks: vec![NowDisk {
             place: format!("Microsoft:{}\\C\\0\\0\\L", Uuid::from_u128(9)),
             disk_id: Some(Uuid::from_u128(5)),
@@ -71,7 +74,9 @@ fn a_disk_is_asked_about_only_if_nothing_is_doubtful() {
         [Decision::Full(Doubt::NoToken)]
     );
     type Change = fn(&mut Token, &mut ReferencePoint, &mut Now);
-    let cases: [(Change, Doubt); 21] = [
+    let cases: [(Change, Doubt); 23] = [
+        (|_, _, now| now.power = Power::Cut, Doubt::PowerCut),
+        (|_, _, now| now.power = Power::Untold, Doubt::Restarted),
         (|_, _, now| now.vm = Uuid::nil(), Doubt::OtherMachine),
         (
             |_, _, now| now.installation = Uuid::nil(),
