@@ -525,7 +525,8 @@ def main():
             vm = details["vm"]["name"] if details else outline["vm"]
             print(outline["point"], outline["taken"], outline["level"], outline["consistency"], vm)
             for disk in details["disks"] if details else []:
-                print("   disk", disk["name"], "layers", layers_of(details, disk["head"]))
+                level = disk.get("consistency", "unknown")
+                print("   disk", disk["name"], level, "layers", layers_of(details, disk["head"]))
             for file in details["files"] if details else []:
                 print("   file", file["id"], file["path"])
     elif args.command == "check":

@@ -311,7 +311,7 @@ pub fn folder_vms(source: &mut dyn Source) -> Result<FolderVms, SourceError> {
 
 /// A view as a point would tell it.
 fn looked_at(source: &str, view: &FrozenView) -> Details {
-    Details {
+    let mut details = Details {
         vm_id: view.id,
         vm_name: view.name.clone(),
         source: source.to_owned(),
@@ -352,5 +352,7 @@ fn looked_at(source: &str, view: &FrozenView) -> Details {
         missing: view.missing.clone(),
         findings: view.findings.clone(),
         not_covered: view.not_covered.clone(),
-    }
+    };
+    details.beside_memory();
+    details
 }

@@ -4,6 +4,7 @@
 //! parents come before their children. [`mod@format`] turns it into the manifest that the vault
 //! seals and back, and computes the *identity* under which the next backup recognises a layer.
 
+mod consistency;
 pub mod format;
 
 use disk::LayerInfo;

@@ -20,6 +20,8 @@ mod cost;
 mod guests;
 #[path = "host/killed.rs"]
 mod killed;
+#[path = "host/levels.rs"]
+mod levels;
 #[path = "host/many.rs"]
 mod many;
 #[path = "host/memory.rs"]

@@ -199,6 +199,9 @@ impl Hint for FileError {
             | FileProblem::Unwatched(_) => {
                 "see that nothing but Hyper-V writes to the VM's files, and run it again"
             }
+            FileProblem::NotFrozen => {
+                "stop the VMs that use it while it is backed up, or back it up inside a guest"
+            }
             FileProblem::NotSavedAnyMore => {
                 "back up again: what the VM has in memory now is only in a backup with --memory"
             }

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use engine::point::Details;
-use engine::source::{Checkpoint, CheckpointParent, FileRole, MissingLayer, Owner};
+use engine::source::{
+    Checkpoint, CheckpointParent, Consistency, DiskUse, FileRole, MissingLayer, Owner,
+};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -39,6 +41,8 @@ struct Disk {
     slot: Option<String>,
     format: &'static str,
     disk_bytes: u64,
+    /// How consistent it is by itself, as far as that is known.
+    consistency: Option<Consistency>,
     /// Its layers from the topmost down to its base.
     chain: Vec<String>,
 }
@@ -54,13 +58,14 @@ struct File {
 impl VmListing {
     /// What a point, or a look at a folder, tells.
     pub(crate) fn of(details: &Details) -> Self {
-        let disk = |owner: &Owner, slot: Option<&String>, layer: usize| {
+        let disk = |used: Option<&DiskUse>, layer: usize| {
             let info = &details.layers[layer].info;
             Disk {
-                owner: owner.clone(),
-                slot: slot.cloned(),
+                owner: used.map_or(Owner::Vm, |used| used.owner.clone()),
+                slot: used.map(|used| used.slot.clone()),
                 format: info.format.name(),
                 disk_bytes: info.geometry.len,
+                consistency: used.and_then(|used| used.consistency),
                 chain: details
                     .chain(layer)
                     .into_iter()
@@ -69,14 +74,12 @@ impl VmListing {
             }
         };
         let uses = details.uses.iter();
-        let mut disks: Vec<Disk> = uses
-            .map(|u| disk(&u.owner, Some(&u.slot), u.layer))
-            .collect();
+        let mut disks: Vec<Disk> = uses.map(|used| disk(Some(used), used.layer)).collect();
         // Layers above which nothing stands and that nothing names are disks as well.
         let mut inside: HashSet<usize> = details.layers.iter().filter_map(|l| l.parent).collect();
         inside.extend(details.uses.iter().map(|u| u.layer));
         let loose = (0..details.layers.len()).filter(|layer| !inside.contains(layer));
-        disks.extend(loose.map(|layer| disk(&Owner::Vm, None, layer)));
+        disks.extend(loose.map(|layer| disk(None, layer)));
         Self {
             vm_id: details.vm_id.to_string(),
             vm_name: details.vm_name.clone(),
@@ -231,11 +234,13 @@ impl Disk {
     fn text(&self, indent: usize) -> String {
         let pad = " ".repeat(indent);
         let slot = self.slot.as_deref().unwrap_or("disk");
+        let level = self.consistency.map(Consistency::as_str);
         let mut out = format!(
-            "{pad}{}  {} {}\n",
+            "{pad}{}  {} {}  consistency {}\n",
             text::line(slot),
             text::size(self.disk_bytes),
-            self.format
+            self.format,
+            level.unwrap_or("unknown")
         );
         for (depth, path) in self.chain.iter().enumerate() {
             let inner = "  ".repeat(depth.min(20));

@@ -51,6 +51,15 @@ fn saved_memory_is_told_by_ls_and_show() {
             assert_eq!(holds["saved_memory"], vm, "{args:?}");
             assert_eq!(said(&holds, "production"), json!(false));
             assert_eq!(said(&holds, "standard"), json!(true));
+            // Beside memory a disk is as after a power cut; what nobody can tell is not told.
+            let disks = holds["disks"].as_array().unwrap().iter();
+            let levels: Vec<&Value> = disks.map(|disk| &disk["consistency"]).collect();
+            let own = if vm == json!(true) {
+                "crash"
+            } else {
+                "offline"
+            };
+            assert_eq!(levels, [&json!(own), &Value::Null, &json!("crash")]);
             let out = bench.run(args).ends(0).out;
             assert!(out.contains(&format!("Saved memory\n  {text}\n")), "{out}");
             assert!(line(&out, "standard ").contains("  with saved memory"));

@@ -39,7 +39,7 @@ fn json_keeps_its_shape() {
     bench.disk("a.raw", &noise(1, 10_000));
     let backup = bench.backup(0);
     let point = "{consistency:string,disk_bytes:number,id:string,level:string,outcome:string,read_bytes:number,taken:string,vm_id:string,vm_name:string}";
-    let disk = "{chain:[string],disk_bytes:number,format:string,owner:{of:string},slot:string}";
+    let disk = "{chain:[string],consistency:string,disk_bytes:number,format:string,owner:{of:string},slot:string}";
     let holds = format!(
         "{{checkpoints:[],current:null,disks:[{disk}],files:[],missing:[],saved_memory:bool,vm_id:string,vm_name:string}}"
     );

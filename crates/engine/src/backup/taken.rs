@@ -262,6 +262,7 @@ impl Taken {
             }
         }
         self.details.saved_memory = saved_memory(view, |file| there[file]);
+        self.details.beside_memory();
         Ok(())
     }
 
@@ -271,7 +272,7 @@ impl Taken {
         self.details.findings.push(finding);
         let place = layer.and_then(|layer| self.places.get(layer).copied().flatten());
         if let Some(place) = place {
-            self.details.layers[place].moved = true;
+            self.details.layer_moved(place);
             let reference = &mut self.layer_refs[place];
             let identity = Identity::from_value(&reference.identity);
             let moved = identity.map(|identity| Identity {
@@ -285,8 +286,9 @@ impl Taken {
 
     /// The VM was let go, and that told more of it.
     pub(super) fn let_go(&mut self, told: LetGo) {
-        let was = self.details.consistency;
-        self.details.consistency = told.consistency.map_or(was, |now| now.min(was));
+        if let Some(most) = told.consistency {
+            self.details.at_most(most);
+        }
         self.details.findings.extend(told.findings);
     }
 

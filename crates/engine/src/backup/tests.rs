@@ -274,6 +274,7 @@ fn used(slot: &str, layer: usize) -> DiskUse {
         owner: Owner::Vm,
         slot: slot.to_owned(),
         layer,
+        consistency: Some(Consistency::Offline),
     }
 }
 

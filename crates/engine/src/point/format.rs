@@ -72,7 +72,11 @@ pub fn to_format(details: &Details) -> format::Details {
             name: u.slot.clone(),
             head: number(u.layer),
             attachment: json!(u.slot),
-            other: Map::new(),
+            other: u
+                .consistency
+                .map(|level| ("consistency".to_owned(), json!(level)))
+                .into_iter()
+                .collect(),
         })
         .collect()
     };
@@ -328,6 +332,11 @@ fn disk(owner: &Owner, disk: &format::DiskDetails) -> DiskUse {
         owner: owner.clone(),
         slot: disk.name.clone(),
         layer: disk.head as usize,
+        // Points of earlier versions do not tell, and an unknown word tells nothing.
+        consistency: disk
+            .other
+            .get("consistency")
+            .and_then(|level| Consistency::deserialize(level).ok()),
     }
 }
 

@@ -50,6 +50,7 @@ fn details() -> Details {
             owner: Owner::Checkpoint(Uuid::from_u128(9)),
             slot: "SCSI 0:0".to_owned(),
             layer: 2,
+            consistency: Some(Consistency::FileSystem),
         }],
         checkpoints: vec![
             Checkpoint {

@@ -232,6 +232,10 @@ pub struct DiskUse {
     pub slot: String,
     /// Index of its topmost layer.
     pub layer: usize,
+    /// How consistent the disk by itself is: never better than what is known of it, and nothing
+    /// where nothing is. A layer has no such thing, as each disk above it is of another moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<Consistency>,
 }
 
 /// A relative path of plain components, safe to create below any folder: no empty component, no

@@ -49,6 +49,12 @@ pub enum FileProblem {
     /// It is a VHDX whose header says that it was written to.
     #[error("it was written to since it was opened: it is not frozen")]
     Rewritten,
+    /// Its disk was left out of the checkpoint.
+    #[error(
+        "the host took no checkpoint of it, and its VM and whoever shares it may have written to it \
+         while it was read"
+    )]
+    NotFrozen,
     /// It is the state of a saved VM, which was started since or is not saved any more.
     #[error("the VM was started while it was read, or its saved state was dropped")]
     NotSavedAnyMore,

@@ -173,6 +173,8 @@ pub struct Frozen {
     pub key_protector: Option<Vec<u8>>,
     /// The files that its disks will be in when all is merged.
     resting: Vec<Resting>,
+    /// Those of its disks that the VM goes on with in the same file, as the host says.
+    written: Vec<String>,
     /// Disks that cannot be had.
     pub lost: Vec<LostDisk>,
     /// Disks that are not wanted.
@@ -240,6 +242,19 @@ impl Frozen {
             problem: problem.clone(),
         }));
         moved
+    }
+
+    /// The disks that were opened and do not hold still: the checkpoint names them, and the VM writes
+    /// to the same files. Hosts may do so with what they cannot freeze. Nothing that is read from
+    /// them is of one moment, whatever the files say of themselves.
+    pub fn not_frozen(&self) -> Vec<FileError> {
+        let written = self.written.iter();
+        written
+            .map(|path| FileError {
+                path: path.clone(),
+                problem: FileProblem::NotFrozen,
+            })
+            .collect()
     }
 
     /// Asks the host for room where its disks are. Below the floor the VM should be let go:

@@ -82,6 +82,7 @@ impl Frozen {
             settings,
             key_protector: None,
             disks: Vec::new(),
+            written: Vec::new(),
             lost: Vec::new(),
             left_out: Vec::new(),
             files: Vec::new(),
@@ -172,6 +173,7 @@ impl Frozen {
                     if let Some(own) = own {
                         own.wrote = Some(medium.path.clone());
                     }
+                    self.note_written(&place, &medium.path);
                     self.drop_stale(files, &place, &medium.path);
                 }
                 None if request.takes(&medium, Some(&[])) == Some(false) => {
@@ -184,6 +186,17 @@ impl Frozen {
             }
         }
         Ok(Some(told.settings.files))
+    }
+
+    /// Notes the disk in a place if the VM goes on in the file that should hold still.
+    fn note_written(&mut self, place: &str, now: &str) {
+        let mut disks = self.disks.iter();
+        let disk =
+            disks.find(|disk| ids::place(&disk.medium.instance_id).as_deref() == Some(place));
+        let same = disk.filter(|disk| ids::fold(&disk.medium.path) == ids::fold(now));
+        // As it was opened, which is how whoever reads it knows it.
+        self.written
+            .extend(same.and_then(|disk| disk.files.first().cloned()));
     }
 
     /// Drops the disk in a place if what was opened is not the host's own.

@@ -54,6 +54,7 @@ fn details() -> Details {
         owner: owner.clone(),
         slot: String::new(),
         layer,
+        consistency: None,
     };
     Details {
         vm_id: Uuid::nil(),

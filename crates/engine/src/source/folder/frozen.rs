@@ -170,6 +170,7 @@ pub(crate) fn freeze_loose(
                 owner: Owner::Vm,
                 slot: format!("disk {slot}"),
                 layer: *layer,
+                consistency: at_rest(&Owner::Vm, &view.layers[*layer].info),
             });
         }
     }
@@ -304,11 +305,21 @@ fn say_what_changed(view: &mut FrozenView, request: &Request, changed: Option<&B
 /// What can honestly be said: an image that was closed cleanly was not in use. Of formats that do
 /// not tell, the least is assumed.
 pub(crate) fn consistency(view: &FrozenView) -> Consistency {
-    let closed = |info: &LayerInfo| matches!(&info.format, Format::Vhdx(vhdx) if !vhdx.dirty_log);
     let leaves = view.layers.iter().filter(|layer| !layer.interior);
-    if leaves.clone().count() > 0 && leaves.clone().all(|leaf| closed(&leaf.info)) {
-        Consistency::Offline
-    } else {
-        Consistency::Crash
+    let least = leaves.map(|leaf| closed(&leaf.info)).min();
+    let disks = view.uses.iter().filter(|used| used.owner == Owner::Vm);
+    let least = disks.fold(least, |least, used| least.min(used.consistency.or(least)));
+    least.unwrap_or(Consistency::Crash)
+}
+
+/// The same of one disk. No file tells in which state of its VM a checkpoint was taken.
+pub(crate) fn at_rest(owner: &Owner, topmost: &LayerInfo) -> Option<Consistency> {
+    (*owner == Owner::Vm).then(|| closed(topmost))
+}
+
+fn closed(info: &LayerInfo) -> Consistency {
+    match &info.format {
+        Format::Vhdx(vhdx) if !vhdx.dirty_log => Consistency::Offline,
+        _ => Consistency::Crash,
     }
 }

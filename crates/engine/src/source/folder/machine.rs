@@ -17,7 +17,7 @@ use crate::select::Disks;
 use crate::source::folder::catalog::Catalog;
 use crate::source::folder::chosen::Chosen;
 use crate::source::folder::fingerprint::Fingerprint;
-use crate::source::folder::frozen::{FolderVm, Watched, add_layers, blank, consistency};
+use crate::source::folder::frozen::{FolderVm, Watched, add_layers, at_rest, blank, consistency};
 use crate::source::folder::guest_state;
 use crate::source::folder::machines::Machines;
 use crate::source::folder::open::{is_image, open_file};
@@ -166,6 +166,7 @@ fn add_disks(
                 owner: owner.clone(),
                 slot: disk.location.to_string(),
                 layer: *layer,
+                consistency: at_rest(owner, &view.layers[*layer].info),
             });
             continue;
         }

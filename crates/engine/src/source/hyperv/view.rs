@@ -213,6 +213,7 @@ impl Making {
             owner: Owner::Vm,
             slot: disk.medium.location.to_string(),
             layer,
+            consistency: Some(self.view.consistency),
         });
     }
 
@@ -248,6 +249,8 @@ impl Making {
                 owner: owner(used.owner),
                 slot: used.location.to_string(),
                 layer: *layer,
+                // No host tells what a checkpoint of people was taken of; its files may.
+                consistency: (used.owner == frozen::Owner::Vm).then_some(self.view.consistency),
             });
         }
         for checkpoint in &tree.checkpoints {

@@ -203,7 +203,10 @@ impl FrozenVm for HostVm {
         let Held::Frozen(frozen) = &self.held else {
             return Vec::new();
         };
-        let errors = frozen.moved();
+        let mut errors = frozen.not_frozen();
+        let mut moved = frozen.moved();
+        moved.retain(|error| errors.iter().all(|known| known.path != error.path));
+        errors.append(&mut moved);
         let tell = |error| self.moved(frozen, error);
         errors.iter().flat_map(tell).collect()
     }
