@@ -37,6 +37,8 @@ mod others;
 mod peace;
 #[path = "host/room.rs"]
 mod room;
+#[path = "host/unverified.rs"]
+mod unverified;
 #[path = "host/waiting.rs"]
 mod waiting;
 
@@ -48,8 +50,11 @@ use std::time::Duration;
 use cim::job::Pace;
 use disk::ReadAt;
 use hyperkeep_engine::backup::{Audit, Job, JobReport, Options, Retry, backup};
+use hyperkeep_engine::list::points;
 use hyperkeep_engine::pipeline::Limits;
 use hyperkeep_engine::progress::Quiet;
+use hyperkeep_engine::restore::plan::{DiskFormat, DisksWanted};
+use hyperkeep_engine::restore::{Task, restore_disks};
 use hyperkeep_engine::source::hyperv::{HostSource, Hurry, Pacing, Setup};
 use hyperkeep_engine::source::{
     Consistency, End, Finished, FrozenView, FrozenVm, LetGo, Listing, Memory, Moved, Request,
@@ -216,6 +221,37 @@ impl Place {
     fn run(&self) -> JobReport {
         let mut source = self.source(Arc::new(self.lab.time.clone()), Floor::NONE);
         self.back_up(&mut source, None)
+    }
+
+    /// The first disk of a restore point, restored as a raw file.
+    fn restored(&self, point: &str) -> Vec<u8> {
+        let clock = Waiting {
+            time: self.lab.time.clone(),
+            then: Mutex::new(None),
+            host: Arc::clone(&self.lab),
+        };
+        let task = Task {
+            vault: &self.vault,
+            clock: &clock,
+            sink: &Quiet,
+            cancel: &Cancel::new(),
+            limits: Limits {
+                workers: 1,
+                in_flight: 256 << 10,
+                results: 256 << 10,
+            },
+        };
+        let wanted = DisksWanted {
+            flatten: true,
+            format: Some(DiskFormat::Raw),
+            ..DisksWanted::default()
+        };
+        let stored = points(&self.vault).unwrap().points;
+        let line = stored.iter().find(|line| line.id == point).unwrap();
+        let to = support::folder();
+        let restored = restore_disks(&task, line.open(), &wanted, &to.path().join("to"));
+        assert_eq!(restored.outcome, Outcome::Ok, "{restored:?}");
+        std::fs::read(&restored.files[0].path).unwrap()
     }
 
     /// Kinds of checkpoints and the number of reference points of each VM, when all had its time.

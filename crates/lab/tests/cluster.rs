@@ -134,3 +134,26 @@ fn a_host_without_a_cluster_does_not_have_its_namespace() {
         .unwrap_err();
     assert_eq!(error.fault_kind(), Some(FaultKind::NoNamespace), "{error}");
 }
+
+/// What the private properties are called no public source says.
+#[test]
+fn private_properties_have_the_names_that_the_scenario_wants() {
+    for (wanted, names) in [
+        ("as-known", &["VmID", "VmStoreRootPath"][..]),
+        ("other-case", &["vmid", "VMSTOREROOTPATH"]),
+        ("other", &["VirtualMachineId", "StorePath"]),
+        ("untold", &[]),
+    ] {
+        let rules = format!(r#""rules": {{"cluster-names": "{wanted}", "#);
+        let (_folder, servers) = start(&SCENARIO.replace(r#""rules": {"#, &rules));
+        let query = "SELECT * FROM MSCluster_Resource WHERE Type = 'Virtual Machine'";
+        let all = session(&servers[0]).query(CLUSTER, query).unwrap();
+        assert_eq!(all.len(), 2);
+        for resource in all {
+            let private: Instance = resource.get("PrivateProperties").unwrap();
+            let told = private.properties().iter().map(|p| p.name.as_str());
+            let told = told.filter(|name| *name != "CheckHeartbeat");
+            assert_eq!(told.collect::<Vec<_>>(), names, "{wanted}");
+        }
+    }
+}

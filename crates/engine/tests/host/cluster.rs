@@ -6,6 +6,7 @@ use hyperkeep_engine::source::hyperv::{Hosts, Node};
 use hyperv::cluster::{Cluster, Sessions};
 use hyperv::pacing::Caps;
 use hyperv::replication::Prefer;
+use lab::state::ClusterNames;
 
 use super::*;
 
@@ -32,6 +33,15 @@ impl Nodes {
         let place = Place::with(first);
         let labs = [Arc::clone(&place.lab), Arc::new(second)];
         Self { place, labs }
+    }
+
+    /// The same of a cluster that calls its private properties so.
+    fn named(names: ClusterNames) -> Self {
+        let nodes = Self::new();
+        for lab in &nodes.labs {
+            lab.server.service().repository.host.rules.cluster_names = names;
+        }
+        nodes
     }
 
     fn hosts(&self) -> Hosts {
@@ -142,8 +152,36 @@ fn a_vm_that_moves_while_it_holds_still_is_followed() {
     goes_on(&nodes, &report);
 }
 
+/// How a cluster tells the id of a VM is common practice and documented nowhere.
+#[test]
+fn vms_are_followed_whatever_a_cluster_calls_their_ids() {
+    for names in [ClusterNames::OtherCase, ClusterNames::Other] {
+        let (nodes, report) = moved_of(Nodes::named(names), true);
+        let said = |finding: &Finding| finding.message == "it went from HV01 to HV02";
+        assert!(report.findings.iter().any(said), "{names:?}: {report:#?}");
+        goes_on(&nodes, &report);
+    }
+}
+
+#[test]
+fn a_cluster_that_does_not_tell_which_vms_it_keeps_is_told() {
+    let nodes = Nodes::named(ClusterNames::Untold);
+    let report = nodes.place.back_up(&mut nodes.hosts(), None);
+    assert_eq!(report.outcome, Outcome::Warning, "{report:#?}");
+    assert!(report.vms.iter().all(|vm| vm.outcome == Outcome::Ok));
+    assert_eq!(points(&nodes.place.vault).unwrap().points.len(), 2);
+    for name in ["web", "db"] {
+        let role = format!("Virtual Machine {name} of the cluster does not tell which VM it is");
+        let told = |finding: &Finding| finding.message.contains(&role);
+        assert!(report.findings.iter().any(told), "{role}: {report:#?}");
+    }
+}
+
 fn moved(held: bool) -> (Nodes, JobReport) {
-    let nodes = Nodes::new();
+    moved_of(Nodes::new(), held)
+}
+
+fn moved_of(nodes: Nodes, held: bool) -> (Nodes, JobReport) {
     let mut moves = Moves {
         held,
         hosts: nodes.hosts(),

@@ -3,9 +3,9 @@
 use super::*;
 
 /// A source of which something is done while its first VM holds still.
-struct Meanwhile<'w> {
-    host: HostSource,
-    what: Mutex<Option<Box<dyn FnOnce() + Send + 'w>>>,
+pub(super) struct Meanwhile<'w> {
+    pub(super) host: HostSource,
+    pub(super) what: Mutex<Option<Box<dyn FnOnce() + Send + 'w>>>,
 }
 
 impl Source for Meanwhile<'_> {

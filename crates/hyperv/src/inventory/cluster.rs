@@ -1,6 +1,6 @@
 //! Failover clusters: which role of the cluster a VM is, and which node owns it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cim::Instance;
 use serde::{Deserialize, Serialize};
@@ -44,9 +44,18 @@ pub(crate) fn roles(rows: &[Instance], notes: &mut Notes) -> HashMap<Uuid, Clust
     found
 }
 
-/// The VM's id among the private properties.
+/// The VM's id among the private properties. Its name there is common practice and documented
+/// nowhere: where it is none of theirs, the only id that is among them is the VM's. Should it be
+/// something else's, the VM is told as one that no node has, and not just forgotten.
 fn machine(row: Row<'_>, notes: &mut Notes) -> Option<Uuid> {
     let private: Option<Instance> = row.opt("PrivateProperties", notes);
     let private = private?;
-    Row(&private).parsed("VmID", ids::guid, notes)
+    if private.has("VmID") {
+        return Row(&private).parsed("VmID", ids::guid, notes);
+    }
+    let properties = private.properties().iter();
+    let texts = properties.filter_map(|p| private.get_opt::<String>(&p.name).ok().flatten());
+    let found: HashSet<Uuid> = texts.filter_map(|text| ids::guid(&text)).collect();
+    let mut found = found.into_iter();
+    found.next().filter(|_| found.next().is_none())
 }

@@ -19,7 +19,7 @@ use hyperkeep_hyperv::plan::{Plan, Policy, plan};
 use hyperkeep_hyperv::recovery::{Remembered, recover_each};
 use hyperkeep_hyperv::replication::{Prefer, Why, sides};
 use hyperkeep_hyperv::tracking::Token;
-use lab::state::CheckpointKind;
+use lab::state::{CheckpointKind, ClusterNames};
 use uuid::Uuid;
 
 use crate::support::{Lab, MARK, OPTIONS, folder, unreachable};
@@ -150,6 +150,32 @@ fn the_vms_of_all_nodes_are_found_and_what_is_not_is_told() {
         .unwrap();
     assert_eq!(cluster.nodes().unwrap().len(), 2);
     assert!(cluster.survey().unwrap().nodes[0].inventory.is_err());
+}
+
+#[test]
+fn roles_are_joined_with_vms_by_their_ids_whatever_those_are_called() {
+    for (names, told) in [
+        (ClusterNames::AsKnown, true),
+        (ClusterNames::OtherCase, true),
+        (ClusterNames::Other, true),
+        (ClusterNames::Untold, false),
+    ] {
+        let (lab, cluster) = start();
+        for server in &lab.servers {
+            server.service().repository.host.rules.cluster_names = names;
+        }
+        let role = cluster.role(lab.vm(0), None).unwrap();
+        let owner = role.and_then(|role| role.owner);
+        assert_eq!(owner.as_deref(), told.then_some("HV01"), "{names:?}");
+        let survey = cluster.survey().unwrap();
+        for node in survey.nodes {
+            let found = node.inventory.unwrap().findings;
+            let untold =
+                |f: &&inventory::Finding| matches!(f, inventory::Finding::UnknownRole { .. });
+            let expected = if told { 0 } else { 2 };
+            assert_eq!(found.iter().filter(untold).count(), expected, "{found:?}");
+        }
+    }
 }
 
 #[test]

@@ -284,7 +284,11 @@ impl Host {
             .filter(|version| *version >= TRACKED_SINCE)
             .map(|_| format!("rctX:{}", tracking_name(self.new_id())));
         if let Some(id) = &id {
-            self.tracking.entry(disk).or_default().seal(id.clone());
+            let tracking = self.tracking.entry(disk).or_default();
+            match self.rules.tracking_begins_late {
+                true => tracking.seal_asleep(id.clone()),
+                false => tracking.seal(id.clone()),
+            }
         }
         Ok(Some(Tracked {
             instance: vm.settings.disk_instance(place),
@@ -323,6 +327,11 @@ impl Host {
         }
         let id = self.new_id();
         let dropped = self.drop_checkpoint(vm, checkpoint)?;
+        for tracked in &dropped.tracked {
+            if let Some(tracking) = self.tracking.get_mut(&tracked.disk) {
+                tracking.wake();
+            }
+        }
         let vm = self.vm_mut(vm).ok_or_else(gone)?;
         vm.reference_points.push(ReferencePoint {
             id,

@@ -28,7 +28,14 @@ enum Step {
 impl Host {
     /// Begins a merge if a chain of the VM needs one and the VM is not busy.
     pub(super) fn merge_if_needed(&mut self, vm: Uuid, at: Timestamp) {
-        let ready = |vm: &Vm| vm.busy.is_none() && !vm.merge_failed && !vm.merges_off;
+        let most = match self.rules.points_block_merges {
+            true => 1,
+            false => usize::MAX,
+        };
+        let ready = |vm: &Vm| {
+            let free = vm.busy.is_none() && vm.reference_points.len() <= most;
+            free && !vm.merge_failed && !vm.merges_off
+        };
         if !self.vm(vm).is_some_and(ready) || self.next_step(vm).is_none() {
             return;
         }

@@ -45,7 +45,7 @@ pub use host::{Host, NewHost};
 pub use job::{End, Job, JobId, Made};
 pub use log::{Log, LogEntry};
 pub use refusal::{Failure, Refusal};
-pub use rules::{AfterApply, ReplicaConflict, Rules};
+pub use rules::{AfterApply, ClusterNames, ReplicaConflict, Rules};
 pub use vm::{
     Adapter, Busy, Checkpoint, CheckpointKind, Consistency, Controller, ControllerKind, Drive,
     Guest, GuestSystem, HostDevice, HostDeviceKind, Medium, Power, ReferencePoint, Replication,

@@ -25,6 +25,21 @@ pub enum ReplicaConflict {
     Job(u16),
 }
 
+/// UNVERIFIED: what the private properties are called by which a cluster tells the id and the folder
+/// of a VM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClusterNames {
+    /// `VmID` and `VmStoreRootPath`.
+    #[default]
+    AsKnown,
+    /// The same in another case.
+    OtherCase,
+    /// Something else.
+    Other,
+    /// There are none.
+    Untold,
+}
+
 /// How the host behaves.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -53,6 +68,10 @@ pub struct Rules {
     /// UNVERIFIED: whether a question about changes is answered with a job, which does not tell
     /// them.
     pub changes_as_job: bool,
+    /// UNVERIFIED: whether the tracking of a disk that was never tracked begins only when a
+    /// checkpoint becomes its first reference point, and not with that checkpoint: what was written
+    /// in between is in no answer.
+    pub tracking_begins_late: bool,
     /// A question about changes is answered with no progress.
     pub changes_stand_still: bool,
     /// UNVERIFIED: whether reference points name disks by their drives (`…\\D`) rather than by what
@@ -84,6 +103,10 @@ pub struct Rules {
     pub migrates_with_checkpoint: bool,
     /// How long it takes to move.
     pub migration_takes: Duration,
+    /// UNVERIFIED: whether nothing is merged while the VM has more than one reference point.
+    pub points_block_merges: bool,
+    /// What a cluster's private properties are called.
+    pub cluster_names: ClusterNames,
     /// Merges fail, and the chains stay.
     pub merges_fail: bool,
     /// Whether WMI tells what is in the event log of Hyper-V. It tells of the classical logs, and
@@ -109,6 +132,7 @@ impl Default for Rules {
             whole_disk_refused: false,
             changes_count_from_question: false,
             changes_as_job: false,
+            tracking_begins_late: false,
             changes_stand_still: false,
             points_name_drives: false,
             points_say_crash: false,
@@ -123,6 +147,8 @@ impl Default for Rules {
             held_checkpoint_blocks_deltas: false,
             migrates_with_checkpoint: true,
             migration_takes: Duration::from_secs(3),
+            points_block_merges: false,
+            cluster_names: ClusterNames::default(),
             merges_fail: false,
             events_by_wmi: false,
             power_cut_omits: false,

@@ -11,6 +11,8 @@ use disk::{ByteRange, ByteRanges};
 #[derive(Clone, Debug, Default)]
 pub(in crate::state) struct Tracking {
     epochs: Vec<Epoch>,
+    /// A checkpoint has the disk's id, and nothing is noted until that becomes a reference point.
+    asleep: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -28,8 +30,23 @@ impl Tracking {
         });
     }
 
+    /// The same of a disk that may never have been tracked: then nothing is noted until somebody
+    /// [wakes](Self::wake) it.
+    pub(in crate::state) fn seal_asleep(&mut self, id: String) {
+        self.asleep |= self.epochs.is_empty();
+        self.seal(id);
+    }
+
+    /// A reference point is made of the disk: from now on it is tracked.
+    pub(in crate::state) fn wake(&mut self) {
+        self.asleep = false;
+    }
+
     /// Notes that a range was written. Before the first seal nothing is kept.
     pub(in crate::state) fn note(&mut self, range: ByteRange) {
+        if self.asleep {
+            return;
+        }
         if let Some(running) = self.epochs.last_mut() {
             let one: ByteRanges = [range].into_iter().collect();
             running.written = running.written.union(&one);

@@ -64,6 +64,11 @@ pub fn inventory(found: &[inventory::Finding], object: Option<&str>) -> Vec<Find
                 Severity::Warning,
                 "see to the account's groups: `hyperkeep doctor HOST --set-up ACCOUNT` tells how",
             ),
+            F::UnknownRole { .. } => (
+                Severity::Warning,
+                "compare the cluster's VMs with those that were backed up: one that no node tells of \
+                 is not missed, and one that moves is not followed",
+            ),
             F::DuplicateMachine { .. } => (
                 Severity::Partial,
                 "only one of the two is backed up: import the other one again with a new id",

@@ -4,8 +4,6 @@ use cim::CimSession;
 use disk::BlockRead;
 use disk::resolve::{Folders, open_chain};
 use hyperkeep_engine::list::points;
-use hyperkeep_engine::restore::plan::{DiskFormat, DisksWanted};
-use hyperkeep_engine::restore::{Task, restore_disks};
 use hyperkeep_engine::source::hyperv::{Hosts, Node};
 use hyperv::cluster::{Cluster, Sessions};
 use hyperv::replication::Prefer;
@@ -181,33 +179,7 @@ impl World {
             assert_eq!(stored.len(), 1, "{what}: {report:#?}");
             return;
         };
-        let opened = stored.iter().map(|line| line.open());
-        let opened = opened.into_iter().find(|opened| opened.id == *point);
-        let clock = Waiting {
-            time: self.place.lab.time.clone(),
-            then: Mutex::new(None),
-            host: Arc::clone(&self.place.lab),
-        };
-        let task = Task {
-            vault: &self.place.vault,
-            clock: &clock,
-            sink: &Quiet,
-            cancel: &Cancel::new(),
-            limits: Limits {
-                workers: 1,
-                in_flight: 256 << 10,
-                results: 256 << 10,
-            },
-        };
-        let wanted = DisksWanted {
-            flatten: true,
-            format: Some(DiskFormat::Raw),
-            ..DisksWanted::default()
-        };
-        let to = support::folder();
-        let restored = restore_disks(&task, opened.unwrap(), &wanted, &to.path().join("to"));
-        assert_eq!(restored.outcome, Outcome::Ok, "{what}: {restored:?}");
-        let bytes = std::fs::read(&restored.files[0].path).unwrap();
+        let bytes = self.place.restored(point);
         let guest = self.guest.lock().unwrap();
         assert!(bytes == guest.frozen, "{what}: it is not the frozen disk");
     }

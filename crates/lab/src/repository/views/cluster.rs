@@ -3,7 +3,7 @@
 use cim::{CimType, Instance, Kind, Scalar, Value};
 
 use crate::schema::{CLUSTER, Schema};
-use crate::state::{Cluster, Host, Role, upper};
+use crate::state::{Cluster, ClusterNames, Host, Role, upper};
 
 /// `State` of a node that is up, of a resource and of a group that are online, and `GroupType` of
 /// a VM.
@@ -76,7 +76,7 @@ pub(super) fn resources(host: &Host) -> Vec<Instance> {
                 .with("VmStoreRootPath", role.folder.as_str());
             // The schema is the lab's own and is there.
             if let Some(schema) = Schema::of(CLUSTER) {
-                let private = schema.complete(&host.name, &private);
+                let private = renamed(host, &schema.complete(&host.name, &private));
                 let value = Value::Scalar(Scalar::Object(Box::new(private)));
                 let kind = Kind::of(CimType::Object);
                 resource.put("PrivateProperties", Some(kind), value);
@@ -85,6 +85,24 @@ pub(super) fn resources(host: &Host) -> Vec<Instance> {
         };
         kinds.into_iter().map(resource).collect()
     })
+}
+
+/// Private properties by the names that the host's rules give them.
+fn renamed(host: &Host, private: &Instance) -> Instance {
+    // One that has nothing to do with ids, as there are more on real clusters.
+    let mut named = Instance::new("MSCluster_Property").with("CheckHeartbeat", true);
+    for property in private.properties() {
+        let name = match (host.rules.cluster_names, property.name.as_str()) {
+            (ClusterNames::OtherCase, "VmID") => "vmid",
+            (ClusterNames::OtherCase, "VmStoreRootPath") => "VMSTOREROOTPATH",
+            (ClusterNames::Other, "VmID") => "VirtualMachineId",
+            (ClusterNames::Other, "VmStoreRootPath") => "StorePath",
+            (ClusterNames::Untold, "VmID" | "VmStoreRootPath") => continue,
+            (_, known) => known,
+        };
+        named.put(name, property.kind, property.value.clone());
+    }
+    named
 }
 
 pub(super) fn volumes(host: &Host) -> Vec<Instance> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::file::{AfterApplySpec, ReplicaConflictSpec, Scenario};
-use crate::state::{AfterApply, ReplicaConflict, Rules};
+use super::super::file::{AfterApplySpec, ClusterNamesSpec, ReplicaConflictSpec, Scenario};
+use crate::state::{AfterApply, ClusterNames, ReplicaConflict, Rules};
 
 impl Scenario {
     pub(super) fn rules(&self) -> Rules {
@@ -26,6 +26,9 @@ impl Scenario {
                 .changes_count_from_question
                 .unwrap_or(own.changes_count_from_question),
             changes_as_job: spec.changes_as_job.unwrap_or(own.changes_as_job),
+            tracking_begins_late: spec
+                .tracking_begins_late
+                .unwrap_or(own.tracking_begins_late),
             changes_stand_still: spec.changes_stand_still.unwrap_or(own.changes_stand_still),
             points_say_crash: spec.points_say_crash.unwrap_or(own.points_say_crash),
             points_name_drives: spec.points_name_drives.unwrap_or(own.points_name_drives),
@@ -57,6 +60,14 @@ impl Scenario {
                 .migrates_with_checkpoint
                 .unwrap_or(own.migrates_with_checkpoint),
             migration_takes: time(spec.migration_ms, own.migration_takes),
+            points_block_merges: spec.points_block_merges.unwrap_or(own.points_block_merges),
+            cluster_names: match spec.cluster_names {
+                None => own.cluster_names,
+                Some(ClusterNamesSpec::AsKnown) => ClusterNames::AsKnown,
+                Some(ClusterNamesSpec::OtherCase) => ClusterNames::OtherCase,
+                Some(ClusterNamesSpec::Other) => ClusterNames::Other,
+                Some(ClusterNamesSpec::Untold) => ClusterNames::Untold,
+            },
             merges_fail: spec.merges_fail.unwrap_or(own.merges_fail),
             power_cut_omits: spec.power_cut_omits.unwrap_or(own.power_cut_omits),
             events_by_wmi: spec.events_by_wmi.unwrap_or(own.events_by_wmi),

@@ -136,6 +136,7 @@ pub struct RulesSpec {
     pub whole_disk_refused: Option<bool>,
     pub changes_count_from_question: Option<bool>,
     pub changes_as_job: Option<bool>,
+    pub tracking_begins_late: Option<bool>,
     pub changes_stand_still: Option<bool>,
     pub points_name_drives: Option<bool>,
     /// Whether reference points say that their disks are crash-consistent, however the checkpoint
@@ -152,6 +153,8 @@ pub struct RulesSpec {
     pub held_checkpoint_blocks_deltas: Option<bool>,
     pub migrates_with_checkpoint: Option<bool>,
     pub migration_ms: Option<u64>,
+    pub points_block_merges: Option<bool>,
+    pub cluster_names: Option<ClusterNamesSpec>,
     pub merges_fail: Option<bool>,
     pub events_by_wmi: Option<bool>,
     pub power_cut_omits: Option<bool>,
@@ -168,6 +171,20 @@ pub enum AfterApplySpec {
     Whole,
     /// Its ids are forgotten.
     Lost,
+}
+
+/// What a cluster's private properties are called.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClusterNamesSpec {
+    /// `VmID` and `VmStoreRootPath`.
+    AsKnown,
+    /// The same in another case.
+    OtherCase,
+    /// Something else.
+    Other,
+    /// There are none.
+    Untold,
 }
 
 /// How a checkpoint is refused while a replica applies a delta.

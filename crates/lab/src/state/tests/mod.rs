@@ -422,3 +422,67 @@ fn a_failing_merge_leaves_a_chain_that_reads_the_same() {
     assert_eq!(bench.content(&bench.leaf()), model);
     assert_eq!(bench.host.parent_of(&bench.leaf()), Some(LEAF));
 }
+
+/// What is written between the first checkpoint of a disk and its reference point.
+#[test]
+fn tracking_begins_with_the_checkpoint_or_with_the_reference_point() {
+    for late in [false, true] {
+        let mut bench = bench(Rules {
+            tracking_begins_late: late,
+            ..Rules::default()
+        });
+        let mut model = vec![0; SIZE as usize];
+        let since = |bench: &Bench| bench.vm().reference_points[0].tracked[0].id.clone();
+        let ask = |bench: &mut Bench, id: &str| {
+            let checkpoint = bench.checkpoint(CheckpointKind::Recovery);
+            let path = bench.frozen(checkpoint);
+            let told = bench.changes(&path, id).unwrap().ranges;
+            (checkpoint, told)
+        };
+        let first = bench.checkpoint(CheckpointKind::Recovery);
+        bench.write(&mut model, 0, 1, 4096);
+        let job = bench.host.convert_checkpoint(bench.vm, first).unwrap();
+        bench.made(job);
+        bench.settle();
+        let id = since(&bench).unwrap();
+        bench.write(&mut model, 1 << 20, 2, 4096);
+        let (second, told) = ask(&mut bench, &id);
+        let unit = 32 << 10;
+        let [early, later] = [0, 1 << 20].map(|at| ByteRange::new(at, at + unit));
+        match late {
+            false => assert_eq!(told, [early, later]),
+            true => assert_eq!(told, [later]),
+        }
+        // From then on it is tracked, also while a checkpoint is there.
+        bench.write(&mut model, 2 << 20, 3, 4096);
+        let job = bench.host.convert_checkpoint(bench.vm, second).unwrap();
+        bench.made(job);
+        bench.settle();
+        let (_, told) = ask(&mut bench, &id);
+        assert!(told.contains(&ByteRange::new(2 << 20, (2 << 20) + unit)));
+    }
+}
+
+#[test]
+fn several_reference_points_keep_merges_waiting_if_the_rules_say_so() {
+    let mut bench = bench(Rules {
+        points_block_merges: true,
+        ..Rules::default()
+    });
+    let mut model = vec![0; SIZE as usize];
+    for number in 1..3 {
+        let checkpoint = bench.checkpoint(CheckpointKind::Recovery);
+        bench.write(&mut model, usize::from(number) << 20, number, 4096);
+        let job = bench.host.convert_checkpoint(bench.vm, checkpoint).unwrap();
+        bench.made(job);
+        bench.settle();
+        assert_eq!(bench.images(), usize::from(number));
+        assert_eq!(bench.content(&bench.leaf()), model);
+    }
+    let old = bench.vm().reference_points[0].id;
+    let job = bench.host.destroy_reference_point(bench.vm, old).unwrap();
+    assert_eq!(bench.end(job), End::Completed(None));
+    bench.settle();
+    assert_eq!((bench.leaf().as_str(), bench.images()), (LEAF, 1));
+    assert_eq!(bench.content(LEAF), model);
+}
