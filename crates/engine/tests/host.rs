@@ -16,10 +16,14 @@ mod calm;
 mod cluster;
 #[path = "host/cost.rs"]
 mod cost;
+#[path = "host/elsewhere.rs"]
+mod elsewhere;
 #[path = "host/guests.rs"]
 mod guests;
 #[path = "host/killed.rs"]
 mod killed;
+#[path = "host/late.rs"]
+mod late;
 #[path = "host/levels.rs"]
 mod levels;
 #[path = "host/many.rs"]
@@ -55,7 +59,7 @@ use hyperkeep_engine::pipeline::Limits;
 use hyperkeep_engine::progress::Quiet;
 use hyperkeep_engine::restore::plan::{DiskFormat, DisksWanted};
 use hyperkeep_engine::restore::{Task, restore_disks};
-use hyperkeep_engine::source::hyperv::{HostSource, Hurry, Pacing, Setup};
+use hyperkeep_engine::source::hyperv::{HostSource, Hurry, Neighbour, Pacing, Setup};
 use hyperkeep_engine::source::{
     Consistency, End, Finished, FrozenView, FrozenVm, LetGo, Listing, Memory, Moved, Request,
     Source, SourceError, VmRef,

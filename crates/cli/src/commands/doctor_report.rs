@@ -67,7 +67,8 @@ struct There {
 enum Remembered {
     /// The next backup into it asks by this one.
     Asks,
-    /// An older restore point of it has it: the next backup removes it.
+    /// An older restore point of it has it: the installation that made it removes it with its next
+    /// backup of the VM that this host has a part in.
     Older,
     /// None of its newest restore points has it: another vault's, another program's, or forgotten.
     No,
@@ -79,7 +80,9 @@ impl Remembered {
     fn text(self) -> &'static str {
         match self {
             Self::Asks => "the next backup into this vault asks by it",
-            Self::Older => "of an older restore point; the next backup removes it",
+            Self::Older => {
+                "of an older restore point; its installation's next backup of the VM with this host removes it"
+            }
             Self::No => "none of this vault's newest restore points has it",
             Self::Unknown => "this vault's restore points of the VM cannot be read",
         }

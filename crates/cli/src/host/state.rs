@@ -9,10 +9,12 @@
 //! The journal of a host and a vault is of one run at a time: a second one is refused, since what
 //! the first leaves in its journal is not left behind but under way.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use engine::source::hyperv::Neighbour;
 use hyperv::checkpoint::Mark;
 use uuid::Uuid;
 
@@ -34,8 +36,8 @@ pub(crate) struct Claim {
     pub(crate) mark: Mark,
     /// The folder of its journals.
     pub(crate) journals: PathBuf,
-    /// The folders of other hosts and vaults.
-    pub(crate) neighbours: Vec<PathBuf>,
+    /// The journals of other hosts and vaults.
+    pub(crate) neighbours: Vec<Neighbour>,
     _lock: File,
 }
 
@@ -91,13 +93,18 @@ impl State {
             Err(TryLockError::Error(error)) => return Err(error).on_path("locking", &path, HINT),
         }
         let mut neighbours = Vec::new();
+        let ending = format!("_{vault}");
         let entries = fs::read_dir(&hosts).on_path("reading the state folder", &hosts, HINT)?;
         for entry in entries {
             let folder = entry
                 .on_path("reading the state folder", &hosts, HINT)?
                 .path();
             if folder != journals && folder.is_dir() {
-                neighbours.push(folder);
+                let name = folder.file_name().and_then(OsStr::to_str);
+                neighbours.push(Neighbour {
+                    same_vault: name.is_some_and(|name| name.ends_with(&ending)),
+                    folder,
+                });
             }
         }
         Ok(Some(Claim {
@@ -195,7 +202,23 @@ mod tests {
         assert!(claim.neighbours.is_empty());
         assert!(other.claim(&host, "0123456789abcdef0123").is_err());
         let second = other.claim(&host, "fedcba98765432100123").unwrap();
-        assert_eq!(second.neighbours, std::slice::from_ref(&claim.journals));
+        let neighbour = |folder: &Path, same_vault| Neighbour {
+            folder: folder.to_owned(),
+            same_vault,
+        };
+        assert_eq!(second.neighbours, [neighbour(&claim.journals, false)]);
+        let by_address: HostAddress = "winrm://a@192.0.2.1".parse().unwrap();
+        let third = other.claim(&by_address, "fedcba98765432100123").unwrap();
+        assert!(
+            third
+                .neighbours
+                .contains(&neighbour(&claim.journals, false))
+        );
+        assert!(
+            third
+                .neighbours
+                .contains(&neighbour(&second.journals, true))
+        );
         assert_eq!(claim.mark.installation, second.mark.installation);
         assert_ne!(claim.mark.run, second.mark.run);
         drop(claim);

@@ -104,7 +104,7 @@ fn what_a_killed_backup_with_memory_has_exported_is_removed() {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .start();
-    while child.try_wait().unwrap().is_none() && written(&bench) < 2 {
+    while child.try_wait().unwrap().is_none() && written(&bench) < 3 {
         std::thread::yield_now();
     }
     child.kill().unwrap();

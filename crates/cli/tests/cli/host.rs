@@ -221,7 +221,7 @@ fn a_backup_that_is_asked_to_stop_leaves_nothing() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .start();
-    while child.try_wait().unwrap().is_none() && written(&bench) < 2 {
+    while child.try_wait().unwrap().is_none() && written(&bench) < 3 {
         std::thread::yield_now();
     }
     let interrupt = std::process::Command::new("sh")
@@ -272,8 +272,8 @@ fn what_a_killed_backup_leaves_the_next_one_removes() {
     let lab = Lab::start(&bench, &scenario(json!([guest("web", &images)]), json!({})));
     backup(&bench, &lab, &[]);
     let (mut killed, mut put_right) = (0, 0);
-    // Not after the first line: what the host may not have begun is waited for for minutes.
-    for lines in [2, 3, 5, 7, 9, 11, 13] {
+    // Not after the first call's line: what the host may not have begun is waited for for minutes.
+    for lines in [3, 4, 6, 8, 10, 12, 14] {
         let args = lab.backup(&[]);
         let mut child = bench
             .command(&texts(&args))

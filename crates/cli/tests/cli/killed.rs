@@ -35,7 +35,7 @@ fn until(child: &mut Child, so: impl Fn() -> bool) {
 }
 
 /// Runs the program and kills it as soon as it is so; whether that came before its end.
-fn killed(bench: &Bench, args: &[&str], so: impl Fn() -> bool) -> bool {
+pub(crate) fn killed(bench: &Bench, args: &[&str], so: impl Fn() -> bool) -> bool {
     let mut child = bench
         .command(args)
         .stdout(Stdio::null())

@@ -4,6 +4,7 @@ mod bench;
 mod damage;
 mod doctor;
 mod documented;
+mod elsewhere;
 mod estimate;
 mod exported;
 mod golden;

@@ -62,9 +62,10 @@ fn killed_between_a_restore_point_and_its_end_nothing_of_either_is_left() {
     }
 }
 
-/// Its journal is kept under a name of the host that nobody uses any more.
+/// The same at a place where journals do not say which host they are of, as earlier versions wrote
+/// them: only its name tells that the checkpoint is ours.
 #[test]
-fn what_was_killed_under_another_name_of_the_host_goes_after_a_day() {
+fn what_was_killed_and_no_journal_leads_to_goes_after_a_day() {
     let place = Place::new(SCENARIO);
     let elsewhere = tempfile::tempdir().unwrap();
     let time = || Arc::new(place.lab.time.clone());
@@ -73,9 +74,19 @@ fn what_was_killed_under_another_name_of_the_host_goes_after_a_day() {
     let mut dies = Dies(HostSource::open(setup).unwrap(), false);
     place.back_up(&mut dies, None);
     drop(dies);
+    for file in std::fs::read_dir(elsewhere.path()).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (host, rest) = text.split_once('\n').unwrap();
+        assert!(host.contains(r#""entry":"host""#), "{host}");
+        std::fs::write(&path, rest).unwrap();
+    }
     let run = || {
         let mut setup = place.setup(time(), Floor::NONE);
-        setup.neighbours = vec![elsewhere.path().to_owned()];
+        setup.neighbours = vec![Neighbour {
+            folder: elsewhere.path().to_owned(),
+            same_vault: true,
+        }];
         place.back_up(&mut HostSource::open(setup).unwrap(), None)
     };
     let report = run();

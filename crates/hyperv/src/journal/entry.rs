@@ -8,6 +8,11 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "kebab-case")]
 pub enum Entry {
+    /// Which host all of it is about. Earlier versions did not write it down.
+    Host {
+        /// What the host calls itself.
+        name: String,
+    },
     /// Something will be done.
     Begin {
         /// Its number, which its end repeats.

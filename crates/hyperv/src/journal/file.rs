@@ -88,6 +88,16 @@ impl Journal {
         })
     }
 
+    /// Writes down which host it is about, by what that calls itself: a run that reaches the host
+    /// otherwise, or writes to another vault, knows by it that the journal is of this host.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn host(&self, name: &str) -> Result<(), JournalError> {
+        let name = name.to_owned();
+        self.add(&Entry::Host { name })
+    }
+
     /// Writes down what will be done, durably, and gives the number to end it by.
     ///
     /// # Errors
@@ -251,6 +261,25 @@ pub fn run_state(folder: &Path, run: Uuid) -> Result<RunState, JournalError> {
 /// # Errors
 /// When the folder or a journal cannot be read. A folder that is not there has none.
 pub fn dead(folder: &Path) -> Result<Vec<Journal>, JournalError> {
+    let take = |path: &PathBuf| take(path, &|_| true).transpose();
+    journals(folder)?.iter().filter_map(take).collect()
+}
+
+/// The same of those that tell what is wanted. All others are not even held for a moment, so that
+/// whoever they belong to finds them free; one that cannot be read keeps nobody from the rest.
+///
+/// # Errors
+/// When the folder cannot be read. A folder that is not there has none.
+pub fn dead_that(
+    folder: &Path,
+    wanted: &dyn Fn(&Reading) -> bool,
+) -> Result<Vec<Result<Journal, JournalError>>, JournalError> {
+    let take = |path: &PathBuf| take(path, wanted).transpose();
+    Ok(journals(folder)?.iter().filter_map(take).collect())
+}
+
+/// The journals in a folder, whosever they are.
+fn journals(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -264,37 +293,45 @@ pub fn dead(folder: &Path) -> Result<Vec<Journal>, JournalError> {
         }
     }
     paths.sort();
-    let mut found = Vec::new();
-    for path in paths {
-        let fail = |error: io::Error| failed(&path, error);
-        let mut file = match OpenOptions::new().read(true).append(true).open(&path) {
-            Ok(file) => file,
-            // Another run has seen to it meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(fail(error)),
-        };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => continue,
-            Err(TryLockError::Error(error)) => return Err(fail(error)),
-        }
-        // Whoever held the lock before may have removed the file.
-        if !is_at(&file, &path).map_err(fail)? {
-            continue;
-        }
-        let reading = read_all(&mut file).map_err(fail)?;
-        let inner = Inner {
-            next: reading.last.saturating_add(1),
-            // Its last line may be torn.
-            torn: reading.damaged > 0,
-            file: Some(file),
-        };
-        found.push(Journal {
-            inner: Mutex::new(inner),
-            path,
-        });
+    Ok(paths)
+}
+
+/// Takes a journal over; `None` if its run is alive, it is gone, or nobody wants what it tells.
+fn take(path: &Path, wanted: &dyn Fn(&Reading) -> bool) -> Result<Option<Journal>, JournalError> {
+    let fail = |error: io::Error| failed(path, error);
+    let mut file = match OpenOptions::new().read(true).append(true).open(path) {
+        Ok(file) => file,
+        // Another run has seen to it meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(fail(error)),
+    };
+    // Windows lets nobody read what another process has locked: the lock itself tells then.
+    if read_all(&mut file).is_ok_and(|reading| !wanted(&reading)) {
+        return Ok(None);
     }
-    Ok(found)
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(fail(error)),
+    }
+    // Whoever held the lock before may have removed the file.
+    if !is_at(&file, path).map_err(fail)? {
+        return Ok(None);
+    }
+    let reading = read_all(&mut file).map_err(fail)?;
+    if !wanted(&reading) {
+        return Ok(None);
+    }
+    let inner = Inner {
+        next: reading.last.saturating_add(1),
+        // Its last line may be torn.
+        torn: reading.damaged > 0,
+        file: Some(file),
+    };
+    Ok(Some(Journal {
+        inner: Mutex::new(inner),
+        path: path.to_owned(),
+    }))
 }
 
 fn read_all(file: &mut File) -> io::Result<Reading> {

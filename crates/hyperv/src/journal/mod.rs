@@ -22,5 +22,5 @@ mod file;
 mod read;
 
 pub use entry::{Call, Entry, Export, Intent, Outcome};
-pub use file::{Journal, JournalError, RunState, dead, run_state};
+pub use file::{Journal, JournalError, RunState, dead, dead_that, run_state};
 pub use read::{Open, Reading, read};

@@ -14,6 +14,8 @@ const SUM: usize = 8;
 /// What a journal tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
+    /// What the host calls itself that it is about; earlier versions did not write that down.
+    pub host: Option<String>,
     /// Calls whose end is not known, in their order.
     pub open: Vec<Open>,
     /// Checkpoints that were made, or were to be removed, and not seen to end, with their VMs.
@@ -98,6 +100,7 @@ pub fn read(bytes: &[u8]) -> Reading {
 
 fn apply(entry: Entry, begun: &mut BTreeMap<u64, Open>, reading: &mut Reading) {
     match entry {
+        Entry::Host { name } => reading.host = Some(name),
         Entry::Release {
             vm,
             reference_point,

@@ -14,9 +14,7 @@ mod sweep;
 mod tie;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use cim::CimError;
 use uuid::Uuid;
 
 pub use report::{KnownBy, Left, Removed, Report, Resumed, Suspect, Thing};
@@ -25,7 +23,7 @@ pub use sweep::{Seen, Swept, Whose, sweep};
 use crate::checkpoint::{CheckpointError, destroy_checkpoint, destroy_reference_point};
 use crate::control::Control;
 use crate::ids::fold;
-use crate::journal::{Call, Export, Journal, JournalError, Open, Outcome, Reading};
+use crate::journal::{Call, Export, JournalError, Open, Outcome, Reading};
 use crate::memory;
 use crate::replication;
 use now::{Now, Told};
@@ -39,6 +37,18 @@ pub enum Remembered {
     No,
     /// That is not known yet: it stays, in the journal as well.
     NotYet,
+}
+
+/// How long is waited for what can be told only later: a host that is at work on a VM, or may be
+/// about to begin a call, and what was made a moment ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// As long as for any other call; what cannot be told then is [left](Report::left).
+    Long,
+    /// While the host is seen to be at work, and no longer than whoever asks for a checkpoint.
+    Short,
+    /// Not at all.
+    No,
 }
 
 /// Puts right what the journal of `control` tells: one taken over from a run that is gone, or, when
@@ -55,43 +65,34 @@ pub fn recover(
 ) -> Result<Report, JournalError> {
     let mut report = Report::default();
     for vm in machines(&control.journal().reading()?) {
-        put_right(control, vm, remembered, &mut report);
+        put_right(control, (vm, Wait::Long), remembered, &mut report);
     }
     Ok(report)
 }
 
-/// The same where each VM has a control of its own over this one journal, as those have that a
-/// cluster moves.
-///
-/// # Errors
-/// When the journal cannot be read. A VM whose host cannot be asked is in the report.
-pub fn recover_each(
-    journal: &Journal,
-    control: &dyn Fn(Uuid) -> Result<Arc<Control>, CimError>,
+/// The same for one of the VMs, with a control that leads to it. Of a VM that is not waited for
+/// long enough nothing else is removed before, and why is told by [`Report::waiting`].
+pub fn recover_one(
+    control: &Control,
+    vm: Uuid,
+    wait: Wait,
     remembered: &dyn Fn(Uuid, &str) -> Remembered,
-) -> Result<Report, JournalError> {
+) -> Report {
     let mut report = Report::default();
-    for vm in machines(&journal.reading()?) {
-        match control(vm) {
-            Ok(control) => put_right(&control, vm, remembered, &mut report),
-            Err(error) => report.left.push(Left {
-                vm: Some(vm),
-                what: error.to_string(),
-            }),
-        }
-    }
-    Ok(report)
+    put_right(control, (vm, wait), remembered, &mut report);
+    report
 }
 
 fn put_right(
     control: &Control,
-    vm: Uuid,
+    (vm, wait): (Uuid, Wait),
     remembered: &dyn Fn(Uuid, &str) -> Remembered,
     report: &mut Report,
 ) {
     let mut machine = Machine {
         control,
         vm,
+        wait,
         known: BTreeMap::new(),
         report,
     };
@@ -116,6 +117,7 @@ pub fn machines(reading: &Reading) -> BTreeSet<Uuid> {
 struct Machine<'m> {
     control: &'m Control,
     vm: Uuid,
+    wait: Wait,
     /// What told of each checkpoint that it is ours.
     known: BTreeMap<String, KnownBy>,
     report: &'m mut Report,
@@ -146,6 +148,9 @@ impl Machine<'_> {
         // Before all else that may fail: a copy that stands still is a copy that gets old.
         for id in of(vm, self.journal()?.suspended) {
             self.resume(&busy, id);
+        }
+        if !self.report.waiting.is_empty() {
+            return Ok(());
         }
         self.remove_exports(&tried)?;
         // What was open has told more of what is ours.
@@ -228,7 +233,11 @@ impl Machine<'_> {
 
     /// Settles each open call whose end can be told, and gives what the VM has.
     fn settle(&mut self) -> Result<Now, CheckpointError> {
-        let (vm, mut tries) = (self.vm, self.control.tries());
+        let (vm, pace) = (self.vm, self.control.pace());
+        let mut tries = match self.wait {
+            Wait::Long => self.control.tries(),
+            Wait::Short | Wait::No => self.control.tries_to_begin(),
+        };
         loop {
             let all = self.open()?;
             let now = Now::look(self.control, self.vm, &all)?;
@@ -239,25 +248,40 @@ impl Machine<'_> {
                         self.known.extend(ours);
                         self.control.settle(open.number, outcome);
                     }
-                    Told::Soon { after, why } => soon.push((after, why)),
+                    Told::Soon(one) => soon.push(one),
                     Told::Suspects(what, found) => {
                         let found = found.into_iter();
                         suspects.extend(found.map(|(id, why)| Suspect { vm, what, id, why }));
                     }
                 }
             }
-            let wait = match soon.iter().map(|(after, _)| *after).max() {
-                Some(after) => tries.next(self.control.pace()).map(|wait| wait.max(after)),
+            let worth = match self.wait {
+                Wait::Long => true,
+                Wait::Short => soon.iter().all(|one| one.at_work),
+                Wait::No => false,
+            };
+            let wait = match soon.iter().map(|one| one.after).max().filter(|_| worth) {
+                Some(after) => tries.next(pace).map(|wait| wait.max(after)),
                 None => None,
             };
-            match wait.filter(|_| !self.control.pace().cancelled()) {
-                Some(wait) => self.control.pace().sleep(wait),
-                None => {
-                    soon.into_iter().for_each(|(_, why)| self.left(why));
-                    self.report.suspects.extend(suspects);
-                    return Ok(now);
+            if let Some(wait) = wait.filter(|_| !pace.cancelled()) {
+                pace.sleep(wait);
+                continue;
+            }
+            let why = soon.into_iter().map(|one| one.why);
+            match self.wait {
+                Wait::Long => why.for_each(|why| self.left(why)),
+                Wait::Short | Wait::No => {
+                    let vm = Some(vm);
+                    let waiting = why.map(|what| Left { vm, what });
+                    self.report.waiting.extend(waiting);
                 }
             }
+            // They are looked at again with what is waited for.
+            if self.report.waiting.is_empty() {
+                self.report.suspects.extend(suspects);
+            }
+            return Ok(now);
         }
     }
 

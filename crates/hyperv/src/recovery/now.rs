@@ -45,10 +45,19 @@ pub(super) enum Told {
         outcome: Outcome,
         ours: Option<(String, KnownBy)>,
     },
-    /// Nothing yet, for this reason; after this time at the earliest.
-    Soon { after: Duration, why: String },
+    /// Nothing yet.
+    Soon(Soon),
     /// What may be ours, and why that is not known of each.
     Suspects(Thing, Vec<(String, String)>),
+}
+
+/// What can be told later.
+pub(super) struct Soon {
+    /// After this time at the earliest.
+    pub(super) after: Duration,
+    /// Whether the host is seen to be at work on it.
+    pub(super) at_work: bool,
+    pub(super) why: String,
 }
 
 impl Told {
@@ -67,8 +76,21 @@ impl Told {
     }
 
     fn busy(why: String) -> Self {
-        let after = Duration::ZERO;
-        Self::Soon { after, why }
+        Self::Soon(Soon {
+            after: Duration::ZERO,
+            at_work: true,
+            why,
+        })
+    }
+
+    /// Nothing is seen of it, and yet it may come, or be told from others' work later.
+    fn unseen(after: Duration, why: String) -> Self {
+        let at_work = false;
+        Self::Soon(Soon {
+            after,
+            at_work,
+            why,
+        })
     }
 
     fn made(id: &str, known_by: KnownBy) -> Self {
@@ -172,7 +194,9 @@ impl Now {
             Call::ExportMemory { .. } => match (self.machine.operation, self.jobs.is_empty()) {
                 (Some(operation), _) => at_work(operation),
                 (None, false) => Told::busy(self.at_jobs()),
-                (None, true) if may_begin(control, open) => Told::busy(BEGINS_YET.to_owned()),
+                (None, true) if may_begin(control, open) => {
+                    Told::unseen(Duration::ZERO, BEGINS_YET.to_owned())
+                }
                 (None, true) => Told::done(),
             },
             // It is looked for before all else.
@@ -234,10 +258,10 @@ impl Now {
         let clock = checkpoint::clock(control.session())?;
         Ok(match tie(&open.intent, first, new.len(), clock) {
             Tie::Ours => Told::made(&first.instance_id, KnownBy::Time),
-            Tie::Wait(after) => Told::Soon {
-                after,
-                why: "a checkpoint is too young to tell whose it is".to_owned(),
-            },
+            Tie::Wait(after) => {
+                let why = "a checkpoint is too young to tell whose it is";
+                Told::unseen(after, why.to_owned())
+            }
             Tie::No(why) => {
                 let new = new.iter();
                 let new = new.map(|c| (c.instance_id.clone(), why.to_owned()));
@@ -265,7 +289,7 @@ fn may_begin(control: &Control, open: &Open) -> bool {
 /// What it means that nothing is seen of a call.
 fn unseen(control: &Control, open: &Open, why: &str) -> Told {
     match may_begin(control, open) {
-        true => Told::busy(format!("{why}, and {BEGINS_YET}")),
+        true => Told::unseen(Duration::ZERO, format!("{why}, and {BEGINS_YET}")),
         false => Told::not_done(why),
     }
 }

@@ -17,6 +17,9 @@ pub struct Report {
     pub suspects: Vec<Suspect>,
     /// What could not be seen to.
     pub left: Vec<Left>,
+    /// What can be told only later, of a VM that was not waited for long enough.
+    #[serde(default)]
+    pub waiting: Vec<Left>,
 }
 
 /// Something of ours that was removed.

@@ -3,9 +3,8 @@
 //! A checkpoint that bears our name is ours even if its journal is lost. It is removed if nobody
 //! can be at work with it: it is a day old by the host's own clock, and no run of this
 //! installation is alive that made it. That goes for killed runs too whose journals are there:
-//! those of this host and vault have been recovered by then, and others are kept under another
-//! name of the host, or of another vault, and may never be looked at again. Everything else is
-//! told, with whose it seems to be.
+//! those that tell of this host have been recovered by then, and others do not say which host they
+//! are of, and may never be looked at again. Everything else is told, with whose it seems to be.
 
 use std::time::Duration;
 
@@ -69,8 +68,9 @@ impl Seen {
         let old = Duration::from_secs(self.age_s.unwrap_or(0)) >= DAY.unsigned_abs();
         match (self.whose, old) {
             (Whose::Ours, _) if matches!(self.run, Some((_, RunState::Dead))) => {
-                "its run was killed: the next one that reaches the host by the same name and \
-                 writes to the same vault removes it at once, any other after a day"
+                "its run was killed, and its journal does not lead to it from here: the next run \
+                 that reaches the host by the same name and writes to the same vault removes it at \
+                 once, any other after a day"
             }
             (Whose::Ours, _) => "it is seen to when its run has ended, or after a day",
             (_, false) => "another backup seems to be at work: wait for it",

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use hyperkeep_hyperv::journal::{Call, Intent, Journal, Outcome, Reading, dead, read};
+use hyperkeep_hyperv::journal::{Call, Intent, Journal, Outcome, Reading, dead, dead_that, read};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -213,6 +213,41 @@ fn the_format_is_the_documented_one() {
     let torn = include_bytes!("../../../../fuzz/corpus/hyperv_journal/torn");
     assert_eq!(read(torn).damaged, 1);
     assert_eq!(read(torn).open, reading.open);
+    let host = include_bytes!("../../../../fuzz/corpus/hyperv_journal/host");
+    let named = read(host);
+    assert_eq!((named.host.as_deref(), named.damaged), (Some("HV01"), 0));
+    assert!(named.is_settled() && reading.host.is_none());
+}
+
+/// Those of other hosts, of runs that are alive, and what cannot be read keep nobody from the rest.
+#[test]
+fn only_journals_that_are_wanted_are_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = |run, host| {
+        let journal = Journal::create(dir.path(), Uuid::from_u128(run)).unwrap();
+        journal.host(host).unwrap();
+        journal.begin(create()).unwrap();
+        journal
+    };
+    let alive = journal(1, "HV01");
+    drop([journal(2, "HV01"), journal(3, "HV02")]);
+    let of_one = |reading: &Reading| reading.host.as_deref() == Some("HV01");
+    let found = dead_that(dir.path(), &of_one).unwrap();
+    let [Ok(taken)] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert!(
+        taken
+            .path()
+            .ends_with(format!("{}.journal", Uuid::from_u128(2)))
+    );
+    // Nobody else gets it meanwhile, and all of the others.
+    assert_eq!(dead_that(dir.path(), &of_one).unwrap().len(), 0);
+    assert_eq!(dead(dir.path()).unwrap().len(), 1);
+    drop((alive, found));
+    assert_eq!(dead_that(dir.path(), &of_one).unwrap().len(), 2);
+    let nowhere = dir.path().join("nowhere");
+    assert_eq!(dead_that(&nowhere, &of_one).unwrap().len(), 0);
 }
 
 /// Steps of a run and what must be known after any number of them.

@@ -9,7 +9,9 @@ use hyperkeep_hyperv::checkpoint::{
 };
 use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::journal::{Journal, Reading, dead};
-use hyperkeep_hyperv::recovery::{KnownBy, Remembered, Removed, Report, recover};
+use hyperkeep_hyperv::recovery::{
+    KnownBy, Remembered, Removed, Report, Wait, recover, recover_one,
+};
 use uuid::Uuid;
 
 use crate::support::vmms::{Failure, Moment, VM, Vmms};
@@ -345,6 +347,48 @@ fn what_the_host_has_not_begun_is_waited_for() {
     let (_, reading) = next_run(&host, &unsent.journal, Remembered::No);
     assert!(only_theirs(&host) && reading.is_settled());
     assert_eq!(cim::job::Pace::now(&host), begun);
+}
+
+/// Other VMs go first: what waits is told, and it is looked at again later.
+#[test]
+fn who_does_not_wait_is_told_what_waits() {
+    let at_once = |host: &Vmms, journal: &[u8], wait| {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("killed.journal"), journal).unwrap();
+        let taken = Arc::new(dead(dir.path()).unwrap().pop().unwrap());
+        let begun = cim::job::Pace::now(host);
+        let report = recover_one(&host.control(&taken), VM, wait, &|_, _| Remembered::No);
+        (report, cim::job::Pace::now(host) - begun)
+    };
+    for what in [
+        BLIND,
+        "before CreateSnapshot",
+        "before ConvertToReferencePoint",
+    ] {
+        let unseen = moment(what);
+        for wait in [Wait::No, Wait::Short] {
+            let host = Vmms::at(&unseen, true);
+            let there = host.checkpoints().len();
+            let (report, waited) = at_once(&host, &unseen.journal, wait);
+            assert_eq!(
+                (report.waiting.len(), waited),
+                (1, Duration::ZERO),
+                "{what}"
+            );
+            let told = (
+                report.left.len(),
+                report.suspects.len(),
+                report.removed.len(),
+            );
+            assert_eq!(told, (0, 0, 0), "{what}: {report:?}");
+            assert_eq!(host.checkpoints().len(), there, "{what}");
+        }
+        // It has not become another one by that.
+        let host = Vmms::at(&unseen, true);
+        at_once(&host, &unseen.journal, Wait::No);
+        let (report, _) = at_once(&host, &unseen.journal, Wait::Long);
+        assert!(only_theirs(&host), "{what}: {report:?}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use hyperkeep_hyperv::frozen::{Frozen, Reading};
 use hyperkeep_hyperv::inventory;
 use hyperkeep_hyperv::journal::{Journal, dead};
 use hyperkeep_hyperv::plan::{Plan, Policy, plan};
-use hyperkeep_hyperv::recovery::{Remembered, recover_each};
+use hyperkeep_hyperv::recovery::{Remembered, Wait, machines, recover_one};
 use hyperkeep_hyperv::replication::{Prefer, Why, sides};
 use hyperkeep_hyperv::tracking::Token;
 use lab::state::{CheckpointKind, ClusterNames};
@@ -361,12 +361,11 @@ fn next_run(lab: &Arc<Lab>, cluster: &Arc<Cluster>, journal: &[u8]) -> bool {
     let journals = folder();
     std::fs::write(journals.path().join("killed.journal"), journal).unwrap();
     let taken = Arc::new(dead(journals.path()).unwrap().pop().unwrap());
-    let control = |vm| {
-        let session = follow(lab, cluster, vm);
-        Ok(Arc::new(lab.control(session, &taken)))
-    };
-    let report = recover_each(&taken, &control, &|_, _| Remembered::No).unwrap();
-    assert!(report.suspects.is_empty(), "{report:?}");
+    for vm in machines(&taken.reading().unwrap()) {
+        let control = lab.control(follow(lab, cluster, vm), &taken);
+        let report = recover_one(&control, vm, Wait::Long, &|_, _| Remembered::No);
+        assert!(report.suspects.is_empty(), "{report:?}");
+    }
     taken.close().unwrap().is_settled()
 }
 

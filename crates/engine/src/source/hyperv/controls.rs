@@ -86,6 +86,12 @@ impl Controls {
         Ok(control)
     }
 
+    /// Whether a VM is one of the cluster's, so that it is found wherever it is.
+    pub(super) fn follows(&self, vm: Uuid) -> bool {
+        let follow = self.follow.as_ref();
+        self.of(vm).is_ok() && follow.is_some_and(|follow| follow.known(vm).is_some())
+    }
+
     /// How often a VM was seen to move.
     pub(super) fn moves(&self, vm: Uuid) -> usize {
         let known = self.follow.as_ref().and_then(|follow| follow.known(vm));

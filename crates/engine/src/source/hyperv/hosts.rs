@@ -36,6 +36,16 @@ struct One {
     begun: bool,
 }
 
+impl One {
+    /// Whether the other one is another node of the same cluster.
+    fn is_beside(&self, other: &Self) -> bool {
+        match (self.source.node(), other.source.node()) {
+            (Some((of, name)), Some((other, node))) => Arc::ptr_eq(of, other) && name != node,
+            _ => false,
+        }
+    }
+}
+
 impl Hosts {
     /// Of these hosts, each under a name of its own. `findings` tell of others that could not even be
     /// spoken to.
@@ -253,14 +263,16 @@ impl Source for Hosts {
     }
 
     fn end(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        let begun = || self.hosts.iter().filter(|one| one.begun);
         // Hosts merge side by side: whoever was waited for longest has given the others time.
         let mut time = left::MERGES;
-        let merges: Vec<Finding> = begun()
-            .flat_map(|one| one.source.await_merges(&mut time))
-            .collect();
-        let settled = begun().flat_map(|one| one.source.settle(memory));
-        merges.into_iter().chain(settled).collect()
+        let mut findings = Vec::new();
+        for one in self.hosts.iter().filter(|one| one.begun) {
+            findings.extend(one.source.await_merges(&mut time));
+        }
+        for one in self.hosts.iter_mut().filter(|one| one.begun) {
+            findings.extend(one.source.settle(memory));
+        }
+        findings
     }
 
     fn latency(&self) -> Vec<HostLatency> {
@@ -350,7 +362,11 @@ impl Source for Hosts {
             )
         };
         let one = now.and_then(|at| self.hosts.get(at)).ok_or_else(gone)?;
-        one.source.freeze_telling(vm, request, told)
+        // Where its cluster has had it before, a run may have been killed that knew it there.
+        for node in self.hosts.iter().filter(|node| one.is_beside(node)) {
+            node.source.settled(vm, false)?;
+        }
+        one.source.turn(vm, request, told, false)
     }
 }
 

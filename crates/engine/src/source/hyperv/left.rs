@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyperv::Hint;
@@ -15,11 +14,12 @@ use hyperv::checkpoint::{Mark, destroy_reference_point, reference_points};
 use hyperv::control::Control;
 use hyperv::frozen::{Merge, Resting};
 use hyperv::journal::{self, JournalError, RunState};
-use hyperv::recovery::{self, Left, Remembered, Removed, Report, Seen};
+use hyperv::recovery::{self, Left, Remembered, Removed, Report, Seen, Wait};
 use hyperv::tracking::Token;
 use uuid::Uuid;
 
 use super::controls::Controls;
+use super::taken::Taken;
 use super::{Setup, errors};
 use crate::finding::{Code, Finding, Severity};
 use crate::source::{Memory, SourceError};
@@ -29,14 +29,18 @@ pub(super) const MERGES: Duration = Duration::from_secs(900);
 /// Age of a checkpoint in seconds after which no backup is at work with it.
 const DAY: u64 = 24 * 60 * 60;
 
-/// Puts right what the journals of dead runs tell.
+/// Puts right what the journals of dead runs tell that had this host and vault; with those of which
+/// something waits.
 ///
 /// # Errors
 /// When the folder of journals cannot be read. What fails on the host is a finding, and so is a
 /// journal that cannot be read: what was done by then is told too.
-pub(super) fn put_right(setup: &Setup, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
+pub(super) fn put_right(
+    setup: &Setup,
+    memory: &dyn Memory,
+) -> Result<(Vec<Finding>, Vec<Taken>), SourceError> {
     let failed = |error| errors::hinted(&setup.name, &error);
-    let mut findings = Vec::new();
+    let (mut findings, mut waiting) = (Vec::new(), Vec::new());
     for journal in journal::dead(&setup.journals).map_err(failed)? {
         let vms = match journal.reading() {
             Ok(reading) => recovery::machines(&reading),
@@ -45,28 +49,17 @@ pub(super) fn put_right(setup: &Setup, memory: &dyn Memory) -> Result<Vec<Findin
                 continue;
             }
         };
-        let controls = Controls::new(setup, Arc::new(journal));
-        findings.extend(recover(&controls, memory));
-        for vm in vms {
-            // One whose host cannot be asked has been told of by recovery.
-            if let Ok(control) = controls.of(vm) {
-                findings.extend(forgotten(&control, vm, setup.mark, memory));
-            }
+        let taken = Taken::new(setup, journal, true);
+        findings.extend(vms.into_iter().flat_map(|vm| taken.begin(vm, memory).0));
+        match taken.waits() {
+            true => waiting.push(taken),
+            false => findings.extend(taken.end(memory)),
         }
-        findings.extend(
-            controls
-                .own()
-                .journal()
-                .close()
-                .err()
-                .as_ref()
-                .map(journal_failed),
-        );
     }
-    Ok(findings)
+    Ok((findings, waiting))
 }
 
-fn journal_failed(error: &JournalError) -> Finding {
+pub(super) fn journal_failed(error: &JournalError) -> Finding {
     let (path, message) = (error.path.clone(), error.to_string());
     Finding::new(Code::CleanupFailed, Severity::Warning, path, message).hint(error.hint())
 }
@@ -81,17 +74,29 @@ pub(super) fn settle(controls: &Controls, memory: &dyn Memory) -> Vec<Finding> {
 }
 
 fn recover(controls: &Controls, memory: &dyn Memory) -> Vec<Finding> {
-    let remembered = |vm: Uuid, point: &str| match memory.tokens(vm) {
+    let vms = match controls.own().journal().reading() {
+        Ok(reading) => recovery::machines(&reading),
+        Err(error) => return vec![journal_failed(&error)],
+    };
+    let needed = |vm: Uuid, point: &str| remembered(memory, vm, point);
+    let one = |vm| match controls.of(vm) {
+        Ok(control) => told(recovery::recover_one(&control, vm, Wait::Long, &needed)),
+        Err(error) => told_left(&[Left {
+            vm: Some(vm),
+            what: error.to_string(),
+        }]),
+    };
+    vms.into_iter().flat_map(one).collect()
+}
+
+/// Whether a backup to come asks by a reference point.
+pub(super) fn remembered(memory: &dyn Memory, vm: Uuid, point: &str) -> Remembered {
+    match memory.tokens(vm) {
         Err(_) => Remembered::NotYet,
         Ok(tokens) => match tokens.first().and_then(|newest| token(newest.as_deref()?)) {
             Some(token) if token.reference_point.as_deref() == Some(point) => Remembered::Yes,
             _ => Remembered::No,
         },
-    };
-    let journal = controls.own().journal();
-    match recovery::recover_each(journal, &|vm| controls.of(vm), &remembered) {
-        Ok(report) => told(report),
-        Err(error) => vec![journal_failed(&error)],
     }
 }
 
@@ -100,8 +105,14 @@ fn token(bytes: &[u8]) -> Option<Token> {
 }
 
 /// Removes reference points by which an earlier backup would have asked: a run that was killed
-/// between a restore point and its end leaves the one of the restore point before.
-fn forgotten(control: &Control, vm: Uuid, mark: Mark, memory: &dyn Memory) -> Vec<Finding> {
+/// between a restore point and its end leaves the one of the restore point before, and so does one
+/// that backed up the other side of a replication.
+pub(super) fn forgotten(
+    controls: &Controls,
+    vm: Uuid,
+    mark: Mark,
+    memory: &dyn Memory,
+) -> Vec<Finding> {
     let Ok(tokens) = memory.tokens(vm) else {
         return Vec::new();
     };
@@ -112,16 +123,21 @@ fn forgotten(control: &Control, vm: Uuid, mark: Mark, memory: &dyn Memory) -> Ve
     };
     let newest = tokens.first().and_then(point);
     let old: BTreeSet<String> = tokens.iter().skip(1).filter_map(point).collect();
-    let there = match reference_points(control.session(), vm) {
-        Ok(there) if !old.is_empty() => there,
-        // A host that cannot be asked has been told of by recovery.
-        _ => return Vec::new(),
+    if old.is_empty() {
+        return Vec::new();
+    }
+    // One that cannot be asked is asked by the next run.
+    let Ok(control) = controls.of(vm) else {
+        return Vec::new();
+    };
+    let Ok(there) = reference_points(control.session(), vm) else {
+        return Vec::new();
     };
     let is_old = |id: &String| old.contains(id) && newest.as_ref() != Some(id);
     let there = there.into_iter().map(|point| point.instance_id);
     there
         .filter(is_old)
-        .map(|id| match destroy_reference_point(control, vm, &id) {
+        .map(|id| match destroy_reference_point(&control, vm, &id) {
             Ok(()) => removed(vm, &id),
             Err(error) => Finding::new(
                 Code::CleanupFailed,
@@ -142,7 +158,7 @@ fn removed(vm: Uuid, id: &str) -> Finding {
     )
 }
 
-fn told(report: Report) -> Vec<Finding> {
+pub(super) fn told(report: Report) -> Vec<Finding> {
     let mut findings = told_removed(&report.removed);
     findings.extend(report.resumed.iter().map(|resumed| {
         Finding::note(

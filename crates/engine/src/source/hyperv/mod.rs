@@ -1,7 +1,7 @@
 //! The VMs of a Hyper-V host: recovery checkpoints, change tracking, and what is put right.
 //!
 //! ```text
-//! begin: journals of dead runs ─► recovery, sweep ─► inventory
+//! begin: journals of dead runs ─► recovery, sweep ─► inventory (begin.rs)
 //! list: inventory ─► VMs
 //! freeze: plan ─► checkpoint ─► FrozenView     every call to the host is in this run's journal
 //! finish: durable ─► reference point, token    abandoned ─► checkpoint removed
@@ -17,8 +17,10 @@
 //! before or has another state by now, and when it is old, since a VM's state decides how it can be
 //! backed up.
 
+mod begin;
 mod calm;
 mod controls;
+mod elsewhere;
 mod errors;
 mod findings;
 mod freeze;
@@ -29,6 +31,7 @@ mod paths;
 mod peace;
 mod reach;
 mod start;
+mod taken;
 mod view;
 mod vm;
 mod volumes;
@@ -36,7 +39,7 @@ mod watch;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use cim::CimSession;
@@ -56,11 +59,13 @@ use hyperv::space::Floor;
 use uuid::Uuid;
 
 use self::controls::Controls;
+use self::taken::Taken;
 use crate::finding::{Code, Finding};
 use crate::select::Disks;
 use crate::source::{
     Early, FrozenVm, HostLatency, Listing, Memory, Request, Source, SourceError, VmKind, VmRef,
 };
+pub use elsewhere::Neighbour;
 pub use findings::inventory as inventory_findings;
 pub use peace::Pacing;
 use peace::Peace;
@@ -104,8 +109,8 @@ pub struct Setup {
     pub mark: Mark,
     /// The folder of the journals for this host and vault. No other run may be using it.
     pub journals: PathBuf,
-    /// The folders of the journals for other hosts and vaults: their runs may be alive.
-    pub neighbours: Vec<PathBuf>,
+    /// The journals for other hosts and vaults: their runs may be alive.
+    pub neighbours: Vec<Neighbour>,
     /// The node of a cluster that it is: its VMs are followed when they move.
     pub node: Option<Node>,
 }
@@ -131,7 +136,13 @@ pub struct HostSource {
     setup: Setup,
     controls: Controls,
     inventory: Mutex<Option<(Duration, Arc<Inventory>)>>,
+    /// Its journal says which host it is of.
+    named: OnceLock<()>,
     tried: Mutex<HashSet<Uuid>>,
+    /// Journals of dead runs of which something waits.
+    taken: Vec<Taken>,
+    /// VMs that have reference points by which the next backup does not ask.
+    pointed: Mutex<HashSet<Uuid>>,
     /// What the host is set to, once it was asked.
     settings: Mutex<Option<HostSettings>>,
     resting: RestingDisks,
@@ -162,7 +173,10 @@ impl HostSource {
             setup,
             controls,
             inventory: Mutex::new(None),
+            named: OnceLock::new(),
             tried: Mutex::new(HashSet::new()),
+            taken: Vec::new(),
+            pointed: Mutex::default(),
             settings: Mutex::new(None),
             resting: RestingDisks::default(),
             look_every: watch::EVERY,
@@ -209,6 +223,13 @@ impl HostSource {
         let taken = inventory::take(self.controls.own().session());
         let taken = taken.map_err(|error| errors::not_answered(&self.setup.name, &error))?;
         let inventory = Arc::new(taken);
+        if let Some(name) = &inventory.host.name
+            && self.named.get().is_none()
+        {
+            let noted = self.controls.own().journal().host(name);
+            noted.map_err(|error| errors::hinted(&self.setup.name, &error))?;
+            self.named.get_or_init(|| ());
+        }
         *kept = Some((now, Arc::clone(&inventory)));
         Ok(inventory)
     }
@@ -356,32 +377,7 @@ impl Source for HostSource {
     }
 
     fn begin(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        let mut findings = left::put_right(&self.setup, memory)?;
-        let (control, mark) = (Arc::clone(self.controls.own()), self.setup.mark);
-        let folders: Vec<PathBuf> = std::iter::once(&self.setup.journals)
-            .chain(&self.setup.neighbours)
-            .cloned()
-            .collect();
-        let inventory = match self.inventory(false) {
-            Ok(inventory) => inventory,
-            // Nobody can tell which VMs there are either, and what was put right is told with that.
-            Err(error) if !findings.is_empty() => {
-                let message = format!("checkpoints of lost journals were not looked for: {error}");
-                let note = Finding::note(Code::HostNote, self.setup.name.clone(), message);
-                findings.push(note.hint("the next run looks again"));
-                return Ok(findings);
-            }
-            Err(error) => return Err(error),
-        };
-        let swept = left::sweep(&control, &inventory, &mark, &folders);
-        if swept.changed {
-            *self
-                .inventory
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        findings.extend(swept.findings);
-        Ok(findings)
+        self.begin_run(memory)
     }
 
     fn list(&mut self) -> Result<Listing, SourceError> {
@@ -411,7 +407,7 @@ impl Source for HostSource {
     }
 
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
-        self.freeze_telling(vm, request, Vec::new())
+        self.turn(vm, request, Vec::new(), self.is_only(vm.id))
     }
 
     fn latency(&self) -> Vec<HostLatency> {
@@ -445,12 +441,14 @@ impl HostSource {
     }
 
     /// Ends what the run has in its journal, and tells what is to be told of the host last.
-    fn settle(&self, memory: &dyn Memory) -> Vec<Finding> {
+    fn settle(&mut self, memory: &dyn Memory) -> Vec<Finding> {
         let slowed = self.peace.report();
         let slowed = slowed.and_then(|report| peace::slowed(&report, &self.setup.name));
-        let settled = left::settle(&self.controls, memory);
-        let told = slowed.into_iter().chain(settled);
-        told.chain(self.controls.told()).collect()
+        let mut findings: Vec<Finding> = slowed.into_iter().collect();
+        findings.extend(self.end_left(memory));
+        findings.extend(left::settle(&self.controls, memory));
+        findings.extend(self.controls.told());
+        findings
     }
 
     /// The cluster that the host is a node of, with its name there.
