@@ -41,6 +41,8 @@ mod others;
 mod peace;
 #[path = "host/room.rs"]
 mod room;
+#[path = "host/sides.rs"]
+mod sides;
 #[path = "host/unverified.rs"]
 mod unverified;
 #[path = "host/waiting.rs"]

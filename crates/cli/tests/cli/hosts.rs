@@ -161,7 +161,19 @@ fn a_vm_on_both_sides_of_a_replication_is_backed_up_once() {
     let points = |lab: &Lab| lab.left().iter().map(|(.., points)| *points).sum::<usize>();
     assert_eq!((points(&primary), points(&replica)), (1, 0));
 
+    // The copy by itself, into the same vault: nobody asks by what the primary keeps any more, and
+    // the next run with both removes it.
+    let alone = reach(&bench, &hosts, &[mapped(&replica)]);
+    run(&bench, 0, &["backup", "two"], &alone);
+    assert_eq!((points(&primary), points(&replica)), (1, 1));
+    let mut look = reach(&bench, &hosts, &[]);
+    look.retain(|word| word != "--json");
+    let words: Vec<&str> = ["doctor", "one"].into_iter().chain(texts(&look)).collect();
+    let told = bench.run(&words).ends(0).out;
+    assert!(told.contains("of an older restore point"), "{told}");
+
     let report = backup(0, &["--side", "prefer-replica"], &replica);
+    assert_eq!((points(&primary), points(&replica)), (0, 1), "{report:#}");
     let web = vm(&report, "web");
     assert_eq!(
         web["consistency"], "crash",

@@ -318,6 +318,13 @@ impl Source for Hosts {
             let Some((host, told)) = self.choose(&choice, &mut findings) else {
                 continue;
             };
+            for side in &choice.left_out {
+                // What an earlier backup asked by, which was made there, nobody asks by any more.
+                let mut hosts = self.hosts.iter().zip(&names);
+                if let Some((one, _)) = hosts.find(|(_, name)| **name == side.host) {
+                    one.source.sees_points(choice.vm, None);
+                }
+            }
             let Some(at) = names.iter().position(|name| *name == host) else {
                 continue;
             };
