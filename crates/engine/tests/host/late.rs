@@ -12,8 +12,9 @@ const KILLED: Mark = Mark {
     ..MARK
 };
 
-/// The journal of a run that was killed when it had written down that it takes a checkpoint.
-fn killed(place: &Place) {
+/// The journal of a run that has written down that it takes a checkpoint, and is killed when that is
+/// dropped.
+pub(crate) fn killed(place: &Place) -> Journal {
     let journal = Journal::create(place.journals(), KILLED.run).unwrap();
     let call = Call::CreateCheckpoint {
         name: KILLED.name(),
@@ -23,6 +24,16 @@ fn killed(place: &Place) {
     };
     let (vm, at) = (place.id("first"), place.lab.time.clock.now());
     journal.begin(Intent { vm, at, call }).unwrap();
+    journal
+}
+
+/// The host takes its checkpoint.
+pub(crate) fn takes(place: &Place) -> Accident {
+    Accident::TakesCheckpoint {
+        vm: place.id("first"),
+        kind: CheckpointKind::Recovery,
+        name: KILLED.name(),
+    }
 }
 
 /// A source that tells when each VM held still.
@@ -54,7 +65,7 @@ fn after(
     place: &Place,
     then: Option<(Duration, Accident)>,
 ) -> (JobReport, Vec<(String, Duration)>) {
-    killed(place);
+    drop(killed(place));
     let begun = place.lab.time.now();
     let time = place.lab.time.clone();
     let source = place.source(Arc::new(time.clone()), Floor::NONE);
@@ -88,12 +99,7 @@ fn a_vm_that_its_host_may_be_about_to_hold_waits_and_others_do_not() {
 fn what_its_host_begins_late_is_removed_before_the_vm_is_backed_up() {
     // What its host merges takes no time: the VM would have to wait for that as well.
     let place = Place::new(&SCENARIO.replace("20000", "0"));
-    let takes = Accident::TakesCheckpoint {
-        vm: place.id("first"),
-        kind: CheckpointKind::Recovery,
-        name: KILLED.name(),
-    };
-    let (report, held) = after(&place, Some((Duration::from_secs(100), takes)));
+    let (report, held) = after(&place, Some((Duration::from_secs(100), takes(&place))));
     assert!(
         codes(&report.findings).contains(&Code::PutRight),
         "{report:#?}"
@@ -119,7 +125,7 @@ fn where_no_other_vm_waits_it_is_waited_for_at_once() {
 #[test]
 fn without_a_backup_it_is_waited_for_in_the_end() {
     let place = Place::new(SCENARIO);
-    killed(&place);
+    drop(killed(&place));
     let begun = place.lab.time.now();
     let mut source = place.source(Arc::new(place.lab.time.clone()), Floor::NONE);
     let told = put_right(&place.vault, &mut source).unwrap();

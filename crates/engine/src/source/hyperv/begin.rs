@@ -9,9 +9,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use hyperv::Inventory;
+use hyperv::checkpoint::Mark;
+use hyperv::inventory::{Checkpoint, CheckpointKind};
 use hyperv::tracking::Token;
 use uuid::Uuid;
 
+use super::taken::Taken;
 use super::{HostSource, elsewhere, left};
 use crate::finding::{Code, Finding};
 use crate::source::{FrozenVm, Memory, Request, SourceError, VmRef};
@@ -20,15 +23,15 @@ impl HostSource {
     /// Puts right what earlier runs have left on the host, as far as that can be told at once.
     pub(super) fn begin_run(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
         let (mut findings, taken) = left::put_right(&self.setup, memory)?;
-        self.taken = taken;
+        self.takes(taken);
         let inventory = match self.inventory(false) {
             Ok(inventory) => inventory,
             Err(error) => return self.not_swept(findings, error),
         };
         let (control, mark) = (Arc::clone(self.controls.own()), self.setup.mark);
-        let found = elsewhere::put_right(&self.setup, &inventory, memory);
+        let found = elsewhere::put_right(&self.setup, &inventory, Some(memory));
         findings.extend(found.findings);
-        self.taken.extend(found.taken);
+        self.takes(found.taken);
         let inventory = match found.changed {
             true => self.inventory(true),
             false => Ok(inventory),
@@ -83,9 +86,13 @@ impl HostSource {
         held
     }
 
-    /// Looks again at what could not be told of a VM when the run began.
+    /// Looks again at what could not be told of a VM when the run began, and at runs elsewhere that
+    /// were alive then.
     pub(super) fn settled(&self, vm: &VmRef, alone: bool) -> Result<(), SourceError> {
-        for taken in &self.taken {
+        self.looks_elsewhere(vm.id);
+        let all = self.taken.lock();
+        let all = all.unwrap_or_else(PoisonError::into_inner).clone();
+        for taken in all {
             let Some(settled) = taken.settle(vm.id, alone) else {
                 continue;
             };
@@ -101,6 +108,37 @@ impl HostSource {
             })?;
         }
         Ok(())
+    }
+
+    /// Where a VM is seen to have a checkpoint of another run of this installation, that run may be
+    /// gone by now.
+    fn looks_elsewhere(&self, vm: Uuid) {
+        let Some(inventory) = self.seen() else {
+            return;
+        };
+        let own = self.setup.mark;
+        let is_ours = |checkpoint: &Checkpoint| {
+            let mark = Mark::parse(&checkpoint.settings.config.name);
+            checkpoint.kind == CheckpointKind::Recovery
+                && mark.is_some_and(|of| of.installation == own.installation && of.run != own.run)
+        };
+        let machine = inventory.machine(vm);
+        if !machine.is_some_and(|machine| machine.checkpoints.iter().any(is_ours)) {
+            return;
+        }
+        let found = elsewhere::put_right(&self.setup, &inventory, None);
+        self.takes(found.taken);
+        let told = self.told.lock();
+        told.unwrap_or_else(PoisonError::into_inner)
+            .extend(found.findings);
+        if found.changed {
+            self.forget_inventory();
+        }
+    }
+
+    fn takes(&self, taken: Vec<Taken>) {
+        let mut all = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(taken.into_iter().map(Arc::new));
     }
 
     /// Remembers a VM of which the host keeps other reference points than the one that a backup
@@ -119,8 +157,10 @@ impl HostSource {
     /// Removes what is left of reference points that earlier restore points name, and ends what was
     /// taken over.
     pub(super) fn end_left(&mut self, memory: &dyn Memory) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for taken in std::mem::take(&mut self.taken) {
+        let told = self.told.get_mut();
+        let mut findings = std::mem::take(told.unwrap_or_else(PoisonError::into_inner));
+        let taken = self.taken.get_mut();
+        for taken in std::mem::take(taken.unwrap_or_else(PoisonError::into_inner)) {
             findings.extend(taken.end(memory));
         }
         let pointed = self.pointed.get_mut();

@@ -43,8 +43,13 @@ pub(super) struct Elsewhere {
     pub(super) changed: bool,
 }
 
-/// Puts right what journals of dead runs tell of this host that are kept elsewhere.
-pub(super) fn put_right(setup: &Setup, inventory: &Inventory, memory: &dyn Memory) -> Elsewhere {
+/// Puts right what journals of dead runs tell of this host that are kept elsewhere. Without the
+/// vault's memory, reference points are judged in the end.
+pub(super) fn put_right(
+    setup: &Setup,
+    inventory: &Inventory,
+    memory: Option<&dyn Memory>,
+) -> Elsewhere {
     let mut found = Elsewhere::default();
     let Some(name) = &inventory.host.name else {
         return found;
@@ -79,9 +84,9 @@ pub(super) fn put_right(setup: &Setup, inventory: &Inventory, memory: &dyn Memor
                 found.findings.extend(findings);
                 found.changed |= changed;
             }
-            match taken.waits() {
-                true => found.taken.push(taken),
-                false => found.findings.extend(taken.end(memory)),
+            match memory.filter(|_| !taken.waits()) {
+                Some(memory) => found.findings.extend(taken.end(memory)),
+                None => found.taken.push(taken),
             }
         }
     }

@@ -50,7 +50,10 @@ pub(super) fn put_right(
             }
         };
         let taken = Taken::new(setup, journal, true);
-        findings.extend(vms.into_iter().flat_map(|vm| taken.begin(vm, memory).0));
+        findings.extend(
+            vms.into_iter()
+                .flat_map(|vm| taken.begin(vm, Some(memory)).0),
+        );
         match taken.waits() {
             true => waiting.push(taken),
             false => findings.extend(taken.end(memory)),

@@ -139,8 +139,10 @@ pub struct HostSource {
     /// Its journal says which host it is of.
     named: OnceLock<()>,
     tried: Mutex<HashSet<Uuid>>,
-    /// Journals of dead runs of which something waits.
-    taken: Vec<Taken>,
+    /// Journals of dead runs of which something is to be seen to yet.
+    taken: Mutex<Vec<Arc<Taken>>>,
+    /// What was found out of dead runs since this one began.
+    told: Mutex<Vec<Finding>>,
     /// VMs that have reference points by which the next backup does not ask.
     pointed: Mutex<HashSet<Uuid>>,
     /// What the host is set to, once it was asked.
@@ -175,7 +177,8 @@ impl HostSource {
             inventory: Mutex::new(None),
             named: OnceLock::new(),
             tried: Mutex::new(HashSet::new()),
-            taken: Vec::new(),
+            taken: Mutex::default(),
+            told: Mutex::default(),
             pointed: Mutex::default(),
             settings: Mutex::new(None),
             resting: RestingDisks::default(),

@@ -63,19 +63,21 @@ impl Taken {
     }
 
     /// Looks at one of its VMs, and waits for nothing; whether anything was changed on the host.
-    pub(super) fn begin(&self, vm: Uuid, memory: &dyn Memory) -> (Vec<Finding>, bool) {
-        let report = self.recover(vm, Wait::No, Some(memory));
+    /// Without the vault's memory, reference points are judged in the end.
+    pub(super) fn begin(&self, vm: Uuid, memory: Option<&dyn Memory>) -> (Vec<Finding>, bool) {
+        let report = self.recover(vm, Wait::No, memory);
         let changed = has_changed(&report);
         let waits = !report.waiting.is_empty();
         let mut findings = told(report);
-        match waits {
-            true => _ = self.late().insert(vm, Late::Waits),
-            false => findings.extend(self.forgotten(vm, memory)),
+        match (waits, memory) {
+            (true, _) => _ = self.late().insert(vm, Late::Waits),
+            (false, None) => _ = self.late().insert(vm, Late::Settled),
+            (false, Some(memory)) => findings.extend(self.forgotten(vm, memory)),
         }
         (findings, changed)
     }
 
-    /// Whether something of it waits.
+    /// Whether something of it is to be seen to in the end.
     pub(super) fn waits(&self) -> bool {
         !self.late().is_empty()
     }
@@ -104,7 +106,7 @@ impl Taken {
     }
 
     /// Ends it. What nobody's turn has settled is waited for.
-    pub(super) fn end(self, memory: &dyn Memory) -> Vec<Finding> {
+    pub(super) fn end(&self, memory: &dyn Memory) -> Vec<Finding> {
         let late = std::mem::take(&mut *self.late());
         for (vm, late) in late {
             let wait = match late {
@@ -117,13 +119,9 @@ impl Taken {
             self.tells(told(report));
             self.tells(self.forgotten(vm, memory));
         }
-        let Self {
-            controls, findings, ..
-        } = self;
-        let mut findings = findings
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        let closed = controls.own().journal().close();
+        let findings = self.findings.lock();
+        let mut findings = std::mem::take(&mut *findings.unwrap_or_else(PoisonError::into_inner));
+        let closed = self.controls.own().journal().close();
         findings.extend(closed.err().as_ref().map(journal_failed));
         findings
     }
