@@ -12,6 +12,7 @@
 //! answered as done that was not.
 
 mod clock;
+mod orders;
 pub mod repository;
 pub mod scenario;
 pub mod schema;
@@ -21,4 +22,5 @@ pub mod state;
 pub mod wsman;
 
 pub use clock::{Clock, Ids, ManualClock, SystemClock, counted_ids};
+pub use orders::{OrderError, Say, order};
 pub use serve::{ServeError, keep_going, serve};

@@ -1,21 +1,28 @@
-//! `hyperkeep-lab SCENARIO FOLDER [ADDRESS]`: a simulated host, or the nodes of a cluster, until
+//! `hyperkeep-lab [--orders] SCENARIO FOLDER [ADDRESS]`: a simulated host, or the nodes of a cluster, until
 //! the process ends.
 
+use std::io::{BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use hyperkeep_lab::{keep_going, serve};
+use hyperkeep_lab::{Say, keep_going, serve};
 
-const USAGE: &str = "usage: hyperkeep-lab SCENARIO FOLDER [ADDRESS]
+const USAGE: &str = "usage: hyperkeep-lab [--orders] SCENARIO FOLDER [ADDRESS]
 
+--orders  what goes wrong is also told on standard input: a mishap a line
 SCENARIO  a JSON file that describes the host
 FOLDER    where the host's files lie or are made
 ADDRESS   where to listen, 127.0.0.1:5985 unless given; port 0 takes any that is free,
           and nodes of a cluster have ports that follow each other";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let orders = arguments.first().is_some_and(|first| first == "--orders");
+    if orders {
+        arguments.remove(0);
+    }
     let (scenario, folder, address) = match arguments.as_slice() {
         [scenario, folder] => (scenario, folder, "127.0.0.1:5985"),
         [scenario, folder, address] => (scenario, folder, address.as_str()),
@@ -34,7 +41,10 @@ fn main() -> ExitCode {
             for server in &servers {
                 println!("{}", server.address());
             }
-            keep_going(&servers)
+            // Whoever waited for the addresses may not listen any more.
+            let say: Say = Arc::new(|line| _ = writeln!(std::io::stdout(), "{line}"));
+            let orders = orders.then(|| BufReader::new(std::io::stdin()));
+            keep_going(&servers, orders, &say)
         }
         Err(error) => {
             eprintln!("{error}");

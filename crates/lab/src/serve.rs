@@ -1,11 +1,13 @@
 //! From a scenario's file to a host that listens.
 
+use std::io::BufRead;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::SystemClock;
+use crate::orders::{self, Say};
 use crate::scenario::{BuildError, Scenario};
 use crate::server::{BadIdentity, Identity, Server};
 
@@ -73,12 +75,18 @@ pub fn serve(file: &Path, folder: &Path, address: SocketAddr) -> Result<Vec<Serv
 }
 
 /// Lets the time of hosts pass, until the process ends: guests write and VMs move even if nobody
-/// asks for anything.
-pub fn keep_going(servers: &[Server]) -> ! {
-    loop {
-        for server in servers {
-            server.service().repository.host.advance();
+/// asks for anything. Meanwhile orders are followed, and what happens is said.
+pub fn keep_going(servers: &[Server], orders: Option<impl BufRead + Send>, say: &Say) -> ! {
+    orders::listen(servers, say);
+    std::thread::scope(|scope| {
+        if let Some(given) = orders {
+            scope.spawn(|| orders::follow(servers, given, say));
         }
-        std::thread::sleep(STEP);
-    }
+        loop {
+            for server in servers {
+                server.service().repository.host.advance();
+            }
+            std::thread::sleep(STEP);
+        }
+    })
 }

@@ -9,14 +9,13 @@ use cim::http::{Credentials, Endpoint, HttpTransport, Logon, Secret, Trust};
 use cim::job::{self, JobEnd, Patience, SystemPace};
 use cim::wsman::FaultKind;
 use cim::{
-    CimError, CimSession, Hresult, Instance, Invoked, MethodResult, ObjectPath, WsmanSession,
-    random_ids,
+    CimSession, Hresult, Instance, Invoked, MethodResult, ObjectPath, WsmanSession, random_ids,
 };
 use hyperkeep_lab::SystemClock;
 use hyperkeep_lab::scenario::Scenario;
 use hyperkeep_lab::schema::{CIMV2, HYPER_V};
 use hyperkeep_lab::state::Power;
-use support::{Lab, PASSWORD};
+use support::{Lab, PASSWORD, checkpoints, create};
 
 const QUICK: &str = r#""checkpoint-ms": 50"#;
 
@@ -43,16 +42,6 @@ fn start_with(vm: &str, rules: &str, mishap: &str) -> (Lab, WsmanSession) {
     (lab, WsmanSession::new(Box::new(transport), ids))
 }
 
-fn create(session: &WsmanSession) -> Result<MethodResult, CimError> {
-    let query = "SELECT * FROM Msvm_ComputerSystem WHERE ElementName = 'web'";
-    let vm = session.query_paths(HYPER_V, query)?.remove(0);
-    let service = ObjectPath::new(HYPER_V, "Msvm_VirtualSystemSnapshotService");
-    let inputs = Instance::new("")
-        .with("AffectedSystem", vm)
-        .with("SnapshotType", 32768_u16);
-    session.invoke(&service, "CreateSnapshot", &inputs)
-}
-
 fn follow(session: &WsmanSession, started: &MethodResult) -> JobEnd {
     let Invoked::Job(job) = started.outcome().unwrap() else {
         panic!("no job");
@@ -69,21 +58,6 @@ fn follow(session: &WsmanSession, started: &MethodResult) -> JobEnd {
         &mut |_| (),
     )
     .unwrap()
-}
-
-/// The checkpoints, once nothing is under way any more.
-fn checkpoints(lab: &Lab) -> usize {
-    for _ in 0..500 {
-        let mut service = lab.server.service();
-        let host = &mut service.repository.host;
-        host.advance();
-        if host.vms()[0].busy.is_none() {
-            return host.vms()[0].checkpoints.len();
-        }
-        drop(service);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("the VM stays busy");
 }
 
 #[test]
@@ -211,6 +185,10 @@ fn what_cannot_go_wrong_is_told() {
         (
             r#"{"on": "Get", "before": [{"job-fails": {"hresult": "5"}}]}"#,
             "0x",
+        ),
+        (
+            r#"{"on": "Get", "does": {"held": "late"}, "after": ["restart-service"]}"#,
+            "nothing after it",
         ),
     ] {
         let scenario = format!(r#"{{"mishaps": [{mishap}]}}"#);

@@ -4,7 +4,6 @@ mod support;
 
 use std::time::Duration;
 
-use cim::http::{Credentials, Endpoint, HttpTransport, Logon, Secret, Trust};
 use cim::job::{self, JobEnd, Patience, SystemPace};
 use cim::wsman::FaultKind;
 use cim::{
@@ -12,26 +11,7 @@ use cim::{
     WsmanSession, random_ids,
 };
 use hyperkeep_lab::schema::{HYPER_V, Schema};
-use support::{Lab, PASSWORD, PLAIN};
-
-fn transport(lab: &Lab, tls: bool, user: &str, password: &str) -> HttpTransport {
-    let port = Some(lab.server.address().port());
-    let (endpoint, trust, logon) = if tls {
-        let trust = Trust::from_pem(lab.certificate.as_bytes()).unwrap();
-        (Endpoint::https("localhost", port), trust, Logon::Basic)
-    } else {
-        (
-            Endpoint::http("127.0.0.1", port),
-            Trust::System,
-            Logon::Ntlm,
-        )
-    };
-    let who = Credentials {
-        user: user.into(),
-        password: Secret::new(password.into()),
-    };
-    HttpTransport::new(endpoint.unwrap(), trust, who, logon).unwrap()
-}
+use support::{Lab, PASSWORD, PLAIN, transport};
 
 fn session(lab: &Lab, user: &str, password: &str) -> WsmanSession {
     let transport = transport(lab, false, user, password);

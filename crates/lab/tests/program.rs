@@ -1,6 +1,6 @@
 //! The program: a host in its own process.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 use cim::http::{Credentials, Endpoint, HttpTransport, Logon, Secret, Trust};
@@ -9,6 +9,16 @@ use hyperkeep_lab::schema::HYPER_V;
 
 fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_hyperkeep-lab"))
+}
+
+fn session(address: std::net::SocketAddr) -> WsmanSession {
+    let who = Credentials {
+        user: "LAB\\backup".into(),
+        password: Secret::new("geheim".into()),
+    };
+    let endpoint = Endpoint::http("127.0.0.1", Some(address.port())).unwrap();
+    let transport = HttpTransport::new(endpoint, Trust::System, who, Logon::Ntlm).unwrap();
+    WsmanSession::new(Box::new(transport), Box::new(random_ids().unwrap()))
 }
 
 #[test]
@@ -30,13 +40,7 @@ fn it_listens_and_keeps_the_hosts_files_in_the_folder() {
         .read_line(&mut line)
         .unwrap();
     let address: std::net::SocketAddr = line.trim().parse().unwrap();
-    let who = Credentials {
-        user: "LAB\\backup".into(),
-        password: Secret::new("geheim".into()),
-    };
-    let endpoint = Endpoint::http("127.0.0.1", Some(address.port())).unwrap();
-    let transport = HttpTransport::new(endpoint, Trust::System, who, Logon::Ntlm).unwrap();
-    let session = WsmanSession::new(Box::new(transport), Box::new(random_ids().unwrap()));
+    let session = session(address);
     let disks = session
         .query(HYPER_V, "SELECT * FROM Msvm_StorageAllocationSettingData")
         .unwrap();
@@ -56,6 +60,69 @@ fn it_listens_and_keeps_the_hosts_files_in_the_folder() {
         String::from_utf8_lossy(&again.stderr).contains("a.vhdx"),
         "{again:?}"
     );
+}
+
+#[test]
+fn it_takes_orders_and_says_what_becomes_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = folder.path().join("scenario.json");
+    let text = r#"{"cluster": {"name": "CL1", "nodes": ["HV01", "HV02"]},
+        "accounts": [{"user": "LAB\\backup", "password": "geheim"}]}"#;
+    std::fs::write(&scenario, text).unwrap();
+    let mut process = program()
+        .arg("--orders")
+        .args([&scenario, &folder.path().join("host")])
+        .arg("127.0.0.1:0")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut given = process.stdin.take().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let mut line = || lines.next().unwrap().unwrap();
+    let addresses: [std::net::SocketAddr; 2] = [line(), line()].map(|a| a.parse().unwrap());
+    let mut order = |order: &str| writeln!(given, "{order}").unwrap();
+    for (wrong, why) in [
+        ("", "cannot be read"),
+        (r#"{"on": "Get"}"#, "nothing happens"),
+        (r#"{"on": "Get", "node": "HV03", "does": "told"}"#, "HV03"),
+        (r#"{"on": "Get", "does": "what?"}"#, "what?"),
+    ] {
+        order(wrong);
+        let said = line();
+        assert!(said.starts_with("refused ") && said.contains(why), "{said}");
+    }
+    for (node, address) in ["HV01", "HV02"].into_iter().zip(addresses) {
+        let session = session(address);
+        let look = || {
+            let query = "SELECT * FROM Msvm_ComputerSystem";
+            session.query(HYPER_V, query)
+        };
+        // The later order counts before the earlier one.
+        order(&format!(
+            r#"{{"on": "any", "node": "{node}", "times": 100, "does": "told"}}"#
+        ));
+        assert_eq!(line(), "ordered");
+        order(&format!(
+            r#"{{"on": "Enumerate", "node": "{node}", "does": {{"refused": "access-denied"}}}}"#
+        ));
+        assert_eq!(line(), "ordered");
+        look().unwrap_err();
+        look().unwrap();
+        assert_eq!(line(), format!("told {node} Enumerate"));
+        order("forget");
+        assert_eq!(line(), "ordered");
+        look().unwrap();
+    }
+    order("forget");
+    assert_eq!(line(), "ordered", "it has said no more");
+    // Who gives no more orders has a host all the same, and who reads nothing.
+    order(r#"{"on": "any", "does": "told"}"#);
+    drop((given, lines));
+    let query = "SELECT * FROM Msvm_ComputerSystem";
+    session(addresses[0]).query(HYPER_V, query).unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
 }
 
 #[test]

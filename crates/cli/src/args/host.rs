@@ -223,4 +223,8 @@ pub(crate) struct LabArgs {
     /// Where to listen; port 0 takes any that is free
     #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:5985")]
     pub(crate) address: std::net::SocketAddr,
+
+    /// Take from standard input what is to go wrong, a mishap of a scenario on each line
+    #[arg(long)]
+    pub(crate) orders: bool,
 }

@@ -1,5 +1,8 @@
 //! `lab`.
 
+use std::io::BufReader;
+use std::sync::Arc;
+
 use crate::args::LabArgs;
 use crate::failure::{Exit, Failure, Result};
 use crate::ui::Ui;
@@ -14,5 +17,8 @@ pub(crate) fn run(args: &LabArgs, ui: Ui) -> Result<Exit> {
     for server in &servers {
         ui.print_text(&format!("{}\n", server.address()))?;
     }
-    lab::keep_going(&servers)
+    // Whoever waited for the addresses may not listen any more.
+    let say: lab::Say = Arc::new(move |line| _ = ui.print_text(&format!("{line}\n")));
+    let orders = args.orders.then(|| BufReader::new(std::io::stdin()));
+    lab::keep_going(&servers, orders, &say)
 }

@@ -13,10 +13,11 @@ mod sealed;
 mod spnego;
 mod tls;
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,6 +32,30 @@ const MOST_CONNECTIONS: usize = 128;
 /// How long a connection may be silent.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What whoever listens is told of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It came, and is answered as ever.
+    Told,
+    /// It came, and its client waits for an answer that it will not have.
+    Held,
+    /// Such a client is gone, and what was to be done then is done.
+    Gone,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Told => "told",
+            Self::Held => "held",
+            Self::Gone => "gone",
+        })
+    }
+}
+
+/// Who is told what happens to a request, of which the name comes second.
+pub type Listener = Box<dyn Fn(Event, &str) + Send + Sync>;
+
 /// What all connections share.
 struct Shared {
     service: Mutex<Service>,
@@ -38,9 +63,16 @@ struct Shared {
     tls: Option<Identity>,
     stopping: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
+    listener: OnceLock<Listener>,
 }
 
 impl Shared {
+    fn tell(&self, event: Event, request: &str) {
+        if let Some(listener) = self.listener.get() {
+            listener(event, request);
+        }
+    }
+
     fn service(&self) -> MutexGuard<'_, Service> {
         // A panic while answering leaves the state as it was between two steps.
         self.service.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,6 +102,7 @@ impl Server {
             tls,
             stopping: AtomicBool::new(false),
             open: Mutex::new(Vec::new()),
+            listener: OnceLock::new(),
         });
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -85,6 +118,11 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Says who is told of requests that a scenario wants to be told of. Who was said first stays.
+    pub fn listen(&self, listener: Listener) {
+        let _ = self.shared.listener.set(listener);
     }
 
     /// The host, to look at it or to change it between two requests.

@@ -64,6 +64,8 @@ pub enum Accident {
     Stuck(Uuid, bool),
     /// The tracking of the disk in a file is lost, with all its ids.
     LosesTracking(String),
+    /// So many seconds pass by this host's clock.
+    TimePasses(u32),
 }
 
 /// Something cannot happen to this host.
@@ -159,6 +161,11 @@ impl Host {
                 self.merge_if_needed(*vm, now);
             }
             Accident::LosesTracking(path) => self.lose_tracking(path)?,
+            Accident::TimePasses(seconds) => {
+                let ahead = self.rules.clock_ahead.saturating_add((*seconds).into());
+                self.rules.clock_ahead = ahead;
+                self.advance();
+            }
         }
         Ok(())
     }

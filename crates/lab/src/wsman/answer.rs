@@ -1,6 +1,6 @@
 //! Answering a request, or failing to as a scenario wants it.
 
-use super::mishap::{self, What};
+use super::mishap::{self, Held, Notice, What};
 use super::request::{Operation, Request, Resource};
 use super::service::{Caller, Result, Service};
 use super::{Fault, instance, reference, write};
@@ -15,6 +15,8 @@ pub struct Answer {
     pub envelope: String,
     /// Bytes of the whole reply after which the connection breaks.
     pub cut: Option<usize>,
+    /// What whoever listens is told before the reply is sent, if there is one.
+    pub notice: Option<Notice>,
 }
 
 impl Service {
@@ -38,25 +40,47 @@ impl Service {
             .and_then(|()| match &mishap.what {
                 Some(What::Refuse(fault)) => Err(fault.clone()),
                 Some(What::Return(code)) => self.return_only(&request, *code),
-                Some(What::Lose) => Ok(String::new()),
+                Some(What::Lose | What::Hold(Held::Never | Held::Late)) => Ok(String::new()),
                 Some(What::Fewer(most)) => {
                     self.most_items = Some(*most);
                     let done = self.act(&request, caller);
                     self.most_items = None;
                     done
                 }
-                Some(What::Cut(_)) | None => self.act(&request, caller),
+                Some(What::Cut(_) | What::Hold(Held::Done) | What::Tell) | None => {
+                    self.act(&request, caller)
+                }
             });
         if let Err(fault) = self.suffer(&mishap.after) {
             done = Err(fault);
         }
+        let held = match mishap.what {
+            Some(What::Hold(held)) => Some(Some(held)),
+            Some(What::Tell) => Some(None),
+            _ => None,
+        };
+        // A mistake of the scenario is told by the reply, which is not held back then.
+        let held = held.filter(|_| !matches!(done, Err(Fault::Scenario(_))));
+        let notice = held.map(|held| Notice {
+            request: mishap::name(&request).to_owned(),
+            held,
+        });
         let mut answer = self.close(&request, done);
+        answer.notice = notice;
         answer.cut = match mishap.what {
             Some(What::Cut(bytes)) => Some(bytes),
             Some(What::Lose) => Some(0),
             _ => None,
         };
         answer
+    }
+
+    /// Does what a request asks for whose client is gone.
+    pub fn do_late(&mut self, bytes: &[u8], caller: Caller) {
+        if let Ok(request) = Request::read(bytes) {
+            // There is nobody to tell how it ended.
+            let _ = self.act(&request, caller);
+        }
     }
 
     /// An accident that cannot happen, such as to a file that is not there, is a mistake of the
@@ -73,6 +97,7 @@ impl Service {
                 status: 200,
                 envelope,
                 cut: None,
+                notice: None,
             },
             Err(fault) => self.refuse(&fault, &request.id),
         }
@@ -103,6 +128,7 @@ impl Service {
             status: fault.status(),
             envelope: write::envelope(fault.action(), &id, relates_to, &body),
             cut: None,
+            notice: None,
         }
     }
 }

@@ -4,10 +4,14 @@ use super::fault::Fault;
 use super::request::Request;
 use crate::state::Accident;
 
+/// Each request of an account, whatever it asks for.
+pub const ANY: &str = "any";
+
 /// Something that goes wrong at a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mishap {
-    /// The request that it happens to: a method's name, `Get`, `Enumerate`, `Pull` or `Release`.
+    /// The request that it happens to: a method's name, `Get`, `Enumerate`, `Pull` or `Release`;
+    /// [`ANY`] is each of them.
     pub on: String,
     /// Such requests that pass before it happens.
     pub skip: u32,
@@ -34,13 +38,44 @@ pub enum What {
     Fewer(usize),
     /// It is not done, and the connection ends without a reply.
     Lose,
+    /// It waits until its client is gone.
+    Hold(Held),
+    /// It is answered as ever, and whoever listens is told of it.
+    Tell,
+}
+
+/// What becomes of a request whose client is gone before it had a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It is not done.
+    Never,
+    /// It is done when the client is gone.
+    Late,
+    /// It was done before.
+    Done,
+}
+
+/// What whoever listens is told of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What is asked for, as [`Mishap::on`] says it.
+    pub request: String,
+    /// What becomes of it, if it waits until its client is gone.
+    pub held: Option<Held>,
+}
+
+/// What a request asks for, in one word.
+pub(super) fn name(request: &Request) -> &str {
+    request.action.rsplit('/').next().unwrap_or("")
 }
 
 /// Takes what goes wrong with a request out of the list.
 pub(super) fn take(mishaps: &mut Vec<Mishap>, request: &Request) -> Option<Mishap> {
-    let name = request.action.rsplit('/').next().unwrap_or("");
-    let of_request =
-        |mishap: &&mut Mishap| mishap.on.eq_ignore_ascii_case(name) && mishap.times > 0;
+    let name = name(request);
+    let of_request = |mishap: &&mut Mishap| {
+        let is = |on: &str| mishap.on.eq_ignore_ascii_case(on);
+        (is(name) || is(ANY)) && mishap.times > 0
+    };
     let mishap = mishaps.iter_mut().find(of_request)?;
     if mishap.skip > 0 {
         mishap.skip -= 1;

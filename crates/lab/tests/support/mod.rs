@@ -5,10 +5,14 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use cim::http::{Credentials, Endpoint, HttpTransport, Logon, Secret, Trust};
+use cim::{CimError, CimSession, Instance, MethodResult, ObjectPath, WsmanSession};
 use data_encoding::BASE64;
 use hyperkeep_lab::SystemClock;
 use hyperkeep_lab::scenario::Scenario;
+use hyperkeep_lab::schema::HYPER_V;
 use hyperkeep_lab::server::{Account, Identity, Server};
 use hyperkeep_lab::wsman::Rights;
 
@@ -81,4 +85,60 @@ impl Lab {
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// Our client's way to a lab.
+pub(crate) fn transport(lab: &Lab, tls: bool, user: &str, password: &str) -> HttpTransport {
+    transport_by(lab, lab.server.address().port(), tls, (user, password))
+}
+
+/// The same by a port that leads there.
+pub(crate) fn transport_by(
+    lab: &Lab,
+    port: u16,
+    tls: bool,
+    (user, password): (&str, &str),
+) -> HttpTransport {
+    let port = Some(port);
+    let (endpoint, trust, logon) = if tls {
+        let trust = Trust::from_pem(lab.certificate.as_bytes()).unwrap();
+        (Endpoint::https("localhost", port), trust, Logon::Basic)
+    } else {
+        (
+            Endpoint::http("127.0.0.1", port),
+            Trust::System,
+            Logon::Ntlm,
+        )
+    };
+    let who = Credentials {
+        user: user.into(),
+        password: Secret::new(password.into()),
+    };
+    HttpTransport::new(endpoint.unwrap(), trust, who, logon).unwrap()
+}
+
+/// Asks for a checkpoint of the VM “web”.
+pub(crate) fn create(session: &WsmanSession) -> Result<MethodResult, CimError> {
+    let query = "SELECT * FROM Msvm_ComputerSystem WHERE ElementName = 'web'";
+    let vm = session.query_paths(HYPER_V, query)?.remove(0);
+    let service = ObjectPath::new(HYPER_V, "Msvm_VirtualSystemSnapshotService");
+    let inputs = Instance::new("")
+        .with("AffectedSystem", vm)
+        .with("SnapshotType", 32768_u16);
+    session.invoke(&service, "CreateSnapshot", &inputs)
+}
+
+/// The checkpoints, once nothing is under way any more.
+pub(crate) fn checkpoints(lab: &Lab) -> usize {
+    for _ in 0..500 {
+        let mut service = lab.server.service();
+        let host = &mut service.repository.host;
+        host.advance();
+        if host.vms()[0].busy.is_none() {
+            return host.vms()[0].checkpoints.len();
+        }
+        drop(service);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("the VM stays busy");
 }

@@ -3,14 +3,21 @@
 use uuid::Uuid;
 
 use super::super::file::{
-    AccidentSpec, DoesSpec, DropsSpec, FailureSpec, MishapSpec, MoveSpec, RefusedSpec, SpaceSpec,
-    SwitchSpec, TurnsSpec, WritesSpec,
+    AccidentSpec, DoesSpec, DropsSpec, FailureSpec, HeldSpec, MishapSpec, MoveSpec, RefusedSpec,
+    SpaceSpec, SwitchSpec, TurnsSpec, WritesSpec,
 };
 use super::{BuildError, tree};
 use crate::state::{Accident, Failure, Host};
-use crate::wsman::{Fault, Mishap, What};
+use crate::wsman::{Fault, Held, Mishap, What};
 
-pub(super) fn build(host: &Host, spec: &MishapSpec) -> Result<Mishap, BuildError> {
+impl MishapSpec {
+    /// What goes wrong with a host.
+    pub fn build(&self, host: &Host) -> Result<Mishap, BuildError> {
+        build(host, self)
+    }
+}
+
+fn build(host: &Host, spec: &MishapSpec) -> Result<Mishap, BuildError> {
     let bad = |problem| BuildError::Mishap {
         on: spec.on.clone(),
         problem,
@@ -29,6 +36,9 @@ pub(super) fn build(host: &Host, spec: &MishapSpec) -> Result<Mishap, BuildError
     let mut enumerates = enumerates.map(|name| spec.on.eq_ignore_ascii_case(name));
     if matches!(spec.does, Some(DoesSpec::Fewer(_))) && !enumerates.any(|is| is) {
         return Err(bad("only Enumerate and Pull have items"));
+    }
+    if matches!(spec.does, Some(DoesSpec::Held(HeldSpec::Late))) && !spec.after.is_empty() {
+        return Err(bad("what is done late has nothing after it"));
     }
     Ok(Mishap {
         on: spec.on.clone(),
@@ -51,6 +61,12 @@ fn what(spec: DoesSpec) -> What {
         DoesSpec::Fewer(items) => What::Fewer(items),
         DoesSpec::Cut(bytes) => What::Cut(bytes),
         DoesSpec::Lost => What::Lose,
+        DoesSpec::Held(how) => What::Hold(match how {
+            HeldSpec::Never => Held::Never,
+            HeldSpec::Late => Held::Late,
+            HeldSpec::Done => Held::Done,
+        }),
+        DoesSpec::Told => What::Tell,
     }
 }
 
@@ -91,6 +107,7 @@ fn accident(host: &Host, spec: &AccidentSpec) -> Result<Accident, &'static str> 
         AccidentSpec::Stuck(SwitchSpec { vm: name, is }) => Accident::Stuck(vm(host, name)?, *is),
         AccidentSpec::ReceivesDelta(name) => Accident::ReceivesDelta(vm(host, name)?),
         AccidentSpec::LosesTracking(path) => Accident::LosesTracking(path.clone()),
+        AccidentSpec::TimePassesS(seconds) => Accident::TimePasses(*seconds),
     })
 }
 

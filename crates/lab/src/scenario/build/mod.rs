@@ -225,7 +225,7 @@ impl Scenario {
         };
         let here = self.mishaps.iter();
         let here = here.filter(|spec| self.is_for(&host.name, spec.node.as_ref()));
-        let mishaps = here.map(|spec| mishap::build(&host, spec));
+        let mishaps = here.map(|spec| spec.build(&host));
         let mishaps = mishaps.collect::<Result<_, _>>()?;
         let mut service = Service::new(Repository::new(host), limits, style);
         service.mishaps = mishaps;

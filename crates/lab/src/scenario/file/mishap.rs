@@ -11,7 +11,7 @@ use super::vm::{CheckpointKindSpec, State, WriteSpec};
 pub struct MishapSpec {
     /// The node of a cluster at which it happens; the first if it is not told.
     pub node: Option<String>,
-    /// The request: a method's name, `Get`, `Enumerate`, `Pull` or `Release`.
+    /// The request: a method's name, `Get`, `Enumerate`, `Pull` or `Release`; `any` is each.
     pub on: String,
     /// Such requests that pass before.
     pub skip: u32,
@@ -39,6 +39,22 @@ pub enum DoesSpec {
     Fewer(usize),
     /// It is not done, and the connection ends without a reply.
     Lost,
+    /// Its client waits for a reply until the client is gone.
+    Held(HeldSpec),
+    /// It is answered as ever, and told on standard output.
+    Told,
+}
+
+/// What becomes of a request that is held.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldSpec {
+    /// It is not done.
+    Never,
+    /// It is done when its client is gone.
+    Late,
+    /// It is done at once.
+    Done,
 }
 
 /// How a request is refused.
@@ -90,6 +106,8 @@ pub enum AccidentSpec {
     Stuck(SwitchSpec),
     /// Change tracking of the disk in this file is lost, with all its ids.
     LosesTracking(String),
+    /// So many seconds pass by the host's clock.
+    TimePassesS(u32),
 }
 
 /// How a job fails.
