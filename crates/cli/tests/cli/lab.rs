@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::Arc;
 
 use cim::http::{Credentials, Endpoint, HttpTransport, Logon, Secret, Trust};
@@ -12,6 +12,8 @@ use hyperv::inventory::{self, CheckpointKind, Inventory};
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
+#[cfg(unix)]
+use crate::orders::Orders;
 use crate::start::Start as _;
 
 pub(crate) const PASSWORD: &str = "only for the läb";
@@ -59,13 +61,33 @@ impl Lab {
 
     /// The same with its files in a folder of this name. Of a cluster, all nodes.
     pub(crate) fn start_in(bench: &Bench, name: &str, scenario: &Value) -> Self {
+        Self::spawn(bench, name, scenario, false).0
+    }
+
+    /// One that takes orders.
+    #[cfg(unix)]
+    pub(crate) fn that_obeys(bench: &Bench, scenario: &Value) -> (Self, Orders) {
+        let (mut lab, out) = Self::spawn(bench, "host", scenario, true);
+        let given = lab.child.stdin.take().unwrap();
+        (lab, Orders::new(given, out))
+    }
+
+    fn spawn(
+        bench: &Bench,
+        name: &str,
+        scenario: &Value,
+        obeys: bool,
+    ) -> (Self, BufReader<ChildStdout>) {
         let file = format!("{name}.json");
         fs::write(bench.path(&file), scenario.to_string()).unwrap();
         fs::write(bench.path("password"), format!("{PASSWORD}\n")).unwrap();
-        let mut child = bench
-            .command(&["lab", &file, name, "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .start();
+        let mut args = vec!["lab", &file, name, "127.0.0.1:0"];
+        args.extend(obeys.then_some("--orders"));
+        let mut command = bench.command(&args);
+        if obeys {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.stdout(Stdio::piped()).start();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let nodes = scenario["cluster"]["nodes"].as_array().map_or(1, Vec::len);
         let port = |_| {
@@ -75,12 +97,13 @@ impl Lab {
         };
         let ports: Vec<u16> = (0..nodes).map(port).collect();
         let folder = bench.path(name);
-        Self {
+        let lab = Self {
             child,
             port: ports[0],
             ports,
             folder,
-        }
+        };
+        (lab, out)
     }
 
     /// What the command line says of it, after the command.

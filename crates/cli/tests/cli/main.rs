@@ -4,6 +4,8 @@ mod bench;
 mod damage;
 mod doctor;
 mod documented;
+#[cfg(unix)]
+mod each_step;
 mod elsewhere;
 mod estimate;
 mod exported;
@@ -19,12 +21,16 @@ mod lab;
 mod memory;
 mod names;
 mod nodes;
+#[cfg(unix)]
+mod orders;
 mod parents;
 mod patterns;
 mod roundtrip;
 mod secrets;
 #[cfg(unix)]
 mod smb;
+#[cfg(unix)]
+mod stage;
 mod start;
 mod vms;
 mod words;
