@@ -366,6 +366,7 @@ fn date_back(path: &Path) {
     for line in text.lines() {
         // A checksum comes before it.
         match serde_json::from_str(line.split_once(' ').unwrap().1).unwrap() {
+            Entry::Host { name } => journal.host(&name).unwrap(),
             Entry::Begin { number, mut intent } => {
                 let span = std::time::Duration::from_secs(LATER.into());
                 intent.at -= span;

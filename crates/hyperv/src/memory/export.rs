@@ -246,7 +246,7 @@ impl MemoryExport {
         drop((disks, files, opened));
         // Tried once here and told; not again when it is dropped.
         folder.held = false;
-        remove_export(&folder.control, folder.vm, &folder.export)
+        remove_export(&folder.control, folder.vm, &folder.export).map(drop)
     }
 }
 

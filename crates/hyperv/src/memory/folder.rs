@@ -57,11 +57,12 @@ fn is_asked(session: &dyn CimSession, node: &str) -> Result<bool, CimError> {
 }
 
 /// Removes the folder of an export that is surely ours, with all that is in it, and looks whether
-/// it is gone. Files that somebody has open, such as a virus scanner, are waited for.
+/// it is gone; whether there was anything to be removed. Files that somebody has open, such as a virus
+/// scanner, are waited for.
 ///
 /// # Errors
 /// When it is still there, or that is not to be told.
-pub fn remove_export(control: &Control, vm: Uuid, export: &Export) -> Result<(), ExportError> {
+pub fn remove_export(control: &Control, vm: Uuid, export: &Export) -> Result<bool, ExportError> {
     let session = control.session();
     let call = Call::RemoveExport {
         folder: export.folder.clone(),
@@ -69,7 +70,7 @@ pub fn remove_export(control: &Control, vm: Uuid, export: &Export) -> Result<(),
     };
     if !is_there(session, export)? {
         control.seen_done(vm, call);
-        return Ok(());
+        return Ok(false);
     }
     let inputs = Instance::default().with("Recursive", true);
     let mut tries = control.tries();
@@ -90,7 +91,7 @@ pub fn remove_export(control: &Control, vm: Uuid, export: &Export) -> Result<(),
                 Err(_) => control.seen_done(vm, call),
                 Ok(_) => {}
             }
-            return Ok(());
+            return Ok(true);
         }
         let in_use = matches!(
             tried,

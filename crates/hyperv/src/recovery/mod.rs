@@ -211,7 +211,8 @@ impl Machine<'_> {
                 continue;
             }
             match memory::remove_export(self.control, vm, &export) {
-                Ok(()) => self.removed(export.folder.clone()),
+                Ok(true) => self.removed(export.folder.clone()),
+                Ok(false) => {}
                 Err(error) => self.left(error.to_string()),
             }
             tried.insert(export);
