@@ -115,9 +115,11 @@ impl Frozen {
             let [_, after] = &mut frozen.last_applied;
             *after = applied(session, vm, request.mode)?;
             frozen.checkpoints = frozen.checkpoint.others_unchanged()?;
-            frozen.uptime = uptime(session)?;
+            let now = uptime(session)?;
             let was = token.and_then(|token| token.uptime.as_ref());
-            frozen.power = power(session, was, frozen.uptime.as_ref())?;
+            frozen.power = power(session, was, now.as_ref())?;
+            // A host that once told is asked for it the next time, whatever it tells now.
+            frozen.uptime = now.or_else(|| was.cloned());
             let decisions = decide(token, &points, &frozen.now());
             for (disk, decision) in frozen.disks.iter_mut().zip(decisions) {
                 disk.reading = match decision {

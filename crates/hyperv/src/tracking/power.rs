@@ -40,7 +40,7 @@ pub enum Power {
     Steady,
     /// It was switched off without having been shut down.
     Cut,
-    /// It was started anew, and does not tell how it had ended.
+    /// It was started anew, or does not tell that any more, and does not tell how it had ended.
     Untold,
 }
 

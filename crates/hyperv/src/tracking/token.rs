@@ -149,8 +149,8 @@ pub enum Doubt {
     Applied,
     /// The host lost its power since: whether tracking outlives that with all changes is not documented.
     PowerCut,
-    /// The host was started anew since, and does not tell whether it had been shut down.
-    Restarted,
+    /// The host does not tell whether it has.
+    PowerUntold,
     /// The disk was not there.
     NewDisk,
     /// Another disk is in its place, or the disk has no id.
@@ -187,9 +187,9 @@ impl fmt::Display for Doubt {
             Self::NoReferencePoint => f.write_str("the last reference point is gone"),
             Self::Applied => f.write_str("a checkpoint was applied since"),
             Self::PowerCut => f.write_str("the host lost its power since"),
-            Self::Restarted => f.write_str(
-                "the host was started anew since, and does not tell whether it had been shut down",
-            ),
+            Self::PowerUntold => {
+                f.write_str("the host does not tell whether it has lost its power since")
+            }
             Self::NewDisk => f.write_str("the disk is new"),
             Self::OtherDisk => f.write_str("another disk is in its place"),
             Self::Ambiguous => f.write_str("several disks are told to be in this place"),
@@ -241,7 +241,7 @@ fn machine<'a>(
     match now.power {
         Power::Steady => Ok((token, point)),
         Power::Cut => Err(Doubt::PowerCut),
-        Power::Untold => Err(Doubt::Restarted),
+        Power::Untold => Err(Doubt::PowerUntold),
     }
 }
 

@@ -76,7 +76,7 @@ fn a_disk_is_asked_about_only_if_nothing_is_doubtful() {
     type Change = fn(&mut Token, &mut ReferencePoint, &mut Now);
     let cases: [(Change, Doubt); 23] = [
         (|_, _, now| now.power = Power::Cut, Doubt::PowerCut),
-        (|_, _, now| now.power = Power::Untold, Doubt::Restarted),
+        (|_, _, now| now.power = Power::Untold, Doubt::PowerUntold),
         (|_, _, now| now.vm = Uuid::nil(), Doubt::OtherMachine),
         (
             |_, _, now| now.installation = Uuid::nil(),
