@@ -207,13 +207,14 @@ impl Opening<'_> {
     /// Opens all nodes of a cluster. Those that do not say which programs run have the cluster's.
     fn all(&mut self, nodes: Nodes, hooks: Option<&PathBuf>) -> Result<()> {
         let listed = nodes.all()?;
-        let cluster = Arc::clone(&nodes.cluster);
+        let mut cluster = Arc::clone(&nodes.cluster);
         let mut opened: Vec<Own> = Vec::new();
         for known in &mut self.clusters {
             let mut all = listed.iter();
-            if all.any(|node| known.nodes.is_of(&cluster, &node.name)) {
-                // The others are meant as well now.
+            if all.any(|node| known.nodes.is_of(&nodes.cluster, &node.name)) {
+                // The others are meant as well now, and have it in common with those that were named.
                 opened.append(&mut known.named);
+                cluster = Arc::clone(&known.nodes.cluster);
             }
         }
         for node in listed {
