@@ -135,22 +135,30 @@ fn what_a_run_holds_that_is_alive_is_left_to_it() {
     assert_eq!(kept, [1, 2]);
 }
 
-/// It was alive when the other one began, and is gone when the VM's turn comes.
+/// It was alive when the other one began, or was just being looked at by somebody else, and is gone when
+/// the VM's turn comes.
 #[test]
 fn what_is_killed_while_another_run_is_at_work_does_not_keep_that_from_the_vm() {
-    let one = Place::new(SCENARIO);
-    let other = other_vault(&one, 1000);
-    let journal = late::killed(&one);
-    let host = one.lab.server.service().repository.host.name.clone();
-    journal.host(&host).unwrap();
-    suffer(&one.lab, &late::takes(&one));
+    for own in [false, true] {
+        let one = Place::new(SCENARIO);
+        let other = other_vault(&one, 1000);
+        let journal = late::killed(&one);
+        let host = one.lab.server.service().repository.host.name.clone();
+        journal.host(&host).unwrap();
+        suffer(&one.lab, &late::takes(&one));
 
-    let alive = Mutex::new(Some(journal));
-    let dies = move || drop(alive.lock().unwrap().take());
-    let source = beside(&other, &one, false);
-    let report = other.back_up(&mut Then(source, Box::new(dies)), None);
-    assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
-    let found = codes(&report.findings);
-    assert!(found.contains(&Code::LeftOnHost) && found.contains(&Code::PutRight));
-    assert_eq!((one.rest(), journals(&one)), (ours(1), 0));
+        let alive = Mutex::new(Some(journal));
+        let dies = move || drop(alive.lock().unwrap().take());
+        let (of, source) = match own {
+            true => (&one, beside(&one, &other, false)),
+            false => (&other, beside(&other, &one, false)),
+        };
+        let mut source = Then(source, Box::new(dies));
+        let report = of.back_up(&mut source, None);
+        drop(source);
+        assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+        let found = codes(&report.findings);
+        assert!(found.contains(&Code::LeftOnHost) && found.contains(&Code::PutRight));
+        assert_eq!((one.rest(), journals(&one)), (ours(1), 0));
+    }
 }

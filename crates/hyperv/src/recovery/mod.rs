@@ -45,8 +45,6 @@ pub enum Remembered {
 pub enum Wait {
     /// As long as for any other call; what cannot be told then is [left](Report::left).
     Long,
-    /// While the host is seen to be at work, and no longer than whoever asks for a checkpoint.
-    Short,
     /// Not at all.
     No,
 }
@@ -235,10 +233,7 @@ impl Machine<'_> {
     /// Settles each open call whose end can be told, and gives what the VM has.
     fn settle(&mut self) -> Result<Now, CheckpointError> {
         let (vm, pace) = (self.vm, self.control.pace());
-        let mut tries = match self.wait {
-            Wait::Long => self.control.tries(),
-            Wait::Short | Wait::No => self.control.tries_to_begin(),
-        };
+        let mut tries = self.control.tries();
         loop {
             let all = self.open()?;
             let now = Now::look(self.control, self.vm, &all)?;
@@ -249,19 +244,15 @@ impl Machine<'_> {
                         self.known.extend(ours);
                         self.control.settle(open.number, outcome);
                     }
-                    Told::Soon(one) => soon.push(one),
+                    Told::Soon { after, why } => soon.push((after, why)),
                     Told::Suspects(what, found) => {
                         let found = found.into_iter();
                         suspects.extend(found.map(|(id, why)| Suspect { vm, what, id, why }));
                     }
                 }
             }
-            let worth = match self.wait {
-                Wait::Long => true,
-                Wait::Short => soon.iter().all(|one| one.at_work),
-                Wait::No => false,
-            };
-            let wait = match soon.iter().map(|one| one.after).max().filter(|_| worth) {
+            let after = soon.iter().map(|(after, _)| *after).max();
+            let wait = match after.filter(|_| self.wait == Wait::Long) {
                 Some(after) => tries.next(pace).map(|wait| wait.max(after)),
                 None => None,
             };
@@ -269,10 +260,10 @@ impl Machine<'_> {
                 pace.sleep(wait);
                 continue;
             }
-            let why = soon.into_iter().map(|one| one.why);
+            let why = soon.into_iter().map(|(_, why)| why);
             match self.wait {
                 Wait::Long => why.for_each(|why| self.left(why)),
-                Wait::Short | Wait::No => {
+                Wait::No => {
                     let vm = Some(vm);
                     let waiting = why.map(|what| Left { vm, what });
                     self.report.waiting.extend(waiting);

@@ -45,19 +45,10 @@ pub(super) enum Told {
         outcome: Outcome,
         ours: Option<(String, KnownBy)>,
     },
-    /// Nothing yet.
-    Soon(Soon),
+    /// Nothing yet, for this reason; after this time at the earliest.
+    Soon { after: Duration, why: String },
     /// What may be ours, and why that is not known of each.
     Suspects(Thing, Vec<(String, String)>),
-}
-
-/// What can be told later.
-pub(super) struct Soon {
-    /// After this time at the earliest.
-    pub(super) after: Duration,
-    /// Whether the host is seen to be at work on it.
-    pub(super) at_work: bool,
-    pub(super) why: String,
 }
 
 impl Told {
@@ -76,21 +67,8 @@ impl Told {
     }
 
     fn busy(why: String) -> Self {
-        Self::Soon(Soon {
-            after: Duration::ZERO,
-            at_work: true,
-            why,
-        })
-    }
-
-    /// Nothing is seen of it, and yet it may come, or be told from others' work later.
-    fn unseen(after: Duration, why: String) -> Self {
-        let at_work = false;
-        Self::Soon(Soon {
-            after,
-            at_work,
-            why,
-        })
+        let after = Duration::ZERO;
+        Self::Soon { after, why }
     }
 
     fn made(id: &str, known_by: KnownBy) -> Self {
@@ -170,7 +148,7 @@ impl Now {
                 }
                 let why = match new.as_slice() {
                     [] => return Ok(Told::done()),
-                    [one] if age(control, open) < ALONE => {
+                    [one] if is_younger(control, open, ALONE) => {
                         return Ok(Told::made(one, KnownBy::Journal));
                     }
                     [_] => "it is new, and another backup may have made it since",
@@ -194,9 +172,7 @@ impl Now {
             Call::ExportMemory { .. } => match (self.machine.operation, self.jobs.is_empty()) {
                 (Some(operation), _) => at_work(operation),
                 (None, false) => Told::busy(self.at_jobs()),
-                (None, true) if may_begin(control, open) => {
-                    Told::unseen(Duration::ZERO, BEGINS_YET.to_owned())
-                }
+                (None, true) if may_begin(control, open) => Told::busy(BEGINS_YET.to_owned()),
                 (None, true) => Told::done(),
             },
             // It is looked for before all else.
@@ -258,10 +234,10 @@ impl Now {
         let clock = checkpoint::clock(control.session())?;
         Ok(match tie(&open.intent, first, new.len(), clock) {
             Tie::Ours => Told::made(&first.instance_id, KnownBy::Time),
-            Tie::Wait(after) => {
-                let why = "a checkpoint is too young to tell whose it is";
-                Told::unseen(after, why.to_owned())
-            }
+            Tie::Wait(after) => Told::Soon {
+                after,
+                why: "a checkpoint is too young to tell whose it is".to_owned(),
+            },
             Tie::No(why) => {
                 let new = new.iter();
                 let new = new.map(|c| (c.instance_id.clone(), why.to_owned()));
@@ -283,20 +259,22 @@ const BEGINS_YET: &str = "the host may be about to begin it";
 
 /// Whether the host may have a call and not have begun it. A job is a beginning.
 fn may_begin(control: &Control, open: &Open) -> bool {
-    open.job.is_none() && age(control, open) < BEGINS
+    open.job.is_none() && is_younger(control, open, BEGINS)
 }
 
 /// What it means that nothing is seen of a call.
 fn unseen(control: &Control, open: &Open, why: &str) -> Told {
     match may_begin(control, open) {
-        true => Told::unseen(Duration::ZERO, format!("{why}, and {BEGINS_YET}")),
+        true => Told::busy(format!("{why}, and {BEGINS_YET}")),
         false => Told::not_done(why),
     }
 }
 
-/// How long ago a call was written down.
-fn age(control: &Control, open: &Open) -> SignedDuration {
-    control.time().duration_since(open.intent.at)
+/// Whether a call was written down less than so long ago. One of the future was written down by a clock
+/// that was wrong, and nothing tells when.
+fn is_younger(control: &Control, open: &Open, than: SignedDuration) -> bool {
+    let age = control.time().duration_since(open.intent.at);
+    age > -BEGINS && age < than
 }
 
 /// The job of a call, if the run came so far as to write it down.

@@ -2,36 +2,35 @@
 //!
 //! ```text
 //! begin  journals of this host and vault ─► inventory ─► journals of neighbours ─► sweep
-//! turn   what could not be told of the VM then ─► its reference points ─► it holds still
+//! turn   runs that were killed since ─► its reference points ─► it holds still
 //! ```
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
-use hyperv::Inventory;
 use hyperv::checkpoint::Mark;
 use hyperv::inventory::{Checkpoint, CheckpointKind};
 use hyperv::tracking::Token;
 use uuid::Uuid;
 
-use super::taken::Taken;
+use super::elsewhere::Neighbour;
 use super::{HostSource, elsewhere, left};
 use crate::finding::{Code, Finding};
 use crate::source::{FrozenVm, Memory, Request, SourceError, VmRef};
 
 impl HostSource {
-    /// Puts right what earlier runs have left on the host, as far as that can be told at once.
+    /// Puts right what earlier runs have left on the host, before any VM has its turn: what a host may
+    /// still begin is waited for here, where nobody holds still and no program has run.
     pub(super) fn begin_run(&mut self, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
-        let (mut findings, taken) = left::put_right(&self.setup, memory)?;
-        self.takes(taken);
+        let mut findings = left::put_right(&self.setup, memory)?;
         let inventory = match self.inventory(false) {
             Ok(inventory) => inventory,
             Err(error) => return self.not_swept(findings, error),
         };
         let (control, mark) = (Arc::clone(self.controls.own()), self.setup.mark);
-        let found = elsewhere::put_right(&self.setup, &inventory, Some(memory));
+        let neighbours = &self.setup.neighbours;
+        let found = elsewhere::put_right(&self.setup, neighbours, &inventory, Some(memory));
         findings.extend(found.findings);
-        self.takes(found.taken);
         let inventory = match found.changed {
             true => self.inventory(true),
             false => Ok(inventory),
@@ -68,15 +67,14 @@ impl HostSource {
         Ok(findings)
     }
 
-    /// Makes a VM hold still when its turn has come. `alone` tells that no other VM waits for that.
+    /// Makes a VM hold still when its turn has come.
     pub(super) fn turn(
         &self,
         vm: &VmRef,
         request: &Request,
         findings: Vec<Finding>,
-        alone: bool,
     ) -> Result<Box<dyn FrozenVm>, SourceError> {
-        self.settled(vm, alone)?;
+        self.looks_elsewhere(vm.id);
         let held = self.freeze_telling(vm, request, findings);
         // The inventory is the one that was asked for it.
         let token = request.token.as_deref();
@@ -84,30 +82,6 @@ impl HostSource {
         let newest = token.and_then(|token| token.reference_point);
         self.sees_points(vm.id, newest.as_deref());
         held
-    }
-
-    /// Looks again at what could not be told of a VM when the run began, and at runs elsewhere that
-    /// were alive then.
-    pub(super) fn settled(&self, vm: &VmRef, alone: bool) -> Result<(), SourceError> {
-        self.looks_elsewhere(vm.id);
-        let all = self.taken.lock();
-        let all = all.unwrap_or_else(PoisonError::into_inner).clone();
-        for taken in all {
-            let Some(settled) = taken.settle(vm.id, alone) else {
-                continue;
-            };
-            self.forget_inventory();
-            settled.map_err(|why| SourceError {
-                not_now: true,
-                code: Code::NotNow,
-                ..SourceError::new(
-                    vm.name.clone(),
-                    format!("what a killed run has left of it cannot be told yet: {why}"),
-                    "the journal keeps it: it is looked at again before the VM is backed up",
-                )
-            })?;
-        }
-        Ok(())
     }
 
     /// Where a VM is seen to have a checkpoint of another run of this installation, that run may be
@@ -126,19 +100,25 @@ impl HostSource {
         if !machine.is_some_and(|machine| machine.checkpoints.iter().any(is_ours)) {
             return;
         }
-        let found = elsewhere::put_right(&self.setup, &inventory, None);
-        self.takes(found.taken);
-        let told = self.told.lock();
-        told.unwrap_or_else(PoisonError::into_inner)
-            .extend(found.findings);
+        // In its own folder there may be one that another run was looking at when this one began.
+        let own = Neighbour {
+            folder: self.setup.journals.clone(),
+            same_vault: true,
+        };
+        let neighbours = self.setup.neighbours.iter().cloned();
+        let folders: Vec<Neighbour> = neighbours.chain([own]).collect();
+        let found = elsewhere::put_right(&self.setup, &folders, &inventory, None);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for finding in found.findings {
+            // Each turn may find the same.
+            if !told.contains(&finding) {
+                told.push(finding);
+            }
+        }
+        drop(told);
         if found.changed {
             self.forget_inventory();
         }
-    }
-
-    fn takes(&self, taken: Vec<Taken>) {
-        let mut all = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend(taken.into_iter().map(Arc::new));
     }
 
     /// Remembers a VM of which the host keeps other reference points than the one that a backup
@@ -154,26 +134,16 @@ impl HostSource {
         }
     }
 
-    /// Removes what is left of reference points that earlier restore points name, and ends what was
-    /// taken over.
+    /// Removes what is left of reference points that earlier restore points name, and tells what was
+    /// put right in between.
     pub(super) fn end_left(&mut self, memory: &dyn Memory) -> Vec<Finding> {
         let told = self.told.get_mut();
         let mut findings = std::mem::take(told.unwrap_or_else(PoisonError::into_inner));
-        let taken = self.taken.get_mut();
-        for taken in std::mem::take(taken.unwrap_or_else(PoisonError::into_inner)) {
-            findings.extend(taken.end(memory));
-        }
         let pointed = self.pointed.get_mut();
         for vm in std::mem::take(pointed.unwrap_or_else(PoisonError::into_inner)) {
             findings.extend(left::forgotten(&self.controls, vm, self.setup.mark, memory));
         }
         findings
-    }
-
-    /// Whether the host has this VM and no other.
-    pub(super) fn is_only(&self, vm: Uuid) -> bool {
-        let only = |seen: Arc<Inventory>| seen.machines.iter().all(|machine| machine.id == vm);
-        self.seen().is_some_and(only)
     }
 
     fn forget_inventory(&self) {

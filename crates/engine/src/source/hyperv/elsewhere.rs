@@ -37,16 +37,15 @@ pub struct Neighbour {
 #[derive(Default)]
 pub(super) struct Elsewhere {
     pub(super) findings: Vec<Finding>,
-    /// Journals of which something waits.
-    pub(super) taken: Vec<Taken>,
     /// Whether the host has changed by it.
     pub(super) changed: bool,
 }
 
-/// Puts right what journals of dead runs tell of this host that are kept elsewhere. Without the
-/// vault's memory, reference points are judged in the end.
+/// Puts right what journals of dead runs in these folders tell of this host. Without the vault's memory
+/// reference points are left, and so is what cannot be told at once.
 pub(super) fn put_right(
     setup: &Setup,
+    folders: &[Neighbour],
     inventory: &Inventory,
     memory: Option<&dyn Memory>,
 ) -> Elsewhere {
@@ -58,7 +57,7 @@ pub(super) fn put_right(
         let host = reading.host.as_deref();
         !reading.is_settled() && host.is_some_and(|host| hyperv::same_host(host, name))
     };
-    for neighbour in &setup.neighbours {
+    for neighbour in folders {
         let dead = match journal::dead_that(&neighbour.folder, &is_of_it) {
             Ok(dead) => dead,
             Err(error) => {
@@ -77,17 +76,17 @@ pub(super) fn put_right(
             };
             let taken = Taken::new(setup, journal, neighbour.same_vault);
             for vm in recovery::machines(&reading) {
-                if inventory.machine(vm).is_none() && !taken.controls().follows(vm) {
+                // What was exported of a VM that is gone is there all the same.
+                let exported = reading.exports.iter().any(|(of, _)| *of == vm);
+                let is_here = inventory.machine(vm).is_some() || exported;
+                if !is_here && !taken.controls().follows(vm) {
                     continue;
                 }
-                let (findings, changed) = taken.begin(vm, memory);
+                let (findings, changed) = taken.put_right(vm, memory);
                 found.findings.extend(findings);
                 found.changed |= changed;
             }
-            match memory.filter(|_| !taken.waits()) {
-                Some(memory) => found.findings.extend(taken.end(memory)),
-                None => found.taken.push(taken),
-            }
+            found.findings.extend(taken.close());
         }
     }
     found

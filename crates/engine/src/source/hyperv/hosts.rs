@@ -36,16 +36,6 @@ struct One {
     begun: bool,
 }
 
-impl One {
-    /// Whether the other one is another node of the same cluster.
-    fn is_beside(&self, other: &Self) -> bool {
-        match (self.source.node(), other.source.node()) {
-            (Some((of, name)), Some((other, node))) => Arc::ptr_eq(of, other) && name != node,
-            _ => false,
-        }
-    }
-}
-
 impl Hosts {
     /// Of these hosts, each under a name of its own. `findings` tell of others that could not even be
     /// spoken to.
@@ -369,11 +359,7 @@ impl Source for Hosts {
             )
         };
         let one = now.and_then(|at| self.hosts.get(at)).ok_or_else(gone)?;
-        // Where its cluster has had it before, a run may have been killed that knew it there.
-        for node in self.hosts.iter().filter(|node| one.is_beside(node)) {
-            node.source.settled(vm, false)?;
-        }
-        one.source.turn(vm, request, told, false)
+        one.source.turn(vm, request, told)
     }
 }
 

@@ -29,18 +29,14 @@ pub(super) const MERGES: Duration = Duration::from_secs(900);
 /// Age of a checkpoint in seconds after which no backup is at work with it.
 const DAY: u64 = 24 * 60 * 60;
 
-/// Puts right what the journals of dead runs tell that had this host and vault; with those of which
-/// something waits.
+/// Puts right what the journals of dead runs tell that had this host and vault.
 ///
 /// # Errors
 /// When the folder of journals cannot be read. What fails on the host is a finding, and so is a
 /// journal that cannot be read: what was done by then is told too.
-pub(super) fn put_right(
-    setup: &Setup,
-    memory: &dyn Memory,
-) -> Result<(Vec<Finding>, Vec<Taken>), SourceError> {
+pub(super) fn put_right(setup: &Setup, memory: &dyn Memory) -> Result<Vec<Finding>, SourceError> {
     let failed = |error| errors::hinted(&setup.name, &error);
-    let (mut findings, mut waiting) = (Vec::new(), Vec::new());
+    let mut findings = Vec::new();
     for journal in journal::dead(&setup.journals).map_err(failed)? {
         let vms = match journal.reading() {
             Ok(reading) => recovery::machines(&reading),
@@ -50,16 +46,11 @@ pub(super) fn put_right(
             }
         };
         let taken = Taken::new(setup, journal, true);
-        findings.extend(
-            vms.into_iter()
-                .flat_map(|vm| taken.begin(vm, Some(memory)).0),
-        );
-        match taken.waits() {
-            true => waiting.push(taken),
-            false => findings.extend(taken.end(memory)),
-        }
+        let found = vms.into_iter().map(|vm| taken.put_right(vm, Some(memory)));
+        findings.extend(found.flat_map(|(findings, _)| findings));
+        findings.extend(taken.close());
     }
-    Ok((findings, waiting))
+    Ok(findings)
 }
 
 pub(super) fn journal_failed(error: &JournalError) -> Finding {

@@ -59,7 +59,6 @@ use hyperv::space::Floor;
 use uuid::Uuid;
 
 use self::controls::Controls;
-use self::taken::Taken;
 use crate::finding::{Code, Finding};
 use crate::select::Disks;
 use crate::source::{
@@ -139,8 +138,6 @@ pub struct HostSource {
     /// Its journal says which host it is of.
     named: OnceLock<()>,
     tried: Mutex<HashSet<Uuid>>,
-    /// Journals of dead runs of which something is to be seen to yet.
-    taken: Mutex<Vec<Arc<Taken>>>,
     /// What was found out of dead runs since this one began.
     told: Mutex<Vec<Finding>>,
     /// VMs that have reference points by which the next backup does not ask.
@@ -177,7 +174,6 @@ impl HostSource {
             inventory: Mutex::new(None),
             named: OnceLock::new(),
             tried: Mutex::new(HashSet::new()),
-            taken: Mutex::default(),
             told: Mutex::default(),
             pointed: Mutex::default(),
             settings: Mutex::new(None),
@@ -410,7 +406,7 @@ impl Source for HostSource {
     }
 
     fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
-        self.turn(vm, request, Vec::new(), self.is_only(vm.id))
+        self.turn(vm, request, Vec::new())
     }
 
     fn latency(&self) -> Vec<HostLatency> {
