@@ -1,7 +1,7 @@
 //! Runs that were killed while they wrote into another vault, or knew the host by another name.
 
 use hyperkeep_engine::backup::put_right;
-use killed::Dies;
+use killed::{Dies, mortal};
 
 use super::*;
 
@@ -33,7 +33,7 @@ fn journals(place: &Place) -> usize {
 
 /// A run that dies when it holds its VMs, or has let them go.
 fn dies(place: &Place, let_go: bool) {
-    let source = place.source(Arc::new(place.lab.time.clone()), Floor::NONE);
+    let source = HostSource::open(mortal(place)).unwrap();
     let mut dies = Dies(source, let_go);
     place.back_up(&mut dies, None);
     drop(dies);

@@ -2,6 +2,33 @@
 
 use super::*;
 
+/// Files that are not kept open, as those of a process that is gone are not.
+struct Loaded(MappedFiles);
+
+impl HostFiles for Loaded {
+    fn open(&self, path: &HostPath) -> Result<Arc<FrozenFile>, FileError> {
+        let file = self.0.open(path)?;
+        let mut bytes = vec![0; usize::try_from(self.0.len(path)?).unwrap()];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        Ok(Arc::new(FrozenFile::new(path.clone(), Arc::new(bytes))?))
+    }
+    fn len(&self, path: &HostPath) -> Result<u64, FileError> {
+        self.0.len(path)
+    }
+    fn list(&self, folder: &HostPath) -> Result<Vec<HostEntry>, FileError> {
+        self.0.list(folder)
+    }
+}
+
+/// What a run on the host of a place is set up with that is going to die.
+pub(crate) fn mortal(place: &Place) -> Setup {
+    let setup = place.setup(Arc::new(place.lab.time.clone()), Floor::NONE);
+    Setup {
+        files: Arc::new(Loaded(place.lab.files())),
+        ..setup
+    }
+}
+
 /// A source whose process dies between a VM's restore point and its end; whether it was let go by
 /// then.
 pub(crate) struct Dies(pub(crate) HostSource, pub(crate) bool);
@@ -42,7 +69,7 @@ fn killed_between_a_restore_point_and_its_end_nothing_of_either_is_left() {
         let place = Place::new(SCENARIO);
         assert_eq!(place.run().outcome, Outcome::Ok);
         assert_eq!(place.rest(), ours(1));
-        let source = place.source(Arc::new(place.lab.time.clone()), Floor::NONE);
+        let source = HostSource::open(mortal(&place)).unwrap();
         let mut dies = Dies(source, let_go);
         place.back_up(&mut dies, None);
         drop(dies);
@@ -68,8 +95,7 @@ fn killed_between_a_restore_point_and_its_end_nothing_of_either_is_left() {
 fn what_was_killed_and_no_journal_leads_to_goes_after_a_day() {
     let place = Place::new(SCENARIO);
     let elsewhere = tempfile::tempdir().unwrap();
-    let time = || Arc::new(place.lab.time.clone());
-    let mut setup = place.setup(time(), Floor::NONE);
+    let mut setup = mortal(&place);
     setup.journals = elsewhere.path().to_owned();
     let mut dies = Dies(HostSource::open(setup).unwrap(), false);
     place.back_up(&mut dies, None);
@@ -82,7 +108,7 @@ fn what_was_killed_and_no_journal_leads_to_goes_after_a_day() {
         std::fs::write(&path, rest).unwrap();
     }
     let run = || {
-        let mut setup = place.setup(time(), Floor::NONE);
+        let mut setup = place.setup(Arc::new(place.lab.time.clone()), Floor::NONE);
         setup.neighbours = vec![Neighbour {
             folder: elsewhere.path().to_owned(),
             same_vault: true,

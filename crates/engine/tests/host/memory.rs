@@ -4,7 +4,7 @@ use hyperkeep_engine::source::{FileRole, Owner};
 use hyperv::plan::WantedMode;
 use lab::state::Power;
 
-use super::killed::Dies;
+use super::killed::{Dies, mortal};
 use super::*;
 
 const WITH_MEMORY: &str = r#"{
@@ -13,24 +13,6 @@ const WITH_MEMORY: &str = r#"{
              "disks": [{"path": "D:\\VMs\\a.vhdx", "size": 4194304}]}],
     "rules": {"tracking-unit": 4096, "merge-ms": 20000}
 }"#;
-
-/// Files that are not kept open, as those of a process that is gone are not.
-struct Loaded(MappedFiles);
-
-impl HostFiles for Loaded {
-    fn open(&self, path: &HostPath) -> Result<Arc<FrozenFile>, FileError> {
-        let file = self.0.open(path)?;
-        let mut bytes = vec![0; usize::try_from(self.0.len(path)?).unwrap()];
-        file.read_exact_at(&mut bytes, 0).unwrap();
-        Ok(Arc::new(FrozenFile::new(path.clone(), Arc::new(bytes))?))
-    }
-    fn len(&self, path: &HostPath) -> Result<u64, FileError> {
-        self.0.len(path)
-    }
-    fn list(&self, folder: &HostPath) -> Result<Vec<HostEntry>, FileError> {
-        self.0.list(folder)
-    }
-}
 
 /// What is in the staging folder, which is made if need be.
 fn staged(place: &Place) -> usize {
@@ -45,9 +27,7 @@ fn killed_while_an_export_is_read_the_next_run_removes_it() {
     assert_eq!(staged(&place), 0);
     assert_eq!(place.run().outcome, Outcome::Ok);
     let with_memory = || {
-        let mut setup = place.setup(Arc::new(place.lab.time.clone()), Floor::NONE);
-        setup.files = Arc::new(Loaded(place.lab.files()));
-        let source = HostSource::open(setup).unwrap();
+        let source = HostSource::open(mortal(&place)).unwrap();
         source.with_memory("D:\\Staging".to_owned())
     };
     place.back_up(&mut Dies(with_memory(), false), None);
