@@ -1,4 +1,5 @@
-//! What runs leave that do not come to their end.
+//! What runs leave that do not come to their end. Under Wine most of it takes minutes, and nothing in it
+//! depends on the system.
 
 use super::*;
 
@@ -62,6 +63,7 @@ impl FrozenVm for DiesVm {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn killed_between_a_restore_point_and_its_end_nothing_of_either_is_left() {
     use CheckpointKind::Recovery;
@@ -91,6 +93,7 @@ fn killed_between_a_restore_point_and_its_end_nothing_of_either_is_left() {
 
 /// The same at a place where journals do not say which host they are of, as earlier versions wrote
 /// them: only its name tells that the checkpoint is ours.
+#[cfg(unix)]
 #[test]
 fn what_was_killed_and_no_journal_leads_to_goes_after_a_day() {
     let place = Place::new(SCENARIO);
