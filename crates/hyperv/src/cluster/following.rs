@@ -129,11 +129,13 @@ impl Following {
     }
 
     /// Asks the owner. What is not found there is asked for again if it is the VM itself, which
-    /// may be between two nodes, or has another owner by now.
+    /// may be between two nodes, or has another owner by now. The same goes for an answer that has
+    /// nothing in it: a node that has just let go of a VM knows the object and nothing around it.
     fn ask<T>(
         &self,
         of: Option<&ObjectPath>,
         ask: impl Fn(&dyn CimSession) -> Result<T, CimError>,
+        is_empty: impl Fn(&T) -> bool,
     ) -> Result<T, CimError> {
         if let Some(node) = of.and_then(|path| self.node_of(path)) {
             return ask(self.cluster.session(&node)?.as_ref());
@@ -142,14 +144,16 @@ impl Following {
         let mut looks = 1;
         loop {
             let (node, session) = self.owner()?;
-            let error = match ask(session.as_ref()) {
-                Err(error) if error.is_not_found() => error,
-                answer => return answer,
+            let answer = ask(session.as_ref());
+            let missing = match &answer {
+                Err(error) if error.is_not_found() => true,
+                Ok(answer) if is_empty(answer) => false,
+                _ => return answer,
             };
             let (now, _) = self.owner()?;
             let moved = !same_host(&now, &node);
-            if looks >= LOOKS || !(moved || is_vm) || self.pace.cancelled() {
-                return Err(error);
+            if looks >= LOOKS || !(moved || is_vm && missing) || self.pace.cancelled() {
+                return answer;
             }
             looks += 1;
             if !moved {
@@ -208,26 +212,30 @@ impl State {
 
 impl CimSession for Following {
     fn get(&self, path: &ObjectPath) -> Result<Instance, CimError> {
-        self.ask(Some(path), |session| session.get(path))
+        self.ask(Some(path), |session| session.get(path), |_| false)
     }
 
     fn query(&self, namespace: &str, wql: &str) -> Result<Vec<Instance>, CimError> {
-        self.ask(None, |session| session.query(namespace, wql))
+        let ask = |session: &dyn CimSession| session.query(namespace, wql);
+        self.ask(None, ask, Vec::is_empty)
     }
 
     fn query_paths(&self, namespace: &str, wql: &str) -> Result<Vec<ObjectPath>, CimError> {
         // Of which node it is asked once more is decided then.
         let anywhere = |path| ObjectPath { host: None, ..path };
-        let found = self.ask(None, |session| session.query_paths(namespace, wql))?;
+        let ask = |session: &dyn CimSession| session.query_paths(namespace, wql);
+        let found = self.ask(None, ask, Vec::is_empty)?;
         Ok(found.into_iter().map(anywhere).collect())
     }
 
     fn associators(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
-        self.ask(Some(&which.of), |session| session.associators(which))
+        let ask = |session: &dyn CimSession| session.associators(which);
+        self.ask(Some(&which.of), ask, Vec::is_empty)
     }
 
     fn references(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
-        self.ask(Some(&which.of), |session| session.references(which))
+        let ask = |session: &dyn CimSession| session.references(which);
+        self.ask(Some(&which.of), ask, Vec::is_empty)
     }
 
     /// A node that surely has not done it, since the VM is another's by now, is not the last word.
@@ -273,6 +281,6 @@ impl CimSession for Following {
     }
 
     fn class(&self, namespace: &str, name: &str) -> Result<Arc<Class>, CimError> {
-        self.ask(None, |session| session.class(namespace, name))
+        self.ask(None, |session| session.class(namespace, name), |_| false)
     }
 }

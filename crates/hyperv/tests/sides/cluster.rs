@@ -276,7 +276,14 @@ fn when_the_cluster_does_not_tell_the_last_owner_is_asked() {
     let sessions: Sessions = Arc::new(move |node| {
         let inner = plain(node)?;
         let silent = heard.clone();
-        Ok(Arc::new(Deaf { inner, silent }))
+        let before: Before = Box::new(move |asked| {
+            let cluster = asked.contains("MSCluster");
+            match silent.load(Ordering::Relaxed) == 1 && cluster {
+                true => Err(unreachable("the cluster")),
+                false => Ok(()),
+            }
+        });
+        Ok(Arc::new(Meddled { inner, before }))
     });
     let cluster = Arc::new(Cluster::find("HV01", sessions).unwrap().unwrap());
     let following = follow(&lab, &cluster, vm);
@@ -297,21 +304,22 @@ fn when_the_cluster_does_not_tell_the_last_owner_is_asked() {
     assert_eq!(following.moves().len(), 1);
 }
 
-/// A session that is told nothing of the cluster.
-struct Deaf {
+/// What happens before a question is asked, by the question's words.
+type Before = Box<dyn Fn(&str) -> Result<(), CimError> + Send + Sync>;
+
+/// A session in which something happens before questions.
+struct Meddled {
     inner: Arc<dyn CimSession>,
-    silent: Arc<AtomicUsize>,
+    before: Before,
 }
 
-impl CimSession for Deaf {
+impl CimSession for Meddled {
     fn get(&self, path: &ObjectPath) -> Result<Instance, CimError> {
         self.inner.get(path)
     }
 
     fn query(&self, namespace: &str, wql: &str) -> Result<Vec<Instance>, CimError> {
-        if self.silent.load(Ordering::Relaxed) == 1 && wql.contains("MSCluster") {
-            return Err(unreachable("the cluster"));
-        }
+        (self.before)(wql)?;
         self.inner.query(namespace, wql)
     }
 
@@ -320,6 +328,7 @@ impl CimSession for Deaf {
     }
 
     fn associators(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
+        (self.before)("associators")?;
         self.inner.associators(which)
     }
 
@@ -339,6 +348,36 @@ impl CimSession for Deaf {
     fn class(&self, namespace: &str, name: &str) -> Result<Arc<Class>, CimError> {
         self.inner.class(namespace, name)
     }
+}
+
+/// The node knew the VM's settings, and has let go of it when its devices are asked for: an answer
+/// without any is no answer.
+#[test]
+fn a_vm_that_leaves_between_two_questions_has_all_its_disks() {
+    let lab = Arc::new(Lab::start(SCENARIO));
+    let vm = lab.vm(0);
+    let plain = sessions(&lab, "");
+    let leaves = Arc::new(AtomicUsize::new(0));
+    let (here, now) = (lab.clone(), leaves.clone());
+    let sessions: Sessions = Arc::new(move |node| {
+        let inner = plain(node)?;
+        let (here, now) = (here.clone(), now.clone());
+        let before: Before = Box::new(move |asked| {
+            if asked == "associators" && now.swap(0, Ordering::Relaxed) == 1 {
+                moves(&here, vm);
+            }
+            Ok(())
+        });
+        Ok(Arc::new(Meddled { inner, before }))
+    });
+    let cluster = Arc::new(Cluster::find("HV01", sessions).unwrap().unwrap());
+    let following = follow(&lab, &cluster, vm);
+    leaves.store(1, Ordering::Relaxed);
+    let own = format!("Microsoft:{}", vm.to_string().to_uppercase());
+    let told = inventory::configuration(following.as_ref(), &own).unwrap();
+    assert_eq!(told.findings, []);
+    assert_eq!(told.settings.media.len(), 1);
+    assert_eq!(following.moves().len(), 1);
 }
 
 /// The run is killed, its VM moves, and the next run finds what is left on the new owner.
