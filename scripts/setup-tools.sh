@@ -45,7 +45,8 @@ rust() {
 }
 
 oracles() {
-    apt_install qemu-utils ntfs-3g fuse3 e2fsprogs fdisk gdisk mtools dosfstools attr \
+    apt_install qemu-utils ntfs-3g fuse3 e2fsprogs xfsprogs btrfs-progs exfatprogs fdisk gdisk mtools \
+        dosfstools attr mount \
         krb5-kdc krb5-admin-server python3-gssapi samba
     venv
 }
