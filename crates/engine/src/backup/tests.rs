@@ -202,6 +202,7 @@ impl Source for ModelSource {
             .map(|(index, model)| FrozenLayer {
                 path: RelPath::new(format!("{index}.vhdx")).unwrap(),
                 origin: format!("/model/{}", model.info.identity().unwrap()),
+                read_from: None,
                 place: None,
                 info: model.info.clone(),
                 parent: index.checked_sub(1),

@@ -115,6 +115,8 @@ pub struct FrozenLayer {
     pub path: RelPath,
     /// Where the source found it, as a person would say it.
     pub origin: String,
+    /// The file of the host that it is read from, where that is not the origin: a copy.
+    pub read_from: Option<String>,
     /// What names its place from one backup to the next, where that is not the origin.
     pub place: Option<String>,
     /// What the image says about itself.
@@ -134,6 +136,11 @@ impl FrozenLayer {
     /// What names its place from one backup to the next.
     pub fn place(&self) -> &str {
         self.place.as_deref().unwrap_or(&self.origin)
+    }
+
+    /// The file that it is read from.
+    pub fn file(&self) -> &str {
+        self.read_from.as_deref().unwrap_or(&self.origin)
     }
 }
 

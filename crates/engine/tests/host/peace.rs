@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Condvar;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyperkeep_engine::select::Disks;
 use hyperkeep_engine::source::{Early, Leave};
@@ -270,5 +271,81 @@ fn a_vm_that_somebody_starts_is_let_go_and_backed_up_later() {
         assert_eq!(place.vault.points(None).unwrap().len(), 2);
         drop(source);
         assert_eq!(place.rest(), ours(1));
+    }
+}
+
+/// Asks for a place for a disk of another volume whenever it has one for a disk.
+struct Asking {
+    host: HostSource,
+    had: Arc<Mutex<Vec<bool>>>,
+}
+
+struct AskingVm {
+    vm: Box<dyn FrozenVm>,
+    had: Arc<Mutex<Vec<bool>>>,
+}
+
+impl Source for Asking {
+    passes_on!(host: describe, begin, end, list);
+
+    fn early(&self, vm: &VmRef, disks: &Disks, stopped: &dyn Fn() -> bool) -> Option<Early> {
+        self.host.early(vm, disks, stopped)
+    }
+
+    fn freeze(&self, vm: &VmRef, request: &Request) -> Result<Box<dyn FrozenVm>, SourceError> {
+        let vm = self.host.freeze(vm, request)?;
+        let had = Arc::clone(&self.had);
+        Ok(Box::new(AskingVm { vm, had }))
+    }
+}
+
+impl FrozenVm for AskingVm {
+    passes_on!(vm: view, first, give_up, recheck, let_go, finish);
+
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    fn leave(&self, layer: usize, stopped: &dyn Fn() -> bool) -> Option<Leave> {
+        let leave = self.vm.leave(layer, stopped)?;
+        if layer == 0 {
+            // It waits once, and then no longer.
+            let asked = AtomicBool::new(false);
+            let other = self.vm.leave(3, &|| asked.swap(true, Ordering::Relaxed));
+            self.had.lock().unwrap().push(other.is_some());
+        }
+        Some(leave)
+    }
+}
+
+/// What was exported is all on the volume of the staging folder, wherever the VM's own disks are.
+#[test]
+fn an_export_is_read_with_the_places_of_its_own_volume() {
+    let disks = r#""disks":"#;
+    let with_memory = format!(r#""memory": 64, {disks}"#);
+    let place = Place::new(&many_disks().replace(disks, &with_memory));
+    std::fs::create_dir_all(place.lab.drive('E').join("Staging")).unwrap();
+    let caps = Caps {
+        per_host: 9,
+        per_volume: 1,
+    };
+    let pacing = Pacing {
+        caps,
+        ..Pacing::default()
+    };
+    for (with_memory, expected) in [(false, true), (true, false)] {
+        let mut host = paced(&place, pacing);
+        if with_memory {
+            host = host.with_memory("E:\\Staging".to_owned());
+        }
+        let had = Arc::default();
+        let mut source = Asking {
+            host,
+            had: Arc::clone(&had),
+        };
+        let report = place.back_up(&mut source, None);
+        assert_eq!(report.outcome, Outcome::Ok, "{report:#?}");
+        let had = had.lock().unwrap();
+        assert_eq!(*had, [expected; 2]);
     }
 }

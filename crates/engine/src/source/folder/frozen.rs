@@ -256,6 +256,7 @@ pub(crate) fn add_layers(
         view.layers.push(FrozenLayer {
             path: image.file.rel.clone(),
             origin,
+            read_from: None,
             place: None,
             info: opened.info,
             parent: image.parent.and_then(|parent| places.get(&parent).copied()),

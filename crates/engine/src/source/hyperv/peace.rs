@@ -281,7 +281,7 @@ impl Quiet {
         // Without a layer that it is for, it is for others.
         if let Some(place) = held.take() {
             let is_for = |layer: &FrozenLayer| {
-                let volumes = volumes_of(&self.host, std::slice::from_ref(&layer.origin));
+                let volumes = volume_of(&self.host, layer);
                 let slots = &self.peace.slots;
                 volumes.iter().any(|volume| place.is_for(slots, volume))
             };
@@ -303,7 +303,7 @@ impl Quiet {
         layer: usize,
         stopped: &dyn Fn() -> bool,
     ) -> Option<Leave> {
-        let origin = &view.layers.get(layer)?.origin;
+        let wanted = view.layers.get(layer)?;
         {
             let mut held = self.place.lock().unwrap_or_else(PoisonError::into_inner);
             if layer == self.first
@@ -316,7 +316,7 @@ impl Quiet {
                 *held = None;
             }
         }
-        let volumes = volumes_of(&self.host, std::slice::from_ref(origin));
+        let volumes = volume_of(&self.host, wanted);
         let place = self.peace.place(&volumes, stopped)?;
         Some(Box::new(place))
     }
@@ -341,6 +341,11 @@ impl BlockRead for Paced {
     fn extents(&self, range: ByteRange) -> disk::Result<Vec<Extent>> {
         self.inner.extents(range)
     }
+}
+
+/// Where a layer is read, as far as the host tells.
+fn volume_of(host: &Host, layer: &FrozenLayer) -> Vec<String> {
+    volumes_of(host, &[layer.file().to_owned()])
 }
 
 /// Where files lie, as far as the host tells.

@@ -199,6 +199,7 @@ impl Making {
         self.view.layers.push(FrozenLayer {
             path,
             origin: origin.to_owned(),
+            read_from: disk.files.first().filter(|file| *file != origin).cloned(),
             place: hyperv::place(&disk.medium.instance_id).map(|place| format!("disk {place}")),
             info: alone(top.layer.info()),
             parent: None,
@@ -229,6 +230,7 @@ impl Making {
             self.view.layers.push(FrozenLayer {
                 path,
                 origin: layer.path.clone(),
+                read_from: None,
                 place: None,
                 info: layer.layer.info().clone(),
                 parent: layer.parent.and_then(|parent| places.get(&parent).copied()),
