@@ -44,6 +44,15 @@ pub struct PointLine {
     opened: Opened,
 }
 
+impl PointLine {
+    /// Disks, by their paths, that are dynamic disks of the guest.
+    pub fn dynamic_disks(&self) -> Vec<String> {
+        let findings = self.opened.details.findings.iter();
+        let named = findings.filter(|one| one.code == Code::GuestVolumes);
+        named.map(|one| one.object.clone()).collect()
+    }
+}
+
 /// All restore points of a vault.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Points {

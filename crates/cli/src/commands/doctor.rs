@@ -16,6 +16,7 @@ use vault::Vault;
 
 use crate::args::{DoctorArgs, Global, HostArgs, SmbArg};
 use crate::commands::doctor_report::{DoctorDocument, Report};
+use crate::commands::last::{Last, last_points};
 use crate::commands::source;
 use crate::failure::{Exit, Failure, Result};
 use crate::host::{self, HostAddress, HostPace, Meant, Nodes, Reach as Reached, State};
@@ -41,13 +42,16 @@ pub(crate) fn run(global: &Global, args: &DoctorArgs, ui: Ui) -> Result<Exit> {
     }
     let meant = (args.host.as_str(), args.cluster.cluster, &args.reach);
     let meant = Meant::find(meant, (&address, &reach), &account, &session)?;
-    let doctor = Doctor {
+    let mut doctor = Doctor {
         pace: Arc::new(HostPace::new(stop::on_signal(ui))),
-        vault: match global.vault {
-            Some(_) => Some(open::vault(global, ui)?),
-            None => None,
-        },
+        vault: None,
+        last: Last::default(),
     };
+    if global.vault.is_some() {
+        let vault = open::vault(global, ui)?;
+        doctor.last = last_points(&vault, open::location(global)?)?;
+        doctor.vault = Some(vault);
+    }
     let beside = meant.beside(&address, "looked at");
     let node = match meant {
         Meant::All(nodes) => return ui.print(&doctor.cluster(&address, &nodes)?),
@@ -82,6 +86,7 @@ fn files(address: &HostAddress, reach: &HostArgs) -> Result<Option<Reached>> {
 struct Doctor {
     pace: Arc<HostPace>,
     vault: Option<Vault>,
+    last: Last,
 }
 
 /// A host that is looked at.
@@ -102,7 +107,8 @@ impl Doctor {
         };
         let taken = inventory::take(patient.session.as_ref());
         let taken = taken.map_err(|error| host::failure(&patient.address, &error));
-        let inventory = taken.map_err(|failure| after(put_right.as_deref(), failure))?;
+        let mut inventory = taken.map_err(|failure| after(put_right.as_deref(), failure))?;
+        self.last.note(&mut inventory);
         let address = &patient.address;
         let mut report = Report::new(address, &inventory, self.vault.as_ref(), put_right);
         let pace = Arc::<HostPace>::clone(&self.pace);

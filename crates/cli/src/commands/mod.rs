@@ -12,6 +12,7 @@ pub(crate) mod init;
 pub(crate) mod keys;
 mod keys_documents;
 pub(crate) mod lab;
+mod last;
 mod listing;
 pub(crate) mod ls;
 pub(crate) mod points;

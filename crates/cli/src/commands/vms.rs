@@ -1,7 +1,5 @@
 //! `vms`.
 
-use std::collections::HashMap;
-
 use engine::finding::outcome_of;
 use engine::select::{Disks, Selection};
 use engine::source::hyperv::vm_ref;
@@ -11,10 +9,10 @@ use hyperv::plan::{NoPlan, Plan, Policy, plan};
 use hyperv::preflight::{self, Condition, Level, Met, Mode};
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::args::{Global, VmsArgs};
 use crate::commands::findings::findings_text;
+use crate::commands::last::{Last, LastPoint, last_points};
 use crate::commands::{source, survey};
 use crate::failure::{Exit, Result};
 use crate::host::{self, Meant};
@@ -26,7 +24,10 @@ use crate::{open, text};
 pub(crate) fn run(global: &Global, args: &VmsArgs, ui: Ui) -> Result<Exit> {
     let (address, reach) = host::find(&args.host, &args.reach)?;
     let selection = source::selection(args.selection.0.iter().cloned())?;
-    let last = last_points(global, ui)?;
+    let last = match global.vault {
+        Some(_) => last_points(&open::vault(global, ui)?, open::location(global)?)?,
+        None => Last::default(),
+    };
     let account = host::credentials(&address, &reach)?;
     let session = host::session_as(account.clone(), &address, &reach)?;
     let meant = (args.host.as_str(), args.cluster.cluster, &args.reach);
@@ -39,7 +40,8 @@ pub(crate) fn run(global: &Global, args: &VmsArgs, ui: Ui) -> Result<Exit> {
     };
     match meant {
         Meant::Host | Meant::Node(..) | Meant::Unknown(_) => {
-            let inventory = inventory::take(session.as_ref()).map_err(failed)?;
+            let mut inventory = inventory::take(session.as_ref()).map_err(failed)?;
+            last.note(&mut inventory);
             let machines = inventory.machines.iter();
             let machines = machines.map(|machine| (machine, &inventory.host));
             document.add(machines, &last, &selection);
@@ -47,7 +49,12 @@ pub(crate) fn run(global: &Global, args: &VmsArgs, ui: Ui) -> Result<Exit> {
             document.findings.extend(meant.beside(&address, "listed"));
         }
         Meant::All(nodes) => {
-            let told = nodes.cluster.survey().map_err(failed)?;
+            let mut told = nodes.cluster.survey().map_err(failed)?;
+            for node in &mut told.nodes {
+                if let Ok(inventory) = &mut node.inventory {
+                    last.note(inventory);
+                }
+            }
             document.cluster = Some(told.cluster.clone());
             document.add(survey::machines(&told).into_iter(), &last, &selection);
             document.findings = survey::findings(&told);
@@ -55,74 +62,6 @@ pub(crate) fn run(global: &Global, args: &VmsArgs, ui: Ui) -> Result<Exit> {
     }
     document.findings.extend(last.findings);
     ui.print(&document)
-}
-
-/// Restore points by VM, as far as the vault's can be read.
-#[derive(Default)]
-struct Last {
-    points: HashMap<Uuid, LastPoint>,
-    /// Why some cannot: one of those may be the last.
-    findings: Vec<Finding>,
-}
-
-/// The last restore point of a VM.
-#[derive(Clone, Copy)]
-struct LastPoint {
-    rank: u64,
-    taken: u64,
-    outcome: Outcome,
-    /// When the last one was taken that all that was asked for is in.
-    whole: Option<u64>,
-}
-
-impl LastPoint {
-    /// As text: a point that lacks something is no sign that the VM is safe.
-    fn text(self) -> String {
-        let time = |time| text::rfc3339(time).unwrap_or_default();
-        let taken = time(self.taken);
-        if is_whole(self.outcome) {
-            return taken;
-        }
-        let outcome = word(&self.outcome, "");
-        match self.whole {
-            Some(whole) => format!("{taken} ({outcome}; whole: {})", time(whole)),
-            None => format!("{taken} ({outcome})"),
-        }
-    }
-}
-
-/// Whether nothing that was asked for is missing.
-fn is_whole(outcome: Outcome) -> bool {
-    outcome <= Outcome::Warning
-}
-
-/// The last restore points of each VM, if a vault was named.
-fn last_points(global: &Global, ui: Ui) -> Result<Last> {
-    let mut last = Last::default();
-    if global.vault.is_none() {
-        return Ok(last);
-    }
-    let vault = open::vault(global, ui)?;
-    let location = open::location(global)?;
-    let listed =
-        engine::list::points(&vault).map_err(|error| open::vault_failure(error, location))?;
-    for point in &listed.points {
-        let whole = is_whole(point.outcome).then_some(point.taken);
-        let this = LastPoint {
-            rank: point.rank,
-            taken: point.taken,
-            outcome: point.outcome,
-            whole,
-        };
-        let known = last.points.entry(point.vm_id).or_insert(this);
-        let whole = known.whole.max(whole);
-        if this.rank >= known.rank {
-            *known = this;
-        }
-        known.whole = whole;
-    }
-    last.findings = listed.findings;
-    Ok(last)
 }
 
 #[derive(Default, Serialize)]
@@ -204,7 +143,7 @@ impl VmsDocument {
 
 impl Vm {
     fn new(machine: &Machine, host: &Host, last: &Last, disks: &Disks) -> Self {
-        let last = last.points.get(&machine.id).copied();
+        let last = last.of(machine.id);
         let disk = |medium: &Medium| {
             let slot = medium.location.to_string();
             let takes = disks.takes([slot.as_str(), &medium.path], false);

@@ -1,8 +1,10 @@
 //! `vms`: what a backup of each VM would be, and what the last one was.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use serde_json::{Value, json};
+use testkit::image::{Image, Kind};
 
 use crate::bench::{Bench, vm};
 use crate::lab::{Lab, scenario, texts};
@@ -146,4 +148,60 @@ fn a_last_point_that_lacks_a_disk_does_not_look_like_a_whole_one() {
     let text = bench.run(&texts(&vms(&lab, &[]))).ends(0).out;
     let expected = format!("(partial; whole: {})", whole.as_str().unwrap());
     assert!(text.contains(&expected), "{text}");
+}
+
+/// Nobody but the guest knows its volumes, until a backup has seen its disks.
+#[test]
+fn dynamic_disks_that_the_last_backup_has_seen_are_named_beforehand() {
+    let bench = Bench::new();
+    // The table of a dynamic disk: one partition over all of it.
+    let mut table = [0; 66];
+    table[..16].copy_from_slice(&[0, 0, 1, 0, 0x42, 0, 0, 0, 63, 0, 0, 0, 0, 0x10, 0, 0]);
+    table[64..].copy_from_slice(&[0x55, 0xaa]);
+    let folder = bench.path("host/D/VMs");
+    fs::create_dir_all(&folder).unwrap();
+    let disk = Image::new(Kind::Vhdx, 4 << 20, 1).data(446, &table);
+    disk.write(&folder.join("a.vhdx"));
+    let windows = json!({"name": "Windows Server 2022", "version": "10.0.20348", "platform": 2});
+    let listed = json!([{"name": "web", "guest": windows,
+                         "disks": [{"path": "D:\\VMs\\a.vhdx"}]}]);
+    let lab = Lab::start(&bench, &scenario(listed, json!({})));
+    let look = || {
+        let seen = bench.run(&texts(&vms(&lab, &["--json"]))).ends(0).json();
+        let web = vm(&seen, "web").clone();
+        let all = web["findings"].as_array().unwrap();
+        let named = |name: &str| all.iter().find(|one| one["finding"] == name).cloned();
+        let (dynamic, unknown) = (named("guest-dynamic-disks"), named("guest-volumes-unknown"));
+        let levels = web["consistency"].as_str().unwrap().to_owned();
+        (
+            dynamic,
+            unknown.is_some(),
+            levels,
+            met(&web)["guest-volumes"].clone(),
+        )
+    };
+    let (dynamic, unknown, level, met) = look();
+    assert!(dynamic.is_none() && unknown);
+    assert_eq!((level.as_str(), met.as_str()), ("application", "unknown"));
+
+    bench.run(&texts(&lab.backup(&[]))).ends(0);
+    let (dynamic, unknown, level, met) = look();
+    let dynamic = dynamic.unwrap();
+    assert_eq!(dynamic["weight"], "limits");
+    assert!(
+        dynamic["message"]
+            .as_str()
+            .unwrap()
+            .contains("D:\\VMs\\a.vhdx")
+    );
+    assert!(!unknown);
+    assert_eq!((level.as_str(), met.as_str()), ("crash", "no"));
+
+    let mut args = vec!["doctor".to_owned()];
+    args.extend(lab.reach());
+    args.push("--json".to_owned());
+    let seen = bench.run(&texts(&args)).json();
+    let all = seen["conditions"].as_array().unwrap();
+    let of = all.iter().find(|one| one["condition"] == "guest-volumes");
+    assert_eq!(of.unwrap()["not"], json!(["web"]), "{seen:#}");
 }

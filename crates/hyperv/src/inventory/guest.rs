@@ -25,6 +25,10 @@ pub struct Guest {
     pub heartbeat: Option<Contact>,
     /// Whether the service in it answers that makes a guest settle for a backup.
     pub backup_service: Option<Contact>,
+    /// Paths of those disks that are dynamic disks of the guest. No host tells of them: whoever has
+    /// seen their partition tables, in a backup, notes them here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dynamic_disks: Vec<String>,
 }
 
 /// Which kind of system a guest is.

@@ -131,8 +131,11 @@ pub fn conditions(machine: &Machine) -> Vec<(Condition, Met)> {
             Met::of((!unknown).then_some(!unfreezable)),
         ),
         (C::GuestApplications, Met::of(applications)),
-        // Only the guest itself could tell.
-        (C::GuestVolumes, Met::Unknown),
+        // Only the guest itself could tell, but for what a backup has seen.
+        (
+            C::GuestVolumes,
+            Met::of((!machine.guest.dynamic_disks.is_empty()).then_some(false)),
+        ),
     ]
 }
 

@@ -111,6 +111,10 @@ fn missing(machine: &Machine) -> Vec<Finding> {
         Some(false) => found.push(Finding::BackupServiceOff),
         None => found.push(Finding::BackupServiceUnknown),
     }
+    if !machine.guest.dynamic_disks.is_empty() {
+        let disks = machine.guest.dynamic_disks.clone();
+        found.push(Finding::GuestDynamicDisks { disks });
+    }
     let mut controllers = machine.config().controllers.iter();
     if !controllers.any(|c| c.kind == ControllerKind::Scsi) {
         found.push(Finding::NoScsiController);

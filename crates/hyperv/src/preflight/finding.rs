@@ -123,6 +123,11 @@ pub enum Finding {
     /// Nobody but the guest knows its volumes: with dynamic disks or file systems without
     /// snapshots it does not settle, and that shows only when it is tried.
     GuestVolumesUnknown,
+    /// An earlier backup has seen that the guest has dynamic disks, with which it does not settle.
+    GuestDynamicDisks {
+        /// Their paths.
+        disks: Vec<String>,
+    },
     /// The guest is no Windows: its file systems are frozen, its applications take part only by
     /// scripts.
     NoGuestApplications,
@@ -234,6 +239,7 @@ impl Finding {
             | F::NoScsiController
             | F::Replica { .. }
             | F::SavedMemory
+            | F::GuestDynamicDisks { .. }
             | F::NoGuestApplications
             | F::CheckpointOrderUnknown => Weight::Limits,
             F::HostDevice { .. }

@@ -60,6 +60,10 @@ impl Finding {
             }
             F::MissingCheckpoint { .. } => "bring its files back, or remove it on the host",
             F::CheckpointOrderUnknown => "run it again when nobody changes the VM's checkpoints",
+            F::GuestDynamicDisks { .. } => {
+                "back up all dynamic disks of the VM together; have the guest use basic disks or \
+                 storage spaces if its applications are to take part"
+            }
             F::ManyCheckpoints { .. } => "remove the checkpoints that nobody needs",
             F::VirtualTpm => "keep the certificates of the host's guardian where backups are",
             F::LowSpace(short) => short.hint(),
@@ -154,6 +158,12 @@ impl fmt::Display for Finding {
             F::GuestVolumesUnknown => f.write_str(
                 "whether the guest's volumes allow it to settle (no dynamic disks, file systems \
                  with snapshots) shows only when it is tried",
+            ),
+            F::GuestDynamicDisks { disks } => write!(
+                f,
+                "its last backup has seen dynamic disks of the guest, with which it does not settle: \
+                 {}",
+                disks.join(", ")
             ),
             F::NoGuestApplications => f.write_str(
                 "the guest is no Windows: its file systems are frozen; its applications take part \

@@ -124,6 +124,26 @@ fn every_state_has_its_effect() {
 }
 
 #[test]
+fn dynamic_disks_that_a_backup_has_seen_are_named() {
+    let disks = vec![r"D:\VMs\a.vhdx".to_owned()];
+    let finding = Finding::GuestDynamicDisks { disks };
+    case(finding.clone(), Limits, |vm, _| {
+        vm.guest.dynamic_disks = vec![r"D:\VMs\a.vhdx".to_owned()];
+    })
+    .level(Crash)
+    .check();
+    // At rest nothing has to settle.
+    let state = PowerState::Off;
+    case(Finding::AtRest { state }, Note, |vm, _| {
+        vm.state = PowerState::Off;
+        vm.guest.dynamic_disks = vec![r"D:\VMs\a.vhdx".to_owned()];
+    })
+    .level(Offline)
+    .check();
+    assert!(finding.to_string().contains(r"D:\VMs\a.vhdx"));
+}
+
+#[test]
 fn replication_has_its_effect() {
     let mode = ReplicationMode::Replica;
     // It is off, and no better than crashed for that.
