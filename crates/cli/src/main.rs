@@ -51,6 +51,7 @@ fn run(global: &Global, command: Command, ui: Ui) -> Result<Exit> {
         Command::Vms(args) => commands::vms::run(global, &args, ui),
         Command::Points(args) => commands::points::run(global, &args, ui),
         Command::Show(args) => commands::show::run(global, &args, ui),
+        Command::Find(args) => commands::guest::find(global, &args, ui),
         Command::Ls(args) => commands::ls::run(global, &args, ui),
         Command::Restore(command) => commands::restore::run(global, &command, ui),
         Command::Check(args) => commands::check::run(global, &args, ui),

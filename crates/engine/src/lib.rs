@@ -8,6 +8,7 @@ pub mod clock;
 pub mod estimate;
 pub mod find;
 pub mod finding;
+pub mod guest;
 pub mod hooks;
 pub mod list;
 pub mod outcome;

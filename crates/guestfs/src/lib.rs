@@ -24,6 +24,7 @@ mod part;
 pub mod partitions;
 pub mod probe;
 mod state;
+pub mod volumes;
 
 pub use cache::Cached;
 pub use error::{Error, Result};

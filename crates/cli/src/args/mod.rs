@@ -2,6 +2,7 @@
 
 mod backup;
 mod given;
+mod guest;
 mod host;
 mod keys;
 mod point;
@@ -19,6 +20,7 @@ pub(crate) use backup::{
     SideArg,
 };
 pub(crate) use given::SourceKind;
+pub(crate) use guest::{FilesArgs, FindArgs};
 pub(crate) use host::{
     AuthArg, ClusterArgs, DoctorArgs, EstimateArgs, HostArgs, LabArgs, SmbArg, VmsArgs,
 };
@@ -26,7 +28,7 @@ pub(crate) use keys::{
     AddPassphraseArgs, AddRecoveryCodeArgs, ChangePassphraseArgs, KeysCommand, RemoveArgs,
 };
 pub(crate) use point::{LsArgs, PointsArgs, ShowArgs};
-pub(crate) use restore::{DiskFormatArg, DisksArgs, RestoreCommand};
+pub(crate) use restore::{DiskFormatArg, DisksArgs, FolderArgs, RestoreCommand};
 pub(crate) use secret::{SecretCommand, WhichSecretArgs};
 
 /// Backup and restore of Hyper-V virtual machines.
@@ -168,6 +170,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// List VMs, disks, checkpoints and files of a restore point or of a folder
     Ls(LsArgs),
+    /// Find files of the guest in a restore point, by their names
+    Find(FindArgs),
     /// Restore from a restore point
     #[command(subcommand)]
     Restore(RestoreCommand),

@@ -54,11 +54,17 @@ configuration nor the disks tell in which order checkpoints were taken, it says 
 Examples:
   hyperkeep ls folder:/srv/exports
   hyperkeep --vault /srv/vault ls 'web server@latest'
-  hyperkeep --vault /srv/vault ls '5f3a9c:Virtual Hard Disks'")]
+  hyperkeep --vault /srv/vault ls '5f3a9c:Virtual Hard Disks'
+  hyperkeep --vault /srv/vault ls 5f3a9c:/                  # the guest's volumes
+  hyperkeep --vault /srv/vault ls 5f3a9c:/d0p2/Users --checkpoint 'before the update'")]
 pub(crate) struct LsArgs {
-    /// `POINT`, `POINT:PATH` or `folder:DIR`
+    /// `POINT`, `POINT:PATH`, `POINT:/VOLUME/PATH` of the guest, or `folder:DIR`
     #[arg(value_name = "WHAT")]
     pub(crate) what: String,
+
+    /// For `POINT:/…`: as it was at this checkpoint
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) checkpoint: Option<String>,
 
     /// For `folder:DIR`: a folder in which the parents of its disks are looked for as well. May be
     /// given several times

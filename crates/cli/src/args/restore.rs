@@ -6,13 +6,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use engine::restore::WindowsFolder;
 
 use crate::address::PointAddress;
-use crate::args::HostArgs;
+use crate::args::{FilesArgs, HostArgs};
 
 /// `restore …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum RestoreCommand {
     /// Restore disks as files
     Disks(DisksArgs),
+    /// Restore files and folders of the guest, out of any checkpoint
+    Files(FilesArgs),
     /// Restore everything in the folder layout that Hyper-V's import accepts
     Folder(Box<FolderArgs>),
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::address::PointAddress;
 use crate::args::{Global, LsArgs};
 use crate::commands::findings::findings_text;
+use crate::commands::guest;
 use crate::commands::listing::VmListing;
 use crate::commands::points::find_point;
 use crate::commands::source;
@@ -35,6 +36,14 @@ pub(crate) fn run(global: &Global, args: &LsArgs, ui: Ui) -> Result<Exit> {
     let vault = open::vault(global, ui)?;
     let (_, opened, _) = find_point(global, &vault, &address, ui)?;
     match path {
+        Some(path) if path.starts_with('/') => {
+            let guest = guest::guest(&vault, &opened, args.checkpoint.as_deref())?;
+            guest::ls(&guest, &path, ui)
+        }
+        _ if args.checkpoint.is_some() => Err(Failure::usage(
+            "--checkpoint is for what is in the guest: POINT:/",
+        )
+        .hint("leave it out; `ls POINT` lists the disks of all checkpoints")),
         Some(path) => ui.print(&PathDocument::new(&opened.details, &path)?),
         None => ui.print(&LsDocument {
             vms: vec![Vm::readable(&opened.details)],

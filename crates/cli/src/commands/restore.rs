@@ -8,32 +8,47 @@ use engine::{Finding, Outcome, SystemClock};
 use serde::Serialize;
 
 use crate::address::PointAddress;
-use crate::args::{DiskFormatArg, DisksArgs, Global, RestoreCommand};
+use crate::args::{DiskFormatArg, DisksArgs, FolderArgs, Global, RestoreCommand};
 use crate::commands::backup::limits;
 use crate::commands::findings::findings_text;
 use crate::commands::host_settings::{self, Compared};
 use crate::commands::points::find_point;
+use crate::commands::restore_files;
 use crate::failure::{Exit, Failure, Result};
 use crate::progress::Progress;
 use crate::ui::{Document, Ui};
 use crate::{apart, open, stop, text};
 
+/// What is restored with its disks.
+enum Whole<'a> {
+    Disks(&'a DisksArgs),
+    Folder(&'a FolderArgs),
+}
+
 /// Restores.
 pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<Exit> {
+    match command {
+        RestoreCommand::Files(args) => restore_files::run(global, args, ui),
+        RestoreCommand::Disks(args) => whole(global, &Whole::Disks(args), ui),
+        RestoreCommand::Folder(args) => whole(global, &Whole::Folder(args), ui),
+    }
+}
+
+fn whole(global: &Global, command: &Whole<'_>, ui: Ui) -> Result<Exit> {
     let (address, to) = match command {
-        RestoreCommand::Disks(args) => (&args.point, &args.to),
-        RestoreCommand::Folder(args) => (&args.point, &args.to),
+        Whole::Disks(args) => (&args.point, &args.to),
+        Whole::Folder(args) => (&args.point, &args.to),
     };
     apart::target(open::location(global)?, to)?;
     let vault = open::vault(global, ui)?;
     let (line, point, unreadable) = find_point(global, &vault, address, ui)?;
     // Before anything is written: who cannot be asked is told at once.
     let compared = match command {
-        RestoreCommand::Folder(args) => args.compare.as_ref().map(|host| {
+        Whole::Folder(args) => args.compare.as_ref().map(|host| {
             let kept = host_settings::kept(&vault, &point)?;
             host_settings::compared(kept.as_ref(), host, &args.reach)
         }),
-        RestoreCommand::Disks(_) => None,
+        Whole::Disks(_) => None,
     };
     let compared = compared.transpose()?;
     let cancel = stop::on_signal(ui);
@@ -47,12 +62,8 @@ pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<E
         limits: limits(global),
     };
     let mut report = match command {
-        RestoreCommand::Disks(args) => {
-            restore_disks(&task, &point, &disks_wanted(&point, args)?, &args.to)
-        }
-        RestoreCommand::Folder(args) => {
-            restore_folder(&task, &point, &args.to, args.windows_path.as_ref())
-        }
+        Whole::Disks(args) => restore_disks(&task, &point, &disks_wanted(&point, args)?, &args.to),
+        Whole::Folder(args) => restore_folder(&task, &point, &args.to, args.windows_path.as_ref()),
     };
     drop(progress);
     let notes = vault_notes(&vault);

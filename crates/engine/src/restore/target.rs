@@ -156,6 +156,17 @@ impl NewFile {
         &self.path
     }
 
+    /// Gives it its name, for whoever makes many files durable at once in the end.
+    ///
+    /// # Errors
+    /// [`TargetError::Exists`] when something appeared there meanwhile; it is left alone.
+    pub fn place_unsynced(mut self) -> Result<(), TargetError> {
+        let placed = rename_new(&self.temp, &self.path);
+        placed.map_err(|error| TargetError::io(&self.path, "giving it its name", error))?;
+        self.placed = true;
+        Ok(())
+    }
+
     /// Makes it durable and gives it its name.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ mod kind;
 mod mbr;
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use disk::{BlockRead, ByteRange};
 use uuid::Uuid;
@@ -99,6 +100,22 @@ pub enum Oddity {
     BrokenChain,
     /// There are more than are looked at.
     TooMany,
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GptLost => f.write_str("a GPT is announced, and neither copy of it is whole"),
+            Self::FirstCopyLost => f.write_str("the first copy of its GPT is not whole"),
+            Self::LastCopyLost => f.write_str("the last copy of its GPT is not at its end"),
+            Self::NotAnnounced => f.write_str("no entry in its first sector announces its GPT"),
+            Self::OtherSectors => f.write_str("its GPT counts in sectors of another size"),
+            Self::Outside(number) => write!(f, "partition {number} begins behind its end"),
+            Self::Cut(number) => write!(f, "partition {number} ends behind its end"),
+            Self::BrokenChain => f.write_str("extended boot records lead nowhere, or in a circle"),
+            Self::TooMany => write!(f, "it has more than {MOST} partitions"),
+        }
+    }
 }
 
 impl Table {

@@ -1,0 +1,72 @@
+//! `find` and `restore files`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::address::PointAddress;
+
+/// `find`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+PATTERN is a name with * and ?, which is looked for in all folders of all volumes, or a path with them
+as `ls POINT:/` shows it: * stands for any name, ** for any number of folders. Nothing is restored or
+mounted for it.
+
+Examples:
+  hyperkeep --vault /srv/vault find 'web server@latest' '*.docx'
+  hyperkeep --vault /srv/vault find 5f3a9c '/d0p2/Users/*/Desktop/**'
+  hyperkeep --vault /srv/vault find 5f3a9c 'hosts' --checkpoint 'before the update'")]
+pub(crate) struct FindArgs {
+    /// The restore point: the beginning of its id, VM@latest, or VM@TIME
+    #[arg(value_name = "POINT")]
+    pub(crate) point: PointAddress,
+
+    /// What to find
+    #[arg(value_name = "PATTERN", required = true)]
+    pub(crate) patterns: Vec<String>,
+
+    /// As it was at this checkpoint
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) checkpoint: Option<String>,
+}
+
+/// `restore files`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+PATH is a file or folder as `ls POINT:/` shows it, or a pattern of such: /VOLUME/folder/*.txt. A folder is
+restored with all that is in it. Below DIR, and in the archive, each has its whole path with the volume.
+Nothing is staged or mounted, no rights of an administrator are needed, and nothing is overwritten. What
+the target cannot keep (owners, streams, security descriptors) is told. A volume that was in use is read
+through its journal, as after a power cut, and that is told too.
+
+Examples:
+  hyperkeep --vault /srv/vault restore files 'web server@latest' /d0p2/Users/ann --to /srv/restored
+  hyperkeep --vault /srv/vault restore files 5f3a9c '/d0p1/etc/**/*.conf' --tar - | tar tv
+  hyperkeep --vault /srv/vault restore files 5f3a9c /d0p2/Data --to . --checkpoint 'before the update'")]
+pub(crate) struct FilesArgs {
+    /// The restore point: the beginning of its id, VM@latest, or VM@TIME
+    #[arg(value_name = "POINT")]
+    pub(crate) point: PointAddress,
+
+    /// What to restore
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<String>,
+
+    /// The folder to restore into; it is made if it is missing
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "tar",
+        required_unless_present = "tar"
+    )]
+    pub(crate) to: Option<PathBuf>,
+
+    /// Write a tar archive instead (`-` for standard output)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tar: Option<PathBuf>,
+
+    /// As they were at this checkpoint
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) checkpoint: Option<String>,
+}

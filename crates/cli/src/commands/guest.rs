@@ -1,0 +1,181 @@
+//! What is in a guest: `ls POINT:/…` and `find`.
+
+use std::ops::ControlFlow;
+
+use engine::find::find_checkpoint;
+use engine::finding::outcome_of;
+use engine::guest::list::{self, FileLine, VolumeLine};
+use engine::guest::{Guest, GuestDisk, GuestPath, Pattern};
+use engine::restore::Opened;
+use engine::source::Owner;
+use engine::{Code, Finding, Outcome, Severity};
+use serde::Serialize;
+use vault::Vault;
+
+use crate::args::{FindArgs, Global};
+use crate::commands::findings::findings_text;
+use crate::commands::points::find_point;
+use crate::failure::{Exit, Failure, Result};
+use crate::table::Table;
+use crate::ui::{Document, Ui};
+use crate::{open, text};
+
+/// The guest as it was when its VM was backed up, or at a checkpoint.
+pub(crate) fn guest(vault: &Vault, point: &Opened, checkpoint: Option<&str>) -> Result<Guest> {
+    let owner = checkpoint.map(|wanted| find_checkpoint(&point.details, wanted));
+    let owner = owner.transpose().map_err(|error| {
+        let hint = error.hint();
+        Failure::from(anyhow::Error::new(error)).hint(hint)
+    })?;
+    Ok(Guest::open(vault, point, &owner.unwrap_or(Owner::Vm)))
+}
+
+/// A pattern as it was typed.
+pub(crate) fn pattern(typed: &str) -> Result<Pattern> {
+    Pattern::parse(typed).map_err(|error| {
+        Failure::usage(error).hint("write /VOLUME/path; `hyperkeep ls POINT:/` lists the volumes")
+    })
+}
+
+/// Lists the volumes of a guest, or a folder of one.
+pub(crate) fn ls(guest: &Guest, path: &str, ui: Ui) -> Result<Exit> {
+    let Some(path) = GuestPath::parse(path) else {
+        return ui.print(&VolumesDocument {
+            disks: guest.disks.clone(),
+            volumes: list::volumes(guest),
+            findings: guest.findings.clone(),
+        });
+    };
+    let files = list::folder(guest, &path).map_err(|error| {
+        Failure::from(anyhow::Error::new(error).context(path.to_string())).hint(
+            "`hyperkeep ls POINT:/` lists the volumes, and `hyperkeep ls POINT:/VOLUME` what is in one",
+        )
+    })?;
+    ui.print(&FilesDocument {
+        files,
+        findings: guest.findings.clone(),
+    })
+}
+
+/// Finds files by their names.
+pub(crate) fn find(global: &Global, args: &FindArgs, ui: Ui) -> Result<Exit> {
+    let patterns = args.patterns.iter().map(|typed| match typed.contains('/') {
+        true => pattern(typed),
+        false => pattern(&format!("*/**/{typed}")),
+    });
+    let patterns = patterns.collect::<Result<Vec<Pattern>>>()?;
+    let vault = open::vault(global, ui)?;
+    let (_, point, _) = find_point(global, &vault, &args.point, ui)?;
+    let guest = guest(&vault, &point, args.checkpoint.as_deref())?;
+    let mut document = FilesDocument {
+        files: Vec::new(),
+        findings: guest.findings.clone(),
+    };
+    let failed = list::find(&guest, &patterns, &mut |line| {
+        document.files.push(line);
+        ControlFlow::Continue(())
+    });
+    let named = args.patterns.iter().any(|typed| typed.contains('/'));
+    for (path, error) in failed {
+        // That a volume is not read matters to who asks for all of them as a note.
+        let severity = match guest.volume(&path).is_some() && !named {
+            true => Severity::Info,
+            false => Severity::Partial,
+        };
+        let finding = Finding::new(Code::FileUnreadable, severity, path, error.to_string());
+        let hint = "restore the disk, and have the guest's own tools look at it";
+        document.findings.push(finding.hint(hint));
+    }
+    ui.print(&document)
+}
+
+#[derive(Serialize)]
+struct VolumesDocument {
+    disks: Vec<GuestDisk>,
+    volumes: Vec<VolumeLine>,
+    findings: Vec<Finding>,
+}
+
+impl Document for VolumesDocument {
+    const KIND: &'static str = "ls-volumes";
+
+    fn outcome(&self) -> Outcome {
+        outcome_of(&self.findings)
+    }
+
+    fn human(&self) -> String {
+        let mut table = Table::new(&["VOLUME", ">SIZE", "WHAT", "LABEL", "STATE", "DISK"]);
+        for volume in &self.volumes {
+            let label = match volume.label.is_empty() {
+                true => &volume.partition,
+                false => &volume.label,
+            };
+            let state = match (&volume.state, &volume.not_read) {
+                (Some(state), _) => state,
+                (None, _) => "not read",
+            };
+            let disk = format!("{} {}", volume.slot, volume.disk);
+            table.row([
+                &volume.volume,
+                &text::size(volume.bytes),
+                &volume.what,
+                label,
+                state,
+                disk.trim(),
+            ]);
+        }
+        let mut out = table.render();
+        for volume in &self.volumes {
+            let notes = volume.not_read.iter().chain(&volume.notes);
+            for note in notes {
+                let (name, note) = (text::line(&volume.volume), text::line(note));
+                out.push_str(&format!("{name}: {note}\n"));
+            }
+        }
+        out.push_str(&findings_text(&self.findings, 0));
+        out
+    }
+}
+
+#[derive(Serialize)]
+struct FilesDocument {
+    files: Vec<FileLine>,
+    findings: Vec<Finding>,
+}
+
+impl Document for FilesDocument {
+    const KIND: &'static str = "ls-files";
+
+    fn outcome(&self) -> Outcome {
+        outcome_of(&self.findings)
+    }
+
+    fn human(&self) -> String {
+        let mut table = Table::new(&["KIND", "MODE", ">SIZE", "WRITTEN", "PATH"]);
+        for file in &self.files {
+            let modified = file
+                .modified
+                .and_then(|(seconds, _)| u64::try_from(seconds).ok());
+            let modified = modified.and_then(text::rfc3339).unwrap_or_default();
+            let mode = file
+                .mode
+                .map(|mode| format!("{mode:04o}"))
+                .unwrap_or_default();
+            let size = match file.kind {
+                "file" => text::size(file.bytes),
+                _ => String::new(),
+            };
+            let mut path = file.path.clone();
+            if let Some(target) = &file.target {
+                path.push_str(&format!(" -> {target}"));
+            }
+            if let Some(why) = &file.not_read {
+                path.push_str(&format!(" ({why})"));
+            }
+            table.row([file.kind, &mode, &size, &modified, &path]);
+        }
+        let mut out = table.render();
+        out.push_str(&findings_text(&self.findings, 0));
+        out
+    }
+}

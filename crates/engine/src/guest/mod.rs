@@ -1,0 +1,155 @@
+//! What is in a guest: the file systems on the disks of a restore point, without restoring them.
+//!
+//! ```text
+//! point ─► the VM as it was, or a checkpoint ─► its disks, each a chain of layers in the vault
+//!       ─► volumes ─► file system ─► list, walk, restore
+//! ```
+//!
+//! Nothing is staged and nothing is mounted: chunks are read as they are needed, and none is read twice in
+//! a short time. What a volume holds that is not understood is named and never shown as empty.
+
+pub mod list;
+pub mod path;
+pub mod restore;
+pub mod walk;
+
+use std::sync::Arc;
+
+use guestfs::volumes::{self, Volume};
+use guestfs::{Device, FileSystem};
+use serde::Serialize;
+use vault::Vault;
+
+use crate::finding::{Code, Finding, Severity};
+use crate::restore::Opened;
+use crate::restore::layer::open_chain;
+use crate::source::Owner;
+
+pub use path::GuestPath;
+pub use walk::{Found, Met, Pattern, PatternError, walk};
+
+/// The guest as it was when a VM was backed up, or at one of its checkpoints.
+pub struct Guest {
+    /// Its disks, in the order of their places.
+    pub disks: Vec<GuestDisk>,
+    volumes: Vec<Volume>,
+    /// What could not be looked at, and what is odd.
+    pub findings: Vec<Finding>,
+}
+
+/// A disk of a guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GuestDisk {
+    /// What its volumes are named after: `d0` for the first.
+    pub name: String,
+    /// Where it is attached: `SCSI 0:1`.
+    pub slot: String,
+    /// The path of its topmost file in the point.
+    pub path: String,
+}
+
+impl Guest {
+    /// Looks at the disks that a VM or checkpoint has in a restore point. A disk that cannot be opened does
+    /// not hide the others.
+    pub fn open(vault: &Vault, point: &Opened, owner: &Owner) -> Self {
+        let details = &point.details;
+        let mut uses: Vec<_> = details
+            .uses
+            .iter()
+            .filter(|one| one.owner == *owner)
+            .collect();
+        uses.sort_by_key(|one| place(&one.slot));
+        let mut guest = Self {
+            disks: Vec::new(),
+            volumes: Vec::new(),
+            findings: Vec::new(),
+        };
+        let mut devices: Vec<(String, Device)> = Vec::new();
+        let known = |layer: usize| details.layers.get(layer).map(|l| l.path.to_string());
+        let tops = uses.iter().map(|one| (one.slot.clone(), one.layer));
+        let tops: Vec<_> = match uses.is_empty() && *owner == Owner::Vm {
+            // A bunch of disks without a VM has no places.
+            true => whole(point).map(|top| (String::new(), top)).collect(),
+            false => tops.collect(),
+        };
+        for (at, (slot, layer)) in tops.into_iter().enumerate() {
+            let path = known(layer).unwrap_or_default();
+            match open_chain(vault, details, &point.layer_roots, layer) {
+                Ok(chain) => {
+                    // One that cannot be opened keeps its number.
+                    let name = format!("d{at}");
+                    devices.push((name.clone(), Arc::new(chain)));
+                    guest.disks.push(GuestDisk { name, slot, path });
+                }
+                Err(error) => guest.findings.push(unreadable(path, error.to_string())),
+            }
+        }
+        let found = volumes::find(&devices);
+        for (name, error) in found.unreadable {
+            guest.findings.push(unreadable(name, error.to_string()));
+        }
+        for (disk, oddity) in found.oddities {
+            let disk = guest.disks.get(disk).map(|disk| disk.path.clone());
+            let note = format!("its partition table is odd: {oddity}");
+            let disk = disk.unwrap_or_default();
+            guest
+                .findings
+                .push(Finding::note(Code::GuestVolumes, disk, note));
+        }
+        guest.volumes = found.volumes;
+        guest
+    }
+
+    /// Its volumes, by their disks.
+    pub fn volumes(&self) -> &[Volume] {
+        &self.volumes
+    }
+
+    /// The disk that a volume begins on.
+    pub fn disk_of(&self, volume: &Volume) -> Option<&GuestDisk> {
+        self.disks.get(volume.disk)
+    }
+
+    /// A volume by its name.
+    pub fn volume(&self, name: &str) -> Option<&Volume> {
+        self.volumes.iter().find(|volume| volume.name == name)
+    }
+
+    /// The file system of the volume that a path is in.
+    ///
+    /// # Errors
+    /// When there is no such volume, or it is not understood.
+    pub fn file_system(&self, volume: &str) -> Result<Box<dyn FileSystem>, guestfs::Error> {
+        match self.volume(volume) {
+            Some(volume) => volume.open(),
+            None => {
+                let names: Vec<&str> = self.volumes.iter().map(|v| v.name.as_str()).collect();
+                let there = match names.is_empty() {
+                    true => "there is none".to_owned(),
+                    false => format!("there are {}", names.join(", ")),
+                };
+                let what = format!("the volume “{volume}” ({there})");
+                Err(guestfs::Error::NotFound(what))
+            }
+        }
+    }
+}
+
+/// Layers on which nothing stands, of a point that is of disks alone.
+fn whole(point: &Opened) -> impl Iterator<Item = usize> + '_ {
+    let layers = &point.details.layers;
+    let stands = |at: usize| layers.iter().any(|layer| layer.parent == Some(at));
+    (0..layers.len()).filter(move |at| !stands(*at))
+}
+
+/// Numbers in the name of a place count as numbers: `SCSI 0:10` is behind `SCSI 0:9`.
+fn place(slot: &str) -> (String, Vec<u64>) {
+    let kind = slot.chars().take_while(|c| !c.is_ascii_digit()).collect();
+    let numbers = slot.split(|c: char| !c.is_ascii_digit());
+    (kind, numbers.filter_map(|n| n.parse().ok()).collect())
+}
+
+fn unreadable(object: String, why: String) -> Finding {
+    Finding::new(Code::DiskUnreadable, Severity::Partial, object, why)
+        .hint("`hyperkeep check --read-data` shows what of the vault is damaged")
+}

@@ -1,0 +1,114 @@
+//! What Windows keeps of files, besides their bytes.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use guestfs::{Content, Extras, Name, Node, Time};
+
+use super::folder::Lost;
+use crate::guest::walk::Found;
+use crate::restore::target::TargetError;
+
+/// Bytes that are in memory of a stream.
+const PIECE: u64 = 1 << 20;
+
+/// A stream as one of NTFS. Whether that could be.
+pub(super) fn stream(
+    at: &Path,
+    name: &Name,
+    mut content: Box<dyn Content + '_>,
+) -> guestfs::Result<bool> {
+    let Some(name) = name
+        .to_str()
+        .filter(|name| !name.contains([':', '\\', '/', '\0']))
+    else {
+        return Ok(false);
+    };
+    let mut path = at.as_os_str().to_owned();
+    path.push(":");
+    path.push(name);
+    let Ok(mut file) = OpenOptions::new().write(true).create_new(true).open(path) else {
+        return Ok(false);
+    };
+    let (mut offset, len) = (0, content.len());
+    while offset < len {
+        let mut piece = vec![0; (len - offset).min(PIECE) as usize];
+        content.read_at(offset, &mut piece)?;
+        if file.write_all(&piece).is_err() {
+            return Ok(false);
+        }
+        offset += piece.len() as u64;
+    }
+    Ok(true)
+}
+
+/// Times.
+pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Lost) {
+    if !extras.xattrs.is_empty() {
+        lost.note("an extended attribute", &found.path);
+    }
+    if extras.security.is_some() {
+        lost.note("a security descriptor", &found.path);
+    }
+    if found.node.owner.is_some() {
+        lost.note("owner and mode of Unix", &found.path);
+    }
+    let times = &found.node.times;
+    let mut set = std::fs::FileTimes::new();
+    if let Some(time) = times.modified.and_then(system_time) {
+        set = set.set_modified(time);
+    }
+    if let Some(time) = times.accessed.and_then(system_time) {
+        set = set.set_accessed(time);
+    }
+    #[cfg(windows)]
+    if let Some(time) = times.created.and_then(system_time) {
+        use std::os::windows::fs::FileTimesExt as _;
+        set = set.set_created(time);
+    }
+    // A folder cannot be opened for it.
+    if at.is_file()
+        && OpenOptions::new()
+            .write(true)
+            .open(at)
+            .and_then(|file: File| file.set_times(set))
+            .is_err()
+    {
+        lost.note("the time", &found.path);
+    }
+}
+
+fn system_time(time: Time) -> Option<SystemTime> {
+    let nanos = Duration::from_nanos(time.nanos.into());
+    let whole = match u64::try_from(time.seconds) {
+        Ok(seconds) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)),
+        Err(_) => {
+            let before = Duration::from_secs(time.seconds.unsigned_abs());
+            SystemTime::UNIX_EPOCH.checked_sub(before)
+        }
+    };
+    whole?.checked_add(nanos)
+}
+
+/// Few may make links there, and what a guest's link leads to is another system's.
+pub(super) fn link(_: &Path, _: &Name, _: &Node) -> Result<bool, TargetError> {
+    Ok(false)
+}
+
+/// There are none.
+pub(super) fn special(_: &Path, _: &Node) -> Result<bool, TargetError> {
+    Ok(false)
+}
+
+/// Files are written through their own handles; there is nothing that does it for all.
+pub(super) fn sync(root: &Path) -> Result<(), TargetError> {
+    match root.is_dir() {
+        true => Ok(()),
+        false => {
+            let gone = io::Error::from(io::ErrorKind::NotFound);
+            Err(TargetError::io(root, "looking at the folder", gone))
+        }
+    }
+}

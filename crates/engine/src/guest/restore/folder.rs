@@ -1,0 +1,255 @@
+//! Files of a guest as files of this system, below a folder.
+//!
+//! The whole path of each is kept: `VOLUME/folder/file`. Nothing is overwritten, and nothing is written
+//! through a link: folders are made one by one, and links come last of all.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use guestfs::{Content, Extras, FileSystem, Kind, Name, Node};
+
+use super::host_name::here;
+use super::{NotWritten, Target};
+use crate::finding::{Code, Finding, Severity};
+use crate::guest::path::GuestPath;
+use crate::guest::walk::Found;
+use crate::restore::target::{NewFile, TargetError};
+
+#[cfg(not(unix))]
+use super::elsewhere as system;
+#[cfg(unix)]
+use super::unix as system;
+
+/// Bytes that are in memory of a file.
+const PIECE: usize = 1 << 20;
+
+/// A folder of this system.
+pub struct FolderTarget {
+    root: PathBuf,
+    /// The folder that was made sure of last.
+    sure: Option<PathBuf>,
+    /// Links, which come last.
+    links: Vec<Link>,
+    pub(super) lost: Lost,
+}
+
+struct Link {
+    path: GuestPath,
+    at: PathBuf,
+    to: Name,
+    node: Node,
+}
+
+/// What this system does not keep of files, with the first of each kind.
+#[derive(Default)]
+pub(super) struct Lost {
+    kinds: Vec<(&'static str, u64, String)>,
+}
+
+impl Lost {
+    pub(super) fn note(&mut self, what: &'static str, path: &GuestPath) {
+        match self.kinds.iter_mut().find(|(kind, ..)| *kind == what) {
+            Some((_, count, _)) => *count += 1,
+            None => self.kinds.push((what, 1, path.to_string())),
+        }
+    }
+
+    pub(super) fn findings(&mut self) -> Vec<Finding> {
+        let kinds = std::mem::take(&mut self.kinds).into_iter();
+        let tell = |(what, count, first): (&str, u64, String)| {
+            let message = match count {
+                1 => format!("{what} is not kept here"),
+                more => format!("{what} is not kept here; {} others alike", more - 1),
+            };
+            Finding::new(Code::NotCovered, Severity::Warning, first, message)
+                .hint("restore with the rights and onto a file system that has such things, or into a tar archive")
+        };
+        kinds.map(tell).collect()
+    }
+}
+
+impl FolderTarget {
+    /// Below `root`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new(root: &Path) -> Result<Self, TargetError> {
+        fs::create_dir_all(root)
+            .map_err(|error| TargetError::io(root, "making the folder", error))?;
+        Ok(Self {
+            root: root.to_owned(),
+            sure: None,
+            links: Vec::new(),
+            lost: Lost::default(),
+        })
+    }
+
+    /// Where something goes.
+    fn place(&mut self, path: &GuestPath) -> PathBuf {
+        let mut at = self.root.clone();
+        at.push(here(&Name::from(path.volume.as_str())).0);
+        for name in &path.names {
+            let (name, _) = here(name);
+            at.push(name);
+        }
+        if let Some(last) = path.names.last()
+            && here(last).1
+        {
+            self.lost.note("a name that is none on this system", path);
+        }
+        at
+    }
+
+    /// Makes the folders above something, none of which may be a link.
+    fn above(&mut self, at: &Path) -> Result<(), TargetError> {
+        let Some(parent) = at
+            .parent()
+            .filter(|parent| self.sure.as_deref() != Some(*parent))
+        else {
+            return Ok(());
+        };
+        let below = parent.strip_prefix(&self.root).unwrap_or(Path::new(""));
+        let mut folder = self.root.clone();
+        for part in below {
+            folder.push(part);
+            make_folder(&folder)?;
+        }
+        self.sure = Some(parent.to_owned());
+        Ok(())
+    }
+
+    fn streams(
+        &mut self,
+        fs: &dyn FileSystem,
+        (found, at): (&Found, &Path),
+        extras: &Extras,
+    ) -> Result<(), NotWritten> {
+        for stream in &extras.streams {
+            let content = fs.open(found.node.id, Some(&stream.name))?;
+            if !system::stream(at, &stream.name, content)? {
+                self.lost.note("an alternate data stream", &found.path);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<(), TargetError> {
+    match fs::create_dir(folder) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let is_folder = fs::symlink_metadata(folder).is_ok_and(|about| about.is_dir());
+            match is_folder {
+                true => Ok(()),
+                false => Err(TargetError::Exists(folder.to_owned())),
+            }
+        }
+        Err(error) => Err(TargetError::io(folder, "making a folder", error)),
+    }
+}
+
+impl Target for FolderTarget {
+    fn folder(&mut self, found: &Found) -> Result<(), NotWritten> {
+        let at = self.place(&found.path);
+        self.above(&at)?;
+        Ok(make_folder(&at)?)
+    }
+
+    fn left(&mut self, found: &Found, extras: &Extras) -> Result<(), NotWritten> {
+        let at = self.place(&found.path);
+        system::describe(&at, found, extras, &mut self.lost);
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        fs: &dyn FileSystem,
+        found: &Found,
+        content: &mut dyn Content,
+        extras: &Extras,
+    ) -> Result<(), NotWritten> {
+        let at = self.place(&found.path);
+        self.above(&at)?;
+        let new = NewFile::create(&at)?;
+        write(&new, content)?;
+        // Where there is nothing that makes all durable in the end, each file is.
+        match cfg!(unix) {
+            true => new.place_unsynced()?,
+            false => new.place()?,
+        }
+        self.streams(fs, (found, &at), extras)?;
+        system::describe(&at, found, extras, &mut self.lost);
+        Ok(())
+    }
+
+    fn hard_link(&mut self, found: &Found, first: &GuestPath) -> Result<(), NotWritten> {
+        let (at, first) = (self.place(&found.path), self.place(first));
+        self.above(&at)?;
+        let made = fs::hard_link(first, &at);
+        Ok(made.map_err(|error| TargetError::io(&at, "giving a file another name", error))?)
+    }
+
+    fn link(&mut self, found: &Found, target: &Name, _: &Extras) -> Result<(), NotWritten> {
+        let at = self.place(&found.path);
+        self.above(&at)?;
+        self.links.push(Link {
+            path: found.path.clone(),
+            at,
+            to: target.clone(),
+            node: found.node.clone(),
+        });
+        Ok(())
+    }
+
+    fn special(&mut self, found: &Found, extras: &Extras) -> Result<(), NotWritten> {
+        let at = self.place(&found.path);
+        self.above(&at)?;
+        match system::special(&at, &found.node)? {
+            true => system::describe(&at, found, extras, &mut self.lost),
+            false => {
+                let what = match found.node.kind {
+                    Kind::Socket => "a socket",
+                    Kind::Fifo => "a pipe",
+                    _ => "a device",
+                };
+                self.lost.note(what, &found.path);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Vec<Finding>, NotWritten> {
+        let mut findings = Vec::new();
+        for link in std::mem::take(&mut self.links) {
+            match system::link(&link.at, &link.to, &link.node) {
+                Ok(true) => {}
+                Ok(false) => self.lost.note("a link", &link.path),
+                Err(error) => findings.push(NotWritten::Target(error).finding(&link.path)),
+            }
+        }
+        system::sync(&self.root)?;
+        findings.extend(self.lost.findings());
+        Ok(findings)
+    }
+}
+
+/// Writes what is stored of a file, and leaves the rest a hole.
+fn write(new: &NewFile, content: &mut dyn Content) -> Result<(), NotWritten> {
+    let file = new.file();
+    let io = |error| TargetError::io(new.path(), "writing", error);
+    let mut buffer = Vec::new();
+    let mut from = 0;
+    while let Some(range) = content.next_data(from)? {
+        let mut at = range.start;
+        while at < range.end {
+            let len = (range.end - at).min(PIECE as u64) as usize;
+            buffer.resize(len, 0);
+            content.read_at(at, &mut buffer)?;
+            file.write_all_at(&buffer, at).map_err(io)?;
+            at += len as u64;
+        }
+        from = range.end;
+    }
+    Ok(file.set_len(content.len()).map_err(io)?)
+}

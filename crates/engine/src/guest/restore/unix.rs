@@ -1,0 +1,129 @@
+//! What a file system of Unix keeps of files, besides their bytes.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt as _, lchown};
+use std::path::Path;
+
+use guestfs::{Content, Extras, Kind, Name, Node, Time};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+
+use super::folder::Lost;
+use crate::guest::walk::Found;
+use crate::restore::target::TargetError;
+
+/// No stream of more bytes becomes an extended attribute: no file system of Linux takes more.
+const LARGEST_STREAM: u64 = 64 << 10;
+
+/// A stream as an extended attribute, named as ntfs-3g does. Whether that could be.
+pub(super) fn stream(
+    at: &Path,
+    name: &Name,
+    mut content: Box<dyn Content + '_>,
+) -> guestfs::Result<bool> {
+    if content.len() > LARGEST_STREAM {
+        return Ok(false);
+    }
+    let mut value = vec![0; content.len() as usize];
+    content.read_at(0, &mut value)?;
+    Ok(set(at, &[b"user.", name.as_bytes()].concat(), &value))
+}
+
+fn set(at: &Path, name: &[u8], value: &[u8]) -> bool {
+    !name.contains(&0) && rustix::fs::lsetxattr(at, name, value, XattrFlags::empty()).is_ok()
+}
+
+/// Owner, mode, extended attributes and times, as far as this process may.
+pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Lost) {
+    let node = &found.node;
+    for (name, value) in &extras.xattrs {
+        if !set(at, name.as_bytes(), value) {
+            lost.note("an extended attribute", &found.path);
+        }
+    }
+    if extras.security.is_some() {
+        lost.note("a security descriptor of Windows", &found.path);
+    }
+    if let Some(owner) = node.owner {
+        let own = lchown(at, Some(owner.uid), Some(owner.gid)).is_ok();
+        if !own {
+            lost.note("the owner", &found.path);
+        }
+        // Rights of somebody else are given to nobody.
+        let mode = match own {
+            true => owner.mode,
+            false => owner.mode & 0o777,
+        };
+        if fs::set_permissions(at, Permissions::from_mode(mode.into())).is_err() {
+            lost.note("the mode", &found.path);
+        }
+    }
+    times(at, node);
+}
+
+/// Times that no file system here has are left as they are.
+fn times(at: &Path, node: &Node) {
+    let spec = |time: Option<Time>| match time {
+        Some(time) => Timespec {
+            tv_sec: time.seconds,
+            tv_nsec: time.nanos.into(),
+        },
+        None => Timespec {
+            tv_sec: 0,
+            tv_nsec: rustix::fs::UTIME_OMIT,
+        },
+    };
+    let times = Timestamps {
+        last_access: spec(node.times.accessed),
+        last_modification: spec(node.times.modified),
+    };
+    let _ = rustix::fs::utimensat(CWD, at, &times, AtFlags::SYMLINK_NOFOLLOW);
+}
+
+/// A symbolic link. Always possible.
+pub(super) fn link(at: &Path, to: &Name, node: &Node) -> Result<bool, TargetError> {
+    let made = std::os::unix::fs::symlink(OsStr::from_bytes(to.as_bytes()), at);
+    made.map_err(|error| TargetError::io(at, "making a link", error))?;
+    if let Some(owner) = node.owner {
+        // Nobody's rights hang on the owner of a link.
+        let _ = lchown(at, Some(owner.uid), Some(owner.gid));
+    }
+    times(at, node);
+    Ok(true)
+}
+
+/// A device, pipe or socket. Whether this process may make it.
+pub(super) fn special(at: &Path, node: &Node) -> Result<bool, TargetError> {
+    let (kind, device) = match node.kind {
+        Kind::Fifo => (FileType::Fifo, 0),
+        Kind::Socket => (FileType::Socket, 0),
+        Kind::Device {
+            block,
+            major,
+            minor,
+        } => {
+            let kind = match block {
+                true => FileType::BlockDevice,
+                false => FileType::CharacterDevice,
+            };
+            (kind, rustix::fs::makedev(major, minor))
+        }
+        _ => return Ok(false),
+    };
+    match rustix::fs::mknodat(CWD, at, kind, Mode::RUSR | Mode::WUSR, device) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::PERM | rustix::io::Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => {
+            let error = io::Error::from(error);
+            Err(TargetError::io(at, "making a special file", error))
+        }
+    }
+}
+
+/// Makes all that was written below durable.
+pub(super) fn sync(root: &Path) -> Result<(), TargetError> {
+    let synced = File::open(root).and_then(|root| Ok(rustix::fs::syncfs(root)?));
+    synced.map_err(|error| TargetError::io(root, "making it durable", error))
+}

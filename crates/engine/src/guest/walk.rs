@@ -1,0 +1,250 @@
+//! Everything below what somebody named, folder by folder.
+//!
+//! A path may be a pattern: `*`, `?`, `[…]` within a name, `**` for any number of folders. What comes before
+//! the first pattern is looked up, at the cost of its depth; only what a pattern could match is listed.
+
+use std::ops::ControlFlow;
+
+use globset::{GlobBuilder, GlobMatcher};
+use guestfs::{Entry, Error, FileSystem, Kind, Name, Node, NodeId};
+
+use super::path::{GuestPath, name, text};
+
+/// Folders in folders that are gone into. More than any system makes: what has more is a loop.
+const DEEPEST: usize = 1024;
+
+/// What somebody named.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// What it says, for messages.
+    text: String,
+    /// The volume's pattern.
+    volume: GlobMatcher,
+    /// Names before the first pattern.
+    fixed: Vec<Name>,
+    /// The rest as one pattern for the path behind the fixed names, if there is a rest.
+    rest: Option<GlobMatcher>,
+}
+
+/// A pattern that cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum PatternError {
+    /// It names nothing.
+    #[error("an empty path names no volume")]
+    Empty,
+    /// It is no pattern.
+    #[error("“{text}” is no pattern: {source}")]
+    Bad {
+        /// What was written.
+        text: String,
+        /// Why not.
+        source: globset::Error,
+    },
+}
+
+impl Pattern {
+    /// A pattern as somebody wrote it: `VOLUME/path`. A volume or folder that is named is all that is in it.
+    ///
+    /// # Errors
+    /// When it names nothing, or a bracket is not closed.
+    pub fn parse(written: &str) -> Result<Self, PatternError> {
+        let bad = |source| PatternError::Bad {
+            text: written.to_owned(),
+            source,
+        };
+        let mut parts = written.split('/').filter(|part| !part.is_empty());
+        let volume = glob(parts.next().ok_or(PatternError::Empty)?).map_err(bad)?;
+        let parts: Vec<&str> = parts.collect();
+        let first = parts.iter().position(|part| is_pattern(part));
+        let (fixed, rest) = parts.split_at(first.unwrap_or(parts.len()));
+        let rest = match rest.is_empty() {
+            true => None,
+            false => Some(glob(&rest.join("/")).map_err(bad)?),
+        };
+        Ok(Self {
+            text: written.to_owned(),
+            volume,
+            fixed: fixed.iter().map(|part| name(part)).collect(),
+            rest,
+        })
+    }
+
+    /// Whether it is about a volume.
+    pub fn is_of(&self, volume: &str) -> bool {
+        self.volume.is_match(volume)
+    }
+
+    /// Whether it names something itself, and not only a folder that it is in.
+    pub fn names(&self, path: &GuestPath) -> bool {
+        let Some(rest) = path.names.get(self.fixed.len()..) else {
+            return false;
+        };
+        match &self.rest {
+            None => rest.is_empty(),
+            Some(pattern) => pattern.is_match(joined(rest)),
+        }
+    }
+
+    /// What was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+fn joined(names: &[Name]) -> String {
+    names.iter().map(text).collect::<Vec<_>>().join("/")
+}
+
+fn is_pattern(part: &str) -> bool {
+    part.contains(['*', '?', '[', '{'])
+}
+
+/// Case matters, since it does in most file systems; a name is matched as it is written in paths.
+fn glob(text: &str) -> Result<GlobMatcher, globset::Error> {
+    let mut glob = GlobBuilder::new(text);
+    let glob = glob.literal_separator(true).backslash_escape(false);
+    Ok(glob.build()?.compile_matcher())
+}
+
+/// Something that was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Where.
+    pub path: GuestPath,
+    /// What.
+    pub node: Node,
+}
+
+/// What a walk meets.
+pub enum Met<'a> {
+    /// A file, or a folder before what is in it.
+    Here(&'a Found),
+    /// A folder, after all that is in it.
+    Left(&'a Found),
+    /// Something that could not be read.
+    Failed(&'a GuestPath, Error),
+}
+
+/// Calls `each` for all that a pattern names in a volume, and all below it, in the order of names. Links are
+/// not followed. Gives whether anything was there.
+pub fn walk(
+    fs: &dyn FileSystem,
+    volume: &str,
+    pattern: &Pattern,
+    each: &mut dyn FnMut(Met<'_>) -> ControlFlow<()>,
+) -> Result<bool, Error> {
+    let mut at = GuestPath::root(volume);
+    let mut id = fs.root();
+    for part in &pattern.fixed {
+        if fs.node(id)?.kind != Kind::Folder {
+            return Ok(false);
+        }
+        let Some(found) = fs.find(id, part)? else {
+            return Ok(false);
+        };
+        at = at.join(part.clone());
+        id = found;
+    }
+    let mut walk = Walk {
+        fs,
+        names: pattern,
+        found: false,
+        each,
+    };
+    let node = fs.node(id)?;
+    let root = Found { path: at, node };
+    let mut above = Vec::new();
+    let _ = walk.enter(root, pattern.rest.is_none(), &mut above);
+    Ok(walk.found)
+}
+
+struct Walk<'a> {
+    fs: &'a dyn FileSystem,
+    names: &'a Pattern,
+    found: bool,
+    each: &'a mut dyn FnMut(Met<'_>) -> ControlFlow<()>,
+}
+
+/// A folder that is being walked through.
+struct Level {
+    folder: Found,
+    wanted: bool,
+    /// What is still to come, last first.
+    left: Vec<Entry>,
+}
+
+impl Walk<'_> {
+    fn enter(&mut self, root: Found, wanted: bool, above: &mut Vec<Level>) -> ControlFlow<()> {
+        self.meet(root, wanted, above)?;
+        while let Some(level) = above.last_mut() {
+            let Some(entry) = level.left.pop() else {
+                if let Some(level) = above.pop()
+                    && level.wanted
+                {
+                    (self.each)(Met::Left(&level.folder))?;
+                }
+                continue;
+            };
+            let wanted = level.wanted;
+            let path = level.folder.path.join(entry.name);
+            let wanted = wanted || self.names.names(&path);
+            // What nobody wants is gone through for what is in it, and is nothing itself.
+            let may_hold = wanted || matches!(entry.kind, None | Some(Kind::Folder));
+            if !may_hold {
+                continue;
+            }
+            match self.fs.node(entry.node) {
+                Ok(node) => self.meet(Found { path, node }, wanted, above)?,
+                Err(error) if wanted => {
+                    self.found = true;
+                    (self.each)(Met::Failed(&path, error))?;
+                }
+                Err(_) => {}
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn meet(&mut self, found: Found, wanted: bool, above: &mut Vec<Level>) -> ControlFlow<()> {
+        if wanted {
+            self.found = true;
+            (self.each)(Met::Here(&found))?;
+        }
+        if found.node.kind != Kind::Folder {
+            return ControlFlow::Continue(());
+        }
+        let is_loop = above
+            .iter()
+            .any(|level| level.folder.node.id == found.node.id);
+        if is_loop || above.len() >= DEEPEST {
+            let why = Error::Damaged {
+                structure: "folder".to_owned(),
+                why: "it is within itself, or too deep".to_owned(),
+            };
+            return (self.each)(Met::Failed(&found.path, why));
+        }
+        let mut left = Vec::new();
+        let listed = self.fs.list(found.node.id, &mut |entry| {
+            left.push(entry);
+            ControlFlow::Continue(())
+        });
+        left.sort_by(|a: &Entry, b| b.name.cmp(&a.name));
+        if let Err(error) = listed {
+            (self.each)(Met::Failed(&found.path, error))?;
+        }
+        above.push(Level {
+            folder: found,
+            wanted,
+            left,
+        });
+        ControlFlow::Continue(())
+    }
+}
+
+/// The node that a path leads to.
+///
+/// # Errors
+/// As [`guestfs::by_path`].
+pub fn node(fs: &dyn FileSystem, path: &GuestPath) -> Result<NodeId, Error> {
+    guestfs::by_path(fs, &path.names)
+}
