@@ -20,6 +20,7 @@ mod error;
 mod fs;
 mod name;
 mod node;
+pub mod ntfs;
 mod part;
 pub mod partitions;
 pub mod probe;

@@ -20,7 +20,10 @@ impl Mounted {
     pub fn by(test: &str, command: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let (program, words) = command.split_first().unwrap();
-        let output = Command::new(program).args(words).arg(folder.path()).output();
+        let output = Command::new(program)
+            .args(words)
+            .arg(folder.path())
+            .output();
         match output {
             Ok(output) if output.status.success() => Some(Self { folder }),
             Ok(output) => {
@@ -110,7 +113,9 @@ fn see(path: &Path) -> Seen {
 fn xattrs(path: &Path) -> BTreeMap<String, String> {
     let mut names = vec![0; 65536];
     let len = rustix::fs::llistxattr(path, &mut names[..]).unwrap_or(0);
-    let names = names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let names = names[..len]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty());
     let value = |name: &[u8]| {
         let mut value = vec![0; 65536];
         let len = rustix::fs::lgetxattr(path, name, &mut value[..]).unwrap();

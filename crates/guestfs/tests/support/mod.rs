@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each kind of file system has its own need of it")]
 
+#[cfg(unix)]
+pub mod kernel;
+
 extern crate disk as hyperkeep_disk;
 
 use std::collections::BTreeMap;
@@ -64,7 +67,10 @@ pub fn bytes(content: &mut dyn Content) -> Vec<u8> {
     let mut dense = vec![0; len];
     let mut from = 0;
     while let Some(range) = content.next_data(from).unwrap() {
-        assert!(range.start >= from && range.start < range.end, "{range:?} behind {from}");
+        assert!(
+            range.start >= from && range.start < range.end,
+            "{range:?} behind {from}"
+        );
         assert!(range.end <= len as u64, "{range:?} of {len}");
         let there = range.start as usize..range.end as usize;
         dense[there.clone()].copy_from_slice(&all[there]);
@@ -88,7 +94,11 @@ pub fn read(fs: &dyn FileSystem) -> Tree {
         .unwrap_or_else(|error| panic!("{path}: {error}"));
         for entry in entries {
             let path = format!("{path}/{}", escaped(entry.name.as_bytes()));
-            assert_eq!(fs.find(folder, &entry.name).unwrap(), Some(entry.node), "{path}");
+            assert_eq!(
+                fs.find(folder, &entry.name).unwrap(),
+                Some(entry.node),
+                "{path}"
+            );
             let seen = see(fs, entry.node, &path);
             if let Some(kind) = entry.kind {
                 assert_eq!(word(kind), seen.kind, "{path}");
@@ -96,7 +106,10 @@ pub fn read(fs: &dyn FileSystem) -> Tree {
             if seen.kind == "folder" {
                 folders.push((path.clone(), entry.node));
             }
-            assert!(tree.insert(path.clone(), seen).is_none(), "{path} is there twice");
+            assert!(
+                tree.insert(path.clone(), seen).is_none(),
+                "{path} is there twice"
+            );
         }
     }
     tree
@@ -117,10 +130,14 @@ fn word(kind: Kind) -> &'static str {
 }
 
 fn see(fs: &dyn FileSystem, id: NodeId, path: &str) -> Seen {
-    let node = fs.node(id).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let node = fs
+        .node(id)
+        .unwrap_or_else(|error| panic!("{path}: {error}"));
     let what = match node.kind {
         Kind::File => {
-            let mut content = fs.open(id, None).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let mut content = fs
+                .open(id, None)
+                .unwrap_or_else(|error| panic!("{path}: {error}"));
             assert_eq!(content.len(), node.len, "{path}");
             sum(&bytes(content.as_mut()))
         }
@@ -128,7 +145,9 @@ fn see(fs: &dyn FileSystem, id: NodeId, path: &str) -> Seen {
         Kind::Device { major, minor, .. } => format!("{major}:{minor}"),
         _ => String::new(),
     };
-    let extras = fs.extras(id).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let extras = fs
+        .extras(id)
+        .unwrap_or_else(|error| panic!("{path}: {error}"));
     let mut xattrs: BTreeMap<_, _> = extras
         .xattrs
         .iter()
@@ -158,7 +177,13 @@ pub fn same(ours: &Tree, theirs: &Tree) {
     let differ: Vec<_> = paths
         .into_iter()
         .filter(|path| ours.get(*path) != theirs.get(*path))
-        .map(|path| format!("{path}:\n  ours   {:?}\n  theirs {:?}", ours.get(path), theirs.get(path)))
+        .map(|path| {
+            format!(
+                "{path}:\n  ours   {:?}\n  theirs {:?}",
+                ours.get(path),
+                theirs.get(path)
+            )
+        })
         .collect();
     assert!(
         differ.is_empty(),

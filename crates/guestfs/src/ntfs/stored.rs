@@ -1,0 +1,311 @@
+//! The contents of an attribute: in its record, or in clusters whose run list may be cut into parts that
+//! lie in many records.
+//!
+//! A part is decoded when it is met, and few are kept, so that a file of millions of fragments takes no more
+//! memory than another. How many parts there are is bounded by what an attribute list can hold.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::attribute::{self, Attribute, Form, Spread};
+use super::le::units;
+use super::runs::{self, Run};
+use super::volume::{Via, Volume};
+use crate::error::{Error, Result};
+
+/// Parts of a run list that are kept decoded.
+const KEPT: usize = 16;
+/// How deep parts of the MFT's own run list may lead to each other.
+const DEEPEST: u32 = 8;
+
+/// An attribute's contents.
+pub(super) struct Stored {
+    pub(super) flags: u16,
+    pub(super) body: Body,
+}
+
+/// Where they are.
+pub(super) enum Body {
+    Resident(Vec<u8>),
+    Clusters(Clusters),
+}
+
+/// Contents in clusters.
+pub(super) struct Clusters {
+    pub(super) len: u64,
+    /// What lies behind it reads as zeros.
+    pub(super) initialised: u64,
+    /// Bytes of clusters that are not holes, if known to be fewer than all.
+    pub(super) stored: Option<u64>,
+    /// Clusters of a unit of compression, as a power of two.
+    pub(super) unit: u8,
+    who: Who,
+    parts: Vec<Part>,
+    kept: Mutex<Vec<(usize, Arc<[Run]>)>>,
+}
+
+/// Which attribute of which file.
+struct Who {
+    record: u64,
+    kind: u32,
+    name: Vec<u8>,
+}
+
+struct Part {
+    first: u64,
+    place: Place,
+}
+
+enum Place {
+    Decoded(Arc<[Run]>),
+    /// In the record of this reference, as the attribute of this number.
+    Record(u64, u16),
+}
+
+impl Stored {
+    /// Takes an attribute's first part.
+    pub(super) fn new(volume: &Volume, record: u64, attribute: &Attribute<'_>) -> Result<Self> {
+        let body = match &attribute.form {
+            Form::Resident(value) => Body::Resident(value.to_vec()),
+            Form::Spread(spread) => {
+                let who = Who {
+                    record,
+                    kind: attribute.kind,
+                    name: attribute.name.to_vec(),
+                };
+                Body::Clusters(Clusters::new(volume, who, spread)?)
+            }
+        };
+        Ok(Self {
+            flags: attribute.flags,
+            body,
+        })
+    }
+
+    /// Says where a further part is. Parts come in their order.
+    pub(super) fn add(&mut self, first: u64, reference: u64, id: u16) -> Result<()> {
+        let Body::Clusters(clusters) = &mut self.body else {
+            let why = format!("part {first} of contents that are in the record");
+            return Err(Error::damaged("attribute list", why));
+        };
+        let last = clusters.parts.last().map_or(0, |part| part.first);
+        if first <= last {
+            let why = format!(
+                "{} has a part at {first} behind {last}",
+                clusters.who.told()
+            );
+            return Err(Error::damaged("attribute list", why));
+        }
+        let place = Place::Record(reference, id);
+        clusters.parts.push(Part { first, place });
+        Ok(())
+    }
+
+    /// Bytes.
+    pub(super) fn len(&self) -> u64 {
+        match &self.body {
+            Body::Resident(value) => value.len() as u64,
+            Body::Clusters(clusters) => clusters.len,
+        }
+    }
+
+    /// All of it, if it is not more than `most`.
+    pub(super) fn whole(&self, volume: &Volume, most: u64, what: &str) -> Result<Vec<u8>> {
+        let clusters = match &self.body {
+            Body::Resident(value) => return Ok(value.clone()),
+            Body::Clusters(clusters) => clusters,
+        };
+        if clusters.len > most {
+            let why = format!("{} bytes, where at most {most} are known", clusters.len);
+            return Err(Error::damaged(what, why));
+        }
+        if self.flags & (attribute::COMPRESSED | attribute::ENCRYPTED) != 0 {
+            return Err(Error::damaged(what, "it is compressed or encrypted"));
+        }
+        let mut bytes = vec![0; clusters.len as usize];
+        clusters.read(volume, Via::Kept, 0, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl Who {
+    fn told(&self) -> String {
+        let name = String::from_utf16_lossy(&units(&self.name));
+        format!(
+            "attribute {:#x} \"{name}\" of MFT record {}",
+            self.kind, self.record
+        )
+    }
+}
+
+impl Clusters {
+    fn new(volume: &Volume, who: Who, spread: &Spread<'_>) -> Result<Self> {
+        let damaged = |why: String| Error::damaged(who.told(), why);
+        if spread.first != 0 {
+            return Err(damaged(format!("it begins with cluster {}", spread.first)));
+        }
+        let boot = volume.boot();
+        let decoded = runs::decode(spread.runs, 0, spread.next, boot.clusters).map_err(damaged)?;
+        let sizes = [spread.len, spread.initialised, spread.allocated];
+        if sizes.iter().any(|size| i64::try_from(*size).is_err()) || spread.len > spread.allocated {
+            let [len, initialised, allocated] = sizes;
+            return Err(damaged(format!(
+                "{len} bytes, {initialised} and {allocated}"
+            )));
+        }
+        let first = Part {
+            first: 0,
+            place: Place::Decoded(decoded),
+        };
+        Ok(Self {
+            len: spread.len,
+            initialised: spread.initialised,
+            stored: spread.stored.filter(|stored| *stored < spread.allocated),
+            unit: spread.unit,
+            who,
+            parts: vec![first],
+            kept: Mutex::default(),
+        })
+    }
+
+    /// What to say of it when it is damaged.
+    pub(super) fn damaged(&self, why: impl Into<String>) -> Error {
+        Error::damaged(self.who.told(), why)
+    }
+
+    /// The rest of the run that has a cluster; `None` behind the last.
+    pub(super) fn run(&self, volume: &Volume, cluster: u64) -> Result<Option<Run>> {
+        self.run_within(volume, cluster, 0)
+    }
+
+    fn run_within(&self, volume: &Volume, cluster: u64, depth: u32) -> Result<Option<Run>> {
+        let behind = self.parts.partition_point(|part| part.first <= cluster);
+        let Some((at, part)) = behind
+            .checked_sub(1)
+            .and_then(|at| Some((at, self.parts.get(at)?)))
+        else {
+            return Ok(None);
+        };
+        let runs = match &part.place {
+            Place::Decoded(runs) => runs.clone(),
+            Place::Record(reference, id) => self.part(volume, at, (*reference, *id), depth)?,
+        };
+        let behind = runs.partition_point(|run| run.at <= cluster);
+        let run = behind.checked_sub(1).and_then(|at| runs.get(at));
+        Ok(run.filter(|run| cluster < run.end()).map(|run| {
+            let skipped = cluster - run.at;
+            Run {
+                at: cluster,
+                len: run.len - skipped,
+                lcn: run.lcn.map(|lcn| lcn + skipped),
+            }
+        }))
+    }
+
+    /// The runs of a part that lies in a record of its own.
+    fn part(
+        &self,
+        volume: &Volume,
+        at: usize,
+        place: (u64, u16),
+        depth: u32,
+    ) -> Result<Arc<[Run]>> {
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, runs)) = kept().iter().find(|(kept, _)| *kept == at) {
+            return Ok(runs.clone());
+        }
+        if depth > DEEPEST {
+            return Err(self.damaged("its parts lead to each other too deep"));
+        }
+        let (reference, id) = place;
+        let first = self.parts.get(at).map_or(0, |part| part.first);
+        let next = self.parts.get(at + 1).map(|part| part.first);
+        let record = volume.extension(self.who.record, reference, depth + 1)?;
+        for attribute in record.attributes() {
+            let attribute = attribute?;
+            let Form::Spread(spread) = &attribute.form else {
+                continue;
+            };
+            let mine = attribute.kind == self.who.kind && attribute.name == self.who.name;
+            if !mine || attribute.id != id || spread.first != first {
+                continue;
+            }
+            if next.is_some_and(|next| next != spread.next) {
+                let why = format!("a part up to {} and the next from {next:?}", spread.next);
+                return Err(self.damaged(why));
+            }
+            let clusters = volume.boot().clusters;
+            let runs = runs::decode(spread.runs, first, spread.next, clusters);
+            let runs = runs.map_err(|why| self.damaged(why))?;
+            let mut kept = kept();
+            if kept.len() >= KEPT {
+                kept.remove(0);
+            }
+            kept.push((at, runs.clone()));
+            return Ok(runs);
+        }
+        Err(self.damaged(format!(
+            "its part at {first} is not in MFT record {}",
+            record.number()
+        )))
+    }
+
+    /// Fills `buf` from `offset` of the allocated clusters; what was never written is zeros.
+    pub(super) fn read(
+        &self,
+        volume: &Volume,
+        via: Via,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> Result<()> {
+        self.read_within(volume, via, offset, buf, 0)
+    }
+
+    pub(super) fn read_within(
+        &self,
+        volume: &Volume,
+        via: Via,
+        offset: u64,
+        buf: &mut [u8],
+        depth: u32,
+    ) -> Result<()> {
+        let written = self
+            .initialised
+            .saturating_sub(offset)
+            .min(buf.len() as u64);
+        let (buf, zeros) = buf.split_at_mut(written as usize);
+        zeros.fill(0);
+        self.read_allocated(volume, via, offset, buf, depth)
+    }
+
+    /// Fills `buf` from clusters, also behind what is initialised: compressed bytes are no contents.
+    pub(super) fn read_stored(&self, volume: &Volume, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.read_allocated(volume, Via::Past, offset, buf, 0)
+    }
+
+    fn read_allocated(
+        &self,
+        volume: &Volume,
+        via: Via,
+        offset: u64,
+        buf: &mut [u8],
+        depth: u32,
+    ) -> Result<()> {
+        let size = volume.boot().cluster;
+        let (mut at, mut rest) = (offset, buf);
+        while !rest.is_empty() {
+            let Some(run) = self.run_within(volume, at / size, depth)? else {
+                return Err(self.damaged(format!("no cluster for byte {at}")));
+            };
+            let within = at % size;
+            let len = (run.len * size - within).min(rest.len() as u64);
+            let (now, later) = rest.split_at_mut(len as usize);
+            match run.lcn {
+                Some(lcn) => volume.read(via, lcn * size + within, now)?,
+                None => now.fill(0),
+            }
+            rest = later;
+            at += len;
+        }
+        Ok(())
+    }
+}
