@@ -16,7 +16,10 @@
 //!   never an empty file.
 
 mod cache;
+mod clusters;
 mod error;
+pub mod exfat;
+pub mod fat;
 mod fs;
 mod name;
 mod node;

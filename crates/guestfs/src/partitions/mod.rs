@@ -167,7 +167,7 @@ impl Table {
 }
 
 /// Little-endian numbers out of a structure of fixed size; what is not there is zero.
-fn le(bytes: &[u8], at: usize, len: usize) -> u64 {
+pub(crate) fn le(bytes: &[u8], at: usize, len: usize) -> u64 {
     let field = bytes.get(at..at.saturating_add(len)).unwrap_or_default();
     let number = field.iter().rev();
     number.fold(0, |sum, byte| (sum << 8) | u64::from(*byte))

@@ -7,6 +7,9 @@ pub mod kernel;
 
 extern crate disk as hyperkeep_disk;
 
+#[cfg(unix)]
+pub mod kernel;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
