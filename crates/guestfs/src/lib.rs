@@ -21,6 +21,7 @@ mod error;
 pub mod exfat;
 pub mod fat;
 mod fs;
+pub mod lvm;
 mod name;
 mod node;
 pub mod ntfs;
