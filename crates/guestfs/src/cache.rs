@@ -3,10 +3,11 @@
 //! Metadata is small, near to other metadata, and read again and again; contents are read once, and in
 //! large pieces. So small reads go through blocks that are kept, and large ones past them.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use disk::{BlockRead, ByteRange, Extent, Geometry};
+
+use crate::recent::Recent;
 
 /// Bytes of a block.
 const BLOCK: u64 = 16 << 10;
@@ -18,45 +19,13 @@ const MOST: usize = 1024;
 /// A device with a bounded memory of what was read.
 pub struct Cached<D> {
     device: D,
-    kept: Mutex<Kept>,
-}
-
-#[derive(Default)]
-struct Kept {
-    blocks: HashMap<u64, (u64, Arc<[u8]>)>,
-    /// Numbers of blocks by when they were used.
-    used: BTreeMap<u64, u64>,
-    now: u64,
-}
-
-impl Kept {
-    fn get(&mut self, number: u64) -> Option<Arc<[u8]>> {
-        let (used, block) = self.blocks.get_mut(&number)?;
-        self.used.remove(used);
-        self.now += 1;
-        *used = self.now;
-        self.used.insert(self.now, number);
-        Some(block.clone())
-    }
-
-    fn put(&mut self, number: u64, block: Arc<[u8]>) {
-        self.now += 1;
-        if let Some((used, _)) = self.blocks.insert(number, (self.now, block)) {
-            self.used.remove(&used);
-        }
-        self.used.insert(self.now, number);
-        if self.blocks.len() > MOST
-            && let Some((_, oldest)) = self.used.pop_first()
-        {
-            self.blocks.remove(&oldest);
-        }
-    }
+    kept: Mutex<Recent<Arc<[u8]>>>,
 }
 
 impl<D: BlockRead> Cached<D> {
     /// Keeps what is read of `device` by small reads.
     pub fn new(device: D) -> Self {
-        let kept = Mutex::default();
+        let kept = Mutex::new(Recent::new(MOST));
         Self { device, kept }
     }
 
@@ -124,7 +93,7 @@ mod tests {
             cached.read_at(offset as u64, &mut read).unwrap();
             assert!(read == bytes[offset..offset + len], "{len} at {offset}");
         }
-        assert!(cached.kept.lock().unwrap().blocks.len() <= MOST);
+        assert!(cached.kept.lock().unwrap().len() <= MOST);
         assert!(cached.read_at(19_999_999, &mut [0; 2]).is_err());
     }
 }

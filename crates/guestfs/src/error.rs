@@ -50,7 +50,6 @@ pub enum Error {
 
 impl Error {
     /// Damage, in the format's terms.
-    #[allow(dead_code, reason = "the first reader of a file system needs it")]
     pub(crate) fn damaged(structure: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Damaged {
             structure: structure.into(),

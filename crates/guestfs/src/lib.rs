@@ -15,6 +15,7 @@
 //! - What is odd is told and not mended in silence. What cannot be read is an [`Obstacle`] or an error, and
 //!   never an empty file.
 
+pub mod btrfs;
 mod cache;
 mod clusters;
 mod error;
@@ -28,6 +29,7 @@ pub mod ntfs;
 mod part;
 pub mod partitions;
 pub mod probe;
+mod recent;
 mod state;
 pub mod volumes;
 

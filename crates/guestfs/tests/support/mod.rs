@@ -1,6 +1,10 @@
 //! Trees as they were read by us and by somebody else, so that they can be compared.
 
-#![allow(dead_code, reason = "each kind of file system has its own need of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each kind of file system has its own need of it"
+)]
 
 #[cfg(unix)]
 pub mod kernel;
