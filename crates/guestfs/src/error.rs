@@ -43,6 +43,10 @@ pub enum Error {
         is: &'static str,
     },
 
+    /// It is encrypted, and what was given as its key is not.
+    #[error("wrong key: {0}")]
+    WrongKey(String),
+
     /// The contents are there, and not to be had from this disk alone.
     #[error("{0}")]
     Obstacle(Obstacle),

@@ -18,11 +18,13 @@
 pub mod btrfs;
 mod cache;
 mod clusters;
+mod cipher;
 mod error;
 pub mod exfat;
 pub mod fat;
 mod fs;
 pub mod lvm;
+pub mod luks;
 mod name;
 mod node;
 pub mod ntfs;
