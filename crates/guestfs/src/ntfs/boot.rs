@@ -17,6 +17,8 @@ pub(super) struct Boot {
     pub(super) clusters: u64,
     /// First cluster of the MFT.
     pub(super) mft: u64,
+    /// First cluster of the copy of its first four records; 0 if that cannot be.
+    pub(super) mirror: u64,
     /// Bytes of an MFT record.
     pub(super) record: usize,
     /// Serial number.
@@ -61,6 +63,7 @@ impl Boot {
         if mft == 0 || mft >= clusters {
             return Err(damaged(format!("an MFT at cluster {mft} of {clusters}")));
         }
+        let mirror = le64(&bytes, 56);
         let record = match byte(&bytes, 64) as i8 {
             clusters @ 1.. => cluster * u64::from(clusters.unsigned_abs()),
             power @ -16..=-9 => 1 << power.unsigned_abs(),
@@ -73,6 +76,7 @@ impl Boot {
             cluster,
             clusters,
             mft,
+            mirror: if mirror < clusters { mirror } else { 0 },
             record: record as usize,
             serial: le64(&bytes, 72),
             len,

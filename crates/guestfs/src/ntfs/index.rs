@@ -220,8 +220,10 @@ impl Walk<'_> {
 
     fn child(&mut self, place: u64) -> Result<Node> {
         let index = self.index;
-        let blocks = index.blocks.as_ref();
-        let most = blocks.map_or(0, |blocks| blocks.len / u64::from(index.block));
+        let boot = index.volume.boot();
+        let len = index.blocks.as_ref().map_or(0, |blocks| blocks.len);
+        // A size may lie; no volume has more nodes than bytes for them.
+        let most = len.min(boot.clusters * boot.cluster) / u64::from(index.block);
         self.met += 1;
         if self.met > most || self.path.len() > DEEPEST {
             return Err(index.damaged("its nodes lead in a circle"));

@@ -37,6 +37,10 @@ pub(super) fn read(volume: &Volume) -> (String, State) {
         let note = format!("the volume has {is} bytes and its partition {has}: its end is missing");
         state.note(How::Damaged, note);
     }
+    for number in volume.copied() {
+        let note = format!("MFT record {number} is damaged: its copy in $MFTMirr is read");
+        state.note(How::Damaged, note);
+    }
     let label = about(volume, &mut state).unwrap_or_else(|error| {
         state.note(How::Damaged, format!("$Volume cannot be read: {error}"));
         String::new()

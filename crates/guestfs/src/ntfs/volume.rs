@@ -11,6 +11,9 @@ use crate::cache::Cached;
 use crate::error::{Error, Result};
 use crate::fs::Device;
 
+/// Records that there is a copy of (`$MFTMirr`): the MFT, the copy itself, the log, the volume.
+const COPIED: usize = 4;
+
 /// Which way bytes are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Via {
@@ -27,6 +30,8 @@ pub(super) struct Volume {
     boot: Boot,
     /// What the MFT is; `None` until it has been found.
     mft: Option<Clusters>,
+    /// Which of the first records are damaged, so that their copies are used.
+    copied: [bool; COPIED],
 }
 
 impl Volume {
@@ -38,11 +43,15 @@ impl Volume {
             device,
             boot,
             mft: None,
+            copied: [false; COPIED],
         };
-        let mut bytes = vec![0; volume.boot.record];
-        volume.read(Via::Kept, volume.boot.mft * volume.boot.cluster, &mut bytes)?;
+        let begin = volume.first(volume.boot.mft, 0);
+        volume.look_at_copy(0, begin)?;
         let unused = || Error::damaged("MFT record 0", "it is not in use");
-        let record = Record::new(0, bytes)?.ok_or_else(unused)?;
+        let record = volume
+            .copy(0)
+            .unwrap_or_else(|| volume.first(volume.boot.mft, 0))?;
+        let record = record.ok_or_else(unused)?;
         // The first part of the MFT lies in its own record, and leads to all others.
         let mut whole = false;
         for attribute in record.attributes() {
@@ -63,7 +72,48 @@ impl Volume {
         if volume.mft.is_none() {
             return Err(Error::damaged("MFT record 0", "the MFT has no contents"));
         }
+        for number in 1..COPIED {
+            let record = volume.record(number as u64);
+            volume.look_at_copy(number, record)?;
+        }
         Ok(volume)
+    }
+
+    /// Turns to the copy of one of the first records if it could not be read, and its copy can.
+    fn look_at_copy(&mut self, number: usize, record: Result<Option<Record>>) -> Result<()> {
+        let Err(error) = record else { return Ok(()) };
+        let copy = self.first(self.boot.mirror, number as u64);
+        if self.boot.mirror == 0 || !matches!(copy, Ok(Some(_))) {
+            return if number == 0 { Err(error) } else { Ok(()) };
+        }
+        if let Some(copied) = self.copied.get_mut(number) {
+            *copied = true;
+        }
+        Ok(())
+    }
+
+    /// One of the first records, where the MFT or its copy begins.
+    fn first(&self, cluster: u64, number: u64) -> Result<Option<Record>> {
+        let size = self.boot.record;
+        let mut bytes = vec![0; size];
+        let offset = cluster * self.boot.cluster + number * size as u64;
+        self.read(Via::Kept, offset, &mut bytes)?;
+        Record::new(number, bytes)
+    }
+
+    /// The copy of a record that is damaged, if it has one.
+    fn copy(&self, number: u64) -> Option<Result<Option<Record>>> {
+        let copied = usize::try_from(number)
+            .ok()
+            .and_then(|number| self.copied.get(number));
+        copied.filter(|copied| **copied)?;
+        Some(self.first(self.boot.mirror, number))
+    }
+
+    /// The records whose copies are used.
+    pub(super) fn copied(&self) -> impl Iterator<Item = usize> {
+        let all = self.copied.iter().enumerate();
+        all.filter(|(_, copied)| **copied).map(|(number, _)| number)
     }
 
     fn mft_of(&self, attribute: &Attribute<'_>) -> Result<Clusters> {
@@ -106,6 +156,9 @@ impl Volume {
                 "its own contents are needed to find it",
             ));
         };
+        if let Some(copy) = self.copy(number) {
+            return copy;
+        }
         let size = self.boot.record as u64;
         let offset = number.checked_mul(size);
         let end = offset.and_then(|offset| offset.checked_add(size));

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 
+use hyperkeep_guestfs::ntfs::Ntfs;
 use hyperkeep_guestfs::{Error, FileSystem, How, Name, NodeId, Obstacle, by_path};
 
 use crate::mount::Volume;
@@ -213,4 +214,30 @@ fn contents_that_are_encrypted_or_packed_in_an_unknown_way_are_obstacles() {
         assert_eq!(found, encrypted);
         assert!(matches!(ours.open(id, None), Err(Error::Obstacle(_))));
     }
+}
+
+#[test]
+fn the_copy_of_the_first_records_is_read_where_they_are_torn() {
+    let test = "the_copy_of_the_first_records_is_read_where_they_are_torn";
+    let Some(volume) = Volume::made(test, 16, &["-L", "label"]) else {
+        return;
+    };
+    let file = image(&volume);
+    for number in [0, 3] {
+        file.write_all_at(&[0xee, 0xee], mft(&file) + number * RECORD + 510)
+            .unwrap();
+    }
+    let ours = volume.open();
+    let about = ours.about();
+    assert_eq!(
+        (about.label.as_str(), about.state.how),
+        ("label", How::Damaged)
+    );
+    assert_eq!(about.state.notes.len(), 2, "{about:?}");
+    let mut boot = [0; 512];
+    file.read_exact_at(&mut boot, 0).unwrap();
+    let mirror = u64::from_le_bytes(boot[56..64].try_into().unwrap()) * 4096;
+    file.write_all_at(&[0xee, 0xee], mirror + 510).unwrap();
+    let opened = Ntfs::open(crate::support::image(&volume.path()));
+    assert!(matches!(opened, Err(Error::Damaged { .. })));
 }
