@@ -1,8 +1,8 @@
 //! NTFS, as Windows writes it since NT 4.
 //!
 //! A volume is a table of records (the MFT), and everything is an attribute of a record: names, contents,
-//! streams, indexes of folders. [`Volume`](volume::Volume) finds records, [`File`](file::File) the
-//! attributes of a file in however many records they are, [`Stored`](stored::Stored) their contents.
+//! streams, indexes of folders. [`Volume`] finds records, [`File`] the
+//! attributes of a file in however many records they are, [`Stored`] their contents.
 //!
 //! What always holds:
 //!

@@ -7,14 +7,18 @@ use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use hyperkeep_guestfs::{FileSystem, How, Kind, Name, by_path};
+use hyperkeep_disk::{BlockRead, ByteRange, Extent, Geometry};
+use hyperkeep_guestfs::ntfs::Ntfs;
+use hyperkeep_guestfs::{Device, FileSystem, How, Kind, Name, by_path};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, makedev, mknodat, setxattr};
 use testkit::image::noise;
 
 use crate::mount::{Volume, compared};
-use crate::support::{read, same, sum};
+use crate::support::{image, read, same, sum};
 use crate::{model, states};
 
 const OPTIONS: &str = "streams_interface=xattr,compression,special_files=wsl";
@@ -179,6 +183,46 @@ fn a_folder_of_twenty_thousand_names() {
     })
     .unwrap();
     assert_eq!(first, 5);
+    // A volume that was just opened reads one way down the tree, and not the folder.
+    let device = Arc::new(Counted::new(image(&volume.path())));
+    let ours = Ntfs::open(device.clone()).unwrap();
+    let opened = device.read.load(Ordering::Relaxed);
+    let name = names.keys().nth(12_345).unwrap();
+    let path = [Name::from("large"), name.clone()];
+    assert!(ours.node(by_path(&ours, &path).unwrap()).is_ok());
+    let looked = device.read.load(Ordering::Relaxed) - opened;
+    assert!(
+        opened < 1 << 20 && looked < 200_000,
+        "{opened} and {looked} bytes were read"
+    );
+}
+
+/// A device that counts the bytes that are read of it.
+struct Counted {
+    device: Device,
+    read: AtomicU64,
+}
+
+impl Counted {
+    fn new(device: Device) -> Self {
+        let read = AtomicU64::new(0);
+        Self { device, read }
+    }
+}
+
+impl BlockRead for Counted {
+    fn geometry(&self) -> Geometry {
+        self.device.geometry()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> hyperkeep_disk::Result<()> {
+        self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        self.device.read_at(offset, buf)
+    }
+
+    fn extents(&self, range: ByteRange) -> hyperkeep_disk::Result<Vec<Extent>> {
+        self.device.extents(range)
+    }
 }
 
 #[test]
