@@ -5,8 +5,10 @@ use std::os::unix::fs::FileExt as _;
 
 use hyperkeep_guestfs::ntfs::Ntfs;
 use hyperkeep_guestfs::{Error, FileSystem, How, Name, NodeId, Obstacle, by_path};
+use rustix::fs::{XattrFlags, setxattr};
 
 use crate::mount::Volume;
+use crate::support::bytes;
 
 const RECORD: u64 = 1024;
 
@@ -240,4 +242,53 @@ fn the_copy_of_the_first_records_is_read_where_they_are_torn() {
     file.write_all_at(&[0xee, 0xee], mirror + 510).unwrap();
     let opened = Ntfs::open(crate::support::image(&volume.path()));
     assert!(matches!(opened, Err(Error::Damaged { .. })));
+}
+
+/// What was never written reads as zeros, whatever its clusters hold: as ntfs-3g reads it.
+#[test]
+fn what_is_behind_the_initialised_size_is_zeros() {
+    let test = "what_is_behind_the_initialised_size_is_zeros";
+    let Some(volume) = Volume::made(test, 16, &[]) else {
+        return;
+    };
+    let options = "streams_interface=none,compression";
+    let Some(mounted) = volume.mount(test, options) else {
+        return;
+    };
+    let (plain, packed) = (mounted.path().join("plain"), mounted.path().join("packed"));
+    fs::write(&plain, [7; 100_000]).unwrap();
+    fs::create_dir(&packed).unwrap();
+    let compress = 0x800_u32.to_be_bytes();
+    setxattr(
+        &packed,
+        "system.ntfs_attrib_be",
+        &compress,
+        XattrFlags::empty(),
+    )
+    .unwrap();
+    fs::write(packed.join("words"), b"some words ".repeat(10_000)).unwrap();
+    drop(mounted);
+    let paths = [&["plain"][..], &["packed", "words"]].map(|path| {
+        let names = path.iter().map(|name| Name::from(*name));
+        names.collect::<Vec<_>>()
+    });
+    let ours = volume.open();
+    let ids = paths.clone().map(|path| by_path(&ours, &path).unwrap());
+    let file = image(&volume);
+    for (id, initialised) in ids.iter().zip([33_333_u64, 77_777]) {
+        let (place, _) = attribute(&file, id.0 & 0xffff_ffff, 0x80).unwrap();
+        file.write_all_at(&initialised.to_le_bytes(), place + 0x38)
+            .unwrap();
+    }
+    let Some(mounted) = volume.mount(test, "ro") else {
+        return;
+    };
+    let theirs = ["plain", "packed/words"].map(|path| fs::read(mounted.path().join(path)).unwrap());
+    drop(mounted);
+    let ours = volume.open();
+    for (id, theirs) in ids.into_iter().zip(theirs) {
+        assert!(theirs.ends_with(&[0; 20_000]) && !theirs.starts_with(&[0]));
+        let mut content = ours.open(id, None).unwrap();
+        assert!(bytes(content.as_mut()) == theirs);
+    }
 }
