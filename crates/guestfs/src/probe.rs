@@ -90,13 +90,15 @@ pub fn what(device: &dyn BlockRead) -> Result<What> {
     let mut head = vec![0; len];
     device.read_at(0, &mut head)?;
     let head = Head(&head);
-    for probe in [container, file_system] {
-        if let Some(what) = probe(&head) {
-            return Ok(what);
-        }
+    if let Some(what) = container(&head) {
+        return Ok(what);
     }
+    // What such a RAID holds begins where its members do.
     if raid_at_the_end(device)? {
         return Ok(What::MdRaid);
+    }
+    if let Some(what) = file_system(&head) {
+        return Ok(what);
     }
     Ok(match head.0.iter().all(|byte| *byte == 0) {
         true => What::Blank,
@@ -164,7 +166,10 @@ fn container(head: &Head<'_>) -> Option<What> {
     if (0..4).any(labelled) {
         return Some(What::Lvm);
     }
-    let raid = |at| head.has(at, &MD) && head.le32(at + 4) == 1;
+    // A superblock says at which sector it is.
+    let raid = |at: usize| {
+        head.has(at, &MD) && head.le32(at + 4) == 1 && head.le32(at + 144) as usize == at / 512
+    };
     if raid(0) || raid(4096) {
         return Some(What::MdRaid);
     }
@@ -186,7 +191,8 @@ fn file_system(head: &Head<'_>) -> Option<What> {
             .get(range)
             .is_some_and(|all: &[u8]| all.iter().all(|b| *b == 0))
     };
-    if head.has(3, b"EXFAT   ") && blank(11..64) {
+    // mkswap leaves the boot sector alone, and writes where the rest of exFAT's boot region is.
+    if head.has(3, b"EXFAT   ") && blank(11..64) && !is_swap(head) {
         return Some(What::ExFat);
     }
     if head.has(3, b"ReFS\0\0\0\0") && head.has(16, b"FSRS") {
@@ -214,11 +220,16 @@ fn file_system(head: &Head<'_>) -> Option<What> {
     fat.then_some(What::Fat)
 }
 
+fn is_swap(head: &Head<'_>) -> bool {
+    let pages = [4096, 8192, 16384, 65536];
+    let signed =
+        |page: usize| head.has(page - 10, b"SWAPSPACE2") || head.has(page - 10, b"SWAP-SPACE");
+    pages.into_iter().any(signed)
+}
+
 fn other(head: &Head<'_>) -> Option<What> {
-    for page in [4096, 8192, 16384, 65536] {
-        if head.has(page - 10, b"SWAPSPACE2") || head.has(page - 10, b"SWAP-SPACE") {
-            return Some(What::Swap);
-        }
+    if is_swap(head) {
+        return Some(What::Swap);
     }
     let udf = [32769, 34817, 36865]
         .into_iter()
@@ -248,13 +259,17 @@ fn raid_at_the_end(device: &dyn BlockRead) -> Result<bool> {
         ((len & !65535).saturating_sub(64 << 10), 0),
     ];
     for (at, version) in places {
-        let mut bytes = [0; 8];
-        if at == 0 || at + 8 > len {
+        let mut bytes = [0; 152];
+        if at == 0 || at + 152 > len {
             continue;
         }
         device.read_at(at, &mut bytes)?;
         let head = Head(&bytes);
-        if head.has(0, &MD) && head.le32(4) == version {
+        let fits = match version {
+            0 => head.le32(8) == 90,
+            _ => u64::from(head.le32(144)) | u64::from(head.le32(148)) << 32 == at / 512,
+        };
+        if head.has(0, &MD) && head.le32(4) == version && fits {
             return Ok(true);
         }
     }

@@ -12,8 +12,8 @@ use hyperkeep_guestfs::exfat::ExFat;
 use hyperkeep_guestfs::{Device, Error, FileSystem, How, Name, NodeId, by_path};
 use support::kernel::{self, Mounted};
 use testkit::image::noise;
+use testkit::vary;
 use testkit::vhd::oracle;
-use testkit::{corpus, vary};
 
 #[path = "support/filled.rs"]
 mod filled;
@@ -23,11 +23,6 @@ mod model;
 mod support;
 
 const MIB: u64 = 1 << 20;
-
-#[test]
-fn guestfs_exfat() {
-    corpus::replay("guestfs_exfat", model::check);
-}
 
 fn tool(test: &str, program: &str, words: &[&str]) -> Option<()> {
     match Command::new(program).args(words).env("TZ", "UTC").output() {

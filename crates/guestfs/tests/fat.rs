@@ -13,8 +13,8 @@ use hyperkeep_guestfs::fat::Fat;
 use hyperkeep_guestfs::{Device, Error, FileSystem, How, Kind, Name, by_path};
 use support::kernel;
 use testkit::image::noise;
+use testkit::vary;
 use testkit::vhd::oracle;
-use testkit::{corpus, vary};
 
 #[path = "support/filled.rs"]
 mod filled;
@@ -24,11 +24,6 @@ mod model;
 mod support;
 
 const MIB: u64 = 1 << 20;
-
-#[test]
-fn guestfs_fat() {
-    corpus::replay("guestfs_fat", model::check);
-}
 
 /// Runs a tool on an image; `None` where it is not there.
 fn tool(test: &str, program: &str, words: &[&str]) -> Option<String> {
