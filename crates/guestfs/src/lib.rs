@@ -5,7 +5,8 @@
 //! ```
 //!
 //! [`partitions`] says where the parts of a disk are, [`Part`] is one of them, [`probe`] tells what is on
-//! it, and a [`FileSystem`] is one read-only tree, whatever wrote it.
+//! it, and a [`FileSystem`] is one read-only tree, whatever wrote it. [`volumes`] does all of that for all
+//! disks of a machine at once.
 //!
 //! Invariants of the whole crate:
 //!

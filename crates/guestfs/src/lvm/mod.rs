@@ -59,8 +59,10 @@ pub struct Volume {
     pub len: u64,
     /// Kinds of its segments, in the words of its own tools: "linear", "striped", "thin"…
     pub kinds: BTreeSet<String>,
+    /// The physical volumes that are there and that it lies on, by their places among all of them.
+    pub physical: Vec<usize>,
     /// The volume, or why it is not to be had.
-    pub device: Result<Device, String>,
+    pub device: Result<Device>,
 }
 
 /// Puts groups together out of all physical volumes of a machine.
@@ -106,12 +108,20 @@ fn one_group(name: &str, group: &Section, volumes: &[PhysicalVolume]) -> Group {
     group
 }
 
+/// A physical volume of a group.
+struct Physical {
+    /// Its place among all of them, and its bytes, if it is there.
+    found: Option<(usize, Device)>,
+    /// Where its extents begin.
+    start: u64,
+}
+
 /// What is needed to turn sections into devices.
 struct Reader<'a> {
     /// Bytes of an extent.
     extent: u64,
-    /// By the names that the text gives them: the device if it is there, and where its extents begin.
-    physical: BTreeMap<&'a str, (Option<Device>, u64)>,
+    /// By the names that the text gives them.
+    physical: BTreeMap<&'a str, Physical>,
     volumes: Option<&'a Section>,
     /// Volumes that are something else than their own segments tell.
     stores: BTreeMap<&'a str, &'static str>,
@@ -130,7 +140,10 @@ impl<'a> Reader<'a> {
         for (name, section) in all.into_iter().flat_map(|all| all.sections()) {
             let id = section.text("id")?;
             let plain = id.replace('-', "");
-            let mut here = volumes.iter().filter(|one| one.id == plain);
+            let mut here = volumes
+                .iter()
+                .enumerate()
+                .filter(|(_, one)| one.id == plain);
             let found = here.next();
             if here.next().is_some() {
                 let why = format!("two devices are its physical volume {id}");
@@ -141,7 +154,7 @@ impl<'a> Reader<'a> {
                 notes.push(format!("its physical volume {name} ({id}) is missing"));
             }
             let number = group.number("seqno")?;
-            if let Some(own) = found.and_then(|one| one.metadata.as_ref())
+            if let Some(own) = found.and_then(|(_, one)| one.metadata.as_ref())
                 && own.0 != number
             {
                 let own = own.0;
@@ -149,11 +162,12 @@ impl<'a> Reader<'a> {
                     "physical volume {name} has metadata {own}, and the newest are {number}"
                 ));
             }
-            for note in found.into_iter().flat_map(|one| &one.notes) {
+            for note in found.into_iter().flat_map(|(_, one)| &one.notes) {
                 notes.push(format!("physical volume {name}: {note}"));
             }
             let start = section.number("pe_start")?.saturating_mul(SECTOR);
-            physical.insert(name, (found.map(|one| one.device.clone()), start));
+            let found = found.map(|(at, one)| (at, one.device.clone()));
+            physical.insert(name, Physical { found, start });
         }
         let volumes = group.section("logical_volumes");
         let mut stores = BTreeMap::new();
@@ -201,8 +215,25 @@ impl<'a> Reader<'a> {
             id: section.text("id").unwrap_or_default().replace('-', ""),
             len: extents.saturating_mul(self.extent),
             kinds,
-            device: device.map_err(|error| error.to_string()),
+            physical: self.physical_of(section),
+            device,
         }
+    }
+
+    fn physical_of(&self, section: &Section) -> Vec<usize> {
+        let mut all = Vec::new();
+        for (_, segment) in segments(section) {
+            for value in segment.list("stripes") {
+                if let Value::Text(on) = value
+                    && let Some(physical) = self.physical.get(on.as_str())
+                    && let Some((at, _)) = &physical.found
+                    && !all.contains(at)
+                {
+                    all.push(*at);
+                }
+            }
+        }
+        all
     }
 
     fn device(&self, name: &str, section: &Section) -> Result<Device> {
@@ -285,7 +316,7 @@ impl<'a> Reader<'a> {
 
     /// What a stripe lies on, and where the extents there begin.
     fn on(&self, name: &str, on: &str) -> Result<(Device, u64)> {
-        let Some((device, start)) = self.physical.get(on) else {
+        let Some(physical) = self.physical.get(on) else {
             // A part of another kind of volume, or extents that are being moved.
             return Err(Error::Unsupported(format!(
                 "logical volume {name} lies on {on}, which is no physical volume: restore its disks, and \
@@ -296,7 +327,8 @@ impl<'a> Reader<'a> {
             let what = format!("the physical volume {on}, on which logical volume {name} lies,");
             Error::NotFound(what)
         };
-        Ok((device.clone().ok_or_else(missing)?, *start))
+        let (_, device) = physical.found.clone().ok_or_else(missing)?;
+        Ok((device, physical.start))
     }
 }
 
