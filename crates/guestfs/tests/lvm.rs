@@ -302,7 +302,6 @@ fn missing_volumes_and_old_metadata_are_told() {
             found[0].notes
         );
     }
-    // What the tools took for missing is not read, even if it is there.
     assert!(opened(&images)[0].notes.is_empty());
 }
 
@@ -381,4 +380,29 @@ fn other_kinds_are_named_and_not_read() {
         "{:?}",
         found[0].notes
     );
+}
+
+/// A disk that was away while its group was changed has come back: what it holds is old.
+#[test]
+fn what_the_group_took_for_missing_is_not_read() {
+    let text = TEXT.replacen(
+        "[\"ALLOCATABLE\"]\nflags = []",
+        "[\"ALLOCATABLE\"]\nflags = [\"MISSING\"]",
+        1,
+    );
+    assert_ne!(text, TEXT);
+    let volume = PhysicalVolume::open(model::device(model::volume(b'a', text.as_bytes(), 0)));
+    let found = groups(&[volume.unwrap()]);
+    assert!(
+        found[0].notes[0].contains("is missing"),
+        "{:?}",
+        found[0].notes
+    );
+    let origin = found[0]
+        .volumes
+        .iter()
+        .find(|one| one.name == "origin")
+        .unwrap();
+    let why = origin.device.as_ref().err().unwrap().to_string();
+    assert!(why.contains("pv0") && origin.physical.is_empty(), "{why}");
 }
