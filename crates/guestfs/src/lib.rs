@@ -16,6 +16,7 @@
 //! - What is odd is told and not mended in silence. What cannot be read is an [`Obstacle`] or an error, and
 //!   never an empty file.
 
+pub mod bitlocker;
 pub mod btrfs;
 mod cache;
 mod clusters;

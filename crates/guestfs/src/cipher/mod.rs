@@ -8,6 +8,7 @@ mod kdf;
 mod mode;
 mod whole;
 
+pub(crate) use self::aes::Aes;
 pub(crate) use self::kdf::{Hash, Kdf};
-pub(crate) use self::mode::Cipher;
+pub(crate) use self::mode::{Cipher, cbc};
 pub(crate) use self::whole::whole_sectors;

@@ -51,6 +51,13 @@ impl Cipher {
         Ok(Self { mode, vector })
     }
 
+    /// XTS by the number of a sector, with a key for data and one for numbers behind it.
+    pub(crate) fn xts(key: &[u8]) -> Option<Self> {
+        let vector = Vector::Plain64;
+        let mode = Self::xts_mode(key)?;
+        Some(Self { mode, vector })
+    }
+
     fn xts_mode(key: &[u8]) -> Option<Mode> {
         let (data, tweak) = key.split_at_checked(key.len() / 2)?;
         let (data, tweak) = Aes::new(data).zip(Aes::new(tweak))?;
@@ -99,7 +106,7 @@ fn xts(aes: &Aes, tweak: [u8; BLOCK], sector: &mut [u8]) {
 }
 
 /// Decrypts blocks that are each bound to the encrypted one before.
-fn cbc(aes: &Aes, vector: [u8; BLOCK], sector: &mut [u8]) {
+pub(crate) fn cbc(aes: &Aes, vector: [u8; BLOCK], sector: &mut [u8]) {
     let mut before = Vec::with_capacity(BLOCK + sector.len());
     before.extend_from_slice(&vector);
     before.extend_from_slice(sector);
