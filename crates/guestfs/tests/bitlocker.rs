@@ -207,10 +207,12 @@ fn others_read_the_same() {
     let Some(python) = oracle::python(test, "dissect.fve") else {
         return;
     };
-    for method in METHODS {
+    let whole = METHODS.map(|method| (method, None));
+    for (method, encrypted) in whole.into_iter().chain([(0x8005, Some(0x150200))]) {
         let maker = Maker {
             recovery: (method == 0x8004).then_some(GROUPS),
             passphrase: (method == 0x8004).then_some("password"),
+            encrypted,
             ..made(method)
         };
         let volume = maker.volume(&plain);
