@@ -24,6 +24,7 @@ mod cipher;
 mod error;
 pub mod exfat;
 pub mod fat;
+mod ext;
 mod fs;
 pub mod lvm;
 pub mod luks;
@@ -39,6 +40,7 @@ pub mod volumes;
 
 pub use cache::Cached;
 pub use error::{Error, Result};
+pub use ext::Ext;
 pub use fs::{About, Content, Device, FileSystem, by_path};
 pub use name::Name;
 pub use node::{Entry, Extras, Kind, Node, NodeId, Obstacle, Owner, Reparse, Stream, Time, Times};

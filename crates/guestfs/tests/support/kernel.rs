@@ -52,8 +52,18 @@ impl Mounted {
 }
 
 impl Drop for Mounted {
+    /// What another thread has just started may hold files of ours for a moment, until it runs; and a folder
+    /// that is still mounted must not be removed, as that would empty what is mounted.
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.folder.path()).status();
+        let umount = |words: &[&str]| {
+            let mut command = Command::new("umount");
+            let output = command.args(words).arg(self.folder.path()).output();
+            output.is_ok_and(|output| output.status.success())
+        };
+        let gone = (0..200).any(|_| umount(&[]));
+        if !gone {
+            umount(&["--lazy"]);
+        }
     }
 }
 
