@@ -16,9 +16,16 @@ mod journals;
 #[cfg(unix)]
 #[path = "ext/make.rs"]
 mod make;
+#[path = "fuzz/ext.rs"]
+mod model;
 #[cfg(unix)]
 #[path = "ext/states.rs"]
 mod states;
 #[cfg(unix)]
 #[path = "ext/variants.rs"]
 mod variants;
+
+#[test]
+fn guestfs_ext() {
+    testkit::corpus::replay("guestfs_ext", model::check);
+}
