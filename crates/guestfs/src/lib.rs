@@ -37,6 +37,7 @@ pub mod probe;
 mod recent;
 mod state;
 pub mod volumes;
+pub mod xfs;
 
 pub use cache::Cached;
 pub use error::{Error, Result};
