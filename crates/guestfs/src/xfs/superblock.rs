@@ -186,7 +186,7 @@ impl Super {
             let log = self.folder_log.into();
             return odd("the logarithm of blocks in a block of a folder", log);
         }
-        if self.ag_blocks < 2
+        if !(2..=1 << 31).contains(&self.ag_blocks)
             || self.ag_block_log != self.ag_blocks.next_power_of_two().trailing_zeros()
         {
             return odd("the number of blocks in an AG", self.ag_blocks.into());

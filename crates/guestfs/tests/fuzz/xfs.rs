@@ -79,6 +79,10 @@ impl Sparse {
             .collect();
         for at in starts {
             let bytes = self.bytes(at, 12);
+            if bytes.starts_with(&[0xfe, 0xed, 0xba, 0xbe]) {
+                self.mend_record(at);
+                continue;
+            }
             let (len, sum) = match (&bytes[..4], &bytes[8..10]) {
                 (b"XFSB", _) => (within(be(102, 2)), 224),
                 (b"XDB3" | b"XDD3", _) => (folder, 4),
@@ -93,6 +97,33 @@ impl Sparse {
             all[sum..sum + 4].fill(0);
             self.put(at + sum as u64, &crc32c(&all).to_le_bytes());
         }
+    }
+}
+
+impl Sparse {
+    /// The same for a record of the log that does not go around its end.
+    fn mend_record(&mut self, at: u64) {
+        let head = self.bytes(at, SECTOR);
+        let be = |at: usize| {
+            let field = &head[at..at + 4];
+            field
+                .iter()
+                .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte))
+        };
+        let (len, size) = (be(12).min(1 << 18), be(320).min(1 << 18));
+        let headers = match be(8) & 2 {
+            0 => 1,
+            _ => size.div_ceil(32 << 10).max(1),
+        };
+        let mut all = self.bytes(at, headers * SECTOR + len);
+        all[32..36].fill(0);
+        let used = len.div_ceil(32 << 10).clamp(1, headers);
+        let mut summed = all[..328].to_vec();
+        for header in 1..used {
+            summed.extend_from_slice(&all[header * SECTOR..][..260]);
+        }
+        summed.extend_from_slice(&all[headers * SECTOR..]);
+        self.put(at + 32, &crc32c(&summed).to_le_bytes());
     }
 }
 

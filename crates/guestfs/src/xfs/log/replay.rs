@@ -195,7 +195,8 @@ impl Run<'_> {
             while count > 0 {
                 let region = regions.next();
                 let region = region.ok_or_else(|| damaged("a block has lost a region".into()))?;
-                let stored = (region.len() as u32 / CHUNK).min(count);
+                let stored =
+                    u32::try_from(region.len()).map_or(count, |len| (len / CHUNK).min(count));
                 if stored == 0 || u64::from(first + stored) * u64::from(CHUNK) > len {
                     return Err(damaged(format!(
                         "a region does not fit block {}",

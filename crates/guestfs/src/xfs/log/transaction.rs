@@ -199,7 +199,7 @@ impl Transaction {
             .and_then(|item| item.regions.last_mut())
         {
             Some(region) => region.0.push(piece),
-            None => self.header += piece.len,
+            None => self.header = self.header.saturating_add(piece.len),
         }
         Ok(())
     }
