@@ -172,3 +172,50 @@ fn a_chain_that_returns_to_itself() {
     ));
     assert_eq!(found.loose.len(), 1);
 }
+
+/// A backup of a running VM holds the checkpoint that was taken for it, where a VM's own
+/// configuration belongs.
+#[test]
+fn a_checkpoint_in_the_place_of_a_vm_stands_for_it() {
+    let vm = Vm::generation2("Web", 1)
+        .disk("web_1.avhdx")
+        .checkpoint("of a user", &["web.vhdx"])
+        .checkpoint("for the backup", &["web_1.avhdx"]);
+    let id = vm.config.id;
+    let own = |path: &str| path.contains("/Virtual Machines/");
+    let backup = vm.checkpoints[1].id.unwrap().to_string().to_uppercase();
+    let moved = |(path, bytes): (String, Vec<u8>)| match path.contains(&backup) {
+        true => Some((path.replace("/Snapshots/", "/Virtual Machines/"), bytes)),
+        false if own(&path) => None,
+        false => Some((path, bytes)),
+    };
+    let mut files: Files = vm
+        .files(Layout::Export)
+        .into_iter()
+        .filter_map(moved)
+        .collect();
+    files.extend(["web.vhdx", "web_1.avhdx"].map(|f| disk(&web(f))));
+    let chain = graph(&[&[&web("web_1.avhdx"), &web("web.vhdx")]]);
+    let found = look(files.clone(), &chain);
+    let [machine] = found.machines.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!(machine.config.machine_id(), id);
+    assert!(machine.path.contains(&backup), "{}", machine.path);
+    assert_eq!(machine.checkpoints.len(), 1);
+    assert!(found.orphans.is_empty(), "{:?}", found.orphans);
+
+    // Of two nobody knows which one it is.
+    let again: Files = files
+        .iter()
+        .filter(|(path, _)| path.contains(&backup))
+        .map(|(path, bytes)| {
+            (
+                path.replace(&backup, &id.unwrap().to_string()),
+                bytes.clone(),
+            )
+        })
+        .collect();
+    files.extend(again);
+    assert!(look(files, &chain).machines.is_empty());
+}

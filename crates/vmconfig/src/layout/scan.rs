@@ -51,6 +51,7 @@ pub fn inventory(folder: &dyn Folder, graph: &DiskGraph, options: &Options) -> I
             }
         }
     }
+    scan.stand_in(&mut checkpoints);
     let owners = Owners::of(&scan.inventory.machines, graph);
     let owners: Vec<Option<usize>> = checkpoints.iter().map(|c| owners.of_one(c)).collect();
     scan.settle(&mut checkpoints, &owners, graph);
@@ -115,6 +116,52 @@ impl Scan<'_> {
             files,
             disks,
             parent: ParentCheckpoint::None,
+        }
+    }
+
+    /// Takes the configuration of a checkpoint for that of its VM where a VM's belongs, and the VM
+    /// has none: so it is what a backup of a running VM leaves, which holds the checkpoint that was
+    /// taken for it.
+    fn stand_in(&mut self, checkpoints: &mut Vec<Checkpoint>) {
+        let mut known = BTreeSet::new();
+        for machine in &self.inventory.machines {
+            let ids = [machine.config.id, machine.config.logical_id];
+            known.extend(ids.into_iter().flatten());
+        }
+        let mut of = BTreeMap::<Uuid, Vec<usize>>::new();
+        for (at, checkpoint) in checkpoints.iter().enumerate() {
+            let home = classify::name(classify::parent(&checkpoint.path));
+            let vm = checkpoint.config.logical_id;
+            let vm = vm.filter(|_| home.eq_ignore_ascii_case("Virtual Machines"));
+            if let Some(vm) = vm.filter(|vm| !known.contains(vm)) {
+                of.entry(vm).or_default().push(at);
+            }
+        }
+        // Of several nobody knows which one it is.
+        let alone = of.into_iter().filter(|(_, all)| all.len() == 1);
+        let alone: BTreeMap<usize, Uuid> = alone
+            .filter_map(|(vm, all)| Some((*all.first()?, vm)))
+            .collect();
+        if alone.is_empty() {
+            return;
+        }
+        for (at, mut checkpoint) in std::mem::take(checkpoints).into_iter().enumerate() {
+            let Some(vm) = alone.get(&at) else {
+                checkpoints.push(checkpoint);
+                continue;
+            };
+            checkpoint.config.kind = Kind::Machine;
+            checkpoint.config.id = Some(*vm);
+            self.inventory.machines.push(Machine {
+                path: checkpoint.path,
+                config: checkpoint.config,
+                files: checkpoint.files,
+                disks: checkpoint.disks,
+                saved: checkpoint.saved,
+                checkpoints: Vec::new(),
+                parent: ParentCheckpoint::None,
+                findings: Vec::new(),
+            });
         }
     }
 
