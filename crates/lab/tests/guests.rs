@@ -106,7 +106,7 @@ impl Bench {
             self.pass(100);
             match &self.host.job(job).unwrap().end {
                 None => {}
-                Some((_, End::Completed(made))) => return *made,
+                Some((_, End::Completed(made))) => return made.clone(),
                 Some((_, end)) => panic!("{end:?}"),
             }
         }

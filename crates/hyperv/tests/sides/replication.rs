@@ -325,6 +325,7 @@ fn what_was_suspended_by_a_job_that_denies_it_goes_on() {
                     code,
                     hresult,
                     text,
+                    others: Vec::new(),
                 };
                 happens(&lab, Accident::JobFails(failure));
             }

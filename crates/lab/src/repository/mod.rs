@@ -69,7 +69,11 @@ impl Repository {
         let views = views.filter(|(name, _)| schema.is_a(name, class));
         let instances = views.flat_map(|(_, view)| view(&self.host));
         instances
-            .map(|instance| schema.complete(&self.host.name, &instance))
+            .map(|instance| {
+                let mut whole = schema.complete(&self.host.name, &instance);
+                views::tell_changed(&self.host, &mut whole);
+                whole
+            })
             .collect()
     }
 

@@ -12,7 +12,7 @@ use vmconfig::{Tree, Value, hvs, xml};
 
 use super::files::FileError;
 use super::host::Host;
-use super::vm::{Checkpoint, ControllerKind, Medium, Settings, Vm, upper};
+use super::vm::{Checkpoint, CheckpointKind, ControllerKind, Medium, Settings, Vm, upper};
 
 /// Bytes of the memory that a saved VM is said to have, whatever its size.
 const MEMORY: u32 = 64 << 10;
@@ -20,12 +20,17 @@ const MEMORY: u32 = 64 << 10;
 impl Settings {
     /// The path of the configuration's file without its ending.
     pub fn stem(&self, kind: Kind) -> String {
-        format!("{}\\{}", self.folder, self.relative_stem(kind))
+        let folder = match (kind, &self.checkpoint_folder) {
+            (Kind::Checkpoint, Some(other)) => other,
+            _ => &self.folder,
+        };
+        format!("{folder}\\{}", self.relative_stem(kind))
     }
 
     /// The same below the configuration's folder.
     pub fn relative_stem(&self, kind: Kind) -> String {
         let folder = match kind {
+            _ if self.planned => "Planned Virtual Machines",
             Kind::Machine => "Virtual Machines",
             Kind::Checkpoint => "Snapshots",
         };
@@ -88,7 +93,8 @@ pub(super) type Wanted = Vec<(String, Vec<u8>, bool)>;
 fn wanted(vm: &Vm) -> Result<Wanted, FileError> {
     let mut all = Vec::new();
     add(&mut all, vm, &vm.settings, (Kind::Machine, vm.created))?;
-    for checkpoint in &vm.checkpoints {
+    let there = |c: &&Checkpoint| c.kind != CheckpointKind::Missing;
+    for checkpoint in vm.checkpoints.iter().filter(there) {
         let Checkpoint {
             settings, created, ..
         } = checkpoint;
@@ -106,7 +112,8 @@ pub(super) fn add(
     let frozen = kind == Kind::Checkpoint;
     let stem = settings.stem(kind);
     let config = describe(vm, settings, (kind, created));
-    let tree = to_tree(&config);
+    let mut tree = to_tree(&config);
+    super::own::write(&mut tree, vm, settings);
     let bad = |error: String| FileError::Configuration {
         vm: settings.name.clone(),
         error,
@@ -203,6 +210,7 @@ fn describe(vm: &Vm, settings: &Settings, (kind, created): (Kind, jiff::Timestam
             mac_static: Some(adapter.static_mac),
             connected: Some(adapter.switch.is_some()),
             switch_id: adapter.switch,
+            switch_name: adapter.switch_name.clone(),
             ..model::NetworkAdapter::default()
         });
     VmConfig {
@@ -231,7 +239,7 @@ fn describe(vm: &Vm, settings: &Settings, (kind, created): (Kind, jiff::Timestam
             ..model::Memory::default()
         },
         firmware: model::Firmware {
-            bios_guid: Some(vm.id),
+            bios_guid: Some(settings.firmware),
             secure_boot: (settings.generation == 2).then_some(settings.secure_boot),
             ..model::Firmware::default()
         },
@@ -256,7 +264,13 @@ fn describe(vm: &Vm, settings: &Settings, (kind, created): (Kind, jiff::Timestam
         }),
         data_roots: DataRoots {
             configuration: Some(settings.folder.clone()),
-            checkpoints: Some(settings.folder.clone()),
+            checkpoints: Some(
+                settings
+                    .checkpoint_folder
+                    .as_ref()
+                    .unwrap_or(&settings.folder)
+                    .clone(),
+            ),
         },
         devices,
         ..VmConfig::default()
@@ -271,7 +285,7 @@ fn drive(drive: &super::vm::Drive) -> model::Drive {
             (DriveKind::PassThrough, Some(path), false)
         }
         Medium::Dvd(Some(path)) => (DriveKind::Iso, Some(path.clone()), false),
-        Medium::Dvd(None) => (DriveKind::Empty, None, false),
+        Medium::Dvd(None) | Medium::Empty => (DriveKind::Empty, None, false),
     };
     model::Drive {
         position: drive.slot,

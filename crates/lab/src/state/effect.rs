@@ -5,10 +5,13 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::checkpoint::CheckpointWish;
+use super::define::NewVm;
+use super::edit::Edit;
 use super::export::ExportWish;
 use super::files::FileError;
 use super::host::Host;
 use super::job::{End, Made};
+use super::planned::ImportWish;
 use super::refusal::Failure;
 use super::vm::{
     Checkpoint, CheckpointKind, Consistency, ControllerKind, Medium, Power, ReferencePoint,
@@ -61,6 +64,26 @@ pub(super) enum Work {
     },
     DestroySystem {
         vm: Uuid,
+    },
+    Import {
+        wish: ImportWish,
+    },
+    ImportSnapshots {
+        vm: Uuid,
+        folder: String,
+    },
+    Validate {
+        vm: Uuid,
+    },
+    Realize {
+        vm: Uuid,
+    },
+    Define {
+        new: NewVm,
+    },
+    Edit {
+        settings: Uuid,
+        edits: Vec<Edit>,
     },
     Export {
         vm: Uuid,
@@ -130,6 +153,20 @@ impl Host {
             }
             Work::Leave { vm, to } => self.leave(vm, to).map(|()| None),
             Work::Export { vm, wish } => self.carry_away(vm, &wish, at).map(|()| None),
+            Work::Import { wish } => self.import_now(&wish).map(Some),
+            Work::ImportSnapshots { vm, folder } => {
+                self.import_snapshots_now(vm, &folder).map(|()| None)
+            }
+            Work::Validate { vm } => match self.problems(vm)?.split_first() {
+                None => Ok(None),
+                Some((first, others)) => Err(Failure {
+                    others: others.to_vec(),
+                    ..first.clone()
+                }),
+            },
+            Work::Realize { vm } => self.realize_now(vm).map(Some),
+            Work::Define { new } => self.define_now(&new).map(Some),
+            Work::Edit { settings, edits } => self.edited(settings, &edits).map(Some),
             Work::DestroySystem { vm } => self.drop_system(vm).map(|()| None),
             Work::DestroyReferencePoint { vm, point } => {
                 if let Some(vm) = self.vm_mut(vm) {
@@ -189,7 +226,7 @@ impl Host {
             let unfreezable = match &drive.medium {
                 Medium::PassThrough(_) => true,
                 Medium::Disk { shared, .. } => *shared,
-                Medium::Dvd(_) => false,
+                Medium::Dvd(_) | Medium::Empty => false,
             };
             if unfreezable && !wish.ignore_unfreezable {
                 let text = format!(

@@ -289,6 +289,26 @@ impl Files {
         fs::write(local, bytes).map_err(io(path))
     }
 
+    /// Reads a file that is no disk.
+    pub(super) fn get(&self, path: &str) -> Result<Vec<u8>, FileError> {
+        fs::read(self.local(path)?).map_err(io(path))
+    }
+
+    /// The names of the files of a folder; none if it is not there.
+    pub(super) fn names(&self, folder: &str) -> Result<Vec<String>, FileError> {
+        let folder = folder.trim_end_matches('\\');
+        let entries = match fs::read_dir(self.local(folder)?) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io(folder)(error)),
+        };
+        let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        let names: Result<Vec<_>, _> = names.collect();
+        let mut names: Vec<String> = names.map_err(io(folder))?.into_iter().flatten().collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// Copies a file, to a name that is free.
     pub(super) fn copy(&self, from: &str, to: &str) -> Result<(), FileError> {
         let (source, target) = (self.local(from)?, self.local(to)?);

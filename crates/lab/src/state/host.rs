@@ -160,7 +160,12 @@ impl Host {
     /// `RequestStateChange`: 2 start, 3 turn off, 6 save, 9 pause, 11 reset.
     pub fn change_state(&mut self, vm: Uuid, wanted: u16) -> Result<JobId, Refusal> {
         self.advance();
-        let power = self.vm(vm).ok_or(Refusal::INVALID_PARAMETER)?.power;
+        let known = self.vm(vm).ok_or(Refusal::INVALID_PARAMETER)?;
+        let power = known.power;
+        // What is only planned loses its saved state at most.
+        if known.planned && wanted != 3 {
+            return Err(Refusal::INVALID_STATE);
+        }
         let to = match (wanted, power) {
             (2, Power::Off | Power::Saved | Power::Paused) | (11, Power::Running) => Power::Running,
             (3, Power::Running | Power::Paused | Power::Saved) => Power::Off,

@@ -49,8 +49,12 @@ pub enum End {
 }
 
 /// What a job made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Made {
+    /// A VM, or a planned one.
+    System(Uuid),
+    /// Pieces of a configuration, by their places in it.
+    Places(Uuid, Vec<String>),
     /// A checkpoint.
     Checkpoint(Uuid),
     /// A reference point.

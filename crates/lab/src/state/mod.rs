@@ -16,6 +16,9 @@ mod changes;
 mod checkpoint;
 mod cluster;
 mod config;
+mod define;
+mod definition;
+mod edit;
 mod effect;
 mod export;
 mod files;
@@ -24,6 +27,8 @@ mod host;
 pub mod job;
 mod log;
 mod merge;
+mod own;
+mod planned;
 mod refusal;
 mod replay;
 mod replica;
@@ -39,17 +44,20 @@ pub use accident::{Accident, Impossible};
 pub use changes::{Changes, ChangesQuery};
 pub use checkpoint::CheckpointWish;
 pub use cluster::{Cluster, Node, Role};
+pub use define::NewVm;
+pub use edit::Edit;
 pub use export::{ExportWish, LiveState};
 pub use files::{FileError, Files};
 pub use host::{Host, NewHost};
 pub use job::{End, Job, JobId, Made};
 pub use log::{Log, LogEntry};
+pub use planned::ImportWish;
 pub use refusal::{Failure, Refusal};
 pub use rules::{AfterApply, ClusterNames, ReplicaConflict, Rules};
 pub use vm::{
-    Adapter, Busy, Checkpoint, CheckpointKind, Consistency, Controller, ControllerKind, Drive,
-    Guest, GuestSystem, HostDevice, HostDeviceKind, Medium, Power, ReferencePoint, Replication,
-    Settings, Switch, Tracked, Vm, upper,
+    Adapter, Busy, Changed, Checkpoint, CheckpointKind, Consistency, Controller, ControllerKind,
+    Drive, Guest, GuestSystem, HostDevice, HostDeviceKind, Medium, Power, ReferencePoint,
+    Replication, Settings, Switch, Tracked, Vm, upper,
 };
 pub use volume::Volume;
 

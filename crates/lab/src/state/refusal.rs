@@ -31,6 +31,8 @@ pub struct Failure {
     pub hresult: Option<u32>,
     /// What happened, for people. Hosts tell it in their language.
     pub text: String,
+    /// What is wrong besides, where a host looked for all of it.
+    pub others: Vec<Failure>,
 }
 
 impl Failure {
@@ -40,6 +42,7 @@ impl Failure {
             code: 32768,
             hresult,
             text: text.into(),
+            others: Vec::new(),
         }
     }
 

@@ -172,7 +172,7 @@ impl Host {
     fn disk_of(&self, vm: Uuid, drive: usize) -> Option<String> {
         match &self.vm(vm)?.settings.drives.get(drive)?.medium {
             Medium::Disk { path, .. } => Some(path.clone()),
-            Medium::PassThrough(_) | Medium::Dvd(_) => None,
+            Medium::PassThrough(_) | Medium::Dvd(_) | Medium::Empty => None,
         }
     }
 }

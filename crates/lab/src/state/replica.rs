@@ -81,7 +81,7 @@ impl Host {
         let mut drives = vm.settings.drives.iter();
         let disk = drives.find_map(|drive| match &drive.medium {
             Medium::Disk { path, .. } => Some(path.clone()),
-            Medium::PassThrough(_) | Medium::Dvd(_) => None,
+            Medium::PassThrough(_) | Medium::Dvd(_) | Medium::Empty => None,
         });
         let replication = vm.replication.as_mut().ok_or_else(gone)?;
         replication.health = GOOD;
@@ -140,6 +140,7 @@ impl Host {
                     code,
                     hresult: None,
                     text,
+                    others: Vec::new(),
                 };
                 let (now, takes) = (self.now(), Duration::ZERO);
                 Ok(self.start_aside(id, (kind, takes), Work::Fail(failure), now))

@@ -51,6 +51,18 @@ pub struct Rules {
     pub merge_takes: Duration,
     /// How long an export takes.
     pub export_takes: Duration,
+    /// How long an import takes, and each step to a VM from there.
+    pub import_takes: Duration,
+    /// UNVERIFIED: whether the configuration of a checkpoint that is imported with its own id has the
+    /// checkpoint's rather than the VM's.
+    pub checkpoints_keep_ids: bool,
+    /// UNVERIFIED: whether the folder of an imported VM is the one that its configuration names,
+    /// rather than the one that it was imported from.
+    pub import_keeps_root: bool,
+    /// Saved states that are imported do not fit this host's processors.
+    pub foreign_state_refused: bool,
+    /// UNVERIFIED: whether a job adds and changes hardware, and not the call itself.
+    pub settings_as_job: bool,
     /// How long a change of state takes.
     pub state_takes: Duration,
     /// How long a job is there after its end.
@@ -125,6 +137,11 @@ impl Default for Rules {
             destroy_takes: Duration::from_secs(1),
             merge_takes: Duration::from_secs(4),
             export_takes: Duration::from_secs(5),
+            import_takes: Duration::from_secs(2),
+            checkpoints_keep_ids: false,
+            import_keeps_root: false,
+            foreign_state_refused: false,
+            settings_as_job: false,
             state_takes: Duration::from_secs(2),
             removed_after: super::job::REMOVED_AFTER,
             tracking_unit: 32 << 10,

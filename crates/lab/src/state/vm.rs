@@ -88,6 +88,12 @@ pub struct Settings {
     pub version: String,
     /// The folder of the VM's files.
     pub folder: String,
+    /// That of its checkpoints' files, if it is another one.
+    pub checkpoint_folder: Option<String>,
+    /// Whether it belongs to a VM that is only planned, whose files lie apart.
+    pub planned: bool,
+    /// The id that the guest's firmware tells.
+    pub firmware: Uuid,
     /// MiB that it starts with.
     pub memory: u64,
     /// MiB that it has at least and at most, if its memory is dynamic.
@@ -114,6 +120,17 @@ pub struct Settings {
     pub backup_service: bool,
     /// When the memory was saved that belongs to it, if some does.
     pub saved: Option<Timestamp>,
+    /// What somebody has set otherwise and nothing here follows from.
+    pub changed: Vec<Changed>,
+}
+
+/// A property that somebody has set.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// What follows the configuration in the `InstanceID` of its object; empty for itself.
+    pub place: String,
+    /// What it is set to.
+    pub property: cim::Property,
 }
 
 /// The id of IDE controllers.
@@ -163,6 +180,8 @@ pub enum Medium {
     PassThrough(u32),
     /// An optical drive, with the path of the image in it.
     Dvd(Option<String>),
+    /// A drive for virtual disks without one.
+    Empty,
 }
 
 /// A network adapter.
@@ -176,8 +195,10 @@ pub struct Adapter {
     pub mac: String,
     /// Whether the address was chosen by somebody.
     pub static_mac: bool,
-    /// The switch that it is connected to.
+    /// The switch that it is connected to, which this host need not have.
     pub switch: Option<Uuid>,
+    /// What that was called when it was last seen.
+    pub switch_name: Option<String>,
     /// Whether it is one that generation 1 boots from.
     pub legacy: bool,
     /// The VLAN that it is in.
@@ -243,6 +264,8 @@ pub enum CheckpointKind {
     Recovery,
     /// Made by replication, as one to fail over to.
     Replica,
+    /// Its files were not there when its VM was imported.
+    Missing,
 }
 
 /// How consistent a checkpoint is.
@@ -350,7 +373,7 @@ impl Settings {
         let drives = self.drives.iter().enumerate();
         drives.filter_map(|(at, drive)| match &drive.medium {
             Medium::Disk { path, .. } => Some((at, path.as_str())),
-            Medium::PassThrough(_) | Medium::Dvd(_) => None,
+            Medium::PassThrough(_) | Medium::Dvd(_) | Medium::Empty => None,
         })
     }
 

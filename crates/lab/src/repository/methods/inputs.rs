@@ -33,10 +33,24 @@ pub(super) fn embedded(
         Some(text) => text,
         None => return Ok(None),
     };
-    if text.trim().is_empty() {
-        return Ok(None);
+    match text.trim().is_empty() {
+        true => Ok(None),
+        false => of_class(&text, wanted).map(Some),
     }
-    let given = cim::cimxml::read_instance(&text).map_err(|_| Refusal::INVALID_PARAMETER)?;
+}
+
+/// The same of a list.
+pub(super) fn embedded_list(
+    inputs: &Instance,
+    name: &str,
+    wanted: &str,
+) -> Result<Vec<Instance>, Refusal> {
+    let texts: Vec<String> = inputs.get_list(name).map_err(|_| Refusal::INCORRECT_TYPE)?;
+    texts.iter().map(|text| of_class(text, wanted)).collect()
+}
+
+fn of_class(text: &str, wanted: &str) -> Result<Instance, Refusal> {
+    let given = cim::cimxml::read_instance(text).map_err(|_| Refusal::INVALID_PARAMETER)?;
     let schema = Schema::of(HYPER_V).ok_or(Refusal::FAILED)?;
     let class = schema
         .class(&given.class)
@@ -57,5 +71,5 @@ pub(super) fn embedded(
             return Err(Refusal::INCORRECT_TYPE);
         }
     }
-    Ok(Some(given))
+    Ok(given)
 }

@@ -35,17 +35,21 @@ pub(super) fn request_state(host: &mut Host, job: &Instance, inputs: &Instance) 
 pub(super) fn error(host: &Host, job: &Instance, output: &str) -> Called {
     let known = host.job(id(job)?).ok_or(Refusal::INVALID_PARAMETER)?;
     let schema = Schema::of(HYPER_V).ok_or(Refusal::FAILED)?;
-    let text = match &known.end {
+    let failures = match &known.end {
         Some((_, End::Failed(failure))) => {
-            let error = schema.complete(&host.name, &views::job_error(failure));
-            Some(embed(&error)?)
+            std::iter::once(failure).chain(&failure.others).collect()
         }
-        _ => None,
+        _ => Vec::new(),
     };
+    let texts = failures.into_iter().map(|failure| {
+        let error = schema.complete(&host.name, &views::job_error(failure));
+        embed(&error)
+    });
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let mut outputs = Instance::new("");
-    match (output, text) {
-        ("Errors", text) => outputs.set("Errors", Vec::from_iter(text)),
-        (_, Some(text)) => outputs.set(output, text),
+    match (output, texts.first()) {
+        ("Errors", _) => outputs.set("Errors", texts),
+        (_, Some(text)) => outputs.set(output, text.as_str()),
         (_, None) => {}
     }
     Ok(Outcome::Done(outputs))

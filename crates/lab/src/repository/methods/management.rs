@@ -1,11 +1,12 @@
 //! `Msvm_VirtualSystemManagementService`.
 
 use cim::{Instance, Kind, ObjectPath, Scalar, Value};
+use uuid::Uuid;
 
 use super::inputs::{embedded, needed};
 use super::{Called, Outcome, Repository, done, views};
 use crate::schema::{HYPER_V, Schema};
-use crate::state::{Host, Refusal};
+use crate::state::{Changed, Edit, Host, Refusal};
 
 pub(super) fn summary(host: &mut Host, inputs: &Instance) -> Called {
     host.advance();
@@ -46,8 +47,26 @@ pub(super) fn summary(host: &mut Host, inputs: &Instance) -> Called {
     Ok(Outcome::Done(outputs))
 }
 
-/// Name and notes can be changed; whatever else differs from what is there is refused, rather
-/// than taken and forgotten.
+/// What can be told anew without anything here following from it.
+const TOLD: &[&str] = &[
+    "AutomaticRecoveryAction",
+    "AutomaticShutdownAction",
+    "AutomaticSnapshotsEnabled",
+    "AutomaticStartupAction",
+    "AutomaticStartupActionDelay",
+    "AutomaticStartupActionSequenceNumber",
+    "BaseBoardSerialNumber",
+    "BIOSSerialNumber",
+    "BootOrder",
+    "BootSourceOrder",
+    "ChassisAssetTag",
+    "ChassisSerialNumber",
+    "SecureBootTemplateId",
+    "SwapFileDataRoot",
+];
+
+/// Name and notes can be changed always, the rest of a VM that is off; what cannot be changed is
+/// refused, rather than taken and forgotten.
 pub(super) fn modify(repository: &mut Repository, inputs: &Instance) -> Called {
     let class = "Msvm_VirtualSystemSettingData";
     let given = embedded(inputs, "SystemSettings", class)?.ok_or(Refusal::INVALID_PARAMETER)?;
@@ -56,29 +75,49 @@ pub(super) fn modify(repository: &mut Repository, inputs: &Instance) -> Called {
     let present = repository
         .get(&path)
         .map_err(|_| Refusal::INVALID_PARAMETER)?;
-    let (mut name, mut notes) = (None, None);
+    let (mut name, mut notes, mut edits) = (None, None, Vec::new());
     for property in given.properties() {
         let known = present.property(&property.name);
         // Null is as if it were not given.
         if property.value.is_null() || known.is_none_or(|known| known.value == property.value) {
             continue;
         }
-        if property.name.eq_ignore_ascii_case("ElementName") {
-            name = Some(needed::<String>(&given, "ElementName")?);
-        } else if property.name.eq_ignore_ascii_case("Notes") {
-            let lines: Vec<String> = given
-                .get_list("Notes")
-                .map_err(|_| Refusal::INCORRECT_TYPE)?;
-            notes = Some(lines.join("\n"));
-        } else {
-            return Err(Refusal::NOT_SUPPORTED);
+        match property.name.to_lowercase().as_str() {
+            "elementname" => name = Some(needed::<String>(&given, "ElementName")?),
+            "notes" => {
+                let lines: Vec<String> = given
+                    .get_list("Notes")
+                    .map_err(|_| Refusal::INCORRECT_TYPE)?;
+                notes = Some(lines.join("\n"));
+            }
+            "biosguid" => {
+                let id = Uuid::try_parse(&needed::<String>(&given, "BIOSGUID")?);
+                edits.push(Edit::Firmware(id.map_err(|_| Refusal::INVALID_PARAMETER)?));
+            }
+            "securebootenabled" => {
+                edits.push(Edit::SecureBoot(needed(&given, "SecureBootEnabled")?));
+            }
+            "usersnapshottype" => {
+                edits.push(Edit::CheckpointType(needed(&given, "UserSnapshotType")?));
+            }
+            "snapshotdataroot" => {
+                edits.push(Edit::CheckpointFolder(needed(&given, "SnapshotDataRoot")?));
+            }
+            other if TOLD.iter().any(|name| name.eq_ignore_ascii_case(other)) => {
+                edits.push(Edit::Tell(Changed {
+                    place: String::new(),
+                    property: property.clone(),
+                }));
+            }
+            _ => return Err(Refusal::NOT_SUPPORTED),
         }
     }
-    let (_, settings) =
-        views::settings_id(&repository.host, &path).ok_or(Refusal::INVALID_PARAMETER)?;
-    repository
-        .host
-        .modify(settings, name.as_deref(), notes.as_deref())?;
+    let host = &mut repository.host;
+    let (_, settings) = views::settings_id(host, &path).ok_or(Refusal::INVALID_PARAMETER)?;
+    if !edits.is_empty() {
+        host.edit(settings, &edits)?;
+    }
+    host.modify(settings, name.as_deref(), notes.as_deref())?;
     done()
 }
 

@@ -9,7 +9,9 @@ mod image;
 mod inputs;
 mod job;
 mod management;
+mod planned;
 mod point;
+mod resources;
 mod security;
 mod snapshot;
 mod system;
@@ -67,7 +69,7 @@ impl Repository {
         let host = &mut self.host;
         let called = match (object.class.as_str(), declared.name.as_str()) {
             ("Win32_Directory", "DeleteEx") => folder::delete(host, &object, inputs),
-            ("Msvm_ComputerSystem", "RequestStateChange") => {
+            ("Msvm_ComputerSystem" | "Msvm_PlannedComputerSystem", "RequestStateChange") => {
                 system::request_state(host, &object, inputs)
             }
             ("Msvm_ComputerSystem", "RequestReplicationStateChangeEx") => {
@@ -107,6 +109,19 @@ impl Repository {
             ("Msvm_VirtualSystemManagementService", "ModifySystemSettings") => {
                 management::modify(self, inputs)
             }
+            ("Msvm_VirtualSystemManagementService", method) => match method {
+                "DefineSystem" => planned::define(host, inputs, false),
+                "DefinePlannedSystem" => planned::define(host, inputs, true),
+                "ImportSystemDefinition" => planned::import(host, inputs),
+                "ImportSnapshotDefinitions" => planned::import_snapshots(host, inputs),
+                "ValidatePlannedSystem" => planned::validate(host, inputs),
+                "RealizePlannedSystem" => planned::realize(host, inputs),
+                "AddResourceSettings" => resources::add(host, inputs),
+                "ModifyResourceSettings" => resources::modify(self, inputs),
+                "RemoveResourceSettings" => resources::remove(host, inputs),
+                "AddFeatureSettings" => resources::add_features(host, inputs),
+                _ => Err(Refusal::NOT_SUPPORTED),
+            },
             ("Msvm_VirtualSystemReferencePointService", "DestroyReferencePoint") => {
                 point::destroy(host, inputs)
             }

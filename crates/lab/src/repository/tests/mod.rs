@@ -13,6 +13,8 @@ use crate::schema::{CIMV2, HYPER_V};
 
 mod changes;
 mod export;
+mod hardware;
+mod import;
 mod methods;
 mod planned;
 
@@ -71,6 +73,16 @@ impl Bench {
         let mut all = self.select(query);
         assert_eq!(all.len(), 1, "{query}");
         all.remove(0)
+    }
+
+    /// The settings of a class that are a VM's, and not what new ones are.
+    fn of_vms(&mut self, class: &str) -> Vec<Instance> {
+        let mut all = self.select(&format!("SELECT * FROM {class}"));
+        all.retain(|one| {
+            let id: String = one.get("InstanceID").unwrap();
+            !id.starts_with("Microsoft:Definition\\")
+        });
+        all
     }
 
     fn path(&mut self, query: &str) -> ObjectPath {
@@ -260,10 +272,10 @@ fn adapters_have_connections_and_these_their_vlan() {
         ("Msvm_SyntheticEthernetPortSettingData", 2),
         ("Msvm_EmulatedEthernetPortSettingData", 1),
     ] {
-        let adapters = bench.select(&format!("SELECT * FROM {class}"));
+        let adapters = bench.of_vms(class);
         assert_eq!(adapters.len(), count, "{class}");
     }
-    let connections = bench.select("SELECT * FROM Msvm_EthernetPortAllocationSettingData");
+    let connections = bench.of_vms("Msvm_EthernetPortAllocationSettingData");
     let parents: Vec<String> = connections
         .iter()
         .map(|c| bench.repository.get(&c.get("Parent").unwrap()).unwrap())

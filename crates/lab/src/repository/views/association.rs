@@ -2,7 +2,7 @@
 
 use cim::{Instance, ObjectPath};
 
-use super::names::{by_id, path, settings_path, vm_path};
+use super::names::{by_id, path, resource_paths, settings_path, vm_path};
 use super::{device, integration, job, network};
 use crate::schema::{HYPER_V, Schema};
 use crate::state::{End, Host, Made, upper};
@@ -106,6 +106,23 @@ pub(super) fn replication(host: &Host) -> Vec<Instance> {
 
 /// Each device belongs to the configuration whose id begins its own.
 pub(super) fn components(host: &Host) -> Vec<Instance> {
+    let of = |device: Instance| {
+        let id: String = device.get("InstanceID").ok()?;
+        let group = id.split('\\').next()?;
+        let ends = [
+            (
+                "GroupComponent",
+                by_id(host, "Msvm_VirtualSystemSettingData", group),
+            ),
+            ("PartComponent", by_id(host, &device.class, &id)),
+        ];
+        Some(pair("Msvm_VirtualSystemSettingDataComponent", ends))
+    };
+    devices(host).into_iter().filter_map(of).collect()
+}
+
+/// All pieces of all configurations.
+pub(super) fn devices(host: &Host) -> Vec<Instance> {
     let views: [fn(&Host) -> Vec<Instance>; 9] = [
         device::controllers_and_drives,
         device::media,
@@ -119,20 +136,8 @@ pub(super) fn components(host: &Host) -> Vec<Instance> {
     ];
     let devices = views.into_iter().flat_map(|view| view(host));
     let services = integration::ALL.into_iter();
-    let all = devices.chain(services.flat_map(|service| integration::settings(host, service)));
-    let of = |device: Instance| {
-        let id: String = device.get("InstanceID").ok()?;
-        let group = id.split('\\').next()?;
-        let ends = [
-            (
-                "GroupComponent",
-                by_id(host, "Msvm_VirtualSystemSettingData", group),
-            ),
-            ("PartComponent", by_id(host, &device.class, &id)),
-        ];
-        Some(pair("Msvm_VirtualSystemSettingDataComponent", ends))
-    };
-    all.filter_map(of).collect()
+    let services = services.flat_map(|service| integration::settings(host, service));
+    devices.chain(services).collect()
 }
 
 pub(super) fn system_devices(host: &Host) -> Vec<Instance> {
@@ -157,11 +162,13 @@ pub(super) fn system_devices(host: &Host) -> Vec<Instance> {
 pub(super) fn affected_job_element(host: &Host) -> Vec<Instance> {
     let of = |work: &crate::state::Job| {
         let made = match &work.end {
-            Some((_, End::Completed(Some(Made::Checkpoint(id))))) => Some(settings_path(host, *id)),
-            Some((_, End::Completed(Some(Made::ReferencePoint(id))))) => {
-                Some(point_path(host, work.vm, *id))
-            }
-            _ => None,
+            Some((_, End::Completed(Some(made)))) => match made {
+                Made::Checkpoint(id) => vec![settings_path(host, *id)],
+                Made::ReferencePoint(id) => vec![point_path(host, work.vm, *id)],
+                Made::System(id) => vec![vm_path(host, *id)],
+                Made::Places(settings, places) => resource_paths(host, *settings, places),
+            },
+            _ => Vec::new(),
         };
         let affected = |element: ObjectPath, effect: u16| {
             let ends = [
@@ -171,7 +178,7 @@ pub(super) fn affected_job_element(host: &Host) -> Vec<Instance> {
             pair("Msvm_AffectedJobElement", ends).with("ElementEffects", vec![effect])
         };
         let vm = affected(vm_path(host, work.vm), 1);
-        let made = made.map(|path| affected(path, 5));
+        let made = made.into_iter().map(|path| affected(path, 5));
         std::iter::once(vm).chain(made).collect::<Vec<_>>()
     };
     host.jobs().iter().flat_map(of).collect()

@@ -15,6 +15,8 @@ pub(super) fn all(host: &Host) -> Vec<Instance> {
         let present = of(host, vm, &vm.settings, kind, vm.created, vm.parent);
         let checkpoints = vm.checkpoints.iter().map(|checkpoint| {
             let kind = match checkpoint.kind {
+                CheckpointKind::Missing => "Microsoft:Hyper-V:Snapshot:Missing",
+                _ if vm.planned => "Microsoft:Hyper-V:Snapshot:Planned",
                 CheckpointKind::User => "Microsoft:Hyper-V:Snapshot:Realized",
                 CheckpointKind::Recovery => "Microsoft:Hyper-V:Snapshot:Recovery",
                 CheckpointKind::Replica => "Microsoft:Hyper-V:Snapshot:Replica:Standard",
@@ -51,12 +53,12 @@ fn of(
         .with("AutomaticSnapshotsEnabled", false)
         .with("AutomaticStartupAction", 3_u16)
         .with("AutomaticStartupActionDelay", Interval::default())
-        .with("BaseBoardSerialNumber", serial(vm.id))
-        .with("BIOSGUID", format!("{{{}}}", upper(vm.id)))
-        .with("BIOSSerialNumber", serial(vm.id))
+        .with("BaseBoardSerialNumber", serial(settings.firmware))
+        .with("BIOSGUID", format!("{{{}}}", upper(settings.firmware)))
+        .with("BIOSSerialNumber", serial(settings.firmware))
         .with("Caption", "Einstellungen des virtuellen Computers")
-        .with("ChassisAssetTag", serial(vm.id))
-        .with("ChassisSerialNumber", serial(vm.id))
+        .with("ChassisAssetTag", serial(settings.firmware))
+        .with("ChassisSerialNumber", serial(settings.firmware))
         .with("ConfigurationDataRoot", root)
         .with("ConfigurationFile", format!("{stem}.{}", settings.ending()))
         .with("ConfigurationID", id.as_str())
@@ -69,7 +71,10 @@ fn of(
         .with("IsSaved", settings.saved.is_some())
         .with("LogDataRoot", root)
         .with("Notes", vec![settings.notes.clone()])
-        .with("SnapshotDataRoot", root)
+        .with(
+            "SnapshotDataRoot",
+            settings.checkpoint_folder.as_deref().unwrap_or(root),
+        )
         .with("SuspendDataRoot", root)
         .with("SwapFileDataRoot", root)
         .with("UserSnapshotType", settings.checkpoint_type)

@@ -64,7 +64,9 @@ pub(super) fn controllers_and_drives(host: &Host) -> Vec<Instance> {
             });
         let drives = settings.drives.iter().map(|drive| {
             let (kind, sub_type, name) = match &drive.medium {
-                Medium::Disk { .. } => (17, "Microsoft:Hyper-V:Synthetic Disk Drive", "Festplatte"),
+                Medium::Disk { .. } | Medium::Empty => {
+                    (17, "Microsoft:Hyper-V:Synthetic Disk Drive", "Festplatte")
+                }
                 Medium::PassThrough(_) => (
                     17,
                     "Microsoft:Hyper-V:Physical Disk Drive",
@@ -107,7 +109,7 @@ pub(super) fn media(host: &Host) -> Vec<Instance> {
                     "Microsoft:Hyper-V:Virtual CD/DVD Disk",
                     "ISO-Datenträgerimage",
                 ),
-                Medium::Dvd(None) | Medium::PassThrough(_) => return None,
+                Medium::Dvd(None) | Medium::PassThrough(_) | Medium::Empty => return None,
             };
             let parent = by_id(host, RESOURCE, &drive_id(settings, drive));
             let medium = resource(STORAGE, settings.disk_instance(drive), 31, sub_type, name)

@@ -3,6 +3,7 @@
 //! Texts for people are German on purpose: a client that decides by them fails here.
 
 mod association;
+mod capabilities;
 mod cluster;
 mod configuration;
 mod device;
@@ -25,7 +26,7 @@ use crate::state::{Host, HostDeviceKind};
 
 pub(super) use integration::relationship_id;
 pub(super) use job::{error as job_error, path as job_path};
-pub(super) use names::{settings_id, system_id, vm_id};
+pub(super) use names::{resource_paths, settings_id, system_id, tell_changed, vm_id};
 pub(super) use service::CLASSES as SERVICES;
 pub(super) use summary::summary;
 
@@ -164,7 +165,25 @@ const HYPER_V_VIEWS: &[(&str, View)] = &[
         integration::settings(host, &integration::TIME)
     }),
     ("Msvm_VirtualEthernetSwitchSettingData", settings::switches),
-    ("Msvm_ResourcePool", settings::pools),
+    ("Msvm_ResourcePool", capabilities::pools),
+    ("Msvm_AllocationCapabilities", capabilities::all),
+    ("Msvm_ElementCapabilities", capabilities::of_pools),
+    ("Msvm_SettingsDefineCapabilities", capabilities::defaults_of),
+    ("Msvm_ResourceAllocationSettingData", |host| {
+        capabilities::defaults(host, "Msvm_ResourceAllocationSettingData")
+    }),
+    ("Msvm_StorageAllocationSettingData", |host| {
+        capabilities::defaults(host, "Msvm_StorageAllocationSettingData")
+    }),
+    ("Msvm_SyntheticEthernetPortSettingData", |host| {
+        capabilities::defaults(host, "Msvm_SyntheticEthernetPortSettingData")
+    }),
+    ("Msvm_EmulatedEthernetPortSettingData", |host| {
+        capabilities::defaults(host, "Msvm_EmulatedEthernetPortSettingData")
+    }),
+    ("Msvm_EthernetPortAllocationSettingData", |host| {
+        capabilities::defaults(host, "Msvm_EthernetPortAllocationSettingData")
+    }),
     (
         "Msvm_ReplicationServiceSettingData",
         settings::replica_server,

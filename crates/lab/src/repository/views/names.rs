@@ -83,6 +83,48 @@ pub(in super::super) fn settings_id(host: &Host, path: &ObjectPath) -> Option<(U
     of_instance(host, &path.key("InstanceID")?)
 }
 
+/// Sets the properties of a setting that somebody has set.
+pub(in super::super) fn tell_changed(host: &Host, instance: &mut cim::Instance) {
+    let Ok(id) = instance.get::<String>("InstanceID") else {
+        return;
+    };
+    let (own, place) = id.split_once('\\').unwrap_or((&id, ""));
+    let Some((vm, settings)) = of_instance(host, own) else {
+        return;
+    };
+    let vm = host.vm(vm).into_iter();
+    let settings = vm
+        .flat_map(|vm| vm.all_settings())
+        .find(|s| s.id == settings);
+    for changed in settings.iter().flat_map(|settings| &settings.changed) {
+        let property = &changed.property;
+        if changed.place.eq_ignore_ascii_case(place)
+            && let Some(declared) = instance.property(&property.name)
+        {
+            let kind = declared.told_kind();
+            instance.put(&property.name, kind, property.value.clone());
+        }
+    }
+}
+
+/// The paths of pieces of a configuration, by their places in it.
+pub(in super::super) fn resource_paths(
+    host: &Host,
+    settings: Uuid,
+    places: &[String],
+) -> Vec<ObjectPath> {
+    let path = |place: &String| {
+        let id = format!("{}\\{place}", microsoft(settings));
+        let mut all = super::association::devices(host).into_iter();
+        let found = all.find(|one| {
+            let own: Option<String> = one.get("InstanceID").ok();
+            own.is_some_and(|own| own.eq_ignore_ascii_case(&id))
+        })?;
+        Some(by_id(host, &found.class, &id))
+    };
+    places.iter().filter_map(path).collect()
+}
+
 /// The same by `InstanceID`.
 pub(in super::super) fn of_instance(host: &Host, instance: &str) -> Option<(Uuid, Uuid)> {
     let (vendor, id) = instance.split_once(':')?;

@@ -65,17 +65,24 @@ pub(super) fn legacy(host: &Host) -> Vec<Instance> {
 pub(super) fn connections(host: &Host) -> Vec<Instance> {
     each(host, |settings| {
         let connections = settings.adapters.iter().map(|adapter| {
-            let switch = host.switches.iter().find(|s| Some(s.id) == adapter.switch);
+            let known = host.switches.iter().find(|s| Some(s.id) == adapter.switch);
             let id = connection_id(settings, adapter);
             let parent = by_id(host, class(adapter), &adapter_id(settings, adapter));
             let sub_type = "Microsoft:Hyper-V:Ethernet Connection";
             let mut connection = resource(CONNECTION, id, 33, sub_type, "Ethernet-Verbindung")
-                .with("EnabledState", if switch.is_some() { 2_u16 } else { 3 })
+                .with(
+                    "EnabledState",
+                    if adapter.switch.is_some() { 2_u16 } else { 3 },
+                )
                 .with("Parent", parent.to_string());
-            if let Some(switch) = switch {
-                let path = system_path(host, "Msvm_VirtualEthernetSwitch", &upper(switch.id));
+            // The switch need not be there: then it is named as it was.
+            if let Some(switch) = adapter.switch {
+                let path = system_path(host, "Msvm_VirtualEthernetSwitch", &upper(switch));
                 connection.set("HostResource", vec![path.to_string()]);
-                connection.set("LastKnownSwitchName", switch.name.as_str());
+            }
+            let name = known.map(|known| known.name.as_str());
+            if let Some(name) = name.or(adapter.switch_name.as_deref()) {
+                connection.set("LastKnownSwitchName", name);
             }
             connection
         });

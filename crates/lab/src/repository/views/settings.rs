@@ -16,26 +16,6 @@ pub(super) fn switches(host: &Host) -> Vec<Instance> {
     host.switches.iter().map(of).collect()
 }
 
-/// The pools that every host has.
-pub(super) fn pools(_: &Host) -> Vec<Instance> {
-    let kinds = [
-        (3_u16, "Microsoft:Hyper-V:Processor"),
-        (4, "Microsoft:Hyper-V:Memory"),
-        (31, "Microsoft:Hyper-V:Virtual Hard Disk"),
-        (33, "Microsoft:Hyper-V:Ethernet Connection"),
-    ];
-    let pool = |(at, (kind, subtype)): (usize, (u16, &str))| {
-        Instance::new("Msvm_ResourcePool")
-            .with("ElementName", "Ursprünglich")
-            .with("InstanceID", format!("Microsoft:Pool{at}"))
-            .with("PoolID", "")
-            .with("Primordial", true)
-            .with("ResourceSubType", subtype)
-            .with("ResourceType", kind)
-    };
-    kinds.into_iter().enumerate().map(pool).collect()
-}
-
 /// Every host has settings for receiving copies; here it receives none from others.
 pub(super) fn replica_server(host: &Host) -> Vec<Instance> {
     let settings = Instance::new("Msvm_ReplicationServiceSettingData")

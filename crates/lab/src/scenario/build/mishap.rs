@@ -130,5 +130,6 @@ fn failure(spec: &FailureSpec) -> Result<Failure, &'static str> {
         code: spec.code.unwrap_or(32768),
         hresult,
         text: text.unwrap_or_else(|| "Fehler beim Vorgang.".to_owned()),
+        others: Vec::new(),
     })
 }

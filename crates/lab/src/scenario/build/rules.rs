@@ -14,6 +14,15 @@ impl Scenario {
             destroy_takes: time(spec.destroy_ms, own.destroy_takes),
             merge_takes: time(spec.merge_ms, own.merge_takes),
             export_takes: time(spec.export_ms, own.export_takes),
+            import_takes: time(spec.import_ms, own.import_takes),
+            checkpoints_keep_ids: spec
+                .checkpoints_keep_ids
+                .unwrap_or(own.checkpoints_keep_ids),
+            import_keeps_root: spec.import_keeps_root.unwrap_or(own.import_keeps_root),
+            foreign_state_refused: spec
+                .foreign_state_refused
+                .unwrap_or(own.foreign_state_refused),
+            settings_as_job: spec.settings_as_job.unwrap_or(own.settings_as_job),
             state_takes: time(spec.state_ms, own.state_takes),
             removed_after: time(spec.job_removed_ms, own.removed_after),
             tracking_unit: spec

@@ -42,6 +42,9 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
             };
             format!("{root}{}", file_name(&spec.name))
         }),
+        checkpoint_folder: None,
+        planned: spec.planned,
+        firmware: id,
         memory: spec.memory,
         dynamic_memory: spec.dynamic_memory,
         processors: spec.processors,
@@ -55,6 +58,7 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
         host_devices: Vec::new(),
         backup_service: spec.backup_service,
         saved: (spec.state == State::Saved).then(|| host.now()),
+        changed: Vec::new(),
     };
     for disk in &spec.disks {
         make_disk(host, &spec.name, disk)?;
@@ -98,6 +102,7 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
             static_mac: given.is_some(),
             mac: given.unwrap_or_else(|| format!("00155D{:06X}", at + host.vms().len() * 16)),
             switch,
+            switch_name: adapter.switch.clone(),
             legacy: adapter.legacy,
             vlan: adapter.vlan,
         });

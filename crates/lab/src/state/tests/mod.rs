@@ -41,6 +41,9 @@ fn settings(id: Uuid, controller: Uuid, medium: Vec<Medium>) -> Settings {
         generation: 2,
         version: "9.0".into(),
         folder: "D:\\VMs\\web".into(),
+        checkpoint_folder: None,
+        planned: false,
+        firmware: id,
         memory: 1024,
         dynamic_memory: None,
         processors: 2,
@@ -58,6 +61,7 @@ fn settings(id: Uuid, controller: Uuid, medium: Vec<Medium>) -> Settings {
         host_devices: Vec::new(),
         backup_service: true,
         saved: None,
+        changed: Vec::new(),
     }
 }
 
