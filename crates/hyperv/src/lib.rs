@@ -32,6 +32,7 @@ pub mod hint;
 pub mod host_settings;
 mod ids;
 mod images;
+pub mod import;
 pub mod inventory;
 pub mod journal;
 pub mod memory;

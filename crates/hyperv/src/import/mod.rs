@@ -1,0 +1,42 @@
+//! A VM that is to come (back) to a host: what will be done, before anything is.
+//!
+//! ```text
+//! Point: what was backed up ──┐
+//! Request: what is wanted  ───┼─► plan ─► Plan: what is made, stopped, rewired; and every Finding
+//! Target: what the host has ──┘
+//! ```
+//!
+//! All of it is serde data, so a plan needs no host: a [`Target`] that was recorded will do, and it
+//! says the same.
+//!
+//! Invariants:
+//!
+//! - Nothing is asked of a host by a plan, and nothing done to it.
+//! - What the point or the host does not tell is a finding, and never taken for well.
+//! - A plan that cannot be carried out has a finding that blocks, and no steps.
+//! - No disk is planned in a place where a file of the host's VMs is.
+//! - A VM that is replaced goes only when all disks of the new one are written, and after what is
+//!   needed to bring it back has been put aside.
+
+mod adapters;
+mod checks;
+mod disks;
+mod finding;
+mod plan;
+mod point;
+mod request;
+mod steps;
+mod target;
+#[cfg(test)]
+mod tests;
+mod versions;
+
+pub use adapters::AdapterPlan;
+pub use disks::DiskPlan;
+pub use finding::{Finding, Weight};
+pub use plan::{Plan, Way, plan};
+pub use point::{Point, PointCheckpoint, PointDisk};
+pub use request::{Identity, Mac, Network, Place, Request, SavedState, SwitchMap, Tree, WantedWay};
+pub use steps::Step;
+pub use target::Target;
+pub use versions::versions;

@@ -1,0 +1,298 @@
+//! The plan: everything put together.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use vmconfig::model::{DriveKind, Location};
+
+use super::adapters::{self, AdapterPlan};
+use super::checks;
+use super::disks::{self, DiskPlan};
+use super::finding::{Finding, Weight};
+use super::request::{Identity, Place, Request, SavedState, Tree, WantedWay};
+use super::steps::{Step, steps};
+use super::{Point, Target, versions};
+use crate::files::{BadHostPath, HostPath};
+use crate::ids::same_host;
+
+/// Folders of one name that are looked at.
+const MOST_FOLDERS: u32 = 1000;
+/// The version of the form that is written.
+const VERSION: u32 = 1;
+
+/// What will be done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The version of this form.
+    pub version: u32,
+    /// The VM that was backed up.
+    pub vm: Uuid,
+    /// The id that it will have; `None` for one of the host's choice.
+    pub id: Option<Uuid>,
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub folder: String,
+    /// The VM that it replaces.
+    pub replaces: Option<Uuid>,
+    /// How it gets there.
+    pub way: Way,
+    /// Where its disks go.
+    pub disks: Vec<DiskPlan>,
+    /// How it is connected.
+    pub adapters: Vec<AdapterPlan>,
+    /// Whether its saved memory goes with it.
+    pub saved_state: bool,
+    /// How many checkpoints it will have.
+    pub checkpoints: usize,
+    /// What is done, in this order; nothing when something blocks.
+    pub steps: Vec<Step>,
+    /// Everything worth telling, the heaviest first.
+    pub findings: Vec<Finding>,
+}
+
+/// How a VM gets to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// By its configuration.
+    Import,
+    /// Made anew.
+    Define,
+}
+
+/// What steps are made of.
+pub(super) struct Parts {
+    pub(super) way: Way,
+    pub(super) name: String,
+    pub(super) folder: String,
+    pub(super) disks: Vec<DiskPlan>,
+    pub(super) adapters: Vec<AdapterPlan>,
+    pub(super) taken_out: Vec<Location>,
+    pub(super) drops_state: bool,
+    pub(super) checkpoints: bool,
+}
+
+impl Plan {
+    /// Whether it can be carried out.
+    pub fn is_possible(&self) -> bool {
+        self.blocking().next().is_none()
+    }
+
+    /// What keeps it from that.
+    pub fn blocking(&self) -> impl Iterator<Item = &Finding> {
+        let all = self.findings.iter();
+        all.filter(|finding| finding.weight() == Weight::Blocks)
+    }
+}
+
+/// Plans a restore to a host.
+pub fn plan(point: &Point, request: &Request, target: &Target) -> Plan {
+    let mut findings = Vec::new();
+    let name = request
+        .name
+        .clone()
+        .unwrap_or_else(|| point.config.name.clone());
+    let replaced = checks::place(point, request, target, &name, &mut findings);
+    let way = way(point, request, target, &mut findings);
+    let whole = request.tree == Tree::Whole && way == Way::Import;
+    let count = point.checkpoints.len();
+    if !whole && count > 0 {
+        findings.push(Finding::TreeFlattened { count });
+    }
+    let folder = folder(request, target, &name, &mut findings);
+    let disks = match &folder {
+        Some(folder) => disks::plan(point, request, target, folder, &mut findings),
+        None => Vec::new(),
+    };
+    if let Some(path) = &request.checkpoint_folder
+        && let Err(error) = HostPath::parse(path)
+    {
+        let (path, why) = (path.clone(), error.to_string());
+        findings.push(Finding::BadPath { path, why });
+    }
+    let adapters = adapters::plan(point, request, target, &mut findings);
+    let keeps = saved_state(point, request, target, way, &mut findings);
+    checks::devices(point, target, &mut findings);
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.weight()));
+    let parts = Parts {
+        way,
+        name,
+        folder: folder.map(|folder| folder.to_string()).unwrap_or_default(),
+        disks,
+        adapters,
+        taken_out: taken_out(point),
+        drops_state: point.memory && !keeps && way == Way::Import,
+        checkpoints: whole && count > 0,
+    };
+    let blocked = findings.iter().any(|f| f.weight() == Weight::Blocks);
+    let steps = match blocked {
+        true => Vec::new(),
+        false => steps(point, request, replaced, &parts),
+    };
+    Plan {
+        version: VERSION,
+        vm: point.vm,
+        id: (request.identity == Identity::Keep && way == Way::Import).then_some(point.vm),
+        name: parts.name,
+        folder: parts.folder,
+        replaces: replaced.map(|machine| machine.id),
+        way,
+        disks: parts.disks,
+        adapters: parts.adapters,
+        saved_state: keeps,
+        checkpoints: if whole { count } else { 0 },
+        steps,
+        findings,
+    }
+}
+
+/// By its configuration, unless that cannot be and something else was not forbidden.
+fn way(point: &Point, request: &Request, target: &Target, findings: &mut Vec<Finding>) -> Way {
+    let mut against = Vec::new();
+    if let Some(why) = &point.not_importable {
+        let why = why.clone();
+        against.push(Finding::NotImportable { why });
+    }
+    let os = target.inventory.host.os.as_ref();
+    let host = os.and_then(|os| versions(os.version.as_deref()?));
+    match (point.config.version, host) {
+        (Some(version), Some(host)) if version < host.0 || version > host.1 => {
+            against.push(Finding::Version { version, host });
+        }
+        (Some(_), Some(_)) => {}
+        // The host itself refuses what it cannot have, before anything is lost.
+        _ => findings.push(Finding::VersionUnknown),
+    }
+    // Nothing can be made anew with an id that it shall keep.
+    let may_define = request.identity == Identity::New && request.place == Place::Beside;
+    match request.way {
+        WantedWay::Import => {
+            findings.extend(against);
+            Way::Import
+        }
+        WantedWay::Auto if against.is_empty() || !may_define => {
+            findings.extend(against);
+            Way::Import
+        }
+        WantedWay::Define if !may_define => {
+            let why = "what is made anew has a new id, and stands beside what is there";
+            findings.push(Finding::NotImportable {
+                why: why.to_owned(),
+            });
+            Way::Define
+        }
+        WantedWay::Auto | WantedWay::Define => {
+            findings.push(Finding::Defined { lost: lost(point) });
+            Way::Define
+        }
+    }
+}
+
+/// What a VM that is made anew does not have.
+fn lost(point: &Point) -> Vec<String> {
+    let config = &point.config;
+    let mut lost = vec!["its id".to_owned()];
+    if config.security.virtual_tpm == Some(true) {
+        lost.push("its virtual TPM".to_owned());
+    }
+    if config.firmware.secure_boot.is_some() {
+        lost.push("its firmware's variables, the order of booting among them".to_owned());
+    }
+    if !config.serial_ports.is_empty() {
+        lost.push("its serial ports".to_owned());
+    }
+    lost
+}
+
+/// The VM's folder on the host.
+fn folder(
+    request: &Request,
+    target: &Target,
+    name: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<HostPath> {
+    let parsed = match &request.folder {
+        Some(folder) => HostPath::parse(folder).map_err(|error| (folder.clone(), error)),
+        None => {
+            let Some(root) = target.inventory.host.default_paths.machines.clone() else {
+                findings.push(Finding::NoFolder);
+                return None;
+            };
+            let name = vmconfig::names::safe_name(name, vmconfig::names::NAME_MAX);
+            let own = match request.place {
+                Place::Beside => name,
+                Place::InPlace => format!("{name} (restored)"),
+            };
+            let path = HostPath::parse(&root).and_then(|root| free(&root, &own, target));
+            path.map_err(|error| (root, error))
+        }
+    };
+    match parsed {
+        Ok(path) => Some(path),
+        Err((path, error)) => {
+            let why = error.to_string();
+            findings.push(Finding::BadPath { path, why });
+            None
+        }
+    }
+}
+
+/// A folder below another one in which no VM has anything: its files would be among theirs.
+fn free(root: &HostPath, name: &str, target: &Target) -> Result<HostPath, BadHostPath> {
+    let mut path = root.join(name)?;
+    for number in 2..MOST_FOLDERS {
+        if !target.is_inhabited(&path) {
+            break;
+        }
+        path = root.join(&format!("{name} ({number})"))?;
+    }
+    Ok(path)
+}
+
+/// Whether saved memory goes with it.
+fn saved_state(
+    point: &Point,
+    request: &Request,
+    target: &Target,
+    way: Way,
+    findings: &mut Vec<Finding>,
+) -> bool {
+    let dropped = |why: &str| Finding::SavedStateDropped {
+        why: why.to_owned(),
+    };
+    if !point.memory {
+        if request.saved_state == SavedState::Keep {
+            findings.push(Finding::NoSavedState);
+        }
+        return false;
+    }
+    if way == Way::Define {
+        findings.push(dropped("a VM that is made anew has none"));
+        return false;
+    }
+    let name = target.inventory.host.name.as_deref();
+    let same = point.host.as_deref().zip(name);
+    let same = same.is_some_and(|(one, other)| same_host(one, other));
+    match request.saved_state {
+        SavedState::Discard => findings.push(dropped("so it was asked for")),
+        SavedState::Auto if !same => findings.push(dropped(
+            "it is of another host, and fits processors with the same features alone",
+        )),
+        SavedState::Auto => return true,
+        SavedState::Keep => {
+            if !same {
+                findings.push(Finding::SavedStateMayNotFit);
+            }
+            return true;
+        }
+    }
+    false
+}
+
+/// Places whose media do not go with the VM.
+fn taken_out(point: &Point) -> Vec<Location> {
+    let kinds = [DriveKind::PassThrough, DriveKind::Iso, DriveKind::Floppy];
+    let drives = point.config.drives();
+    let out = drives.filter(|(_, drive)| kinds.contains(&drive.kind) && drive.path.is_some());
+    out.map(|(location, _)| location).collect()
+}

@@ -1,0 +1,187 @@
+//! What will be done, in its order.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use vmconfig::model::Location;
+
+use super::Point;
+use super::plan::{Parts, Way};
+use super::request::{Identity, Request};
+use crate::inventory::{Machine, PowerState, ReplicationMode};
+
+/// One step. Each can be undone until the VM that is replaced is destroyed, and from then on by what
+/// was put aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Step {
+    /// The file of a disk is written.
+    WriteDisk {
+        /// Where it will be.
+        to: String,
+        /// Bytes that it takes at most.
+        bytes: u64,
+    },
+    /// The configuration is written, with the new paths in it.
+    WriteConfiguration {
+        /// Its folder.
+        folder: String,
+    },
+    /// The VM that is replaced is turned off.
+    TurnOff {
+        /// Its id.
+        vm: Uuid,
+    },
+    /// Its replication is removed.
+    RemoveReplication {
+        /// Its id.
+        vm: Uuid,
+    },
+    /// Its configuration is exported without its disks: from there it comes back if need be.
+    PutAside {
+        /// Its id.
+        vm: Uuid,
+        /// The folder of the export.
+        folder: String,
+    },
+    /// It is taken off the host. Its disks stay.
+    Destroy {
+        /// Its id.
+        vm: Uuid,
+    },
+    /// The configuration is imported as a planned VM.
+    Import {
+        /// Whether with a new id.
+        new_id: bool,
+        /// Whether with its checkpoints.
+        checkpoints: bool,
+    },
+    /// A planned VM is made anew.
+    Define {
+        /// Its generation.
+        generation: u8,
+    },
+    /// It gets its name and folders.
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// A disk is attached.
+    Attach {
+        /// Where.
+        location: Location,
+        /// Its file.
+        path: String,
+    },
+    /// A medium is taken out.
+    TakeOut {
+        /// Where.
+        location: Location,
+    },
+    /// An adapter is connected, or is not.
+    Connect {
+        /// The adapter.
+        adapter: String,
+        /// The switch.
+        switch: Option<String>,
+        /// The VLAN.
+        vlan: Option<u16>,
+    },
+    /// An adapter gets a new address.
+    NewAddress {
+        /// The adapter.
+        adapter: String,
+    },
+    /// Saved memory is dropped.
+    DropSavedState,
+    /// The host looks whether it can be a VM.
+    Validate,
+    /// It becomes a VM.
+    Realize,
+    /// It is compared with what was planned.
+    Verify,
+    /// What was put aside is removed.
+    RemoveAside {
+        /// Its folder.
+        folder: String,
+    },
+    /// It is started.
+    Start,
+}
+
+pub(super) fn steps(
+    point: &Point,
+    request: &Request,
+    replaced: Option<&Machine>,
+    parts: &Parts,
+) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for disk in &parts.disks {
+        let (to, bytes) = (disk.to.clone(), disk.bytes);
+        steps.push(Step::WriteDisk { to, bytes });
+    }
+    if parts.way == Way::Import {
+        let folder = parts.folder.clone();
+        steps.push(Step::WriteConfiguration { folder });
+    }
+    let aside = format!("{}\\Replaced", parts.folder);
+    if let Some(machine) = replaced {
+        let vm = machine.id;
+        if machine.state != PowerState::Off {
+            steps.push(Step::TurnOff { vm });
+        }
+        let mode = machine.replication.mode;
+        if mode != ReplicationMode::None || !machine.replication.relationships.is_empty() {
+            steps.push(Step::RemoveReplication { vm });
+        }
+        let folder = aside.clone();
+        steps.push(Step::PutAside { vm, folder });
+        steps.push(Step::Destroy { vm });
+    }
+    steps.push(match parts.way {
+        Way::Import => Step::Import {
+            new_id: request.identity == Identity::New,
+            checkpoints: parts.checkpoints,
+        },
+        Way::Define => Step::Define {
+            generation: match point.config.generation {
+                vmconfig::model::Generation::One => 1,
+                vmconfig::model::Generation::Two => 2,
+            },
+        },
+    });
+    let name = parts.name.clone();
+    steps.push(Step::Name { name });
+    for disk in parts.disks.iter().filter(|disk| disk.leaf) {
+        let (location, path) = (disk.location, disk.to.clone());
+        steps.push(Step::Attach { location, path });
+    }
+    if parts.way == Way::Import {
+        let out = parts.taken_out.iter();
+        steps.extend(out.map(|location| Step::TakeOut {
+            location: *location,
+        }));
+    }
+    for adapter in &parts.adapters {
+        steps.push(Step::Connect {
+            adapter: adapter.name.clone(),
+            switch: adapter.switch.as_ref().map(|(_, name)| name.clone()),
+            vlan: adapter.vlan,
+        });
+        if adapter.mac.is_none() {
+            let adapter = adapter.name.clone();
+            steps.push(Step::NewAddress { adapter });
+        }
+    }
+    if parts.drops_state {
+        steps.push(Step::DropSavedState);
+    }
+    steps.extend([Step::Validate, Step::Realize, Step::Verify]);
+    if replaced.is_some() {
+        steps.push(Step::RemoveAside { folder: aside });
+    }
+    if request.start {
+        steps.push(Step::Start);
+    }
+    steps
+}
