@@ -369,7 +369,10 @@ impl Drop for Control {
 fn makes(call: &Call) -> bool {
     matches!(
         call,
-        Call::CreateCheckpoint { .. } | Call::ConvertCheckpoint { .. } | Call::ExportMemory { .. }
+        Call::CreateCheckpoint { .. }
+            | Call::ConvertCheckpoint { .. }
+            | Call::ExportMemory { .. }
+            | Call::MakePlanned { .. }
     )
 }
 
@@ -382,6 +385,7 @@ fn removes(call: &Call) -> bool {
             | Call::DestroyReferencePoint { .. }
             | Call::ResumeReplication { .. }
             | Call::RemoveExport { .. }
+            | Call::DestroyPlanned { .. }
     )
 }
 

@@ -9,6 +9,9 @@
 //! All of it is serde data, so a plan needs no host: a [`Target`] that was recorded will do, and it
 //! says the same.
 //!
+//! [`PlannedVm`] is what there is on the host until it is a VM: it goes with whoever holds it, and
+//! after a crash with the next run.
+//!
 //! Invariants:
 //!
 //! - Nothing is asked of a host by a plan, and nothing done to it.
@@ -23,6 +26,7 @@ mod checks;
 mod disks;
 mod finding;
 mod plan;
+mod planned;
 mod point;
 mod request;
 mod steps;
@@ -35,6 +39,8 @@ pub use adapters::AdapterPlan;
 pub use disks::DiskPlan;
 pub use finding::{Finding, Weight};
 pub use plan::{Plan, Way, plan};
+pub use planned::{Definition, ImportError, PlannedVm};
+pub(crate) use planned::{SeenPlanned, destroy_planned, planned};
 pub use point::{Point, PointCheckpoint, PointDisk};
 pub use request::{Identity, Mac, Network, Place, Request, SavedState, SwitchMap, Tree, WantedWay};
 pub use steps::Step;

@@ -118,11 +118,46 @@ pub enum Call {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         node: Option<String>,
     },
+    /// Makes a planned VM.
+    MakePlanned {
+        /// The folder of its configuration, which is ours alone.
+        folder: String,
+        /// Every planned VM that there was before: the new one is none of these.
+        before: Vec<String>,
+    },
+    /// Changes a planned VM, or lets the host look at it.
+    ChangePlanned {
+        /// Its id.
+        planned: String,
+    },
+    /// Makes a VM of a planned one.
+    RealizePlanned {
+        /// Its id.
+        planned: String,
+    },
+    /// Removes a planned VM.
+    DestroyPlanned {
+        /// Its id.
+        planned: String,
+    },
     /// Lets a replication go on.
     ResumeReplication {
         /// The relationship.
         relationship: String,
     },
+}
+
+impl Call {
+    /// Whether it is about a planned VM.
+    pub(crate) fn is_planned(&self) -> bool {
+        matches!(
+            self,
+            Self::MakePlanned { .. }
+                | Self::ChangePlanned { .. }
+                | Self::RealizePlanned { .. }
+                | Self::DestroyPlanned { .. }
+        )
+    }
 }
 
 /// The folder of an export.

@@ -26,6 +26,9 @@ pub struct Reading {
     pub suspended: BTreeSet<(Uuid, String)>,
     /// Folders of exports that were made or begun and not seen to go, with their VMs.
     pub exports: BTreeSet<(Uuid, Export)>,
+    /// Planned VMs that were made and not seen to become VMs, or to go, with the VMs that they are
+    /// made of.
+    pub planned: BTreeSet<(Uuid, String)>,
     /// The highest number of any call.
     pub last: u64,
     /// Lines that are torn or damaged. A process that was killed leaves one at most.
@@ -51,6 +54,7 @@ impl Reading {
             && self.reference_points.is_empty()
             && self.suspended.is_empty()
             && self.exports.is_empty()
+            && self.planned.is_empty()
     }
 }
 
@@ -153,7 +157,13 @@ fn not_done(intent: Intent, reading: &mut Reading) {
         Call::ExportMemory { folder, node } | Call::RemoveExport { folder, node } => {
             reading.exports.insert((vm, Export { folder, node }));
         }
-        Call::SuspendReplication { .. }
+        Call::DestroyPlanned { planned } => {
+            reading.planned.insert((vm, planned));
+        }
+        Call::MakePlanned { .. }
+        | Call::ChangePlanned { .. }
+        | Call::RealizePlanned { .. }
+        | Call::SuspendReplication { .. }
         | Call::CreateCheckpoint { .. }
         | Call::RenameCheckpoint { .. }
         | Call::ConvertCheckpoint { .. } => {}
@@ -178,6 +188,13 @@ fn done(intent: Intent, made: Option<String>, reading: &mut Reading) {
         (Call::DestroyReferencePoint { reference_point }, _) => {
             reading.reference_points.remove(&(vm, reference_point));
         }
+        (Call::MakePlanned { .. }, Some(made)) => {
+            reading.planned.insert((vm, made));
+        }
+        (Call::RealizePlanned { planned } | Call::DestroyPlanned { planned }, _) => {
+            reading.planned.remove(&(vm, planned));
+        }
+        (Call::MakePlanned { .. }, None) | (Call::ChangePlanned { .. }, _) => {}
         (Call::SuspendReplication { relationship }, _) => {
             reading.suspended.insert((vm, relationship));
         }

@@ -9,6 +9,7 @@
 //! call whose answer was lost. What merely appeared is not.
 
 mod now;
+mod planned;
 mod report;
 mod sweep;
 mod tie;
@@ -108,7 +109,8 @@ pub fn machines(reading: &Reading) -> BTreeSet<Uuid> {
     let made = reading.checkpoints.iter().chain(&reading.reference_points);
     let made = made.chain(&reading.suspended).map(|(vm, _)| *vm);
     let exports = reading.exports.iter().map(|(vm, _)| *vm);
-    open.chain(made).chain(exports).collect()
+    let planned = reading.planned.iter().map(|(vm, _)| *vm);
+    open.chain(made).chain(exports).chain(planned).collect()
 }
 
 /// One VM that is put right.
@@ -129,7 +131,12 @@ impl Machine<'_> {
         let (control, vm) = (self.control, self.vm);
         // A folder is there whether or not its VM is still.
         let tried = self.remove_exports(&BTreeSet::new())?;
-        if !machines(&self.journal()?).contains(&vm) {
+        // What is only planned is no VM yet, and that of which it is made need not be here.
+        self.remove_planned()?;
+        let mut rest = self.journal()?;
+        rest.open.retain(|open| !open.intent.call.is_planned());
+        rest.planned.clear();
+        if !machines(&rest).contains(&vm) {
             return Ok(());
         }
         let now = self.settle()?;
@@ -279,7 +286,7 @@ impl Machine<'_> {
 
     fn open(&self) -> Result<Vec<Open>, CheckpointError> {
         let mut open = self.journal()?.open;
-        open.retain(|open| open.intent.vm == self.vm);
+        open.retain(|open| open.intent.vm == self.vm && !open.intent.call.is_planned());
         Ok(open)
     }
 

@@ -183,6 +183,11 @@ impl Now {
                 false if !self.jobs.is_empty() => Told::busy(self.at_jobs()),
                 false => unseen(control, open, "the replication is not suspended"),
             },
+            // They are seen to before all else, and need no VM.
+            Call::MakePlanned { .. }
+            | Call::ChangePlanned { .. }
+            | Call::RealizePlanned { .. }
+            | Call::DestroyPlanned { .. } => Told::busy(BEGINS_YET.to_owned()),
             Call::ResumeReplication { relationship } => match self.suspended(relationship) {
                 true if !self.jobs.is_empty() => Told::busy(self.at_jobs()),
                 true => Told::not_done("the replication is suspended still"),
@@ -255,10 +260,10 @@ fn at_work(operation: Operation) -> Told {
     Told::busy(format!("the host is at work on it: {operation:?}"))
 }
 
-const BEGINS_YET: &str = "the host may be about to begin it";
+pub(super) const BEGINS_YET: &str = "the host may be about to begin it";
 
 /// Whether the host may have a call and not have begun it. A job is a beginning.
-fn may_begin(control: &Control, open: &Open) -> bool {
+pub(super) fn may_begin(control: &Control, open: &Open) -> bool {
     open.job.is_none() && is_younger(control, open, BEGINS)
 }
 
@@ -278,12 +283,12 @@ fn is_younger(control: &Control, open: &Open, than: SignedDuration) -> bool {
 }
 
 /// The job of a call, if the run came so far as to write it down.
-fn job(open: &Open) -> Option<ObjectPath> {
+pub(super) fn job(open: &Open) -> Option<ObjectPath> {
     open.job.as_deref().and_then(|path| path.parse().ok())
 }
 
 /// The job of a call, if it goes on.
-fn running(control: &Control, open: &Open) -> Result<Option<ObjectPath>, CimError> {
+pub(super) fn running(control: &Control, open: &Open) -> Result<Option<ObjectPath>, CimError> {
     let Some(job) = job(open) else {
         return Ok(None);
     };

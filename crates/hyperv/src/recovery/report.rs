@@ -52,6 +52,8 @@ pub enum KnownBy {
     Name,
     /// The job of the run's call made it.
     Job,
+    /// It lies in a folder that is the run's alone.
+    Folder,
     /// It is the only new one, was made by the host's clock when the run's call was, and has borne
     /// the name that hosts give since.
     Time,
@@ -65,6 +67,8 @@ pub enum Thing {
     Checkpoint,
     /// A reference point.
     ReferencePoint,
+    /// A planned VM.
+    Planned,
 }
 
 /// Something that may be ours.
@@ -98,6 +102,9 @@ impl Suspect {
                  Get-VM -Id {} | Get-VMSnapshot -SnapshotType Recovery | Remove-VMSnapshot",
                 self.vm
             ),
+            Thing::Planned => "if nobody is importing a VM, remove it by DestroySystem of \
+                 Msvm_VirtualSystemManagementService, with its Msvm_PlannedComputerSystem"
+                .to_owned(),
             Thing::ReferencePoint => "another backup may need it: if none protects the VM, remove \
                  it by DestroyReferencePoint of Msvm_VirtualSystemReferencePointService"
                 .to_owned(),

@@ -29,7 +29,7 @@ const SCENARIO: &str = r#"{
 }"#;
 
 /// A session of a process that is killed at one of its requests, or asked to stop.
-struct Mortal {
+pub(crate) struct Mortal {
     inner: WsmanSession,
     left: Mutex<usize>,
     /// Whether the host still gets the last request.
@@ -42,6 +42,23 @@ struct Mortal {
 }
 
 impl Mortal {
+    /// One that is killed at its `at`th request, which the host still gets, or does not.
+    pub(crate) fn new(lab: &Lab, at: usize, sent: bool, journal: PathBuf) -> Self {
+        Self {
+            inner: lab.session(),
+            left: Mutex::new(at),
+            sent,
+            stop: None,
+            journal,
+            end: Mutex::new(None),
+        }
+    }
+
+    /// The request at which it was killed, and the journal as it was then.
+    pub(crate) fn died(&self) -> Option<(String, Vec<u8>)> {
+        self.end.lock().unwrap().take()
+    }
+
     fn ask<T>(&self, call: &str, ask: impl FnOnce() -> Result<T, CimError>) -> Result<T, CimError> {
         let mut left = self.left.lock().unwrap();
         if *left > 1 {
@@ -185,20 +202,14 @@ fn protect(how: Killed) -> Option<String> {
 pub(crate) fn kill(keeper: &mut Keeper, lab: &Lab, at: usize, sent: bool) -> Option<String> {
     let run = keeper.next_run();
     let journal = Arc::new(Journal::create(keeper.journals(), run).unwrap());
-    let session = Arc::new(Mortal {
-        inner: lab.session(),
-        left: Mutex::new(at),
-        sent,
-        stop: None,
-        journal: journal.path().to_owned(),
-        end: Mutex::new(None),
-    });
+    let path = journal.path().to_owned();
+    let session = Arc::new(Mortal::new(lab, at, sent, path));
     let plan = lab.plan(&keeper.policy);
     let control = lab.control_by(session.clone(), &journal);
     if let Ok(frozen) = keeper.hold(lab, &control, &plan) {
         frozen.keep();
     }
-    let end = session.end.lock().unwrap().take();
+    let end = session.died();
     let (died, remains) = match end {
         Some((at, remains)) => (Some(at), remains),
         None => (None, fs::read(journal.path()).unwrap()),

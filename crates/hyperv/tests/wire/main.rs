@@ -4,6 +4,7 @@ mod accidents;
 mod backup;
 mod cost;
 mod history;
+mod import;
 mod keeper;
 mod killed;
 mod matrix;

@@ -1,0 +1,358 @@
+//! A planned VM of ours on a host, until it is a VM or gone.
+//!
+//! It is tied to us by the folder of its configuration, which is new and nobody else's: a call
+//! whose answer is lost leaves a planned VM that is known by that. What holds it destroys it, on
+//! every path; after a crash the next run does ([`crate::recovery`]).
+
+use std::sync::Arc;
+
+use cim::path::HYPER_V;
+use cim::wsman::Associations;
+use cim::{CimError, CimSession, Instance, ObjectPath, job};
+use uuid::Uuid;
+
+use crate::control::{Change, ChangeError, Control, NotDone, Returned};
+use crate::ids::{self, fold};
+use crate::journal::{Call, Outcome};
+
+pub(super) const SERVICE: &str = "Msvm_VirtualSystemManagementService";
+const PLANNED: &str = "Msvm_PlannedComputerSystem";
+pub(super) const SETTINGS: &str = "Msvm_VirtualSystemSettingData";
+/// How often a planned VM is destroyed of which nobody knows whether it is gone.
+const MOST_TRIES: usize = 3;
+
+/// A planned VM that could not be made, changed, or removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The host could not be asked.
+    #[error(transparent)]
+    Host(#[from] CimError),
+    /// A call failed.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The host says that it cannot be a VM there: all that it says, in its language.
+    #[error("it cannot be a VM on this host: {}", .0.join("; "))]
+    Invalid(Vec<String>),
+    /// The host lacks something that every host has.
+    #[error("the host has no {0}")]
+    Lacks(String),
+    /// What is to be sent to the host cannot be written.
+    #[error("the settings cannot be written: {0}")]
+    Unwritable(String),
+    /// It is still there.
+    #[error(
+        "the planned VM {0} is still there: it is in the journal, and the next run tries again"
+    )]
+    StillThere(String),
+}
+
+/// What is imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// The configuration, as the host spells it.
+    pub file: String,
+    /// The folder of the checkpoints' configurations; none for none.
+    pub snapshots: Option<String>,
+    /// Whether it gets a new id.
+    pub new_id: bool,
+    /// The VM's folder: new, ours alone, and the one that the configuration lies below and names.
+    pub folder: String,
+}
+
+/// A planned VM as the host tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SeenPlanned {
+    /// Its id.
+    pub(crate) id: String,
+    /// The folder of its configuration.
+    pub(crate) folder: Option<String>,
+}
+
+/// A planned VM of ours. It is destroyed when this is dropped, unless it has become a VM.
+pub struct PlannedVm {
+    control: Arc<Control>,
+    vm: Uuid,
+    id: String,
+    held: bool,
+}
+
+/// All planned VMs of a host, whoever made them.
+pub(crate) fn planned(session: &dyn CimSession) -> Result<Vec<SeenPlanned>, CimError> {
+    let rows = session.query(HYPER_V, &format!("SELECT * FROM {SETTINGS}"))?;
+    let text = |row: &Instance, name: &str| row.get_opt::<String>(name).ok().flatten();
+    let one = |row: &Instance| {
+        let kind = text(row, "VirtualSystemType")?;
+        let planned = fold(&kind) == "microsoft:hyper-v:system:planned";
+        let id = text(row, "VirtualSystemIdentifier").filter(|_| planned)?;
+        Some(SeenPlanned {
+            id,
+            folder: text(row, "ConfigurationDataRoot"),
+        })
+    };
+    Ok(rows.iter().filter_map(one).collect())
+}
+
+fn path(id: &str) -> ObjectPath {
+    ObjectPath::new(HYPER_V, PLANNED)
+        .with_key("CreationClassName", PLANNED)
+        .with_key("Name", id)
+}
+
+fn service(session: &dyn CimSession) -> Result<ObjectPath, ImportError> {
+    let found = session.query_paths(HYPER_V, &format!("SELECT * FROM {SERVICE}"))?;
+    let first = found.into_iter().next();
+    first.ok_or_else(|| ImportError::Lacks(SERVICE.to_owned()))
+}
+
+impl PlannedVm {
+    /// Imports a configuration of the VM `vm`, of which nothing need be on the host.
+    ///
+    /// # Errors
+    /// When it is not surely done. What may have been done is in the journal.
+    pub fn import(
+        control: &Arc<Control>,
+        vm: Uuid,
+        from: &Definition,
+    ) -> Result<Self, ImportError> {
+        let session = control.session();
+        let before: Vec<String> = planned(session)?.into_iter().map(|seen| seen.id).collect();
+        let inputs = Instance::default()
+            .with("SystemDefinitionFile", from.file.as_str())
+            .with("SnapshotFolder", from.snapshots.as_deref().unwrap_or(""))
+            .with("GenerateNewSystemIdentifier", from.new_id);
+        let change = Change {
+            call: Call::MakePlanned {
+                folder: from.folder.clone(),
+                before: before.clone(),
+            },
+            target: &service(session)?,
+            method: "ImportSystemDefinition",
+            inputs: &inputs,
+            cancellable: true,
+        };
+        let made = |returned: &Returned<'_>| {
+            let output: Option<ObjectPath> =
+                returned.outputs.get_opt("ImportedSystem").ok().flatten();
+            let rows = returned.job.map(|job| job::results(session, job, PLANNED));
+            let by_job = rows.and_then(Result::ok).unwrap_or_default();
+            let by_job = by_job.into_iter().find_map(|row| row.get("Name").ok());
+            if let Some(id) = output.and_then(|path| path.key("Name")).or(by_job) {
+                return Ok(Some(id));
+            }
+            // Neither told: then by the folder that is ours.
+            let there = planned(session).map_err(|error| error.to_string())?;
+            let ours = there.into_iter().find(|seen| {
+                let new = !before.iter().any(|known| fold(known) == fold(&seen.id));
+                new && seen.folder.as_deref().map(fold) == Some(fold(&from.folder))
+            });
+            let none = || "nothing tells which planned VM it made".to_owned();
+            ours.map(|seen| Some(seen.id)).ok_or_else(none)
+        };
+        let id = control.change(vm, &change, &made)?;
+        let id = id.ok_or_else(|| ImportError::Lacks("planned VM that it imported".to_owned()))?;
+        Ok(Self {
+            control: Arc::clone(control),
+            vm,
+            id,
+            held: true,
+        })
+    }
+
+    /// Its id, which is also the VM's.
+    pub fn id(&self) -> Option<Uuid> {
+        ids::guid(&self.id)
+    }
+
+    /// Gives it a name.
+    ///
+    /// # Errors
+    /// When the host does not.
+    pub fn name(&self, name: &str) -> Result<(), ImportError> {
+        let session = self.control.session();
+        let mut settings = self.settings()?;
+        settings.set("ElementName", name);
+        let class = session.class(HYPER_V, SETTINGS)?;
+        let unwritable = |error: &dyn ToString| ImportError::Unwritable(error.to_string());
+        let settings = class
+            .conform(settings)
+            .map_err(|error| unwritable(&error))?;
+        let mut inputs = Instance::default();
+        inputs
+            .set_embedded("SystemSettings", &settings)
+            .map_err(|error| unwritable(&error))?;
+        self.call(&service(session)?, "ModifySystemSettings", &inputs)
+    }
+
+    /// Drops the saved memory that it has, if it has any.
+    ///
+    /// # Errors
+    /// When the host does not.
+    pub fn drop_saved_state(&self) -> Result<(), ImportError> {
+        let saved: Option<bool> = self.settings()?.get_opt("IsSaved").ok().flatten();
+        if saved == Some(false) {
+            return Ok(());
+        }
+        // To off.
+        let inputs = Instance::default().with("RequestedState", 3_u16);
+        self.call(&path(&self.id), "RequestStateChange", &inputs)
+    }
+
+    /// Lets the host look whether it can be a VM.
+    ///
+    /// # Errors
+    /// With all that the host says against it.
+    pub fn validate(&self) -> Result<(), ImportError> {
+        let inputs = Instance::default().with("PlannedSystem", path(&self.id));
+        let service = service(self.control.session())?;
+        match self.call(&service, "ValidatePlannedSystem", &inputs) {
+            Err(ImportError::Change(ChangeError::NotDone {
+                why: NotDone::Failed(failure),
+                ..
+            })) if !failure.errors.is_empty() => {
+                let told = failure.errors.into_iter().map(|error| error.message);
+                Err(ImportError::Invalid(told.collect()))
+            }
+            other => other,
+        }
+    }
+
+    /// Makes a VM of it, and tells its id.
+    ///
+    /// # Errors
+    /// When it is none. If that is not known, nothing is removed beside what the host may be doing:
+    /// the journal keeps it.
+    pub fn realize(mut self) -> Result<Uuid, ImportError> {
+        let control = Arc::clone(&self.control);
+        let session = control.session();
+        let inputs = Instance::default().with("PlannedSystem", path(&self.id));
+        let change = Change {
+            call: Call::RealizePlanned {
+                planned: self.id.clone(),
+            },
+            target: &service(session)?,
+            method: "RealizePlannedSystem",
+            inputs: &inputs,
+            cancellable: false,
+        };
+        let done = control.change(self.vm, &change, &|_| Ok(None));
+        match done {
+            Ok(_) => {}
+            Err(ChangeError::Unknown { call, why, number }) => {
+                self.held = false;
+                let gone = !self.is_there()?;
+                let vm = ids::guid(&self.id).filter(|_| gone);
+                if vm.is_none_or(|vm| session.get(&ids::machine_path(vm)).is_err()) {
+                    return Err(ChangeError::Unknown { call, why, number }.into());
+                }
+                control.settle(number, Outcome::Done { made: None });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.held = false;
+        let id = ids::guid(&self.id);
+        id.ok_or_else(|| ImportError::Lacks(format!("VM of the id {}", self.id)))
+    }
+
+    /// Destroys it.
+    ///
+    /// # Errors
+    /// When it is still there: then it is in the journal.
+    pub fn destroy(mut self) -> Result<(), ImportError> {
+        self.held = false;
+        destroy_planned(&self.control, self.vm, &self.id)
+    }
+
+    fn is_there(&self) -> Result<bool, CimError> {
+        let there = planned(self.control.session())?;
+        Ok(there.iter().any(|seen| fold(&seen.id) == fold(&self.id)))
+    }
+
+    fn settings(&self) -> Result<Instance, ImportError> {
+        let which = Associations::of(&path(&self.id))
+            .by("Msvm_SettingsDefineState")
+            .to(SETTINGS);
+        let found = self.control.session().associators(&which)?;
+        let first = found.into_iter().next();
+        first.ok_or_else(|| ImportError::Lacks(format!("settings of the planned VM {}", self.id)))
+    }
+
+    fn call(
+        &self,
+        target: &ObjectPath,
+        method: &str,
+        inputs: &Instance,
+    ) -> Result<(), ImportError> {
+        let change = Change {
+            call: Call::ChangePlanned {
+                planned: self.id.clone(),
+            },
+            target,
+            method,
+            inputs,
+            cancellable: true,
+        };
+        self.control.change(self.vm, &change, &|_| Ok(None))?;
+        Ok(())
+    }
+}
+
+impl Drop for PlannedVm {
+    fn drop(&mut self) {
+        if self.held
+            && let Err(error) = destroy_planned(&self.control, self.vm, &self.id)
+        {
+            self.control.note(error.to_string());
+        }
+    }
+}
+
+/// Destroys a planned VM that is surely ours, and looks whether it is gone. A VM is never destroyed
+/// by it, whatever its id: the object that is named is a planned one.
+///
+/// # Errors
+/// When it is still there, or that is not to be told.
+pub(crate) fn destroy_planned(control: &Control, vm: Uuid, id: &str) -> Result<(), ImportError> {
+    let session = control.session();
+    let is_there = || -> Result<bool, CimError> {
+        Ok(planned(session)?
+            .iter()
+            .any(|seen| fold(&seen.id) == fold(id)))
+    };
+    let call = Call::DestroyPlanned {
+        planned: id.to_owned(),
+    };
+    let inputs = Instance::default().with("AffectedSystem", path(id));
+    let service = service(session)?;
+    let mut unknown = Vec::new();
+    for _ in 0..MOST_TRIES {
+        let change = Change {
+            call: call.clone(),
+            target: &service,
+            method: "DestroySystem",
+            inputs: &inputs,
+            cancellable: false,
+        };
+        let tried = control.change(vm, &change, &|_| Ok(None));
+        if !is_there()? {
+            match tried {
+                Ok(_) => {}
+                Err(ChangeError::Unknown { number, .. }) => unknown.push(number),
+                Err(_) => control.seen_done(vm, call),
+            }
+            for number in unknown {
+                control.settle(number, Outcome::Done { made: None });
+            }
+            return Ok(());
+        }
+        match tried {
+            Ok(_) => {
+                control.seen_undone(vm, call);
+                return Err(ImportError::StillThere(id.to_owned()));
+            }
+            Err(ChangeError::Unknown { number, .. }) => unknown.push(number),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ImportError::StillThere(id.to_owned()))
+}
