@@ -24,6 +24,7 @@ pub mod io;
 pub mod layer;
 pub mod open;
 mod overlap;
+pub mod qcow2;
 pub mod range;
 pub mod raw;
 pub mod resolve;

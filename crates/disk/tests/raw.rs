@@ -98,3 +98,8 @@ fn without_a_probe_every_byte_is_data() {
     assert!(matches!(outside, Err(Error::OutOfBounds { .. })));
     assert!(disk.read_at(999, &mut [0; 2]).is_err());
 }
+
+#[test]
+fn what_a_crash_stopped_goes_on_from_its_last_checkpoint() {
+    testkit::crash::assert_goes_on(|file, len| RawWriter::create(file, len).unwrap(), 2);
+}

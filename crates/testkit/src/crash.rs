@@ -13,6 +13,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use disk::write::Rehearsal;
 use disk::{DiskWrite, MemFile, ReadAt, WriteAt};
 
 use crate::ops::{self, Op};
@@ -58,6 +59,76 @@ pub fn assert_whole_or_refused<W: DiskWrite>(
         refused > 20 && complete > 2,
         "{refused} refused, {complete} complete"
     );
+}
+
+/// Writes a disk of 3 MiB in ascending order with a checkpoint after each change, cuts the power at
+/// every moment, and goes on from the last checkpoint that was reached: the file must become the same
+/// as without a power cut, to the byte. `samples` as for [`assert_whole_or_refused`].
+///
+/// # Panics
+/// When it does not.
+pub fn assert_goes_on<W: DiskWrite>(
+    create: impl Fn(Arc<Rehearsal<CrashFile>>, u64) -> W,
+    samples: u32,
+) {
+    let len = 3 << 20;
+    let changes = [
+        (0, 9, true),
+        (20, 30, false),
+        (70, 1, true),
+        (71, 2010, true),
+        (2081, 15, false),
+        (3000, 1500, true),
+        (6143, 1, true),
+    ];
+    let ops = changes.map(|(at, sectors, data)| Op {
+        at,
+        sectors,
+        byte: data.then_some(at as u8 | 1),
+    });
+    let write = |file: &CrashFile, done: usize| {
+        let rehearsal = Arc::new(Rehearsal::begin(file.clone()));
+        if done == 0 {
+            rehearsal.perform();
+        }
+        let mut writer = Box::new(create(Arc::clone(&rehearsal), len));
+        let mut model = vec![0; len as usize];
+        for (n, op) in ops.iter().enumerate() {
+            if n == done && n > 0 {
+                writer.checkpoint().expect("in memory");
+                rehearsal.perform();
+            }
+            op.apply_to(ops::SECTOR, &mut model);
+            match n < done {
+                // What the bytes are makes no difference.
+                true => op.write(ops::SECTOR, writer.as_mut(), &vec![7; len as usize]),
+                false => op.write(ops::SECTOR, writer.as_mut(), &model),
+            }
+            if n >= done {
+                writer.checkpoint().expect("in memory");
+                file.promise(n as u64 + 1);
+            }
+        }
+        if done == ops.len() {
+            writer.checkpoint().expect("in memory");
+            rehearsal.perform();
+        }
+        writer.finish().expect("in memory");
+    };
+    let file = CrashFile::default();
+    write(&file, 0);
+    let whole = file.bytes();
+    let mut went_on = 0;
+    let samples = vary::cases(samples) as usize;
+    file.crashes(vary::seed(43), samples, |crash| {
+        if let Some(done) = crash.promised {
+            let left = CrashFile::new(crash.bytes);
+            write(&left, done as usize);
+            assert!(left.bytes() == whole, "{}", crash.story);
+            went_on += 1;
+        }
+    });
+    assert!(went_on > 20, "{went_on}");
 }
 
 /// What was done to a file.

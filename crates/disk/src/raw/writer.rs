@@ -78,6 +78,10 @@ impl<F: WriteAt> DiskWrite for RawWriter<F> {
         Ok(())
     }
 
+    fn checkpoint(&mut self) -> Result<()> {
+        self.file.sync().map_err(Error::io("syncing the raw image"))
+    }
+
     fn finish(self: Box<Self>) -> Result<()> {
         self.file.sync().map_err(Error::io("syncing the raw image"))
     }

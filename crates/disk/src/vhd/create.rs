@@ -201,6 +201,14 @@ impl<F: WriteAt> DiskWrite for VhdWriter<F> {
         Ok(())
     }
 
+    fn checkpoint(&mut self) -> Result<()> {
+        if let Some(sparse) = &mut self.sparse {
+            sparse.settle(&mut self.dense)?;
+        }
+        self.dense.settle()?;
+        self.dense.sync()
+    }
+
     fn finish(mut self: Box<Self>) -> Result<()> {
         let end = match &mut self.sparse {
             None => self.footer.current_size,

@@ -355,6 +355,12 @@ impl<F: WriteAt> DiskWrite for VhdxWriter<F> {
         Ok(())
     }
 
+    fn checkpoint(&mut self) -> Result<()> {
+        self.settle_bitmap()?;
+        self.dense.settle()?;
+        self.dense.sync()
+    }
+
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.settle_bitmap()?;
         self.write_table()?;

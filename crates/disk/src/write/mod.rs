@@ -7,19 +7,21 @@
 //! What every writer of this crate keeps:
 //!
 //! - **Unfinished is unreadable.** The structure by which readers recognise the format (VHDX
-//!   headers, VHD footer) is written last, after a sync of everything it leads to. A file that a
+//!   headers, VHD footer, QCOW2 header) is written last, after a sync of everything it leads to. A file that a
 //!   crash left behind is refused by readers instead of being taken for a disk with holes. Raw
 //!   images have no such structure, and fixed VHDs have it only at the end, where its absence
 //!   makes them look raw: a caller always writes under a temporary name and renames afterwards.
-//! - **No holes in the file** (except raw): Windows refuses to attach sparse VHD and VHDX files,
+//! - **No holes in the file** (except raw and QCOW2): Windows refuses to attach sparse VHD and VHDX files,
 //!   so every byte of an allocated block is really written. See [`dense`].
 //! - **Any order, one thread.** Ascending order is the fast path.
 
 pub mod dense;
 mod rebuild;
+mod rehearsal;
 pub(crate) mod touched;
 
 pub use rebuild::rebuild;
+pub use rehearsal::Rehearsal;
 
 use crate::block::Geometry;
 use crate::error::Result;
@@ -44,6 +46,13 @@ pub trait DiskWrite: Send {
     /// # Errors
     /// As for [`write_at`](DiskWrite::write_at).
     fn write_zeros(&mut self, range: ByteRange) -> Result<()>;
+
+    /// Makes what was written so far durable. Whoever then [rehearses](Rehearsal) the same calls with
+    /// another new writer over the same file goes on where this one was.
+    ///
+    /// # Errors
+    /// When the file fails.
+    fn checkpoint(&mut self) -> Result<()>;
 
     /// Completes the image and makes it durable. Dropping a writer instead leaves a file that
     /// readers refuse.

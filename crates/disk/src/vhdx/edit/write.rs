@@ -267,6 +267,10 @@ impl<F: WriteAt> DiskWrite for VhdxEditor<F> {
         self.write_zeros(range)
     }
 
+    fn checkpoint(&mut self) -> Result<()> {
+        self.sync()
+    }
+
     fn finish(self: Box<Self>) -> Result<()> {
         self.close()
     }
