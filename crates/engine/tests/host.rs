@@ -60,7 +60,7 @@ use hyperkeep_engine::list::points;
 use hyperkeep_engine::pipeline::Limits;
 use hyperkeep_engine::progress::Quiet;
 use hyperkeep_engine::restore::plan::{DiskFormat, DisksWanted};
-use hyperkeep_engine::restore::{Task, restore_disks};
+use hyperkeep_engine::restore::{DisksTo, Task, restore_disks};
 use hyperkeep_engine::source::hyperv::{HostSource, Hurry, Neighbour, Pacing, Setup};
 use hyperkeep_engine::source::{
     Consistency, End, Finished, FrozenView, FrozenVm, LetGo, Listing, Memory, Moved, Request,
@@ -255,7 +255,12 @@ impl Place {
         let stored = points(&self.vault).unwrap().points;
         let line = stored.iter().find(|line| line.id == point).unwrap();
         let to = support::folder();
-        let restored = restore_disks(&task, line.open(), &wanted, &to.path().join("to"));
+        let restored = restore_disks(
+            &task,
+            line.open(),
+            &wanted,
+            &DisksTo::folder(&to.path().join("to")),
+        );
         assert_eq!(restored.outcome, Outcome::Ok, "{restored:?}");
         std::fs::read(&restored.files[0].path).unwrap()
     }

@@ -14,7 +14,7 @@ use engine::backup::{Job, Options, backup};
 use engine::pipeline::Limits;
 use engine::progress::Quiet;
 use engine::restore::plan::DisksWanted;
-use engine::restore::{Opened, Task, restore_disks};
+use engine::restore::{DisksTo, Opened, Task, restore_disks};
 use engine::source::folder::FolderSource;
 use engine::{Cancel, Outcome, SystemClock};
 use store::LocalStore;
@@ -155,7 +155,7 @@ fn backup_and_restore_with_32_threads_stay_within_the_budget() {
             flatten,
             ..DisksWanted::default()
         };
-        let report = restore_disks(&task, &point, &wanted, &at("restored"));
+        let report = restore_disks(&task, &point, &wanted, &DisksTo::folder(&at("restored")));
         assert_eq!(report.outcome, Outcome::Ok, "{report:?}");
         assert_within(if flatten {
             "a flat restore"

@@ -28,7 +28,7 @@ pub(crate) use keys::{
     AddPassphraseArgs, AddRecoveryCodeArgs, ChangePassphraseArgs, KeysCommand, RemoveArgs,
 };
 pub(crate) use point::{LsArgs, PointsArgs, ShowArgs};
-pub(crate) use restore::{DiskFormatArg, DisksArgs, FolderArgs, RestoreCommand};
+pub(crate) use restore::{DiskFormatArg, DisksArgs, FolderArgs, OverwriteArg, RestoreCommand};
 pub(crate) use secret::{SecretCommand, WhichSecretArgs};
 
 /// Backup and restore of Hyper-V virtual machines.

@@ -23,14 +23,16 @@ pub(crate) enum RestoreCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Every layer becomes a file of its own, and chains of checkpoints stay chains, unless --flatten or
-another --format asks for one file a disk. Nothing is ever overwritten, and a file appears under
-its name only when all of it is there.
+another --format asks for one file a disk. A file appears under its name only when all of it is
+there and on the medium. Nothing is overwritten unless --overwrite says so, and then in one step by
+the whole new file: whatever fails before, the old one stays.
 
 Examples:
   hyperkeep --vault /srv/vault restore disks 'web server@latest' --to /srv/restored
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --flatten --format raw
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --checkpoint 'before the update'
-  hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --disk data.vhdx --disk logs.vhdx")]
+  hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --disk data.vhdx --disk logs.vhdx
+  hyperkeep --vault /srv/vault restore disks 5f3a9c --to /srv/lab --overwrite older")]
 pub(crate) struct DisksArgs {
     /// The restore point: the beginning of its id, VM@latest, or VM@TIME
     #[arg(value_name = "POINT")]
@@ -55,17 +57,42 @@ pub(crate) struct DisksArgs {
     /// Only disks with this name or path in the point; may be repeated
     #[arg(long, value_name = "DISK")]
     pub(crate) disk: Vec<String>,
+
+    /// What happens to a file that is where a disk is to go (default: ask on a terminal, else never)
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) overwrite: Option<OverwriteArg>,
+}
+
+/// What happens to a file that is where a disk is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OverwriteArg {
+    /// It stays, and the disk is not restored
+    Never,
+    /// It stays, and the disk is restored beside it under a free name
+    Rename,
+    /// It is replaced if it was last written to before the restore point was made
+    Older,
+    /// You are asked, file by file, before anything is written
+    Ask,
+    /// It is replaced
+    Always,
 }
 
 /// A format to restore into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DiskFormatArg {
-    /// VHDX
+    /// VHDX; a fixed one stays fixed
     Vhdx,
-    /// VHD, up to 2040 GiB
+    /// VHDX with all of the disk allocated
+    VhdxFixed,
+    /// VHD, up to 2040 GiB; a fixed one stays fixed
     Vhd,
+    /// VHD with all of the disk allocated, up to 2040 GiB
+    VhdFixed,
     /// The disk's bytes, sparse where the file system can
     Raw,
+    /// QCOW2 of version 3, for QEMU and what is built on it
+    Qcow2,
 }
 
 /// `restore folder`
@@ -90,7 +117,7 @@ pub(crate) struct FolderArgs {
     #[arg(value_name = "POINT")]
     pub(crate) point: PointAddress,
 
-    /// The folder to restore into; it is made if it is missing
+    /// The folder to restore into, empty or missing: a VM is never mixed with what is there
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
 

@@ -1,14 +1,19 @@
 //! `restore`.
 
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+use std::path::Path;
+
 use engine::find::find_checkpoint;
 use engine::finding::{outcome_of, vault_notes};
 use engine::restore::plan::{DiskFormat, DisksWanted};
-use engine::restore::{Opened, RestoreReport, RestoredFile, Task, restore_disks, restore_folder};
+use engine::restore::{
+    DisksTo, Existing, Opened, RestoreReport, RestoredFile, Task, restore_disks, restore_folder,
+};
 use engine::{Finding, Outcome, SystemClock};
 use serde::Serialize;
 
 use crate::address::PointAddress;
-use crate::args::{DiskFormatArg, DisksArgs, FolderArgs, Global, RestoreCommand};
+use crate::args::{DiskFormatArg, DisksArgs, FolderArgs, Global, OverwriteArg, RestoreCommand};
 use crate::commands::backup::limits;
 use crate::commands::findings::findings_text;
 use crate::commands::host_settings::{self, Compared};
@@ -40,6 +45,10 @@ fn whole(global: &Global, command: &Whole<'_>, ui: Ui) -> Result<Exit> {
         Whole::Folder(args) => (&args.point, &args.to),
     };
     apart::target(open::location(global)?, to)?;
+    let overwrite = match command {
+        Whole::Disks(args) => overwrite(args.overwrite, ui)?,
+        Whole::Folder(_) => OverwriteArg::Never,
+    };
     let vault = open::vault(global, ui)?;
     let (line, point, unreadable) = find_point(global, &vault, address, ui)?;
     // Before anything is written: who cannot be asked is told at once.
@@ -62,8 +71,17 @@ fn whole(global: &Global, command: &Whole<'_>, ui: Ui) -> Result<Exit> {
         limits: limits(global),
     };
     let mut report = match command {
-        Whole::Disks(args) => restore_disks(&task, &point, &disks_wanted(&point, args)?, &args.to),
-        Whole::Folder(args) => restore_folder(&task, &point, &args.to, args.windows_path.as_ref()),
+        Whole::Disks(args) => {
+            let wanted = disks_wanted(&point, args)?;
+            let to = DisksTo {
+                folder: &args.to,
+                existing: existing(overwrite),
+            };
+            restore_disks(&task, &point, &wanted, &to)
+        }
+        Whole::Folder(args) => {
+            restore_folder(&task, &point, &args.to, args.windows_path.as_ref())
+        }
     };
     drop(progress);
     let notes = vault_notes(&vault);
@@ -75,6 +93,42 @@ fn whole(global: &Global, command: &Whole<'_>, ui: Ui) -> Result<Exit> {
         report.findings.extend(unreadable);
     }
     ui.print(&RestoreDocument::new(line.id, report, compared))
+}
+
+/// What to do about files that are there: without a word of it, ask who is there to be asked.
+fn overwrite(wanted: Option<OverwriteArg>, ui: Ui) -> Result<OverwriteArg> {
+    let watched = ui.watched() && io::stdin().is_terminal();
+    match wanted {
+        None if watched && !ui.is_json() => Ok(OverwriteArg::Ask),
+        None => Ok(OverwriteArg::Never),
+        Some(OverwriteArg::Ask) if !watched => {
+            Err(Failure::usage("--overwrite ask needs a terminal to ask on")
+                .hint("say never, rename, older or always"))
+        }
+        Some(wanted) => Ok(wanted),
+    }
+}
+
+const ASK: &(dyn Fn(&Path) -> bool + Sync) = &ask;
+
+fn existing(overwrite: OverwriteArg) -> Existing<'static> {
+    match overwrite {
+        OverwriteArg::Never => Existing::Keep,
+        OverwriteArg::Rename => Existing::Rename,
+        OverwriteArg::Older => Existing::Older,
+        OverwriteArg::Ask => Existing::Ask(ASK),
+        OverwriteArg::Always => Existing::Replace,
+    }
+}
+
+/// Whether somebody at the terminal says that this file may be replaced. No answer is none.
+fn ask(path: &Path) -> bool {
+    let path = path.display().to_string();
+    let shown = text::line(&path);
+    eprint!("{shown} exists. Replace it once the restored disk is whole? [y/N] ");
+    let mut answer = String::new();
+    let read = io::stdin().lock().take(1000).read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 fn disks_wanted(point: &Opened, args: &DisksArgs) -> Result<DisksWanted> {
@@ -91,8 +145,11 @@ fn disks_wanted(point: &Opened, args: &DisksArgs) -> Result<DisksWanted> {
         flatten: args.flatten,
         format: args.format.map(|format| match format {
             DiskFormatArg::Vhdx => DiskFormat::Vhdx,
+            DiskFormatArg::VhdxFixed => DiskFormat::VhdxFixed,
             DiskFormatArg::Vhd => DiskFormat::Vhd,
+            DiskFormatArg::VhdFixed => DiskFormat::VhdFixed,
             DiskFormatArg::Raw => DiskFormat::Raw,
+            DiskFormatArg::Qcow2 => DiskFormat::Qcow2,
         }),
         checkpoint,
         disks: args.disk.clone(),

@@ -23,6 +23,7 @@ mod names;
 mod nodes;
 #[cfg(unix)]
 mod orders;
+mod overwrite;
 mod parents;
 mod patterns;
 mod roundtrip;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use disk::layer::{Format, VhdKind};
 use testkit::image::{Image, Kind, noise};
 use testkit::vhd::oracle;
 use testkit::vm::{Layout, Vm};
@@ -109,13 +110,30 @@ fn every_format_becomes_every_other_with_the_same_contents() {
     let raw = bench.disk("data.raw", &bytes);
     bench.backup(0);
     let qemu = oracle::qemu_img("every_format_becomes_every_other_with_the_same_contents");
-    for (format, theirs) in [("vhdx", "vhdx"), ("vhd", "vpc")] {
+    for (format, ending, theirs) in [
+        ("vhdx", "vhdx", "vhdx"),
+        ("vhdx-fixed", "vhdx", "vhdx"),
+        ("vhd", "vhd", "vpc"),
+        ("vhd-fixed", "vhd", "vpc"),
+        ("qcow2", "qcow2", "qcow2"),
+    ] {
         let to = bench.restore("data.raw@latest", &["--format", format]);
-        let made = to.join(format!("data.{format}"));
+        let made = to.join(format!("data.{ending}"));
         if let Some(qemu) = &qemu {
             assert!(qemu.read(theirs, &made).unwrap() == bytes, "{format}");
         }
-        let name = format!("from {format}.{format}");
+        // No backup reads it.
+        if format == "qcow2" {
+            continue;
+        }
+        let layer = disk::open(fs::File::open(&made).unwrap(), disk::OpenAs::ByContent).unwrap();
+        let fixed = match &layer.info().format {
+            Format::Vhdx(vhdx) => vhdx.fixed,
+            Format::Vhd(vhd) => vhd.kind == VhdKind::Fixed,
+            Format::Raw => false,
+        };
+        assert_eq!(fixed, format.ends_with("-fixed"), "{format}");
+        let name = format!("from {format}.{ending}");
         fs::create_dir(bench.path(format)).unwrap();
         fs::copy(&made, bench.path(format).join(&name)).unwrap();
         bench.run(&["backup", &format!("folder:{format}")]).ends(0);
@@ -133,7 +151,7 @@ fn what_no_format_but_raw_can_hold_is_said_so() {
     let bench = Bench::new();
     bench.disk("odd.raw", &noise(1, 70_001));
     bench.backup(0);
-    for format in ["vhdx", "vhd"] {
+    for format in ["vhdx", "vhdx-fixed", "vhd", "vhd-fixed", "qcow2"] {
         let args = ["restore", "disks", "odd.raw@latest", "--to", format];
         let answer = bench
             .run(&[&args[..], &["--format", format]].concat())

@@ -4,20 +4,24 @@ use std::fs;
 use std::path::Path;
 
 use disk::chain::Chain;
-use disk::layer::{Format, ParentPath, PathKind, VhdInfo, VhdKind, VhdxInfo};
-use disk::vhd::Chs;
-use disk::{BlockRead, LayerInfo, rebuild};
+use disk::layer::{ParentPath, PathKind};
+use disk::qcow2::Qcow2Writer;
+use disk::{BlockRead, DiskWrite, rebuild};
 use serde::Serialize;
-use uuid::Uuid;
 use vault::NodeId;
+use vmconfig::names::Names;
 
 use crate::finding::{Code, Finding, Severity, outcome_of};
 use crate::outcome::Outcome;
 use crate::pipeline::Stop;
 use crate::point::Details;
 use crate::progress::Meter;
+use crate::restore::alone::alone;
+use crate::restore::existing::{Became, Existing, Spot};
 use crate::restore::layer::{VaultLayer, open_chain};
-use crate::restore::plan::{DiskFile, DiskFormat, DisksPlan, DisksWanted, Holds, plan_disks};
+use crate::restore::plan::{
+    DiskFile, DiskFormat, DisksPlan, DisksWanted, Holds, free_name, plan_disks,
+};
 use crate::restore::target::{NewFile, TargetError};
 use crate::restore::write::{WriteError, data_len, flat, layer};
 use crate::restore::{Opened, Task};
@@ -40,14 +44,35 @@ pub struct RestoredFile {
     pub path: String,
     /// Bytes of data in it.
     pub data: u64,
+    /// What it means for what was there.
+    pub became: Became,
 }
 
-/// Restores disks into the folder `to`, which is made if needed. Nothing in it is overwritten.
+/// Where disks are restored to, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct DisksTo<'a> {
+    /// The folder, which is made if needed.
+    pub folder: &'a Path,
+    /// What happens to files that are there.
+    pub existing: Existing<'a>,
+}
+
+impl<'a> DisksTo<'a> {
+    /// Into this folder, where nothing is overwritten.
+    pub fn folder(folder: &'a Path) -> Self {
+        Self {
+            folder,
+            existing: Existing::Keep,
+        }
+    }
+}
+
+/// Restores disks into a folder.
 pub fn restore_disks(
     task: &Task<'_>,
     point: &Opened,
     wanted: &DisksWanted,
-    to: &Path,
+    to: &DisksTo<'_>,
 ) -> RestoreReport {
     let plan = plan_disks(&point.details, wanted);
     let mut report = RestoreReport {
@@ -66,10 +91,10 @@ pub fn restore_disks(
             .hint("`hyperkeep show` lists its disks and checkpoints"),
         );
     }
-    match fs::create_dir_all(to) {
+    match fs::create_dir_all(to.folder) {
         Ok(()) => all(task, point, &plan, to, &mut report),
         Err(error) => report.findings.push(target_finding(&TargetError::io(
-            to,
+            to.folder,
             "making the folder",
             error,
         ))),
@@ -86,15 +111,29 @@ pub(crate) fn settle(report: &RestoreReport) -> Outcome {
     }
 }
 
-fn all(task: &Task<'_>, point: &Opened, plan: &DisksPlan, to: &Path, report: &mut RestoreReport) {
+fn all(
+    task: &Task<'_>,
+    point: &Opened,
+    plan: &DisksPlan,
+    to: &DisksTo<'_>,
+    report: &mut RestoreReport,
+) {
+    let spots = spots(point, plan, to);
     // A child whose parent could not be made is made all the same: the parent can be restored
     // later, and then fits.
-    for file in &plan.files {
+    for (file, spot) in plan.files.iter().zip(&spots) {
         if task.cancel.is_cancelled() {
             report.findings.push(cancelled(&point.details));
             return;
         }
-        match one(task, point, plan, file, to) {
+        let done = match spot {
+            Ok(spot) => one(task, point, file, spot, &spots),
+            Err(error) => {
+                report.findings.push(target_finding(error));
+                continue;
+            }
+        };
+        match done {
             Ok(done) => {
                 report
                     .findings
@@ -107,9 +146,22 @@ fn all(task: &Task<'_>, point: &Opened, plan: &DisksPlan, to: &Path, report: &mu
             }
             Err(stop) => report
                 .findings
-                .push(disk_finding(&to.join(&file.name), stop)),
+                .push(disk_finding(&to.folder.join(&file.name), stop)),
         }
     }
+}
+
+/// Where each file of the plan goes.
+fn spots(point: &Opened, plan: &DisksPlan, to: &DisksTo<'_>) -> Vec<Result<Spot, TargetError>> {
+    let mut names = Names::default();
+    for file in &plan.files {
+        free_name(&mut names, &file.name);
+    }
+    let mut spot = |file: &DiskFile| {
+        let (folder, name) = (to.folder, &file.name);
+        to.existing.spot(folder, name, &mut names, point.taken)
+    };
+    plan.files.iter().map(&mut spot).collect()
 }
 
 /// A restored disk is no better than its backup: what moved while it was read is said again.
@@ -138,7 +190,7 @@ pub(crate) fn cancelled(details: &Details) -> Finding {
         details.vm_name.clone(),
         "stopped on request; what was restored by then is whole",
     )
-    .hint("restore again into another folder: nothing is ever overwritten")
+    .hint("restore again: what is whole is left alone, unless --overwrite says otherwise")
 }
 
 /// Why one disk was not restored.
@@ -177,6 +229,7 @@ pub(crate) fn disk_finding(path: &Path, stop: Stop<DiskError>) -> Finding {
 pub(crate) fn target_finding(error: &TargetError) -> Finding {
     let (object, message) = match error {
         TargetError::Exists(path) => (path, "already exists and was left alone".to_owned()),
+        TargetError::Left { path, why } => (path, (*why).to_owned()),
         TargetError::Full(path) => (path, "was not restored: the target is full".to_owned()),
         TargetError::Io { path, what, source } => {
             (path, format!("was not restored: {what}: {source}"))
@@ -194,19 +247,23 @@ pub(crate) fn target_finding(error: &TargetError) -> Finding {
 fn one(
     task: &Task<'_>,
     point: &Opened,
-    plan: &DisksPlan,
     file: &DiskFile,
-    to: &Path,
+    spot: &Spot,
+    spots: &[Result<Spot, TargetError>],
 ) -> Result<RestoredFile, Stop<DiskError>> {
     let parent = match file.holds {
-        Holds::Layer {
-            parent: Some(parent),
-            ..
-        } => plan.files.get(parent).map(|file| file.name.as_str()),
-        _ => None,
+        Holds::Layer { parent, .. } => parent.and_then(|parent| spots.get(parent)),
+        Holds::Chain { .. } => None,
     };
-    let paths = parent.map(|name| parent_paths(name, here(&to.join(name))));
-    write_disk(task, point, file, &to.join(&file.name), paths)
+    let paths = parent.and_then(|parent| {
+        let path = match parent {
+            Ok(spot) => &spot.path,
+            Err(error) => error.path(),
+        };
+        let name = path.file_name()?.to_string_lossy();
+        Some(parent_paths(&name, here(path)))
+    });
+    write_disk(task, point, file, spot.clone(), paths)
 }
 
 /// A file's full path, where this is Windows and it means something to Hyper-V.
@@ -215,17 +272,18 @@ fn here(path: &Path) -> Option<String> {
     absolute.map(|path| path.display().to_string())
 }
 
-/// Makes one disk file at `path`. `parent` is where its parent is, by [`parent_paths`].
+/// Makes one disk file at its spot. `parent` is where its parent is, by [`parent_paths`].
 pub(crate) fn write_disk(
     task: &Task<'_>,
     point: &Opened,
     file: &DiskFile,
-    path: &Path,
+    spot: Spot,
     parent: Option<Vec<ParentPath>>,
 ) -> Result<RestoredFile, Stop<DiskError>> {
+    let (path, became) = (&spot.path.clone(), spot.became);
     let target = |e| Stop::Failed(DiskError::Target(e));
     let read = |e: disk::Error| Stop::Failed(DiskError::Vault(e.to_string()));
-    let new = NewFile::create(path).map_err(target)?;
+    let new = NewFile::at(spot).map_err(target)?;
     let on_stop = |stop: Stop<WriteError>| stop.map(|error| write_error(path, error));
     let (contents, info, paths) = match file.holds {
         Holds::Layer { layer, .. } => {
@@ -248,8 +306,12 @@ pub(crate) fn write_disk(
         }
     };
     let data = data_len(contents.disk()).map_err(read)?;
-    let mut writer = rebuild(new.file(), &info, paths.as_deref())
-        .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
+    let mut writer = match file.format {
+        DiskFormat::Qcow2 => Qcow2Writer::create(new.file(), info.geometry.len)
+            .map(|writer| Box::new(writer) as Box<dyn DiskWrite>),
+        _ => rebuild(new.file(), &info, paths.as_deref()),
+    }
+    .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
     let meter = begin(task, &point.details, &file.name, data);
     let run = task.run(&meter);
     match &contents {
@@ -267,6 +329,7 @@ pub(crate) fn write_disk(
     Ok(RestoredFile {
         path: path.display().to_string(),
         data,
+        became,
     })
 }
 
@@ -326,81 +389,4 @@ pub(crate) fn parent_paths(name: &str, on_windows: Option<String>) -> Vec<Parent
     let beside = path(PathKind::Relative, format!(".\\{name}"));
     let absolute = on_windows.map(|full| path(PathKind::Absolute, full));
     std::iter::once(beside).chain(absolute).collect()
-}
-
-/// Block size of new dynamic VHDX files, as Windows chooses it.
-const VHDX_BLOCK: u32 = 32 << 20;
-/// Block size of new dynamic VHD files, as Windows chooses it.
-const VHD_BLOCK: u32 = 2 << 20;
-
-/// What a disk that stands alone says about itself: like its topmost layer, but without a parent,
-/// and with identities of its own. The id that the guest sees stays.
-fn alone(
-    top: &LayerInfo,
-    chain: &dyn BlockRead,
-    format: DiskFormat,
-    point: &str,
-    index: usize,
-) -> LayerInfo {
-    let own = |what: &str| derived(&format!("{point}/{index}/{what}"));
-    let geometry = chain.geometry();
-    let chs = Chs::of(geometry.len);
-    let chs = (chs.cylinders, chs.heads, chs.sectors);
-    let format = match (format, &top.format) {
-        (DiskFormat::Raw, _) => Format::Raw,
-        (DiskFormat::Vhdx, Format::Vhdx(vhdx)) => Format::Vhdx(VhdxInfo {
-            data_write_guid: own("data"),
-            file_write_guid: own("file"),
-            dirty_log: false,
-            ..vhdx.clone()
-        }),
-        (DiskFormat::Vhdx, _) => Format::Vhdx(VhdxInfo {
-            block_size: VHDX_BLOCK,
-            fixed: false,
-            disk_id: own("disk"),
-            data_write_guid: own("data"),
-            file_write_guid: own("file"),
-            creator: "Hyperkeep".to_owned(),
-            metadata: Vec::new(),
-            dirty_log: false,
-        }),
-        (DiskFormat::Vhd, Format::Vhd(vhd)) => Format::Vhd(VhdInfo {
-            unique_id: own("disk"),
-            kind: match vhd.kind {
-                VhdKind::Fixed => VhdKind::Fixed,
-                VhdKind::Dynamic | VhdKind::Differencing => VhdKind::Dynamic,
-            },
-            saved_state: false,
-            ..vhd.clone()
-        }),
-        (DiskFormat::Vhd, _) => Format::Vhd(VhdInfo {
-            kind: VhdKind::Dynamic,
-            unique_id: own("disk"),
-            timestamp: 0,
-            // Some readers trust the size only of creators that they know to be exact, and round it
-            // to cylinders otherwise: the end of the disk would be missing.
-            creator_app: *b"win ",
-            creator_version: 0x000A_0000,
-            creator_os: *b"Wi2k",
-            original_len: geometry.len,
-            chs,
-            features: 2,
-            saved_state: false,
-            block_size: Some(VHD_BLOCK),
-        }),
-    };
-    LayerInfo {
-        geometry,
-        format,
-        parent: None,
-    }
-}
-
-/// An identity for a file that is made of a point: the same file has the same one.
-fn derived(text: &str) -> Uuid {
-    let mut id = [0; 16];
-    let mut hasher = blake3::Hasher::new_derive_key("hyperkeep engine, identity of a flat disk");
-    hasher.update(text.as_bytes());
-    hasher.finalize_xof().fill(&mut id);
-    uuid::Builder::from_custom_bytes(id).into_uuid()
 }

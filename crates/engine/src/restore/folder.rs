@@ -31,6 +31,7 @@ use crate::restore::disks::{
     DiskError, RestoreReport, RestoredFile, begin, cancelled, disk_finding, parent_paths, settle,
     target_finding, write_disk, write_error,
 };
+use crate::restore::existing::{Became, Spot};
 use crate::restore::plan::{DiskFile, DiskFormat, Holds, not_in_point, not_restored};
 use crate::restore::target::{NewFile, TargetError};
 use crate::restore::write::file;
@@ -226,7 +227,7 @@ fn one_disk(
         let full = windows.map(|windows| windows.join(&format!(r"{DISKS}\{name}")));
         parent_paths(name, full)
     });
-    write_disk(task, point, &file, path, parent)
+    write_disk(task, point, &file, Spot::new(path), parent)
 }
 
 fn one_file(
@@ -270,6 +271,7 @@ fn one_file(
     Ok(RestoredFile {
         path: path.display().to_string(),
         data,
+        became: Became::New,
     })
 }
 

@@ -3,10 +3,12 @@
 //! [`Opened`] is a restore point ready to be read; [`disks`] makes disk files of it,
 //! [`folder`] a folder that Hyper-V can import, and [`layer`] makes its disks readable without
 //! restoring them. Everything is written through [`target`]: a file appears whole or not at all, and
-//! never over another one. One disk that cannot be restored does not keep the others from it.
+//! over another one only where that was asked for ([`existing`]). One disk that cannot be restored does not keep the others from it.
 
+mod alone;
 mod as_folder;
 pub mod disks;
+pub mod existing;
 pub mod folder;
 pub mod layer;
 pub mod plan;
@@ -24,7 +26,8 @@ use crate::point::format::{Misunderstood, from_format};
 use crate::progress::{Meter, Sink};
 use crate::restore::write::Run;
 
-pub use disks::{RestoreReport, RestoredFile, restore_disks};
+pub use disks::{DisksTo, RestoreReport, RestoredFile, restore_disks};
+pub use existing::{Became, Existing};
 pub use folder::restore_folder;
 pub use vmconfig::{NotAFolder, WindowsFolder};
 

@@ -11,9 +11,9 @@
 
 use std::collections::HashSet;
 
-use disk::Geometry;
-use disk::layer::Format;
+use disk::layer::{Format, VhdKind};
 use disk::vhd::MAX_LEN;
+use disk::{Geometry, LayerInfo};
 use vmconfig::names::Names;
 
 use crate::finding::{Code, Finding, Severity};
@@ -25,10 +25,16 @@ use crate::source::{MissingLayer, Owner};
 pub enum DiskFormat {
     /// VHDX.
     Vhdx,
+    /// VHDX, all of it allocated.
+    VhdxFixed,
     /// VHD.
     Vhd,
+    /// VHD, all of it allocated.
+    VhdFixed,
     /// The disk's bytes and nothing else.
     Raw,
+    /// QCOW2, version 3.
+    Qcow2,
 }
 
 impl DiskFormat {
@@ -41,12 +47,24 @@ impl DiskFormat {
         }
     }
 
+    /// Whether a layer as it is is a file of this format.
+    fn is_that_of(self, layer: &LayerInfo) -> bool {
+        match (self, &layer.format) {
+            (Self::Vhdx, Format::Vhdx(_)) | (Self::Vhd, Format::Vhd(_)) => true,
+            (Self::VhdxFixed, Format::Vhdx(vhdx)) => vhdx.fixed && layer.parent.is_none(),
+            (Self::VhdFixed, Format::Vhd(vhd)) => vhd.kind == VhdKind::Fixed,
+            (Self::Raw, Format::Raw) => true,
+            _ => false,
+        }
+    }
+
     /// The usual file name extension of an image that stands alone.
     pub fn extension(self) -> &'static str {
         match self {
-            Self::Vhdx => "vhdx",
-            Self::Vhd => "vhd",
+            Self::Vhdx | Self::VhdxFixed => "vhdx",
+            Self::Vhd | Self::VhdFixed => "vhd",
             Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
         }
     }
 }
@@ -130,7 +148,7 @@ pub fn plan_disks(details: &Details, wanted: &DisksWanted) -> DisksPlan {
     let other_format = wanted.format.is_some_and(|format| {
         tops.iter()
             .flat_map(|top| details.chain(*top))
-            .any(|layer| DiskFormat::of(&details.layers[layer].info.format) != format)
+            .any(|layer| !format.is_that_of(&details.layers[layer].info))
     });
     if wanted.flatten || other_format {
         unnamed(details, wanted, &tops, &mut plan);
@@ -259,25 +277,25 @@ fn flat(
 
 /// What of a disk a format cannot hold, and what to do instead.
 fn unfit(disk: Geometry, format: DiskFormat) -> Option<(String, &'static str)> {
+    use DiskFormat::{Raw, Vhd, VhdFixed};
     let (len, sector) = (disk.len, disk.logical_sector);
     match format {
-        DiskFormat::Vhdx | DiskFormat::Vhd if len == 0 || !len.is_multiple_of(sector.into()) => {
-            Some((
-                format!(
-                    "has {len} bytes, which are no whole sectors of {sector}: neither VHDX nor VHD \
-                     can hold it"
-                ),
-                "restore it as raw",
-            ))
-        }
-        DiskFormat::Vhd if sector != 512 => Some((
+        Raw => None,
+        _ if len == 0 || !len.is_multiple_of(sector.into()) => Some((
+            format!(
+                "has {len} bytes, which are no whole sectors of {sector}: neither VHDX nor VHD nor \
+                 QCOW2 can hold it"
+            ),
+            "restore it as raw",
+        )),
+        Vhd | VhdFixed if sector != 512 => Some((
             format!(
                 "has sectors of {sector} bytes; in a VHD, whose sectors have 512, no guest would \
                  find its partitions"
             ),
             "restore it as VHDX",
         )),
-        DiskFormat::Vhd if len > MAX_LEN => Some((
+        Vhd | VhdFixed if len > MAX_LEN => Some((
             format!("has {len} bytes, and a VHD holds no more than 2040 GiB"),
             "restore it as VHDX",
         )),
@@ -376,7 +394,7 @@ pub(crate) fn not_in_point(missing: &MissingLayer) -> Finding {
 }
 
 /// `wanted`, as far as this system can have it and nothing else in the plan has.
-fn free_name(names: &mut Names, wanted: &str) -> String {
+pub(crate) fn free_name(names: &mut Names, wanted: &str) -> String {
     match cfg!(windows) {
         true => names.file(wanted),
         false => names.plain_file(wanted),

@@ -1,7 +1,8 @@
 //! A new file that appears whole or not at all.
 //!
 //! It is written under a temporary name in the folder where it will lie, made durable, and only
-//! then given its name, never over something that is already there. Dropped before that, or after
+//! then given its name: never over something that is already there, unless that is the very file that
+//! it was said to replace. Dropped before that, or after
 //! an error, the temporary file is removed; what a killed process leaves behind is recognised by
 //! its name, [`TEMP_PREFIX`] … [`TEMP_SUFFIX`].
 
@@ -15,6 +16,7 @@ use disk::DirectFile;
 use store::rename_new;
 
 use crate::finding::Code;
+use crate::restore::existing::{Spot, replace};
 
 /// How the name of an unfinished file begins. It is short and does not hold the final name, which
 /// may already be as long as a name can be.
@@ -28,6 +30,14 @@ pub enum TargetError {
     /// Something is already there.
     #[error("{}: already exists", .0.display())]
     Exists(PathBuf),
+    /// Something is there, and what to do about it left it alone.
+    #[error("{}: {why}", path.display())]
+    Left {
+        /// The file that is there.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
     /// The file system has no room left.
     #[error("{}: the target is full", .0.display())]
     Full(PathBuf),
@@ -63,10 +73,18 @@ impl TargetError {
         }
     }
 
+    /// The file that it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Exists(path) | Self::Full(path) => path,
+            Self::Left { path, .. } | Self::Io { path, .. } => path,
+        }
+    }
+
     /// The stable word for it.
     pub fn code(&self) -> Code {
         match self {
-            Self::Exists(_) => Code::TargetExists,
+            Self::Exists(_) | Self::Left { .. } => Code::TargetExists,
             Self::Full(_) => Code::TargetFull,
             Self::Io { .. } => Code::TargetFailed,
         }
@@ -79,7 +97,11 @@ impl TargetError {
         };
         match self {
             Self::Exists(_) => {
-                "nothing is ever overwritten: restore into another folder, or move what is there away"
+                "restore into another folder, or move what is there away; `restore disks --overwrite` \
+                 says when files are replaced"
+            }
+            Self::Left { .. } => {
+                "restore into another folder, or beside it with --overwrite rename"
             }
             Self::Full(_) => {
                 "free some space or restore to another folder; the unfinished file was removed"
@@ -103,7 +125,7 @@ impl TargetError {
 pub struct NewFile {
     file: Arc<File>,
     temp: PathBuf,
-    path: PathBuf,
+    spot: Spot,
     placed: bool,
 }
 
@@ -113,9 +135,15 @@ impl NewFile {
     /// # Errors
     /// [`TargetError::Exists`] when something is already at `path`, and what the system says.
     pub fn create(path: &Path) -> Result<Self, TargetError> {
+        Self::at(Spot::new(path))
+    }
+
+    /// Starts a file that will be at this spot. Its folder must exist.
+    pub(crate) fn at(spot: Spot) -> Result<Self, TargetError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        if path.symlink_metadata().is_ok() {
-            return Err(TargetError::Exists(path.to_path_buf()));
+        let path = &spot.path;
+        if spot.over.is_none() && path.symlink_metadata().is_ok() {
+            return Err(TargetError::Exists(path.clone()));
         }
         let folder = folder_of(path);
         loop {
@@ -136,7 +164,7 @@ impl NewFile {
                     return Ok(Self {
                         file: Arc::new(file),
                         temp,
-                        path: path.to_path_buf(),
+                        spot,
                         placed: false,
                     });
                 }
@@ -153,7 +181,7 @@ impl NewFile {
 
     /// Where it will be.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.spot.path
     }
 
     /// Gives it its name, for whoever makes many files durable at once in the end.
@@ -170,16 +198,22 @@ impl NewFile {
     /// Makes it durable and gives it its name.
     ///
     /// # Errors
-    /// [`TargetError::Exists`] when something appeared there meanwhile; it is left alone.
+    /// [`TargetError::Exists`] when something appeared there meanwhile, and [`TargetError::Left`] when
+    /// the file that it was to replace is another one by now; they are left alone.
     pub fn place(mut self) -> Result<(), TargetError> {
         let fail = |what| {
-            let path = self.path.clone();
+            let path = self.spot.path.clone();
             move |error| TargetError::io(&path, what, error)
         };
         self.file.sync_all().map_err(fail("making it durable"))?;
-        rename_new(&self.temp, &self.path).map_err(fail("giving it its name"))?;
+        match self.spot.over {
+            Some(seen) => replace(&self.temp, &self.spot, seen)?,
+            None => {
+                rename_new(&self.temp, &self.spot.path).map_err(fail("giving it its name"))?;
+            }
+        }
         self.placed = true;
-        sync_folder(folder_of(&self.path)).map_err(fail("making its name durable"))
+        sync_folder(folder_of(&self.spot.path)).map_err(fail("making its name durable"))
     }
 }
 
@@ -261,6 +295,34 @@ mod tests {
             Err(TargetError::Exists(_))
         ));
         assert_eq!(fs::read(&path).unwrap(), b"theirs");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_file_that_was_seen_is_replaced_and_no_other() {
+        use crate::restore::existing::{Became, Seen};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let over = |seen| {
+            let spot = Spot {
+                path: path.clone(),
+                became: Became::Replaced,
+                over: Some(seen),
+            };
+            let new = NewFile::at(spot).unwrap();
+            new.file().write_all_at(b"new", 0).unwrap();
+            new
+        };
+        fs::write(&path, b"old").unwrap();
+        let seen = Seen::at(&path).unwrap();
+        drop(over(seen));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        let late = over(seen);
+        fs::write(&path, b"another").unwrap();
+        assert!(matches!(late.place(), Err(TargetError::Left { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"another");
+        over(Seen::at(&path).unwrap()).place().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

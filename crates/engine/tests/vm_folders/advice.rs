@@ -8,7 +8,7 @@ use std::path::Path;
 use hyperkeep_engine::Finding;
 use hyperkeep_engine::backup::Options;
 use hyperkeep_engine::restore::plan::DisksWanted;
-use hyperkeep_engine::restore::{RestoreReport, restore_disks};
+use hyperkeep_engine::restore::{DisksTo, RestoreReport, restore_disks};
 use hyperkeep_engine::select::{Rule, Selection};
 use testkit::image::{Image, Kind};
 use testkit::vm::{Layout, Vm};
@@ -101,7 +101,7 @@ fn whatever_keeps_a_restore_from_being_whole_comes_with_advice() {
         assert!(found.contains(code), "{code}: {found:?}");
     };
     let disks = |wanted: &DisksWanted, to: &Path| {
-        world.with_task(|task| restore_disks(task, &point, wanted, to))
+        world.with_task(|task| restore_disks(task, &point, wanted, &DisksTo::folder(to)))
     };
     let all = DisksWanted::default();
     told(disks(&all, &to), "disk-missing");
@@ -120,7 +120,7 @@ fn whatever_keeps_a_restore_from_being_whole_comes_with_advice() {
     told(disks(&named, &to), "nothing-selected");
     let stopped = world.with_task(|task| {
         task.cancel.cancel();
-        restore_disks(task, &point, &all, &to)
+        restore_disks(task, &point, &all, &DisksTo::folder(&to))
     });
     told(stopped, "cancelled");
     let whole = world.dir.path().join("whole");

@@ -12,7 +12,7 @@ use hyperkeep_engine as engine;
 
 use engine::backup::{JobReport, Options, VmReport};
 use engine::restore::plan::DisksWanted;
-use engine::restore::restore_disks;
+use engine::restore::{DisksTo, restore_disks};
 use engine::source::{CheckpointParent, Owner};
 use engine::{Code, Outcome};
 use testkit::image::{Image, Kind, noise};
@@ -112,7 +112,8 @@ fn a_checkpoint_alone_gives_its_own_disks() {
         ..DisksWanted::default()
     };
     let to = world.dir.path().join("then");
-    let restored = world.with_task(|task| restore_disks(task, &point, &wanted, &to));
+    let restored =
+        world.with_task(|task| restore_disks(task, &point, &wanted, &DisksTo::folder(&to)));
     assert_eq!(restored.outcome, Outcome::Ok);
     let names: Vec<_> = fs::read_dir(&to)
         .unwrap()
@@ -181,7 +182,8 @@ fn a_restore_is_no_better_than_its_backup() {
             ..DisksWanted::default()
         };
         let to = world.dir.path().join(format!("disks {flatten}"));
-        let torn = world.with_task(|task| restore_disks(task, &point, &wanted, &to));
+        let torn =
+            world.with_task(|task| restore_disks(task, &point, &wanted, &DisksTo::folder(&to)));
         assert_eq!(torn.outcome, Outcome::Warning, "{torn:?}");
         assert_eq!(torn.files.len(), if flatten { 2 } else { 3 });
         assert_eq!(torn.findings.len(), 1);
