@@ -25,7 +25,8 @@ pub(crate) enum RestoreCommand {
 Every layer becomes a file of its own, and chains of checkpoints stay chains, unless --flatten or
 another --format asks for one file a disk. A file appears under its name only when all of it is
 there and on the medium. Nothing is overwritten unless --overwrite says so, and then in one step by
-the whole new file: whatever fails before, the old one stays.
+the whole new file: whatever fails before, the old one stays. A restore that was killed or stopped
+goes on where it was when the same command is given again.
 
 Examples:
   hyperkeep --vault /srv/vault restore disks 'web server@latest' --to /srv/restored

@@ -74,8 +74,8 @@ fn whole(global: &Global, command: &Whole<'_>, ui: Ui) -> Result<Exit> {
         Whole::Disks(args) => {
             let wanted = disks_wanted(&point, args)?;
             let to = DisksTo {
-                folder: &args.to,
                 existing: existing(overwrite),
+                ..DisksTo::folder(&args.to)
             };
             restore_disks(&task, &point, &wanted, &to)
         }

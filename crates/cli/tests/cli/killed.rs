@@ -5,6 +5,8 @@ use std::process::{Child, Stdio};
 
 use testkit::crash::Random;
 use testkit::image::noise;
+use testkit::vhd::oracle;
+use testkit::vm::{Layout, Vm};
 
 #[cfg(unix)]
 use crate::bench::{Answer, vm};
@@ -127,30 +129,52 @@ fn a_killed_backup_is_completed_and_stores_nothing_twice() {
     }
 }
 
-/// A killed restore leaves nothing that looks like a disk.
+/// A killed restore leaves nothing that looks like a disk, and the next one goes on where it was.
 #[test]
-fn a_killed_restore_leaves_no_half_disk() {
-    let bench = prepared();
+fn a_restore_killed_again_and_again_goes_on_and_leaves_no_half_disk() {
+    let bench = Bench::new();
+    let disks = [noise(0, 200 << 20), noise(1, 8 << 20)];
+    let source = bench.path("source");
+    let machine = Vm::generation1_xml("web", 1).disk("a.raw").disk("b.raw");
+    machine.write_to(&source, Layout::Shared).unwrap();
+    let folder = source.join(machine.disk_folder(Layout::Shared));
+    for (name, bytes) in ["a.raw", "b.raw"].into_iter().zip(&disks) {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
     bench.backup(0);
     let to = bench.path("killed");
-    let args = [
-        "restore",
-        "disks",
-        "disk 1.raw@latest",
-        "--to",
-        to.to_str().unwrap(),
-    ];
-    killed(&bench, &args, || bytes_below(&to) >= 1 << 20);
-    let disk = to.join("disk 1.raw");
-    for file in files_below(&to) {
-        let whole = file == disk && fs::read(&file).unwrap() == noise(1, LENS[1]);
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(whole || name.ends_with(".part"), "{name}");
+    let to_text = to.to_str().unwrap();
+    let args = ["restore", "disks", "web@latest", "--to", to_text];
+    let args = [&args[..], &["--format", "qcow2", "--json"]].concat();
+    let only_whole = || {
+        for file in files_below(&to) {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            let under_way = name.ends_with(".part") || name.ends_with(".journal");
+            let whole = fs::metadata(&file).unwrap().len() > 8 << 20;
+            assert!(under_way || whole, "{name}");
+        }
+    };
+    let mut kills = 0;
+    for mib in [1u64, 80, 150, 190] {
+        kills += usize::from(killed(&bench, &args, || bytes_below(&to) >= mib << 20));
+        only_whole();
     }
-    if !disk.exists() {
-        bench.run(&args).ends(0);
+    assert!(kills > 2, "killed {kills} times");
+    let done = bench.run(&args).ends(0).json();
+    let files = done["files"].as_array().unwrap();
+    assert_eq!(files.len(), 2, "{done:#}");
+    let earlier = files[0]["earlier"].as_u64().unwrap();
+    assert!(earlier >= 64 << 20, "{done:#}");
+    let names: Vec<_> = files_below(&to);
+    assert_eq!(names, [to.join("a.qcow2"), to.join("b.qcow2")]);
+    let Some(qemu) = oracle::qemu_img("a restore that was killed against qemu-img") else {
+        return;
+    };
+    for (name, bytes) in names.iter().zip(&disks) {
+        assert!(qemu.read("qcow2", name).unwrap() == *bytes);
+        let told = qemu.run(&["check"], &[name]).unwrap();
+        assert!(told.contains("No errors"), "{told}");
     }
-    assert!(fs::read(&disk).unwrap() == noise(1, LENS[1]));
 }
 
 /// Ctrl-C ends the work between two units of it: what is under way is `cancelled`, nothing is

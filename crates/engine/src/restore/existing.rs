@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vmconfig::names::Names;
 
 use crate::restore::plan::free_name;
@@ -47,7 +47,7 @@ impl fmt::Debug for Existing<'_> {
 }
 
 /// What a restored file means for what was there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Became {
     /// Nothing was there.

@@ -37,6 +37,9 @@ use crate::restore::target::{NewFile, TargetError};
 use crate::restore::write::file;
 use crate::restore::{Opened, Task};
 
+/// What to do after a restore of a folder was stopped.
+const ELSEWHERE: &str = "restore again into another folder: one that is not empty is refused";
+
 /// Largest configuration that is read into memory to be changed.
 const MAX_CONFIG: u64 = 64 << 20;
 
@@ -113,7 +116,7 @@ fn attempt(
         .collect();
     for file in &planned.files {
         if task.cancel.is_cancelled() {
-            return Err(cancelled(details));
+            return Err(cancelled(details, ELSEWHERE));
         }
         // The plan begins with the VM's folder, which is `to` itself.
         let below = file.target.split('/').skip(1);
@@ -134,7 +137,7 @@ fn attempt(
         };
         match done {
             Ok(done) => report.files.push(done),
-            Err(Stop::Cancelled) => return Err(cancelled(details)),
+            Err(Stop::Cancelled) => return Err(cancelled(details, ELSEWHERE)),
             Err(stop) => report.findings.push(disk_finding(&path, stop)),
         }
     }
@@ -227,7 +230,7 @@ fn one_disk(
         let full = windows.map(|windows| windows.join(&format!(r"{DISKS}\{name}")));
         parent_paths(name, full)
     });
-    write_disk(task, point, &file, Spot::new(path), parent)
+    write_disk(task, point, &file, Spot::new(path), parent, None)
 }
 
 fn one_file(
@@ -272,6 +275,7 @@ fn one_file(
         path: path.display().to_string(),
         data,
         became: Became::New,
+        earlier: 0,
     })
 }
 

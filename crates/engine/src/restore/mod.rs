@@ -7,13 +7,16 @@
 
 mod alone;
 mod as_folder;
+mod contents;
 pub mod disks;
 pub mod existing;
 pub mod folder;
+mod journal;
 pub mod layer;
 pub mod plan;
 mod small;
 pub mod target;
+mod turn;
 mod write;
 
 use vault::{NodeId, Point, Vault};
@@ -29,6 +32,7 @@ use crate::restore::write::Run;
 pub use disks::{DisksTo, RestoreReport, RestoredFile, restore_disks};
 pub use existing::{Became, Existing};
 pub use folder::restore_folder;
+pub use journal::JOURNAL_SUFFIX;
 pub use vmconfig::{NotAFolder, WindowsFolder};
 
 /// What a restore works with.

@@ -4,7 +4,7 @@
 //! then given its name: never over something that is already there, unless that is the very file that
 //! it was said to replace. Dropped before that, or after
 //! an error, the temporary file is removed; what a killed process leaves behind is recognised by
-//! its name, [`TEMP_PREFIX`] … [`TEMP_SUFFIX`].
+//! its name, [`TEMP_PREFIX`] … [`TEMP_SUFFIX`]. A file with a journal may be kept for the next run.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -38,6 +38,9 @@ pub enum TargetError {
         /// Why.
         why: &'static str,
     },
+    /// Another process restores the same.
+    #[error("{}: another process is at this very restore", .0.display())]
+    Busy(PathBuf),
     /// The file system has no room left.
     #[error("{}: the target is full", .0.display())]
     Full(PathBuf),
@@ -76,7 +79,7 @@ impl TargetError {
     /// The file that it is about.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Exists(path) | Self::Full(path) => path,
+            Self::Exists(path) | Self::Full(path) | Self::Busy(path) => path,
             Self::Left { path, .. } | Self::Io { path, .. } => path,
         }
     }
@@ -86,7 +89,7 @@ impl TargetError {
         match self {
             Self::Exists(_) | Self::Left { .. } => Code::TargetExists,
             Self::Full(_) => Code::TargetFull,
-            Self::Io { .. } => Code::TargetFailed,
+            Self::Io { .. } | Self::Busy(_) => Code::TargetFailed,
         }
     }
 
@@ -103,6 +106,7 @@ impl TargetError {
             Self::Left { .. } => {
                 "restore into another folder, or beside it with --overwrite rename"
             }
+            Self::Busy(_) => "wait until it has ended, or restore into another folder",
             Self::Full(_) => {
                 "free some space or restore to another folder; the unfinished file was removed"
             }
@@ -126,7 +130,8 @@ pub struct NewFile {
     file: Arc<File>,
     temp: PathBuf,
     spot: Spot,
-    placed: bool,
+    /// What is at its temporary name stays there.
+    keep: bool,
 }
 
 impl NewFile {
@@ -165,13 +170,51 @@ impl NewFile {
                         file: Arc::new(file),
                         temp,
                         spot,
-                        placed: false,
+                        keep: false,
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(TargetError::io(path, "creating a file", error)),
             }
         }
+    }
+
+    /// Goes on with the file `temp`, or begins it anew, which is what it is without `going_on`. Nobody
+    /// else may have it: whoever calls has the journal.
+    pub(crate) fn again(spot: Spot, temp: PathBuf, going_on: bool) -> Result<Self, TargetError> {
+        let path = &spot.path;
+        if spot.over.is_none() && path.symlink_metadata().is_ok() {
+            return Err(TargetError::Exists(path.clone()));
+        }
+        if !going_on {
+            match fs::remove_file(&temp) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(TargetError::io(path, "removing an unfinished file", error));
+                }
+                _ => {}
+            }
+        }
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(!going_on)
+            .open(&temp);
+        Ok(Self {
+            file: Arc::new(opened.map_err(|e| TargetError::io(path, "creating a file", e))?),
+            temp,
+            spot,
+            keep: false,
+        })
+    }
+
+    /// Leaves what was written for the next run.
+    pub(crate) fn leave(mut self) {
+        self.keep = true;
+    }
+
+    /// The file as the system knows it.
+    pub(crate) fn host_file(&self) -> &File {
+        &self.file
     }
 
     /// The file, for a writer.
@@ -212,14 +255,14 @@ impl NewFile {
                 rename_new(&self.temp, &self.spot.path).map_err(fail("giving it its name"))?;
             }
         }
-        self.placed = true;
+        self.keep = true;
         sync_folder(folder_of(&self.spot.path)).map_err(fail("making its name durable"))
     }
 }
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if !self.placed {
+        if !self.keep {
             // It failed or was given up; what cannot be removed now is recognised by its name.
             let _ = fs::remove_file(&self.temp);
         }
@@ -234,13 +277,13 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 /// On Windows the rename was written through; a folder cannot be synced.
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

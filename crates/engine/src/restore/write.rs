@@ -14,6 +14,7 @@ use crate::cancel::Cancel;
 use crate::pipeline::{Limits, Over, Stop, run};
 use crate::progress::Meter;
 use crate::restore::layer::content;
+use crate::restore::turn::{Turns, Window};
 
 /// Why a disk could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub(crate) enum WriteError {
     /// Into the target.
     #[error("{0}")]
     Write(disk::Error),
+    /// Beside the target, its journal.
+    #[error("{0}")]
+    Journal(std::io::Error),
     /// Into the target, a plain file.
     #[error("{0}")]
     WriteFile(std::io::Error),
@@ -54,6 +58,36 @@ pub(crate) struct Run<'a> {
     pub(crate) meter: &'a Meter<'a>,
 }
 
+/// How far a disk is, and who wants to know when it is further.
+///
+/// A unit is what is fetched at once: a segment of which something is stored, or a part of an extent.
+/// They are counted in the order of the disk, and written in it.
+pub(crate) struct Course<'a> {
+    /// Units that are in the file already.
+    pub(crate) done: u64,
+    /// Bytes of data after which what is written is made durable.
+    pub(crate) every: u64,
+    /// Hears how many units are durable.
+    pub(crate) durable: &'a mut dyn FnMut(u64) -> Result<(), WriteError>,
+}
+
+impl Course<'_> {
+    /// Makes what was written durable when it is time; `since` counts what is not.
+    fn look(
+        &mut self,
+        units: u64,
+        since: &mut u64,
+        writer: &mut dyn DiskWrite,
+    ) -> Result<(), WriteError> {
+        if *since < self.every {
+            return Ok(());
+        }
+        *since = 0;
+        writer.checkpoint().map_err(WriteError::Write)?;
+        (self.durable)(units)
+    }
+}
+
 /// Writes one layer as it is: data, zeros that hide a parent, and holes that do not. A layer
 /// without a parent is a whole disk.
 pub(crate) fn layer(
@@ -61,57 +95,139 @@ pub(crate) fn layer(
     reader: &DiskReader,
     differencing: bool,
     writer: &mut dyn DiskWrite,
+    course: &mut Course<'_>,
 ) -> Result<(), Stop<WriteError>> {
     let segment = u64::from(reader.segment_size());
     let pool: Pool<SegmentBuf> = Mutex::default();
+    let done = course.done;
+    let window = Window::new(run_.limits, segment, done);
+    let mut turns = Turns::new(&window, done);
+    let mut since = 0;
     run(
         run_.limits,
         run_.cancel,
         |feeder| {
-            stored(reader, |index| {
-                feeder.feed(index, segment).map_err(|Over| None)
+            stored(reader, |number, index| match number < done {
+                true => Ok(()),
+                false => window
+                    .feed(feeder, number, index, segment)
+                    .map_err(|Over| None),
             })
         },
-        |index: &mut u64| {
+        |(number, index): &mut (u64, u64)| {
             let mut buf = take(&pool);
             reader.read_segment(*index, &mut buf)?;
             let bytes = buf.len() as u64;
-            Ok(((*index, buf), bytes))
+            Ok(((*number, *index, buf), bytes))
         },
-        |(index, buf): &mut (u64, SegmentBuf)| {
-            let start = *index * segment;
-            let mut done = 0;
-            for (part, kind) in buf.runs() {
-                let at = start + part.start as u64;
-                match content(kind) {
-                    Content::Data => {
-                        done += part.len() as u64;
-                        writer
-                            .write_at(at, &buf.bytes()[part])
-                            .map_err(WriteError::Write)?;
+        |(number, index, buf): &mut (u64, u64, SegmentBuf)| {
+            let unit = (*index, std::mem::take(buf));
+            turns.take(*number, unit, |number, (index, buf)| {
+                let start = index * segment;
+                let mut written = 0;
+                for (part, kind) in buf.runs() {
+                    let at = start + part.start as u64;
+                    match content(kind) {
+                        Content::Data => {
+                            written += part.len() as u64;
+                            writer
+                                .write_at(at, &buf.bytes()[part])
+                                .map_err(WriteError::Write)?;
+                        }
+                        Content::Zero if differencing => {
+                            let range = ByteRange::new(at, start + part.end as u64);
+                            writer.write_zeros(range).map_err(WriteError::Write)?;
+                        }
+                        Content::Zero | Content::Hole => {}
                     }
-                    Content::Zero if differencing => {
-                        let range = ByteRange::new(at, start + part.end as u64);
-                        writer.write_zeros(range).map_err(WriteError::Write)?;
-                    }
-                    Content::Zero | Content::Hole => {}
                 }
-            }
-            run_.meter.add(done);
-            give(&pool, std::mem::take(buf));
-            Ok(())
+                run_.meter.add(written);
+                give(&pool, buf);
+                since += written;
+                course.look(number + 1, &mut since, writer)
+            })
         },
     )
 }
 
-/// Calls `each` for every segment of which something is stored.
+/// Tells a writer all that [`layer`] would tell it of the first `units` units, without the bytes; the
+/// bytes of data in them.
+pub(crate) fn rehearse_layer(
+    reader: &DiskReader,
+    differencing: bool,
+    writer: &mut dyn DiskWrite,
+    units: u64,
+    cancel: &Cancel,
+) -> Result<u64, Stop<WriteError>> {
+    let segment = u64::from(reader.segment_size());
+    let nothing = vec![0; segment as usize];
+    let mut data = 0;
+    rehearsed(stored(reader, |number, index| {
+        if number >= units || cancel.is_cancelled() {
+            return Err(None);
+        }
+        let start = index * segment;
+        let end = start + u64::from(reader.segment_len(index));
+        for extent in reader.extents(start..end).map_err(|e| Some(e.into()))? {
+            let range = ByteRange::new(extent.range.start, extent.range.end);
+            let told = match content(extent.content) {
+                Content::Data => {
+                    data += range.len();
+                    // Within a segment.
+                    writer.write_at(range.start, &nothing[..range.len() as usize])
+                }
+                Content::Zero if differencing => writer.write_zeros(range),
+                Content::Zero | Content::Hole => Ok(()),
+            };
+            told.map_err(|e| Some(WriteError::Write(e)))?;
+        }
+        Ok(())
+    }))?;
+    match cancel.is_cancelled() {
+        true => Err(Stop::Cancelled),
+        false => Ok(data),
+    }
+}
+
+/// As [`rehearse_layer`], of what [`flat`] would tell.
+pub(crate) fn rehearse_flat(
+    disk: &dyn BlockRead,
+    writer: &mut dyn DiskWrite,
+    units: u64,
+    cancel: &Cancel,
+) -> Result<u64, Stop<WriteError>> {
+    let nothing = vec![0; PART as usize];
+    let mut data = 0;
+    rehearsed(parts(disk, |number, range| {
+        if number >= units || cancel.is_cancelled() {
+            return Err(None);
+        }
+        data += range.len();
+        let told = writer.write_at(range.start, &nothing[..range.len() as usize]);
+        told.map_err(|e| Some(WriteError::Write(e)))
+    }))?;
+    match cancel.is_cancelled() {
+        true => Err(Stop::Cancelled),
+        false => Ok(data),
+    }
+}
+
+/// The end of a rehearsal is no error.
+fn rehearsed(told: Result<(), Option<WriteError>>) -> Result<(), Stop<WriteError>> {
+    match told {
+        Ok(()) | Err(None) => Ok(()),
+        Err(Some(error)) => Err(Stop::Failed(error)),
+    }
+}
+
+/// Calls `each` for every segment of which something is stored, with how many came before it.
 fn stored(
     reader: &DiskReader,
-    mut each: impl FnMut(u64) -> Result<(), Option<WriteError>>,
+    mut each: impl FnMut(u64, u64) -> Result<(), Option<WriteError>>,
 ) -> Result<(), Option<WriteError>> {
     const WINDOW: u64 = 1 << 30;
     let segment = u64::from(reader.segment_size());
-    let mut next = 0;
+    let (mut next, mut number) = (0, 0);
     for window in windows(reader.len(), WINDOW) {
         let extents = reader
             .extents(window.start..window.end)
@@ -123,7 +239,8 @@ fn stored(
             for index in
                 (extent.range.start / segment).max(next)..extent.range.end.div_ceil(segment)
             {
-                each(index)?;
+                each(number, index)?;
+                number += 1;
             }
             next = next.max(extent.range.end.div_ceil(segment));
         }
@@ -144,51 +261,77 @@ pub(crate) fn data_len(disk: &dyn BlockRead) -> disk::Result<u64> {
     Ok(total)
 }
 
+/// Most bytes of a part of an extent.
+const PART: u64 = 4 << 20;
+
+/// Calls `each` for every part of the disk's data, with how many came before it.
+fn parts(
+    disk: &dyn BlockRead,
+    mut each: impl FnMut(u64, ByteRange) -> Result<(), Option<WriteError>>,
+) -> Result<(), Option<WriteError>> {
+    let mut number = 0;
+    for window in windows(disk.len(), 64 * PART) {
+        for extent in disk
+            .extents(window)
+            .map_err(|e| Some(WriteError::Read(e)))?
+        {
+            if extent.content != Content::Data {
+                continue;
+            }
+            // No chunk reaches beyond a segment, so none is fetched for two parts.
+            let mut at = extent.range.start;
+            while at < extent.range.end {
+                let end = extent.range.end.min((at / PART + 1) * PART);
+                each(number, ByteRange::new(at, end))?;
+                number += 1;
+                at = end;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Writes a chain as a disk that stands alone.
 pub(crate) fn flat(
     run_: Run<'_>,
     disk: &dyn BlockRead,
     writer: &mut dyn DiskWrite,
+    course: &mut Course<'_>,
 ) -> Result<(), Stop<WriteError>> {
-    const PART: u64 = 4 << 20;
     let pool: Pool<Vec<u8>> = Mutex::default();
+    let done = course.done;
+    let window = Window::new(run_.limits, PART, done);
+    let mut turns = Turns::new(&window, done);
+    let mut since = 0;
     run(
         run_.limits,
         run_.cancel,
         |feeder| {
-            for window in windows(disk.len(), 64 * PART) {
-                for extent in disk
-                    .extents(window)
-                    .map_err(|e| Some(WriteError::Read(e)))?
-                {
-                    if extent.content != Content::Data {
-                        continue;
-                    }
-                    // No chunk reaches beyond a segment, so none is fetched for two parts.
-                    let mut at = extent.range.start;
-                    while at < extent.range.end {
-                        let end = extent.range.end.min((at / PART + 1) * PART);
-                        let range = ByteRange::new(at, end);
-                        feeder.feed(range, range.len()).map_err(|Over| None)?;
-                        at = end;
-                    }
-                }
-            }
-            Ok(())
+            parts(disk, |number, range| match number < done {
+                true => Ok(()),
+                false => window
+                    .feed(feeder, number, range, range.len())
+                    .map_err(|Over| None),
+            })
         },
-        |range: &mut ByteRange| {
+        |(number, range): &mut (u64, ByteRange)| {
             let mut buf = take(&pool);
             // At most PART.
             buf.resize(range.len() as usize, 0);
             disk.read_at(range.start, &mut buf)
                 .map_err(WriteError::Read)?;
-            Ok(((range.start, buf), range.len()))
+            Ok(((*number, range.start, buf), range.len()))
         },
-        |(start, buf): &mut (u64, Vec<u8>)| {
-            writer.write_at(*start, buf).map_err(WriteError::Write)?;
-            run_.meter.add(buf.len() as u64);
-            give(&pool, std::mem::take(buf));
-            Ok(())
+        |(number, start, buf): &mut (u64, u64, Vec<u8>)| {
+            let unit = (*start, std::mem::take(buf));
+            turns.take(*number, unit, |number, (start, buf)| {
+                writer.write_at(start, &buf).map_err(WriteError::Write)?;
+                let written = buf.len() as u64;
+                run_.meter.add(written);
+                give(&pool, buf);
+                since += written;
+                course.look(number + 1, &mut since, writer)
+            })
         },
     )
 }

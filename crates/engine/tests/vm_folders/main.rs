@@ -1,6 +1,7 @@
 //! Whole VMs: from a folder into a vault, and out again as a folder that an import accepts.
 
 mod advice;
+mod again;
 mod not_covered;
 mod places;
 mod world;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use disk::BlockRead;
 use engine::backup::{Job, JobReport, Options, VmReport, backup};
@@ -12,7 +14,7 @@ use engine::restore::layer::open_chain;
 use engine::restore::{Opened, RestoreReport, Task, WindowsFolder, restore_folder};
 use engine::source::Owner;
 use engine::source::folder::FolderSource;
-use engine::{Cancel, Finding, Severity, SystemClock};
+use engine::{Cancel, Clock, Finding, Severity, SystemClock};
 use hyperkeep_engine as engine;
 use store::MemoryStore;
 use tempfile::TempDir;
@@ -26,6 +28,30 @@ const LIMITS: Limits = Limits {
     in_flight: 16 << 20,
     results: 16 << 20,
 };
+
+/// A clock that stops the work after some looks at it.
+struct Stopping<'a> {
+    clock: SystemClock,
+    cancel: &'a Cancel,
+    left: AtomicU64,
+}
+
+impl Clock for Stopping<'_> {
+    fn monotonic(&self) -> Duration {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.cancel.cancel();
+        }
+        self.clock.monotonic()
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        self.clock.unix_seconds()
+    }
+
+    fn sleep(&self, span: Duration) {
+        self.clock.sleep(span);
+    }
+}
 
 pub(crate) struct World {
     pub(crate) dir: TempDir,
@@ -88,6 +114,30 @@ impl World {
             clock: &clock,
             sink: &Quiet,
             cancel: &Cancel::new(),
+            limits: LIMITS,
+        });
+        advised(&report.findings);
+        report
+    }
+
+    /// As [`with_task`](Self::with_task), with somebody who stops it after it has looked at the clock
+    /// so many times, which it does for every piece of a disk.
+    pub(crate) fn stopped_after(
+        &self,
+        looks: u64,
+        f: impl FnOnce(&Task<'_>) -> RestoreReport,
+    ) -> RestoreReport {
+        let cancel = Cancel::new();
+        let clock = Stopping {
+            clock: SystemClock::new(),
+            cancel: &cancel,
+            left: AtomicU64::new(looks),
+        };
+        let report = f(&Task {
+            vault: &self.vault,
+            clock: &clock,
+            sink: &Quiet,
+            cancel: &cancel,
             limits: LIMITS,
         });
         advised(&report.findings);
