@@ -26,7 +26,8 @@ Every layer becomes a file of its own, and chains of checkpoints stay chains, un
 another --format asks for one file a disk. A file appears under its name only when all of it is
 there and on the medium. Nothing is overwritten unless --overwrite says so, and then in one step by
 the whole new file: whatever fails before, the old one stays. A restore that was killed or stopped
-goes on where it was when the same command is given again.
+goes on where it was when the same command is given again. Nothing is begun for which the target has
+no room.
 
 Examples:
   hyperkeep --vault /srv/vault restore disks 'web server@latest' --to /srv/restored
@@ -62,6 +63,10 @@ pub(crate) struct DisksArgs {
     /// What happens to a file that is where a disk is to go (default: ask on a terminal, else never)
     #[arg(long, value_enum, value_name = "WHEN")]
     pub(crate) overwrite: Option<OverwriteArg>,
+
+    /// Write nothing: read all of it from the vault, and tell what would be written
+    #[arg(long)]
+    pub(crate) simulate: bool,
 }
 
 /// What happens to a file that is where a disk is to go.

@@ -7,7 +7,8 @@ use engine::find::find_checkpoint;
 use engine::finding::{outcome_of, vault_notes};
 use engine::restore::plan::{DiskFormat, DisksWanted};
 use engine::restore::{
-    DisksTo, Existing, Opened, RestoreReport, RestoredFile, Task, restore_disks, restore_folder,
+    Became, DisksTo, Existing, Opened, RestoreReport, RestoredFile, Room, SimulatedFile, Task,
+    restore_disks, restore_folder,
 };
 use engine::{Finding, Outcome, SystemClock};
 use serde::Serialize;
@@ -75,6 +76,7 @@ fn whole(global: &Global, command: &Whole<'_>, ui: Ui) -> Result<Exit> {
             let wanted = disks_wanted(&point, args)?;
             let to = DisksTo {
                 existing: existing(overwrite),
+                simulate: args.simulate,
                 ..DisksTo::folder(&args.to)
             };
             restore_disks(&task, &point, &wanted, &to)
@@ -161,6 +163,8 @@ struct RestoreDocument {
     point: String,
     files: Vec<RestoredFile>,
     findings: Vec<Finding>,
+    simulated: Option<Vec<SimulatedFile>>,
+    room: Option<Room>,
     compared: Option<Compared>,
     #[serde(skip)]
     outcome: Outcome,
@@ -172,6 +176,8 @@ impl RestoreDocument {
             point,
             files: report.files,
             findings: report.findings,
+            simulated: report.simulated,
+            room: report.room,
             compared,
             outcome: report.outcome,
         }
@@ -194,11 +200,33 @@ impl Document for RestoreDocument {
                 text::size(file.data)
             ));
         }
+        for file in self.simulated.iter().flatten() {
+            let what = match file.became {
+                Became::New | Became::Beside => "would be made",
+                Became::Replaced => "would be replaced",
+            };
+            out.push_str(&format!(
+                "{}  {}  {what}\n",
+                text::line(&file.path),
+                text::size(file.bytes)
+            ));
+        }
+        if let (Some(_), Some(room)) = (&self.simulated, self.room) {
+            let free = room.free.map_or("unknown".to_owned(), text::size);
+            let needed = text::size(room.needed);
+            out.push_str(&format!("room: {needed} needed, {free} free\n"));
+        }
         out.push_str(&findings_text(&self.findings, 0));
         out.push_str(&format!(
             "{}: {}\n",
             self.outcome,
-            text::count(self.files.len(), "file")
+            match &self.simulated {
+                None => text::count(self.files.len(), "file"),
+                Some(files) => format!(
+                    "nothing was written; {} could be",
+                    text::count(files.len(), "file")
+                ),
+            }
         ));
         if let Some(compared) = &self.compared {
             out.push_str(&compared.text());

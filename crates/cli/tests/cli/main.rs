@@ -28,6 +28,7 @@ mod parents;
 mod patterns;
 mod roundtrip;
 mod secrets;
+mod simulate;
 #[cfg(unix)]
 mod smb;
 #[cfg(unix)]

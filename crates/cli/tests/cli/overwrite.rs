@@ -45,7 +45,7 @@ fn each_policy_does_what_it_says() {
         assert_eq!(finding["code"], "target-exists", "{report:#}");
         assert!(finding["message"].as_str().unwrap().contains(why));
         assert_eq!(fs::read(&there).unwrap(), MINE);
-        assert_eq!(files_below(&bench.path("to")), [there.clone()]);
+        assert_eq!(files_below(&bench.path("to")), std::slice::from_ref(&there));
     };
     left(restore(&bench, "never", 1), "already exists");
     written(&there, SystemTime::now() + Duration::from_secs(3600));
@@ -74,7 +74,7 @@ fn each_policy_does_what_it_says() {
         "replaced"
     );
     assert!(fs::read(&there).unwrap() == bytes);
-    assert_eq!(files_below(&bench.path("to")), [there.clone()]);
+    assert_eq!(files_below(&bench.path("to")), std::slice::from_ref(&there));
     fs::remove_file(&there).unwrap();
     assert_eq!(restore(&bench, "always", 0)["files"][0]["became"], "new");
 }

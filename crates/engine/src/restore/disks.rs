@@ -5,7 +5,6 @@ use std::path::Path;
 
 use disk::layer::{ParentPath, PathKind};
 use serde::Serialize;
-use vmconfig::names::Names;
 
 use crate::finding::{Code, Finding, Severity, outcome_of};
 use crate::outcome::Outcome;
@@ -15,7 +14,10 @@ use crate::progress::Meter;
 use crate::restore::contents::Contents;
 use crate::restore::existing::{Became, Existing, Spot};
 use crate::restore::journal::{Begun, Journal, Whole};
-use crate::restore::plan::{DiskFile, DisksPlan, DisksWanted, Holds, free_name, plan_disks};
+use crate::restore::plan::{DiskFile, DisksPlan, DisksWanted, Holds, plan_disks};
+use crate::restore::room::Room;
+use crate::restore::simulate::{SimulatedFile, simulate};
+use crate::restore::spots::{Planned, Stopped, parent_of, room, sizes, spots, told};
 use crate::restore::target::{NewFile, TargetError};
 use crate::restore::write::{Course, WriteError, data_len};
 use crate::restore::{Opened, Task};
@@ -29,6 +31,10 @@ pub struct RestoreReport {
     pub files: Vec<RestoredFile>,
     /// What was noticed.
     pub findings: Vec<Finding>,
+    /// What would be made, of a restore that was simulated.
+    pub simulated: Option<Vec<SimulatedFile>>,
+    /// What disks need of the target.
+    pub room: Option<Room>,
 }
 
 /// A file that is whole and durable.
@@ -54,6 +60,8 @@ pub struct DisksTo<'a> {
     /// Bytes of data after which what is written is made durable, so that a restore that is stopped
     /// need not write them again.
     pub every: u64,
+    /// Nothing is written: what would be is found out, and read from the vault.
+    pub simulate: bool,
 }
 
 /// As often as it costs little: a disk takes half a second for as much.
@@ -66,6 +74,7 @@ impl<'a> DisksTo<'a> {
             folder,
             existing: Existing::Keep,
             every: EVERY,
+            simulate: false,
         }
     }
 }
@@ -82,6 +91,8 @@ pub fn restore_disks(
         outcome: Outcome::Ok,
         files: Vec::new(),
         findings: plan.findings.clone(),
+        simulated: to.simulate.then(Vec::new),
+        room: None,
     };
     if plan.files.is_empty() && report.findings.is_empty() {
         report.findings.push(
@@ -94,7 +105,11 @@ pub fn restore_disks(
             .hint("`hyperkeep show` lists its disks and checkpoints"),
         );
     }
-    match fs::create_dir_all(to.folder) {
+    let made = match to.simulate {
+        true => Ok(()),
+        false => fs::create_dir_all(to.folder),
+    };
+    match made {
         Ok(()) => all(task, point, &plan, to, &mut report),
         Err(error) => report.findings.push(target_finding(&TargetError::io(
             to.folder,
@@ -108,8 +123,9 @@ pub fn restore_disks(
 
 /// The outcome of what was noticed: with nothing restored, nothing was partly restored.
 pub(crate) fn settle(report: &RestoreReport) -> Outcome {
+    let nothing = report.simulated.as_ref().is_none_or(Vec::is_empty);
     match outcome_of(&report.findings) {
-        Outcome::Partial if report.files.is_empty() => Outcome::Failed,
+        Outcome::Partial if report.files.is_empty() && nothing => Outcome::Failed,
         outcome => outcome,
     }
 }
@@ -121,76 +137,88 @@ fn all(
     to: &DisksTo<'_>,
     report: &mut RestoreReport,
 ) {
-    let mut journal = match Journal::open(to.folder, &told(task, point, plan)) {
+    let opened = match to.simulate {
+        true => Journal::look(to.folder, &told(task, point, plan)),
+        false => Journal::open(to.folder, &told(task, point, plan)),
+    };
+    let mut journal = match opened {
         Ok(journal) => journal,
         Err(error) => return report.findings.push(target_finding(&error)),
     };
-    let spots = spots(point, plan, to, &journal);
+    let spots = spots(point, plan, to, journal.as_ref());
+    let sizes = match sizes(task, point, plan, &spots) {
+        Ok(sizes) => sizes,
+        Err(Stopped) => {
+            journal.iter_mut().for_each(Journal::leave);
+            return report.findings.push(cancelled(&point.details, AGAIN));
+        }
+    };
+    match room(to, journal.as_ref(), &sizes) {
+        Ok(room) => {
+            let finding = room.judged(to.folder);
+            let full = finding.as_ref().is_some_and(|f| f.code == Code::TargetFull);
+            report.findings.extend(finding);
+            report.room = Some(room);
+            if full && !to.simulate {
+                journal.iter_mut().for_each(Journal::leave);
+                return;
+            }
+        }
+        Err(error) => return report.findings.push(target_finding(&error)),
+    }
     // A child whose parent could not be made is made all the same: the parent can be restored
     // later, and then fits.
     for (number, (file, spot)) in plan.files.iter().zip(&spots).enumerate() {
         if task.cancel.is_cancelled() {
             // Even what was only planned is found again by its number.
-            journal.leave();
+            journal.iter_mut().for_each(Journal::leave);
             report.findings.push(cancelled(&point.details, AGAIN));
             return;
         }
-        let path = match spot {
+        let spot = match spot {
             Ok(Planned::Whole(done)) => {
                 report.add(&point.details, file.holds, done.clone());
                 continue;
             }
-            Ok(Planned::At(spot)) => &spot.path,
+            Ok(Planned::At(spot)) => spot,
             Err(error) => {
                 report.findings.push(target_finding(error));
                 continue;
             }
         };
-        match one(task, point, to, number, plan, &spots, &mut journal) {
-            Ok(done) => report.add(&point.details, file.holds, done),
+        let data = sizes.get(number).copied().flatten().map(|size| size.data);
+        let (name, paths) = parent_of(file, &spots);
+        let done = if to.simulate {
+            Contents::open(task, point, file, paths)
+                .and_then(|contents| {
+                    simulate(task, point, file, spot, &contents, data.unwrap_or(0))
+                })
+                .map(|done| {
+                    let torn = torn(&point.details, file.holds, &done.path);
+                    report.findings.extend(torn);
+                    report.simulated.get_or_insert_default().push(done);
+                })
+        } else {
+            let under = journal.as_mut().map(|journal| Under {
+                number,
+                journal,
+                parent: name,
+                every: to.every,
+                data,
+            });
+            write_disk(task, point, file, spot.clone(), paths, under)
+                .map(|done| report.add(&point.details, file.holds, done))
+        };
+        match done {
+            Ok(()) => {}
             Err(Stop::Cancelled) => {
-                journal.leave();
+                journal.iter_mut().for_each(Journal::leave);
                 report.findings.push(cancelled(&point.details, AGAIN));
                 return;
             }
-            Err(stop) => report.findings.push(disk_finding(path, stop)),
+            Err(stop) => report.findings.push(disk_finding(&spot.path, stop)),
         }
     }
-}
-
-/// All that decides what is written: the same again goes on with it.
-fn told(task: &Task<'_>, point: &Opened, plan: &DisksPlan) -> String {
-    format!("{}\n{}\n{:?}", task.vault.id(), point.id, plan.files)
-}
-
-/// Where a file of the plan goes, or that it is there.
-enum Planned {
-    At(Spot),
-    Whole(RestoredFile),
-}
-
-/// Where each file of the plan goes.
-fn spots(
-    point: &Opened,
-    plan: &DisksPlan,
-    to: &DisksTo<'_>,
-    journal: &Journal,
-) -> Vec<Result<Planned, TargetError>> {
-    let mut names = Names::default();
-    for file in &plan.files {
-        free_name(&mut names, &file.name);
-    }
-    let mut spot = |(number, file): (usize, &DiskFile)| {
-        if let Some(whole) = journal.whole(number) {
-            let path = whole.path(to.folder);
-            let (data, became) = (whole.data(), whole.became());
-            return Ok(Planned::Whole(restored(&path, data, became, data)));
-        }
-        let (folder, name) = (to.folder, &file.name);
-        let spot = to.existing.spot(folder, name, &mut names, point.taken);
-        spot.map(Planned::At)
-    };
-    plan.files.iter().enumerate().map(&mut spot).collect()
 }
 
 impl RestoreReport {
@@ -284,49 +312,6 @@ pub(crate) fn target_finding(error: &TargetError) -> Finding {
     .hint(error.hint())
 }
 
-fn one(
-    task: &Task<'_>,
-    point: &Opened,
-    to: &DisksTo<'_>,
-    number: usize,
-    plan: &DisksPlan,
-    spots: &[Result<Planned, TargetError>],
-    journal: &mut Journal,
-) -> Result<RestoredFile, Stop<DiskError>> {
-    let (Some(file), Some(Ok(Planned::At(spot)))) = (plan.files.get(number), spots.get(number))
-    else {
-        return Err(Stop::Panicked(format!("no place for file {number}")));
-    };
-    let parent = match file.holds {
-        Holds::Layer { parent, .. } => parent.and_then(|parent| spots.get(parent)),
-        Holds::Chain { .. } => None,
-    };
-    let parent = parent.map(|parent| match parent {
-        Ok(Planned::At(spot)) => spot.path.as_path(),
-        Ok(Planned::Whole(done)) => Path::new(&done.path),
-        Err(error) => error.path(),
-    });
-    let name = parent.and_then(Path::file_name);
-    let name = name.map(|name| name.to_string_lossy().into_owned());
-    let paths = name
-        .as_deref()
-        .zip(parent)
-        .map(|(name, path)| parent_paths(name, here(path)));
-    let under = Under {
-        number,
-        journal,
-        parent: name,
-        every: to.every,
-    };
-    write_disk(task, point, file, spot.clone(), paths, Some(under))
-}
-
-/// A file's full path, where this is Windows and it means something to Hyper-V.
-fn here(path: &Path) -> Option<String> {
-    let absolute = cfg!(windows).then(|| std::path::absolute(path).ok())?;
-    absolute.map(|path| path.display().to_string())
-}
-
 /// Where a file is written until it is whole, and what is known of it.
 pub(crate) struct Under<'a> {
     /// Its number in the plan.
@@ -336,6 +321,8 @@ pub(crate) struct Under<'a> {
     pub(crate) parent: Option<String>,
     /// Bytes of data after which what is written is made durable.
     pub(crate) every: u64,
+    /// Bytes of data in it, if they were counted.
+    pub(crate) data: Option<u64>,
 }
 
 /// Makes one disk file at its spot. `parent` is where its parent is, by [`parent_paths`]. With a journal
@@ -353,8 +340,13 @@ pub(crate) fn write_disk(
     let noted = |e| target(TargetError::io(path, "writing the restore's journal", e));
     let on_stop = |stop: Stop<WriteError>| stop.map(|error| write_error(path, error));
     let contents = Contents::open(task, point, file, parent)?;
-    let data =
-        data_len(contents.disk()).map_err(|e| Stop::Failed(DiskError::Vault(e.to_string())))?;
+    let counted = under.as_ref().and_then(|under| under.data);
+    let data = match counted {
+        Some(data) => data,
+        None => {
+            data_len(contents.disk()).map_err(|e| Stop::Failed(DiskError::Vault(e.to_string())))?
+        }
+    };
     let Some(under) = under else {
         let new = NewFile::at(spot).map_err(target)?;
         let mut course = Course {
@@ -381,6 +373,7 @@ pub(crate) fn write_disk(
         journal,
         parent,
         every,
+        data: _,
     } = under;
     let done = journal.begun(number, parent.as_deref());
     let new = NewFile::again(spot, journal.temp(number), done > 0).map_err(target)?;
@@ -435,7 +428,7 @@ pub(crate) fn write_disk(
     }
 }
 
-fn restored(path: &Path, data: u64, became: Became, earlier: u64) -> RestoredFile {
+pub(crate) fn restored(path: &Path, data: u64, became: Became, earlier: u64) -> RestoredFile {
     RestoredFile {
         path: path.display().to_string(),
         data,
@@ -462,7 +455,7 @@ pub(crate) fn write_error(path: &Path, error: WriteError) -> DiskError {
     }
 }
 
-fn into_disk_error(path: &Path, error: disk::Error) -> DiskError {
+pub(crate) fn into_disk_error(path: &Path, error: disk::Error) -> DiskError {
     match error {
         disk::Error::Io { what, source } => DiskError::Target(TargetError::io(path, what, source)),
         error => DiskError::Format(error),

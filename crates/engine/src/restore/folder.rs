@@ -59,6 +59,8 @@ pub fn restore_folder(
         outcome: Default::default(),
         files: Vec::new(),
         findings: Vec::new(),
+        simulated: None,
+        room: None,
     };
     if let Err(finding) = attempt(task, point, to, windows, &mut report) {
         report.findings.push(finding);

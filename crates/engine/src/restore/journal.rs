@@ -125,29 +125,30 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens or makes the journal of the restore that `what` tells all about.
-    pub(crate) fn open(folder: &Path, what: &str) -> Result<Self, TargetError> {
-        let mut hasher = blake3::Hasher::new_derive_key("hyperkeep engine, what is restored");
-        hasher.update(format!("{LAYOUT}\n{}\n{what}", env!("CARGO_PKG_VERSION")).as_bytes());
-        let mut stem = hasher.finalize().to_hex().to_string();
-        stem.truncate(24);
+    /// Opens or makes the journal of the restore that `what` tells all about. There is none where files
+    /// cannot be locked: two runs of one restore would have the same unfinished files.
+    pub(crate) fn open(folder: &Path, what: &str) -> Result<Option<Self>, TargetError> {
+        let stem = stem(what);
         let path = folder.join(format!("{TEMP_PREFIX}{stem}{JOURNAL_SUFFIX}"));
         let fail = |what| {
             let path = path.clone();
             move |error| TargetError::io(&path, what, error)
         };
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
             .open(&path)
             .map_err(fail("opening the restore's journal"))?;
         match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(TargetError::Busy(path)),
-            // Without locks two runs of one restore cannot be told apart; what they write is the same.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(fail("locking its journal")(error)),
+            Ok(()) if is_at(&file, &path) => {}
+            // Whoever had it has removed it meanwhile.
+            Ok(()) | Err(TryLockError::WouldBlock) => return Err(TargetError::Busy(path)),
+            Err(TryLockError::Error(_)) => {
+                let removed = fs::remove_file(&path);
+                removed.map_err(fail("removing a journal that cannot be locked"))?;
+                return Ok(None);
+            }
         }
         let mut bytes = Vec::new();
         let read = (&file).take(MOST).read_to_end(&mut bytes);
@@ -168,10 +169,36 @@ impl Journal {
             let cut = journal.file.set_len(good as u64);
             cut.map_err(fail("mending the restore's journal"))?;
         }
-        file = journal.file.try_clone().map_err(fail("opening it"))?;
-        file.sync_all().map_err(fail("making it durable"))?;
+        let durable = journal.file.sync_all();
+        durable.map_err(fail("making the restore's journal durable"))?;
         sync_folder(folder).map_err(fail("making its name durable"))?;
-        Ok(journal)
+        Ok(Some(journal))
+    }
+
+    /// Reads the journal of a restore, if there is one, and changes nothing.
+    pub(crate) fn look(folder: &Path, what: &str) -> Result<Option<Self>, TargetError> {
+        let stem = stem(what);
+        let path = folder.join(format!("{TEMP_PREFIX}{stem}{JOURNAL_SUFFIX}"));
+        let fail = |error| TargetError::io(&path, "reading the restore's journal", error);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if is_nowhere(&error) => return Ok(None),
+            Err(error) => return Err(fail(error)),
+        };
+        let mut bytes = Vec::new();
+        let read = (&file).take(MOST).read_to_end(&mut bytes);
+        read.map_err(fail)?;
+        let mut journal = Self {
+            folder: folder.to_path_buf(),
+            stem,
+            file,
+            begun: HashMap::new(),
+            whole: HashMap::new(),
+            left: true,
+            noted: true,
+        };
+        journal.take_in(&bytes);
+        Ok(Some(journal))
     }
 
     /// Understands lines up to the first torn one, and tells where that begins.
@@ -247,6 +274,37 @@ impl Drop for Journal {
     }
 }
 
+/// What the names of a restore's files have in common.
+fn stem(what: &str) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("hyperkeep engine, what is restored");
+    hasher.update(format!("{LAYOUT}\n{}\n{what}", env!("CARGO_PKG_VERSION")).as_bytes());
+    let mut stem = hasher.finalize().to_hex().to_string();
+    stem.truncate(24);
+    stem
+}
+
+/// Whether this file is the one of that name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |found: fs::Metadata| (found.dev(), found.ino());
+    let (open, named) = (file.metadata().map(id), path.symlink_metadata().map(id));
+    open.is_ok_and(|open| named.is_ok_and(|named| named == open))
+}
+
+/// Whether there is a file of that name: one that was removed and is open here keeps its name from
+/// others.
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Whether there is no such file, nor perhaps its folder.
+fn is_nowhere(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
 fn sum(text: &[u8]) -> String {
     let mut sum = blake3::hash(text).to_hex().to_string();
     sum.truncate(8);
@@ -278,9 +336,10 @@ mod tests {
     #[test]
     fn what_was_noted_is_known_again_up_to_a_torn_line() {
         let dir = tempfile::tempdir().unwrap();
-        let open = |what| Journal::open(dir.path(), what);
+        let open = |what| Journal::open(dir.path(), what).unwrap();
         let mut journal = open("this").unwrap();
-        assert!(matches!(open("this"), Err(TargetError::Busy(_))));
+        let other = Journal::open(dir.path(), "this");
+        assert!(matches!(other, Err(TargetError::Busy(_))));
         fs::write(journal.temp(1), "half").unwrap();
         for units in [3, 9] {
             journal.note_units(1, begun(units)).unwrap();

@@ -14,7 +14,10 @@ pub mod folder;
 mod journal;
 pub mod layer;
 pub mod plan;
+mod room;
+mod simulate;
 mod small;
+mod spots;
 pub mod target;
 mod turn;
 mod write;
@@ -33,6 +36,8 @@ pub use disks::{DisksTo, RestoreReport, RestoredFile, restore_disks};
 pub use existing::{Became, Existing};
 pub use folder::restore_folder;
 pub use journal::JOURNAL_SUFFIX;
+pub use room::Room;
+pub use simulate::SimulatedFile;
 pub use vmconfig::{NotAFolder, WindowsFolder};
 
 /// What a restore works with.

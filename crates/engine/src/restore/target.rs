@@ -5,6 +5,9 @@
 //! it was said to replace. Dropped before that, or after
 //! an error, the temporary file is removed; what a killed process leaves behind is recognised by
 //! its name, [`TEMP_PREFIX`] … [`TEMP_SUFFIX`]. A file with a journal may be kept for the next run.
+//!
+//! No file is marked as sparse. On Windows, where that takes a call of its own, none has holes then, and
+//! none is refused for them when it is attached; elsewhere what is not written is a hole.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
