@@ -99,7 +99,11 @@ fn documents() -> Vec<Value> {
     run(&["show", "web@latest"]);
     run(&["ls", "web@latest"]);
     run(&["ls", "web@latest:web"]);
-    run(&["restore", "disks", "web@latest", "--to", "disks"]);
+    let disks = ["restore", "disks", "web@latest", "--to", "disks"];
+    run(&disks);
+    run(&disks);
+    run(&[&disks[..], &["--overwrite", "rename"]].concat());
+    run(&[&disks[..], &["--overwrite", "always", "--simulate"]].concat());
     run(&["restore", "folder", "web@latest", "--to", "folder"]);
     run(&["check", "--read-data"]);
     let vm = json!({"name": "legacy", "generation": 1, "version": "5.0", "pass-through": [2], 

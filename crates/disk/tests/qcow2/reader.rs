@@ -58,7 +58,7 @@ pub(crate) fn read(file: &[u8]) -> Result<(Vec<u8>, Vec<bool>)> {
     if (field(96, 4)?, field(100, 4)?, field(104, 8)?) != (4, 104, 0) {
         return Err(refused("the header's end"));
     }
-    if file.len() % CLUSTER != 0 {
+    if !file.len().is_multiple_of(CLUSTER) {
         return Err(refused("half a cluster"));
     }
     let len = field(24, 8)? as usize;
