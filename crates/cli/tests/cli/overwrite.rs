@@ -8,7 +8,7 @@ use disk::{Layer as _, OpenAs};
 use testkit::image::{Image, Kind, noise};
 use testkit::vm::{Layout, Vm};
 
-use crate::bench::{Answer, Bench, files_below};
+use crate::bench::{Bench, files_below};
 
 const MINE: &[u8] = b"mine";
 
@@ -170,7 +170,7 @@ fn on_a_terminal_somebody_is_asked() {
         // It stays open: the end of its input would be the end of the terminal.
         let output = child.wait_with_output().unwrap();
         drop(stdin);
-        let answer = Answer::of(&output);
+        let answer = crate::bench::Answer::of(&output);
         assert!(answer.out.contains("exists. Replace it"), "{answer:?}");
         Some(answer)
     };

@@ -22,6 +22,7 @@ use hyperkeep_hyperv::tracking::Token;
 use lab::state::{CheckpointKind, ClusterNames};
 use uuid::Uuid;
 
+use crate::meddled::{Before, Meddled};
 use crate::support::{Lab, MARK, OPTIONS, folder, unreachable};
 
 const NODES: [&str; 2] = ["HV01", "HV02"];
@@ -302,52 +303,6 @@ fn when_the_cluster_does_not_tell_the_last_owner_is_asked() {
     let found = hyperkeep_hyperv::checkpoint::checkpoints(following.as_ref(), vm);
     assert_eq!(found.unwrap(), []);
     assert_eq!(following.moves().len(), 1);
-}
-
-/// What happens before a question is asked, by the question's words.
-type Before = Box<dyn Fn(&str) -> Result<(), CimError> + Send + Sync>;
-
-/// A session in which something happens before questions.
-struct Meddled {
-    inner: Arc<dyn CimSession>,
-    before: Before,
-}
-
-impl CimSession for Meddled {
-    fn get(&self, path: &ObjectPath) -> Result<Instance, CimError> {
-        self.inner.get(path)
-    }
-
-    fn query(&self, namespace: &str, wql: &str) -> Result<Vec<Instance>, CimError> {
-        (self.before)(wql)?;
-        self.inner.query(namespace, wql)
-    }
-
-    fn query_paths(&self, namespace: &str, wql: &str) -> Result<Vec<ObjectPath>, CimError> {
-        self.inner.query_paths(namespace, wql)
-    }
-
-    fn associators(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
-        (self.before)("associators")?;
-        self.inner.associators(which)
-    }
-
-    fn references(&self, which: &Associations) -> Result<Vec<Instance>, CimError> {
-        self.inner.references(which)
-    }
-
-    fn invoke(
-        &self,
-        path: &ObjectPath,
-        method: &str,
-        inputs: &Instance,
-    ) -> Result<MethodResult, CimError> {
-        self.inner.invoke(path, method, inputs)
-    }
-
-    fn class(&self, namespace: &str, name: &str) -> Result<Arc<Class>, CimError> {
-        self.inner.class(namespace, name)
-    }
 }
 
 /// The node knew the VM's settings, and has let go of it when its devices are asked for: an answer

@@ -2,6 +2,7 @@
 //! cluster, memory, and the host itself.
 
 mod cluster;
+mod meddled;
 mod memory;
 mod pacing;
 mod replication;
