@@ -19,15 +19,15 @@
 pub mod bitlocker;
 pub mod btrfs;
 mod cache;
-mod clusters;
 mod cipher;
+mod clusters;
 mod error;
 pub mod exfat;
-pub mod fat;
 mod ext;
+pub mod fat;
 mod fs;
-pub mod lvm;
 pub mod luks;
+pub mod lvm;
 mod name;
 mod node;
 pub mod ntfs;

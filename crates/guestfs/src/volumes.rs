@@ -16,14 +16,18 @@ use std::sync::Arc;
 
 use disk::{BlockRead, ByteRange};
 
+use crate::btrfs::Btrfs;
 use crate::error::{Error, Result};
 use crate::exfat::ExFat;
+use crate::ext::Ext;
 use crate::fat::Fat;
 use crate::fs::{Device, FileSystem};
 use crate::lvm::{self, PhysicalVolume};
+use crate::ntfs::Ntfs;
 use crate::part::Part;
 use crate::partitions::{self, Oddity, Table};
 use crate::probe::{self, What};
+use crate::xfs::Xfs;
 
 /// A volume.
 pub struct Volume {
@@ -61,7 +65,9 @@ impl Volume {
         }
         let name = self.what.name();
         Some(match self.what {
-            What::Fat | What::ExFat => return None,
+            What::Ntfs | What::Fat | What::ExFat | What::Ext | What::Xfs | What::Btrfs => {
+                return None;
+            }
             What::BitLocker | What::Luks(_) => {
                 format!("it is encrypted by {name}: restore the disk, and unlock it in the guest")
             }
@@ -96,8 +102,12 @@ impl Volume {
 fn open(device: &Device, what: What) -> Result<Box<dyn FileSystem>> {
     let device = Arc::clone(device);
     Ok(match what {
+        What::Ntfs => Box::new(Ntfs::open(device)?),
         What::Fat => Box::new(Fat::open(device)?),
         What::ExFat => Box::new(ExFat::open(device)?),
+        What::Ext => Box::new(Ext::open(device)?),
+        What::Xfs => Box::new(Xfs::open(device)?),
+        What::Btrfs => Box::new(Btrfs::open(device)?),
         what => {
             let why = format!("{} is recognised and not read", what.name());
             return Err(Error::Unsupported(why));

@@ -19,7 +19,6 @@ use testkit::vhd::oracle;
 mod filled;
 #[path = "fuzz/exfat.rs"]
 mod model;
-#[allow(unreachable_pub, reason = "every test shares it")]
 mod support;
 
 const MIB: u64 = 1 << 20;

@@ -14,7 +14,6 @@ use testkit::vhd::oracle;
 
 #[path = "fuzz/lvm.rs"]
 mod model;
-#[allow(unreachable_pub, reason = "every test shares it")]
 mod support;
 
 const MIB: u64 = 1 << 20;

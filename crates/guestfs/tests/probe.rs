@@ -10,7 +10,6 @@ use std::process::Command;
 use hyperkeep_guestfs::probe::{self, What};
 use testkit::vhd::oracle;
 
-#[allow(unreachable_pub, reason = "every test shares it")]
 mod support;
 
 const MIB: u64 = 1 << 20;

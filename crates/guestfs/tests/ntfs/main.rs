@@ -3,7 +3,6 @@
 extern crate disk as hyperkeep_disk;
 
 #[path = "../support/mod.rs"]
-#[allow(unreachable_pub, reason = "it is shared by tests")]
 mod support;
 
 #[path = "../fuzz/ntfs.rs"]

@@ -6,9 +6,6 @@
     reason = "each kind of file system has its own need of it"
 )]
 
-#[cfg(unix)]
-pub mod kernel;
-
 extern crate disk as hyperkeep_disk;
 
 #[cfg(unix)]
