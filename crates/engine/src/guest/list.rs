@@ -2,12 +2,15 @@
 
 use std::ops::ControlFlow;
 
-use guestfs::{Error, FileSystem, How, Kind, Node};
+use guestfs::probe::What;
+use guestfs::{Error, FileSystem, How, Kind, Name, Node};
 use serde::Serialize;
 
 use super::Guest;
 use super::path::{GuestPath, text};
-use super::walk::{Found, Met, Pattern, node, walk};
+use super::restore::state;
+use super::walk::{Found, Met, Next, Pattern, node, walk};
+use crate::finding::{Code, Finding, Severity};
 
 /// A volume.
 #[derive(Clone, Debug, Serialize)]
@@ -71,9 +74,10 @@ pub fn word(how: How) -> &'static str {
 }
 
 /// All volumes, with what their file systems say of themselves.
-pub fn volumes(guest: &Guest) -> Vec<VolumeLine> {
+pub fn volumes(guest: &Guest) -> (Vec<VolumeLine>, Vec<Finding>) {
+    let mut findings = Vec::new();
     let all = guest.volumes().iter();
-    all.map(|volume| {
+    let lines = all.map(|volume| {
         let disk = guest.disk_of(volume);
         let partition = volume.partition.as_ref();
         let mut line = VolumeLine {
@@ -96,23 +100,30 @@ pub fn volumes(guest: &Guest) -> Vec<VolumeLine> {
                 line.state = Some(word(about.state.how));
                 line.notes.clone_from(&about.state.notes);
             }
-            Err(error) => line.not_read = Some(error.to_string()),
+            Err(error) => {
+                // What is named and not read is no surprise; what should be readable is.
+                if volume.obstacle().is_none() {
+                    findings.push(unreadable(&volume.name, &error));
+                }
+                line.not_read = Some(error.to_string());
+            }
         }
         line
-    })
-    .collect()
+    });
+    (lines.collect(), findings)
 }
 
 /// What is in a folder, by name; of anything else, that alone.
 ///
 /// # Errors
 /// When there is no such thing, or it cannot be read.
-pub fn folder(guest: &Guest, path: &GuestPath) -> Result<Vec<FileLine>, Error> {
+pub fn folder(guest: &Guest, path: &GuestPath) -> Result<(Vec<FileLine>, Vec<Finding>), Error> {
     let fs = guest.file_system(&path.volume)?;
+    let mut findings = state(&path.volume, fs.as_ref());
     let id = node(fs.as_ref(), path)?;
     let here = fs.node(id)?;
     if here.kind != Kind::Folder {
-        return Ok(vec![line(fs.as_ref(), path, &here)]);
+        return Ok((vec![line(fs.as_ref(), path, &here)], findings));
     }
     let mut entries = Vec::new();
     fs.list(id, &mut |entry| {
@@ -125,20 +136,34 @@ pub fn folder(guest: &Guest, path: &GuestPath) -> Result<Vec<FileLine>, Error> {
         let path = path.join(entry.name);
         match node {
             Ok(node) => line(fs.as_ref(), &path, &node),
-            Err(error) => unknown(&path, &error),
+            Err(error) => {
+                findings.push(unreadable(&path.to_string(), &error));
+                unknown(&path, &error)
+            }
         }
     });
-    Ok(lines.collect())
+    Ok((lines.collect(), findings))
 }
 
-/// Calls `each` for all that patterns name, without what is in folders that they name. Gives what could not
-/// be read, and where.
+/// That something could not be read.
+fn unreadable(path: &str, error: &Error) -> Finding {
+    Finding::new(
+        Code::FileUnreadable,
+        Severity::Partial,
+        path,
+        error.to_string(),
+    )
+    .hint("restore the disk, and have the guest's own tools look at it")
+}
+
+/// Calls `each` for all that patterns name, without what is in folders that they name. Gives in what state the
+/// volumes are that were looked at, and what could not be read.
 pub fn find(
     guest: &Guest,
     patterns: &[Pattern],
-    each: &mut dyn FnMut(FileLine) -> ControlFlow<()>,
-) -> Vec<(String, Error)> {
-    let mut failed = Vec::new();
+    each: &mut dyn FnMut(FileLine) -> Next,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
     for volume in guest.volumes() {
         let of_it: Vec<&Pattern> = patterns.iter().filter(|p| p.is_of(&volume.name)).collect();
         if of_it.is_empty() {
@@ -146,29 +171,36 @@ pub fn find(
         }
         let fs = match volume.open() {
             Ok(fs) => fs,
+            // Nobody has files there.
+            Err(error) if matches!(volume.what, What::Swap | What::Blank | What::Lvm) => {
+                let name = volume.name.clone();
+                findings.push(Finding::note(Code::GuestVolumes, name, error.to_string()));
+                continue;
+            }
             Err(error) => {
-                failed.push((volume.name.clone(), error));
+                findings.push(unreadable(&volume.name, &error));
                 continue;
             }
         };
+        findings.extend(state(&volume.name, fs.as_ref()));
         for pattern in of_it {
             let walked = walk(fs.as_ref(), &volume.name, pattern, &mut |met| match met {
                 Met::Here(found) => match pattern.names(&found.path) {
                     true => each(line(fs.as_ref(), &found.path, &found.node)),
-                    false => ControlFlow::Continue(()),
+                    false => Next::On,
                 },
-                Met::Left(_) => ControlFlow::Continue(()),
+                Met::Left(_) => Next::On,
                 Met::Failed(path, error) => {
-                    failed.push((path.to_string(), error));
-                    ControlFlow::Continue(())
+                    findings.push(unreadable(&path.to_string(), &error));
+                    Next::On
                 }
             });
             if let Err(error) = walked {
-                failed.push((volume.name.clone(), error));
+                findings.push(unreadable(&volume.name, &error));
             }
         }
     }
-    failed
+    findings
 }
 
 /// What is told of something that was found.
@@ -188,9 +220,16 @@ fn line(fs: &dyn FileSystem, path: &GuestPath, node: &Node) -> FileLine {
         owner: node.owner.map(|owner| (owner.uid, owner.gid)),
         attributes: node.attributes,
         names: node.links,
-        target: target.map(|target| text(&target)),
+        target: target.map(|target| target_text(&target)),
         not_read: node.obstacle.as_ref().map(ToString::to_string),
     }
+}
+
+/// Where a link leads, as text: a slash in it is one.
+fn target_text(target: &Name) -> String {
+    let parts = target.as_bytes().split(|byte| *byte == b'/');
+    let parts: Vec<String> = parts.map(|part| text(&Name::new(part))).collect();
+    parts.join("/")
 }
 
 /// A name that leads to something that cannot be read.

@@ -15,18 +15,21 @@ pub mod walk;
 
 use std::sync::Arc;
 
+use guestfs::partitions::Oddity;
 use guestfs::volumes::{self, Volume};
 use guestfs::{Device, FileSystem};
 use serde::Serialize;
 use vault::Vault;
 
 use crate::finding::{Code, Finding, Severity};
+use crate::point::Details;
 use crate::restore::Opened;
 use crate::restore::layer::open_chain;
+use crate::restore::plan::not_in_point;
 use crate::source::Owner;
 
 pub use path::GuestPath;
-pub use walk::{Found, Met, Pattern, PatternError, walk};
+pub use walk::{Found, Met, Next, Pattern, PatternError, walk};
 
 /// The guest as it was when a VM was backed up, or at one of its checkpoints.
 pub struct Guest {
@@ -84,6 +87,7 @@ impl Guest {
                 Err(error) => guest.findings.push(unreadable(path, error.to_string())),
             }
         }
+        guest.findings.extend(lacking(details, owner));
         let found = volumes::find(&devices);
         for (name, error) in found.unreadable {
             guest.findings.push(unreadable(name, error.to_string()));
@@ -91,10 +95,17 @@ impl Guest {
         for (disk, oddity) in found.oddities {
             let disk = guest.disks.get(disk).map(|disk| disk.path.clone());
             let note = format!("its partition table is odd: {oddity}");
-            let disk = disk.unwrap_or_default();
-            guest
-                .findings
-                .push(Finding::note(Code::GuestVolumes, disk, note));
+            // Partitions may be there that nobody sees.
+            let severity = match oddity {
+                Oddity::BrokenChain | Oddity::TooMany | Oddity::Outside(_) | Oddity::GptLost => {
+                    Severity::Partial
+                }
+                _ => Severity::Info,
+            };
+            let finding =
+                Finding::new(Code::GuestVolumes, severity, disk.unwrap_or_default(), note);
+            let hint = "restore the disk, and have the guest's own tools look at it";
+            guest.findings.push(finding.hint(hint));
         }
         guest.volumes = found.volumes;
         guest
@@ -133,6 +144,25 @@ impl Guest {
             }
         }
     }
+}
+
+/// What the point has not got of the disks of a VM or checkpoint, and what is torn of them.
+fn lacking<'a>(details: &'a Details, owner: &'a Owner) -> impl Iterator<Item = Finding> + 'a {
+    let missing = details.missing.iter();
+    let missing = missing.filter(|one| one.needed_by.contains(owner));
+    let uses = details.uses.iter().filter(|one| one.owner == *owner);
+    let torn = uses.filter_map(|one| torn(details, one.layer));
+    missing.map(not_in_point).chain(torn)
+}
+
+/// That a disk did not hold still while it was read.
+fn torn(details: &Details, top: usize) -> Option<Finding> {
+    let mut layers = details.chain(top).into_iter();
+    let moved = layers.any(|at| details.layers.get(at).is_some_and(|layer| layer.moved));
+    let path = details.layers.get(top)?.path.to_string();
+    let message = "the disk changed while it was backed up: parts of it are from different moments";
+    let finding = Finding::new(Code::ChangedDuringBackup, Severity::Warning, path, message);
+    moved.then(|| finding.hint("an earlier or later restore point may hold it whole"))
 }
 
 /// Layers on which nothing stands, of a point that is of disks alone.

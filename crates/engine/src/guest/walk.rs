@@ -3,6 +3,7 @@
 //! A path may be a pattern: `*`, `?`, `[…]` within a name, `**` for any number of folders. What comes before
 //! the first pattern is looked up, at the cost of its depth; only what a pattern could match is listed.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -125,13 +126,24 @@ pub enum Met<'a> {
     Failed(&'a GuestPath, Error),
 }
 
+/// What is to come after something was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// What is in it, and behind it.
+    On,
+    /// Of a folder, nothing that is in it, nor its end.
+    Skip,
+    /// Nothing.
+    Stop,
+}
+
 /// Calls `each` for all that a pattern names in a volume, and all below it, in the order of names. Links are
 /// not followed. Gives whether anything was there.
 pub fn walk(
     fs: &dyn FileSystem,
     volume: &str,
     pattern: &Pattern,
-    each: &mut dyn FnMut(Met<'_>) -> ControlFlow<()>,
+    each: &mut dyn FnMut(Met<'_>) -> Next,
 ) -> Result<bool, Error> {
     let mut at = GuestPath::root(volume);
     let mut id = fs.root();
@@ -149,6 +161,7 @@ pub fn walk(
         fs,
         names: pattern,
         found: false,
+        entered: HashSet::new(),
         each,
     };
     let node = fs.node(id)?;
@@ -162,7 +175,9 @@ struct Walk<'a> {
     fs: &'a dyn FileSystem,
     names: &'a Pattern,
     found: bool,
-    each: &'a mut dyn FnMut(Met<'_>) -> ControlFlow<()>,
+    /// Folders that were met: none is in two places.
+    entered: HashSet<NodeId>,
+    each: &'a mut dyn FnMut(Met<'_>) -> Next,
 }
 
 /// A folder that is being walked through.
@@ -181,7 +196,7 @@ impl Walk<'_> {
                 if let Some(level) = above.pop()
                     && level.wanted
                 {
-                    (self.each)(Met::Left(&level.folder))?;
+                    self.tell(Met::Left(&level.folder))?;
                 }
                 continue;
             };
@@ -195,33 +210,42 @@ impl Walk<'_> {
             }
             match self.fs.node(entry.node) {
                 Ok(node) => self.meet(Found { path, node }, wanted, above)?,
-                Err(error) if wanted => {
-                    self.found = true;
-                    (self.each)(Met::Failed(&path, error))?;
+                // It may be a folder with what is wanted in it.
+                Err(error) => {
+                    self.found |= wanted;
+                    self.tell(Met::Failed(&path, error))?;
                 }
-                Err(_) => {}
             }
         }
         ControlFlow::Continue(())
     }
 
+    fn tell(&mut self, met: Met<'_>) -> ControlFlow<(), Next> {
+        match (self.each)(met) {
+            Next::Stop => ControlFlow::Break(()),
+            next => ControlFlow::Continue(next),
+        }
+    }
+
     fn meet(&mut self, found: Found, wanted: bool, above: &mut Vec<Level>) -> ControlFlow<()> {
         if wanted {
             self.found = true;
-            (self.each)(Met::Here(&found))?;
+            if self.tell(Met::Here(&found))? == Next::Skip {
+                return ControlFlow::Continue(());
+            }
         }
         if found.node.kind != Kind::Folder {
             return ControlFlow::Continue(());
         }
-        let is_loop = above
-            .iter()
-            .any(|level| level.folder.node.id == found.node.id);
-        if is_loop || above.len() >= DEEPEST {
+        // One that is met again would be gone through as often as there are ways to it.
+        if !self.entered.insert(found.node.id) || above.len() >= DEEPEST {
             let why = Error::Damaged {
                 structure: "folder".to_owned(),
-                why: "it is within itself, or too deep".to_owned(),
+                why: "it is in several places, or too deep".to_owned(),
             };
-            return (self.each)(Met::Failed(&found.path, why));
+            return self
+                .tell(Met::Failed(&found.path, why))
+                .map_continue(|_| ());
         }
         let mut left = Vec::new();
         let listed = self.fs.list(found.node.id, &mut |entry| {
@@ -229,8 +253,23 @@ impl Walk<'_> {
             ControlFlow::Continue(())
         });
         left.sort_by(|a: &Entry, b| b.name.cmp(&a.name));
+        let mut doubles = Vec::new();
+        left.dedup_by(|one, other| {
+            let same = one.name == other.name;
+            if same {
+                doubles.push(one.name.clone());
+            }
+            same
+        });
+        for name in doubles {
+            let why = Error::Damaged {
+                structure: "folder".to_owned(),
+                why: "it has this name twice".to_owned(),
+            };
+            self.tell(Met::Failed(&found.path.join(name), why))?;
+        }
         if let Err(error) = listed {
-            (self.each)(Met::Failed(&found.path, error))?;
+            self.tell(Met::Failed(&found.path, error))?;
         }
         above.push(Level {
             folder: found,

@@ -220,6 +220,11 @@ impl NewFile {
         &self.file
     }
 
+    /// What it is called until it has its name.
+    pub(crate) fn temp(&self) -> &Path {
+        &self.temp
+    }
+
     /// The file, for a writer.
     pub fn file(&self) -> DirectFile {
         DirectFile::writing(Arc::clone(&self.file))
@@ -234,10 +239,13 @@ impl NewFile {
     ///
     /// # Errors
     /// [`TargetError::Exists`] when something appeared there meanwhile; it is left alone.
-    pub fn place_unsynced(mut self) -> Result<(), TargetError> {
-        let placed = rename_new(&self.temp, &self.path);
-        placed.map_err(|error| TargetError::io(&self.path, "giving it its name", error))?;
-        self.placed = true;
+    pub(crate) fn place_unsynced(mut self) -> Result<(), TargetError> {
+        if self.spot.over.is_some() {
+            return self.place();
+        }
+        let placed = rename_new(&self.temp, &self.spot.path);
+        placed.map_err(|error| TargetError::io(&self.spot.path, "giving it its name", error))?;
+        self.keep = true;
         Ok(())
     }
 

@@ -44,6 +44,9 @@ pub(super) fn stream(
     Ok(true)
 }
 
+/// Who may read a file is what its folder says.
+pub(super) fn keep_private(_: &Path, _: &Node) {}
+
 /// Times.
 pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Lost) {
     if !extras.xattrs.is_empty() {
@@ -54,6 +57,9 @@ pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Los
     }
     if found.node.owner.is_some() {
         lost.note("owner and mode of Unix", &found.path);
+    }
+    if found.node.attributes.is_some_and(|all| all & 7 != 0) {
+        lost.note("an attribute (hidden, system, read-only)", &found.path);
     }
     let times = &found.node.times;
     let mut set = std::fs::FileTimes::new();
@@ -69,12 +75,13 @@ pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Los
         set = set.set_created(time);
     }
     // A folder cannot be opened for it.
-    if at.is_file()
-        && OpenOptions::new()
-            .write(true)
-            .open(at)
-            .and_then(|file: File| file.set_times(set))
-            .is_err()
+    if !at.is_file() {
+        lost.note("the time of a folder", &found.path);
+    } else if OpenOptions::new()
+        .write(true)
+        .open(at)
+        .and_then(|file: File| file.set_times(set))
+        .is_err()
     {
         lost.note("the time", &found.path);
     }

@@ -1,16 +1,18 @@
 //! Files of a guest as files of this system, below a folder.
 //!
 //! The whole path of each is kept: `VOLUME/folder/file`. Nothing is overwritten, and nothing is written
-//! through a link: folders are made one by one, and links come last of all.
+//! through a link: folders are made one by one, and none that is there already may be a link. Devices are not
+//! made, and nobody gets rights by a file's set-user-id: a guest's word for these counts in the guest.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use guestfs::{Content, Extras, FileSystem, Kind, Name, Node};
+use guestfs::{Content, Extras, FileSystem, Kind, Name};
 
 use super::host_name::here;
 use super::{NotWritten, Target};
+use crate::cancel::Cancel;
 use crate::finding::{Code, Finding, Severity};
 use crate::guest::path::GuestPath;
 use crate::guest::walk::Found;
@@ -29,16 +31,10 @@ pub struct FolderTarget {
     root: PathBuf,
     /// The folder that was made sure of last.
     sure: Option<PathBuf>,
-    /// Links, which come last.
-    links: Vec<Link>,
-    pub(super) lost: Lost,
-}
-
-struct Link {
-    path: GuestPath,
-    at: PathBuf,
-    to: Name,
-    node: Node,
+    cancel: Cancel,
+    /// What could be read of nobody, though its file is there.
+    findings: Vec<Finding>,
+    lost: Lost,
 }
 
 /// What this system does not keep of files, with the first of each kind.
@@ -74,13 +70,14 @@ impl FolderTarget {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn new(root: &Path) -> Result<Self, TargetError> {
+    pub fn new(root: &Path, cancel: &Cancel) -> Result<Self, TargetError> {
         fs::create_dir_all(root)
             .map_err(|error| TargetError::io(root, "making the folder", error))?;
         Ok(Self {
             root: root.to_owned(),
             sure: None,
-            links: Vec::new(),
+            cancel: cancel.clone(),
+            findings: Vec::new(),
             lost: Lost::default(),
         })
     }
@@ -119,19 +116,21 @@ impl FolderTarget {
         Ok(())
     }
 
-    fn streams(
-        &mut self,
-        fs: &dyn FileSystem,
-        (found, at): (&Found, &Path),
-        extras: &Extras,
-    ) -> Result<(), NotWritten> {
+    fn streams(&mut self, fs: &dyn FileSystem, (found, at): (&Found, &Path), extras: &Extras) {
         for stream in &extras.streams {
-            let content = fs.open(found.node.id, Some(&stream.name))?;
-            if !system::stream(at, &stream.name, content)? {
-                self.lost.note("an alternate data stream", &found.path);
+            let content = fs.open(found.node.id, Some(&stream.name));
+            match content.and_then(|content| system::stream(at, &stream.name, content)) {
+                Ok(true) => {}
+                Ok(false) => self.lost.note("an alternate data stream", &found.path),
+                // The file itself is there.
+                Err(error) => {
+                    let what = format!("{}:{}", found.path, stream.name);
+                    let why = error.to_string();
+                    let finding = Finding::new(Code::FileUnreadable, Severity::Partial, what, why);
+                    self.findings.push(finding.hint(super::DISK));
+                }
             }
         }
-        Ok(())
     }
 }
 
@@ -153,11 +152,20 @@ impl Target for FolderTarget {
     fn folder(&mut self, found: &Found) -> Result<(), NotWritten> {
         let at = self.place(&found.path);
         self.above(&at)?;
-        Ok(make_folder(&at)?)
+        make_folder(&at)?;
+        // Until all is in it, and its own mode says who else may.
+        system::keep_private(&at, &found.node);
+        Ok(())
     }
 
-    fn left(&mut self, found: &Found, extras: &Extras) -> Result<(), NotWritten> {
+    fn left(
+        &mut self,
+        fs: &dyn FileSystem,
+        found: &Found,
+        extras: &Extras,
+    ) -> Result<(), NotWritten> {
         let at = self.place(&found.path);
+        self.streams(fs, (found, &at), extras);
         system::describe(&at, found, extras, &mut self.lost);
         Ok(())
     }
@@ -172,13 +180,14 @@ impl Target for FolderTarget {
         let at = self.place(&found.path);
         self.above(&at)?;
         let new = NewFile::create(&at)?;
-        write(&new, content)?;
+        system::keep_private(new.temp(), &found.node);
+        write(&new, content, &self.cancel)?;
         // Where there is nothing that makes all durable in the end, each file is.
         match cfg!(unix) {
             true => new.place_unsynced()?,
             false => new.place()?,
         }
-        self.streams(fs, (found, &at), extras)?;
+        self.streams(fs, (found, &at), extras);
         system::describe(&at, found, extras, &mut self.lost);
         Ok(())
     }
@@ -190,15 +199,15 @@ impl Target for FolderTarget {
         Ok(made.map_err(|error| TargetError::io(&at, "giving a file another name", error))?)
     }
 
-    fn link(&mut self, found: &Found, target: &Name, _: &Extras) -> Result<(), NotWritten> {
+    fn link(&mut self, found: &Found, target: &Name, extras: &Extras) -> Result<(), NotWritten> {
         let at = self.place(&found.path);
         self.above(&at)?;
-        self.links.push(Link {
-            path: found.path.clone(),
-            at,
-            to: target.clone(),
-            node: found.node.clone(),
-        });
+        if !system::link(&at, target, &found.node)? {
+            self.lost.note("a link", &found.path);
+        } else if !extras.xattrs.is_empty() || extras.security.is_some() {
+            self.lost
+                .note("an extended attribute of a link", &found.path);
+        }
         Ok(())
     }
 
@@ -220,22 +229,15 @@ impl Target for FolderTarget {
     }
 
     fn finish(&mut self) -> Result<Vec<Finding>, NotWritten> {
-        let mut findings = Vec::new();
-        for link in std::mem::take(&mut self.links) {
-            match system::link(&link.at, &link.to, &link.node) {
-                Ok(true) => {}
-                Ok(false) => self.lost.note("a link", &link.path),
-                Err(error) => findings.push(NotWritten::Target(error).finding(&link.path)),
-            }
-        }
         system::sync(&self.root)?;
+        let mut findings = std::mem::take(&mut self.findings);
         findings.extend(self.lost.findings());
         Ok(findings)
     }
 }
 
 /// Writes what is stored of a file, and leaves the rest a hole.
-fn write(new: &NewFile, content: &mut dyn Content) -> Result<(), NotWritten> {
+fn write(new: &NewFile, content: &mut dyn Content, cancel: &Cancel) -> Result<(), NotWritten> {
     let file = new.file();
     let io = |error| TargetError::io(new.path(), "writing", error);
     let mut buffer = Vec::new();
@@ -243,6 +245,9 @@ fn write(new: &NewFile, content: &mut dyn Content) -> Result<(), NotWritten> {
     while let Some(range) = content.next_data(from)? {
         let mut at = range.start;
         while at < range.end {
+            if cancel.is_cancelled() {
+                return Err(NotWritten::Cancelled);
+            }
             let len = (range.end - at).min(PIECE as u64) as usize;
             buffer.resize(len, 0);
             content.read_at(at, &mut buffer)?;

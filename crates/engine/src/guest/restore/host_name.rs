@@ -1,8 +1,8 @@
 //! Names of guests on the system that files are restored on.
 //!
-//! A guest's name may be none here: with a slash or a colon in it, `..`, `CON`. It is then written as it is
-//! in paths, with `%XX` in the place of what cannot be, so that it is still of one name only; and nothing a
-//! guest can name leads out of the folder.
+//! A guest's name may be none here: with a slash, a backslash or a colon in it, `..`, `CON`. It is then written
+//! as it is in paths, with `%XX` in the place of what cannot be, so that it is still of one name only; and
+//! nothing that a guest can name leads out of the folder.
 
 use std::ffi::OsString;
 
@@ -10,76 +10,54 @@ use guestfs::Name;
 
 use crate::guest::path::text;
 
+/// Whose rules for names count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum System {
+    Unix,
+    Windows,
+}
+
+const HERE: System = match cfg!(windows) {
+    true => System::Windows,
+    false => System::Unix,
+};
+
 /// The name here, and whether it is another one.
 pub(super) fn here(name: &Name) -> (OsString, bool) {
-    if let Some(own) = own(name) {
-        return (own, false);
+    let own = if fits(name, HERE) { own(name) } else { None };
+    match own {
+        Some(own) => (own, false),
+        None => (escaped(name, HERE).into(), true),
     }
-    let mut written = text(name);
-    if let Some(first) = written.chars().next()
-        && needs_escape(&written)
-    {
-        // Whatever the rest is, a name that begins so is nothing else.
-        let mut buffer = [0; 4];
-        let bytes = first.encode_utf8(&mut buffer).bytes();
-        let escaped: String = bytes.map(|byte| format!("%{byte:02X}")).collect();
-        written.replace_range(..first.len_utf8(), &escaped);
-    }
-    if written.is_empty() {
-        written.push_str("%00");
-    }
-    (written.into(), true)
 }
 
-/// Names that mean something else.
-#[cfg(not(windows))]
-fn needs_escape(written: &str) -> bool {
-    matches!(written, "." | "..")
-}
-
-#[cfg(unix)]
-fn own(name: &Name) -> Option<OsString> {
-    use std::os::unix::ffi::OsStringExt as _;
+/// Whether a name is one of the system, and nothing else.
+fn fits(name: &Name, system: System) -> bool {
     let bytes = name.as_bytes();
-    let plain =
-        !matches!(bytes, b"" | b"." | b"..") && !bytes.contains(&b'/') && !bytes.contains(&0);
-    plain.then(|| OsString::from_vec(bytes.to_vec()))
+    if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') || bytes.contains(&0) {
+        return false;
+    }
+    if system == System::Unix {
+        return true;
+    }
+    let ends_badly = matches!(bytes.last(), Some(b'.' | b' '));
+    let bad = |byte: &u8| *byte < 32 || is_special(char::from(*byte));
+    !ends_badly && !bytes.iter().any(bad) && !is_device(&name.to_string())
 }
 
-#[cfg(windows)]
-fn own(name: &Name) -> Option<OsString> {
-    use std::os::windows::ffi::OsStringExt as _;
-    let units = name.to_utf16()?;
-    let bad = |unit: &u16| {
-        *unit < 32
-            || [b'<', b'>', b':', b'"', b'/', b'\\', b'|', b'?', b'*']
-                .iter()
-                .any(|c| u16::from(*c) == *unit)
-    };
-    let last = units.last()?;
-    let ends_badly = [u16::from(b'.'), u16::from(b' ')].contains(last);
-    let plain = !units.iter().any(bad) && !ends_badly && !is_device(&name.to_string());
-    plain.then(|| OsString::from_wide(&units))
+/// What Windows has other uses for.
+fn is_special(char: char) -> bool {
+    matches!(char, '<' | '>' | ':' | '"' | '\\' | '|' | '?' | '*')
 }
 
-/// Characters that are none of names here, too.
-#[cfg(windows)]
-fn needs_escape(written: &str) -> bool {
-    matches!(written, "." | "..") || is_device(written)
-}
-
-/// Names of devices, with whatever behind a dot.
-#[cfg(windows)]
+/// Names of devices of Windows, with whatever behind a dot.
 fn is_device(name: &str) -> bool {
-    let stem = name
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .trim_end()
-        .to_uppercase();
+    let stem = name.split('.').next().unwrap_or_default();
+    let stem = stem.trim_end().to_uppercase();
     let numbered = |begin: &str| {
-        let rest = stem.strip_prefix(begin);
-        rest.is_some_and(|rest| rest.len() == 1 && rest.chars().all(|c| c.is_ascii_digit()))
+        let mut rest = stem.strip_prefix(begin).unwrap_or_default().chars();
+        let number = matches!(rest.next(), Some('0'..='9' | '¹' | '²' | '³'));
+        number && rest.next().is_none()
     };
     matches!(
         stem.as_str(),
@@ -88,23 +66,84 @@ fn is_device(name: &str) -> bool {
         || numbered("LPT")
 }
 
-#[cfg(all(test, unix))]
+/// The name with `%XX` in the place of all that keeps it from being one.
+fn escaped(name: &Name, system: System) -> String {
+    let written = text(name);
+    let count = written.chars().count();
+    let whole = matches!(written.as_str(), "" | "." | "..");
+    let windows = system == System::Windows;
+    let begins_badly = whole || windows && is_device(&written);
+    let mut out = String::new();
+    for (at, char) in written.chars().enumerate() {
+        let last = at + 1 == count && matches!(char, '.' | ' ');
+        let bad = windows && (is_special(char) || last) || begins_badly && at == 0;
+        if bad {
+            let mut buffer = [0; 4];
+            for byte in char.encode_utf8(&mut buffer).bytes() {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+        } else {
+            out.push(char);
+        }
+    }
+    if out.is_empty() {
+        out.push_str("%00");
+    }
+    out
+}
+
+#[cfg(unix)]
+fn own(name: &Name) -> Option<OsString> {
+    use std::os::unix::ffi::OsStringExt as _;
+    Some(OsString::from_vec(name.as_bytes().to_vec()))
+}
+
+#[cfg(windows)]
+fn own(name: &Name) -> Option<OsString> {
+    use std::os::windows::ffi::OsStringExt as _;
+    Some(OsString::from_wide(&name.to_utf16()?))
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn no_name_leads_elsewhere() {
-        for (bytes, expected, other) in [
-            (&b"a b"[..], "a b", false),
-            (b"..", "%2E.", true),
-            (b".", "%2E", true),
-            (b"a/../b", "a%2F..%2Fb", true),
-            (b"", "%00", true),
-            (b"a\0b", "a%00b", true),
-            (b"...", "...", false),
+        for (bytes, unix, windows) in [
+            (&b"a b"[..], None, None),
+            (b"..", Some("%2E."), Some("%2E%2E")),
+            (b".", Some("%2E"), Some("%2E")),
+            (b"a/../b", Some("a%2F..%2Fb"), Some("a%2F..%2Fb")),
+            (b"", Some("%00"), Some("%00")),
+            (b"a\0b", Some("a%00b"), Some("a%00b")),
+            (b"...", None, Some("..%2E")),
+            (b"..\\..\\x", None, Some("..%5C..%5Cx")),
+            (b"C:evil", None, Some("C%3Aevil")),
+            (b"\\\\srv\\share", None, Some("%5C%5Csrv%5Cshare")),
+            (b"foo.", None, Some("foo%2E")),
+            (b"con.txt", None, Some("%63on.txt")),
+            (b"console", None, None),
+            (b"LPT\xc2\xb9", None, Some("%4CPT¹")),
         ] {
-            let (name, is_other) = here(&Name::new(bytes));
-            assert_eq!((name.to_str().unwrap(), is_other), (expected, other));
+            let name = Name::new(bytes);
+            for (system, expected) in [(System::Unix, unix), (System::Windows, windows)] {
+                let written = (!fits(&name, system)).then(|| escaped(&name, system));
+                assert_eq!(written.as_deref(), expected, "{name:?} {system:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_escaped_name_is_anything_but_a_name(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+            let name = Name::new(bytes);
+            for system in [System::Unix, System::Windows] {
+                if !fits(&name, system) {
+                    prop_assert!(fits(&Name::from(escaped(&name, system).as_str()), system));
+                }
+            }
         }
     }
 }

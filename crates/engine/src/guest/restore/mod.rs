@@ -6,10 +6,11 @@
 //!
 //! Invariants:
 //!
-//! - A file whose contents are not to be had is no file in the target, and is told. The run goes on.
+//! - A file whose contents are not to be had is no file in a folder, and is told. The run goes on. An archive
+//!   has announced it by then: the rest of its entry is zeros, and that is told.
 //! - Links are not followed, neither in the guest nor in the target: nothing is written outside of it.
-//! - Contents go through in pieces; what grows with the number of files is only the names of those that have
-//!   several.
+//! - Contents go through in pieces. What grows is the numbers of folders, the names of files that have several,
+//!   and, where several patterns are given, those of all that was restored.
 
 #[cfg(not(unix))]
 mod elsewhere;
@@ -21,13 +22,12 @@ mod tar;
 mod unix;
 
 use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
 
 use guestfs::{Content, Extras, FileSystem, How, Kind, Name, NodeId};
 
 use super::Guest;
 use super::path::GuestPath;
-use super::walk::{Found, Met, Pattern, walk};
+use super::walk::{Found, Met, Next, Pattern, walk};
 use crate::cancel::Cancel;
 use crate::finding::{Code, Finding, Severity};
 use crate::restore::target::TargetError;
@@ -42,7 +42,12 @@ pub trait Target {
     fn folder(&mut self, found: &Found) -> Result<(), NotWritten>;
 
     /// A folder, when all is in it that goes there.
-    fn left(&mut self, found: &Found, extras: &Extras) -> Result<(), NotWritten>;
+    fn left(
+        &mut self,
+        fs: &dyn FileSystem,
+        found: &Found,
+        extras: &Extras,
+    ) -> Result<(), NotWritten>;
 
     /// A file, of the file system in which its streams are.
     fn file(
@@ -75,29 +80,52 @@ pub enum NotWritten {
     /// It could not be written.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// It could not be read to its end, and what is in the target is zeros from there on.
+    #[error("{error}; from byte {at} on its entry in the archive is zeros")]
+    Zeros {
+        /// The first byte.
+        at: u64,
+        /// Why.
+        error: guestfs::Error,
+    },
     /// There is no such thing here.
     #[error("{0}")]
     NoSuchThing(&'static str),
+    /// It is something that nobody here understands.
+    #[error("{0}")]
+    NotUnderstood(&'static str),
+    /// The target takes no more, and is worth nothing.
+    #[error(transparent)]
+    Broken(TargetError),
+    /// Somebody asked to stop.
+    #[error("stopped")]
+    Cancelled,
 }
+
+/// What to do about what is not read here.
+const DISK: &str = "restore the disk, and have the guest's own tools look at it";
 
 impl NotWritten {
     /// Whether there is no use in going on with other files.
     fn is_final(&self) -> bool {
-        matches!(self, Self::Target(TargetError::Full(_)))
+        matches!(
+            self,
+            Self::Target(TargetError::Full(_)) | Self::Broken(_) | Self::Cancelled
+        )
     }
 
     fn finding(&self, path: &GuestPath) -> Finding {
-        let disk = "restore the disk, and have the guest's own tools look at it";
         let (code, severity, hint) = match self {
-            Self::Guest(guestfs::Error::Obstacle(_) | guestfs::Error::Unsupported(_)) => {
-                (Code::NotCovered, Severity::Partial, disk)
-            }
-            Self::Guest(_) => (Code::FileUnreadable, Severity::Partial, disk),
+            Self::Guest(guestfs::Error::Obstacle(_) | guestfs::Error::Unsupported(_))
+            | Self::NotUnderstood(_) => (Code::NotCovered, Severity::Partial, DISK),
+            Self::Guest(_) | Self::Zeros { .. } => (Code::FileUnreadable, Severity::Partial, DISK),
             Self::Target(error) => (error.code(), Severity::Partial, error.hint()),
+            Self::Broken(error) => (error.code(), Severity::Error, error.hint()),
             Self::NoSuchThing(_) => {
-                let hint = "restore into an archive, or on a system that has such things";
+                let hint = "restore into a folder of a system that has such things";
                 (Code::NotCovered, Severity::Warning, hint)
             }
+            Self::Cancelled => (Code::Cancelled, Severity::Warning, "run it again"),
         };
         Finding::new(code, severity, path.to_string(), self.to_string()).hint(hint)
     }
@@ -113,17 +141,17 @@ pub fn restore_files(
     let mut report = FilesReport::default();
     let mut met = vec![false; patterns.len()];
     for volume in guest.volumes() {
-        let of_it = |pattern: &&Pattern| pattern.is_of(&volume.name);
-        if !patterns.iter().any(|pattern| of_it(&pattern)) {
+        let of_it = |pattern: &Pattern| pattern.is_of(&volume.name);
+        if report.stopped || !patterns.iter().any(of_it) {
             continue;
         }
+        let path = GuestPath::root(&volume.name);
         let fs = match volume.open() {
             Ok(fs) => fs,
             Err(error) => {
-                for (at, pattern) in patterns.iter().enumerate() {
-                    met[at] |= of_it(&pattern);
+                for (met, pattern) in met.iter_mut().zip(patterns) {
+                    *met |= of_it(pattern);
                 }
-                let path = GuestPath::root(&volume.name);
                 report.find(NotWritten::Guest(error).finding(&path));
                 continue;
             }
@@ -138,34 +166,32 @@ pub fn restore_files(
             seen: HashSet::new(),
             overlap: patterns.len() > 1,
         };
-        for (at, pattern) in patterns.iter().enumerate() {
-            if !of_it(&pattern) {
+        for (met, pattern) in met.iter_mut().zip(patterns) {
+            if run.report.stopped || !of_it(pattern) {
                 continue;
             }
             let walked = walk(fs.as_ref(), &volume.name, pattern, &mut |what| {
                 run.meet(what)
             });
             match walked {
-                Ok(found) => met[at] |= found,
+                Ok(found) => *met |= found,
                 Err(error) => {
-                    met[at] = true;
-                    let path = GuestPath::root(&volume.name);
+                    *met = true;
                     run.report.find(NotWritten::Guest(error).finding(&path));
                 }
             }
         }
     }
-    for (pattern, _) in patterns.iter().zip(&met).filter(|(_, met)| !**met) {
+    // What was not come to is not known to be missing.
+    let unmet = patterns.iter().zip(&met).filter(|(_, met)| !**met);
+    let unmet: Vec<&Pattern> = unmet.map(|(pattern, _)| pattern).collect();
+    let stopped = report.stopped;
+    for pattern in unmet.into_iter().filter(|_| !stopped) {
         let message = "nothing in the guest is named so";
-        let finding = Finding::new(
-            Code::NothingSelected,
-            Severity::Error,
-            pattern.text(),
-            message,
-        );
-        report.find(
-            finding.hint("`hyperkeep ls POINT:guest` lists its volumes, and `find` its files"),
-        );
+        let (code, severity) = (Code::NothingSelected, Severity::Error);
+        let finding = Finding::new(code, severity, pattern.text(), message);
+        let hint = "`hyperkeep ls POINT:/` lists its volumes, and `hyperkeep find` its files";
+        report.find(finding.hint(hint));
     }
     match target.finish() {
         Ok(findings) => report.find_all(findings),
@@ -222,31 +248,56 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn meet(&mut self, met: Met<'_>) -> ControlFlow<()> {
+    /// A folder that is not made is not gone into: what is in its place may lead anywhere.
+    fn meet(&mut self, met: Met<'_>) -> Next {
         if self.cancel.is_cancelled() {
-            return ControlFlow::Break(());
+            self.report.stopped = true;
+            return Next::Stop;
         }
         let (path, done) = match met {
             Met::Failed(path, error) => (path, Err(NotWritten::Guest(error))),
             Met::Left(found) => {
-                let extras = self.fs.extras(found.node.id);
-                let left = extras.map_err(NotWritten::Guest);
-                (&found.path, left.and_then(|e| self.target.left(found, &e)))
+                let extras = self.extras(found);
+                (&found.path, self.target.left(self.fs, found, &extras))
             }
             Met::Here(found) => {
-                if self.overlap && !self.seen.insert(found.path.clone()) {
-                    return ControlFlow::Continue(());
+                if self.overlap && self.seen.contains(&found.path) {
+                    return Next::On;
                 }
-                (&found.path, self.take(found))
+                let done = self.take(found);
+                if self.overlap && done.is_ok() {
+                    self.seen.insert(found.path.clone());
+                }
+                (&found.path, done)
             }
         };
-        if let Err(error) = done {
+        let Err(error) = done else {
+            return Next::On;
+        };
+        if !matches!(error, NotWritten::Cancelled) {
             self.report.find(error.finding(path));
-            if error.is_final() {
-                return ControlFlow::Break(());
+        }
+        match error.is_final() {
+            true => {
+                self.report.stopped = true;
+                Next::Stop
+            }
+            false => Next::Skip,
+        }
+    }
+
+    /// What few nodes have. That it cannot be read does not keep the contents from being restored.
+    fn extras(&mut self, found: &Found) -> Extras {
+        match self.fs.extras(found.node.id) {
+            Ok(extras) => extras,
+            Err(error) => {
+                let message = format!("its attributes cannot be read: {error}");
+                let path = found.path.to_string();
+                let finding = Finding::new(Code::FileUnreadable, Severity::Partial, path, message);
+                self.report.find(finding.hint(DISK));
+                Extras::default()
             }
         }
-        ControlFlow::Continue(())
     }
 
     fn take(&mut self, found: &Found) -> Result<(), NotWritten> {
@@ -264,7 +315,7 @@ impl Run<'_> {
                         return Err(guestfs::Error::Obstacle(obstacle.clone()).into());
                     }
                     let mut content = fs.open(node.id, None)?;
-                    let extras = fs.extras(node.id)?;
+                    let extras = self.extras(found);
                     self.target.file(fs, found, content.as_mut(), &extras)?;
                     self.report.counts.bytes += content.len();
                     if node.links > 1 {
@@ -274,17 +325,18 @@ impl Run<'_> {
                 self.report.counts.files += 1;
             }
             Kind::Link | Kind::Junction => {
-                let extras = fs.extras(node.id)?;
-                self.target.link(found, &fs.target(node.id)?, &extras)?;
+                let (extras, target) = (self.extras(found), fs.target(node.id)?);
+                self.target.link(found, &target, &extras)?;
                 self.report.counts.links += 1;
             }
             Kind::Device { .. } | Kind::Fifo | Kind::Socket => {
-                self.target.special(found, &fs.extras(node.id)?)?;
+                let extras = self.extras(found);
+                self.target.special(found, &extras)?;
                 self.report.counts.others += 1;
             }
             Kind::Other => {
-                let what = "it is a reparse point of a kind that is not known here";
-                return Err(NotWritten::NoSuchThing(what));
+                let what = "it is of a kind that is not understood here";
+                return Err(NotWritten::NotUnderstood(what));
             }
         }
         Ok(())

@@ -28,6 +28,8 @@ pub struct Counts {
 pub struct FilesReport {
     /// How much was restored.
     pub counts: Counts,
+    /// Nothing more was tried.
+    pub(crate) stopped: bool,
     findings: Vec<Finding>,
     more: u64,
     worst: Option<Outcome>,
@@ -61,6 +63,11 @@ impl FilesReport {
 
     pub(crate) fn find_all(&mut self, findings: impl IntoIterator<Item = Finding>) {
         findings.into_iter().for_each(|finding| self.find(finding));
+    }
+
+    /// Nothing of it is there after all.
+    pub fn came_to_nothing(&mut self) {
+        self.counts = Counts::default();
     }
 
     pub(crate) fn cancel(&mut self) {

@@ -5,14 +5,15 @@
 //! (alternate streams, security descriptors) is told.
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use guestfs::{Content, Extras, FileSystem, Kind, Name, Node};
+use guestfs::{Content, Extras, FileSystem, Kind, Name};
 use tar::{Builder, EntryType, Header};
 
 use super::folder::Lost;
 use super::host_name::here;
 use super::{NotWritten, Target};
+use crate::cancel::Cancel;
 use crate::finding::Finding;
 use crate::guest::path::GuestPath;
 use crate::guest::walk::Found;
@@ -23,27 +24,36 @@ pub struct TarTarget<W: Write> {
     archive: Builder<W>,
     /// What it is called in errors.
     name: PathBuf,
+    cancel: Cancel,
+    /// An entry was not written to its end: what follows cannot be told from it, so nothing does.
+    broken: bool,
     lost: Lost,
 }
 
 impl<W: Write> TarTarget<W> {
     /// Writes to `out`, which `name` is the name of.
-    pub fn new(out: W, name: PathBuf) -> Self {
+    pub fn new(out: W, name: PathBuf, cancel: &Cancel) -> Self {
         Self {
             archive: Builder::new(out),
             name,
+            cancel: cancel.clone(),
+            broken: false,
             lost: Lost::default(),
         }
     }
 
-    /// Whoever it was written to.
+    /// Whoever it was written to; nothing if the archive is worth nothing.
     ///
     /// # Errors
     /// When its end cannot be written.
-    pub fn into_inner(self) -> Result<W, TargetError> {
+    pub fn into_inner(self) -> Result<Option<W>, TargetError> {
         let name = self.name;
+        if self.broken {
+            return Ok(None);
+        }
         self.archive
             .into_inner()
+            .map(Some)
             .map_err(|error| TargetError::io(&name, "writing the end of the archive", error))
     }
 
@@ -64,6 +74,7 @@ impl<W: Write> TarTarget<W> {
         &mut self,
         found: &Found,
         (kind, len): (EntryType, u64),
+        link: Option<&[u8]>,
         extras: &Extras,
     ) -> io::Result<Header> {
         let node = &found.node;
@@ -106,6 +117,17 @@ impl<W: Write> TarTarget<W> {
             self.lost
                 .note("a security descriptor of Windows", &found.path);
         }
+        if let Some(link) = link {
+            // As it is, and not as a path of this system would be written.
+            match link.len() <= SHORT {
+                true => header.set_link_name_literal(link)?,
+                false => records.push(("linkpath".to_owned(), link.to_vec())),
+            }
+        }
+        if let Kind::Device { major, minor, .. } = node.kind {
+            header.set_device_major(major)?;
+            header.set_device_minor(minor)?;
+        }
         if !records.is_empty() {
             let all = records
                 .iter()
@@ -115,33 +137,36 @@ impl<W: Write> TarTarget<W> {
         Ok(header)
     }
 
-    fn failed(&self, error: io::Error) -> NotWritten {
-        // What the guest's file said goes through tar's own reading of it.
-        match error.downcast::<guestfs::Error>() {
-            Ok(error) => NotWritten::Guest(error),
-            Err(error) => TargetError::io(&self.name, "writing the archive", error).into(),
-        }
-    }
-
     fn add(
         &mut self,
         found: &Found,
-        (kind, len): (EntryType, u64),
+        what: (EntryType, u64),
+        link: Option<&[u8]>,
         extras: &Extras,
         contents: impl Read,
     ) -> Result<(), NotWritten> {
+        if self.cancel.is_cancelled() {
+            return Err(NotWritten::Cancelled);
+        }
         let at = self.place(&found.path);
-        let header = self.header(found, (kind, len), extras);
-        let done = header.and_then(|mut header| {
-            if let Kind::Device { major, minor, .. } = found.node.kind {
-                header.set_device_major(major)?;
-                header.set_device_minor(minor)?;
+        let header = self.header(found, what, link, extras);
+        let done =
+            header.and_then(|mut header| self.archive.append_data(&mut header, at, contents));
+        done.map_err(|error| {
+            self.broken = true;
+            match self.cancel.is_cancelled() {
+                true => NotWritten::Cancelled,
+                false => {
+                    let error = TargetError::io(&self.name, "writing the archive", error);
+                    NotWritten::Broken(error)
+                }
             }
-            self.archive.append_data(&mut header, at, contents)
-        });
-        done.map_err(|error| self.failed(error))
+        })
     }
 }
+
+/// Bytes of a link's target that the old header has room for.
+const SHORT: usize = 100;
 
 /// A time as POSIX wants it. Nanoseconds count forwards.
 fn decimal(seconds: i64, nanos: u32) -> String {
@@ -159,20 +184,23 @@ fn decimal(seconds: i64, nanos: u32) -> String {
 struct Reading<'a> {
     content: &'a mut dyn Content,
     at: u64,
-    failed: &'a mut Option<guestfs::Error>,
+    cancel: &'a Cancel,
+    /// Why, and from which byte on.
+    failed: &'a mut Option<(u64, guestfs::Error)>,
 }
 
 impl Read for Reading<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(io::Error::other("stopped"));
+        }
         let left = self.content.len() - self.at;
         let len = left.min(buf.len() as u64) as usize;
         let piece = &mut buf[..len];
-        let read = match self.failed {
-            None => self.content.read_at(self.at, piece).err(),
-            Some(_) => None,
-        };
-        if read.is_some() {
-            *self.failed = read;
+        if self.failed.is_none()
+            && let Err(error) = self.content.read_at(self.at, piece)
+        {
+            *self.failed = Some((self.at, error));
         }
         if self.failed.is_some() {
             piece.fill(0);
@@ -187,9 +215,15 @@ impl<W: Write> Target for TarTarget<W> {
         Ok(())
     }
 
-    fn left(&mut self, found: &Found, extras: &Extras) -> Result<(), NotWritten> {
+    fn left(
+        &mut self,
+        _: &dyn FileSystem,
+        found: &Found,
+        extras: &Extras,
+    ) -> Result<(), NotWritten> {
         // Behind its files, so that its time is the last that is set.
-        self.add(found, (EntryType::Directory, 0), extras, io::empty())
+        let what = (EntryType::Directory, 0);
+        self.add(found, what, None, extras, io::empty())
     }
 
     fn file(
@@ -200,64 +234,66 @@ impl<W: Write> Target for TarTarget<W> {
         extras: &Extras,
     ) -> Result<(), NotWritten> {
         let mut failed = None;
-        let kind = (EntryType::Regular, content.len());
+        let what = (EntryType::Regular, content.len());
+        let cancel = self.cancel.clone();
         let reading = Reading {
             content,
             at: 0,
+            cancel: &cancel,
             failed: &mut failed,
         };
-        self.add(found, kind, extras, reading)?;
-        failed.map_or(Ok(()), |error| Err(NotWritten::Guest(error)))
+        self.add(found, what, None, extras, reading)?;
+        match failed {
+            None => Ok(()),
+            Some((at, error)) => Err(NotWritten::Zeros { at, error }),
+        }
     }
 
     fn hard_link(&mut self, found: &Found, first: &GuestPath) -> Result<(), NotWritten> {
-        let (at, first) = (self.place(&found.path), self.place(first));
+        let first = self.place(first);
+        let first = bytes(&first);
         let none = Extras::default();
-        let header = self.header(found, (EntryType::Link, 0), &none);
-        let done = header.and_then(|mut header| self.archive.append_link(&mut header, at, first));
-        done.map_err(|error| self.failed(error))
+        let what = (EntryType::Link, 0);
+        self.add(found, what, Some(&first), &none, io::empty())
     }
 
     fn link(&mut self, found: &Found, target: &Name, extras: &Extras) -> Result<(), NotWritten> {
-        let at = self.place(&found.path);
-        let to = os(target);
-        let header = self.header(found, (EntryType::Symlink, 0), extras);
-        let done = header.and_then(|mut header| self.archive.append_link(&mut header, at, to));
-        done.map_err(|error| self.failed(error))
+        let target = target.as_bytes();
+        if target.is_empty() || target.contains(&0) {
+            let error = guestfs::Error::Damaged {
+                structure: "link".to_owned(),
+                why: "it leads to nothing that has a name".to_owned(),
+            };
+            return Err(error.into());
+        }
+        let what = (EntryType::Symlink, 0);
+        self.add(found, what, Some(target), extras, io::empty())
     }
 
     fn special(&mut self, found: &Found, extras: &Extras) -> Result<(), NotWritten> {
-        let kind = match found.node {
-            Node {
-                kind: Kind::Fifo, ..
-            } => EntryType::Fifo,
-            Node {
-                kind: Kind::Device { block: true, .. },
-                ..
-            } => EntryType::Block,
-            Node {
-                kind: Kind::Device { block: false, .. },
-                ..
-            } => EntryType::Char,
+        let kind = match found.node.kind {
+            Kind::Fifo => EntryType::Fifo,
+            Kind::Device { block: true, .. } => EntryType::Block,
+            Kind::Device { block: false, .. } => EntryType::Char,
             _ => return Err(NotWritten::NoSuchThing("no archive holds sockets")),
         };
-        self.add(found, (kind, 0), extras, io::empty())
+        self.add(found, (kind, 0), None, extras, io::empty())
     }
 
     fn finish(&mut self) -> Result<Vec<Finding>, NotWritten> {
-        let done = self.archive.finish();
-        done.map_err(|error| self.failed(error))?;
+        if !self.broken
+            && let Err(error) = self.archive.finish()
+        {
+            self.broken = true;
+            let error = TargetError::io(&self.name, "writing the end of the archive", error);
+            return Err(NotWritten::Broken(error));
+        }
         Ok(self.lost.findings())
     }
 }
 
-#[cfg(unix)]
-fn os(name: &Name) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt as _;
-    std::ffi::OsStr::from_bytes(name.as_bytes()).into()
-}
-
-#[cfg(not(unix))]
-fn os(name: &Name) -> PathBuf {
-    name.to_string().into()
+/// A path in the archive, which has slashes everywhere.
+fn bytes(path: &Path) -> Vec<u8> {
+    let parts = path.iter().map(|part| part.as_encoded_bytes().to_vec());
+    parts.collect::<Vec<_>>().join(&b'/')
 }

@@ -17,6 +17,11 @@ use crate::restore::target::TargetError;
 /// No stream of more bytes becomes an extended attribute: no file system of Linux takes more.
 const LARGEST_STREAM: u64 = 64 << 10;
 
+/// Set-user-id and set-group-id.
+const SET_ID: u16 = 0o6000;
+/// `FILE_ATTRIBUTE_READONLY`, `_HIDDEN` and `_SYSTEM`.
+const WINDOWS_ATTRIBUTES: u32 = 7;
+
 /// A stream as an extended attribute, named as ntfs-3g does. Whether that could be.
 pub(super) fn stream(
     at: &Path,
@@ -35,9 +40,32 @@ fn set(at: &Path, name: &[u8], value: &[u8]) -> bool {
     !name.contains(&0) && rustix::fs::lsetxattr(at, name, value, XattrFlags::empty()).is_ok()
 }
 
-/// Owner, mode, extended attributes and times, as far as this process may.
+/// Lets nobody else read what has a mode of its own, which comes last.
+pub(super) fn keep_private(at: &Path, node: &Node) {
+    let mode = match node.kind {
+        Kind::Folder => 0o700,
+        _ => 0o600,
+    };
+    if node.owner.is_some() && !is_link(at) {
+        let _ = fs::set_permissions(at, Permissions::from_mode(mode));
+    }
+}
+
+fn is_link(at: &Path) -> bool {
+    fs::symlink_metadata(at).is_ok_and(|about| about.is_symlink())
+}
+
+/// Owner, extended attributes, mode and times, as far as this process may: in this order, since a change
+/// of owner takes capabilities and modes away again.
 pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Lost) {
     let node = &found.node;
+    if is_link(at) {
+        // Somebody has put it there meanwhile, and it leads elsewhere.
+        return lost.note("all but the contents", &found.path);
+    }
+    let own = node
+        .owner
+        .map(|owner| lchown(at, Some(owner.uid), Some(owner.gid)).is_ok());
     for (name, value) in &extras.xattrs {
         if !set(at, name.as_bytes(), value) {
             lost.note("an extended attribute", &found.path);
@@ -46,25 +74,38 @@ pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Los
     if extras.security.is_some() {
         lost.note("a security descriptor of Windows", &found.path);
     }
+    if node
+        .attributes
+        .is_some_and(|all| all & WINDOWS_ATTRIBUTES != 0)
+    {
+        lost.note(
+            "an attribute of Windows (hidden, system, read-only)",
+            &found.path,
+        );
+    }
     if let Some(owner) = node.owner {
-        let own = lchown(at, Some(owner.uid), Some(owner.gid)).is_ok();
-        if !own {
+        if own != Some(true) {
             lost.note("the owner", &found.path);
         }
-        // Rights of somebody else are given to nobody.
-        let mode = match own {
-            true => owner.mode,
-            false => owner.mode & 0o777,
+        if owner.mode & SET_ID != 0 && node.kind != Kind::Folder {
+            lost.note("the right to run as its owner or group", &found.path);
+        }
+        // Rights of somebody in the guest are given to nobody here. Of a folder they give none.
+        let mode = match node.kind {
+            Kind::Folder if own == Some(true) => owner.mode,
+            _ => owner.mode & !SET_ID,
         };
         if fs::set_permissions(at, Permissions::from_mode(mode.into())).is_err() {
             lost.note("the mode", &found.path);
         }
     }
-    times(at, node);
+    if !times(at, node) {
+        lost.note("the time", &found.path);
+    }
 }
 
 /// Times that no file system here has are left as they are.
-fn times(at: &Path, node: &Node) {
+fn times(at: &Path, node: &Node) -> bool {
     let spec = |time: Option<Time>| match time {
         Some(time) => Timespec {
             tv_sec: time.seconds,
@@ -79,7 +120,7 @@ fn times(at: &Path, node: &Node) {
         last_access: spec(node.times.accessed),
         last_modification: spec(node.times.modified),
     };
-    let _ = rustix::fs::utimensat(CWD, at, &times, AtFlags::SYMLINK_NOFOLLOW);
+    rustix::fs::utimensat(CWD, at, &times, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
 /// A symbolic link. Always possible.
@@ -90,29 +131,19 @@ pub(super) fn link(at: &Path, to: &Name, node: &Node) -> Result<bool, TargetErro
         // Nobody's rights hang on the owner of a link.
         let _ = lchown(at, Some(owner.uid), Some(owner.gid));
     }
+    // Nor on its time.
     times(at, node);
     Ok(true)
 }
 
-/// A device, pipe or socket. Whether this process may make it.
+/// A pipe or socket, whether it could be made. No device is: it would be one of this machine.
 pub(super) fn special(at: &Path, node: &Node) -> Result<bool, TargetError> {
-    let (kind, device) = match node.kind {
-        Kind::Fifo => (FileType::Fifo, 0),
-        Kind::Socket => (FileType::Socket, 0),
-        Kind::Device {
-            block,
-            major,
-            minor,
-        } => {
-            let kind = match block {
-                true => FileType::BlockDevice,
-                false => FileType::CharacterDevice,
-            };
-            (kind, rustix::fs::makedev(major, minor))
-        }
+    let kind = match node.kind {
+        Kind::Fifo => FileType::Fifo,
+        Kind::Socket => FileType::Socket,
         _ => return Ok(false),
     };
-    match rustix::fs::mknodat(CWD, at, kind, Mode::RUSR | Mode::WUSR, device) {
+    match rustix::fs::mknodat(CWD, at, kind, Mode::RUSR | Mode::WUSR, 0) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::PERM | rustix::io::Errno::OPNOTSUPP) => Ok(false),
         Err(error) => {
