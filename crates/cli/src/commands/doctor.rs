@@ -47,14 +47,24 @@ pub(crate) fn run(global: &Global, args: &DoctorArgs, ui: Ui) -> Result<Exit> {
         vault: None,
         last: Last::default(),
     };
+    let mut unread = Vec::new();
     if global.vault.is_some() {
         let vault = open::vault(global, ui)?;
-        doctor.last = last_points(&vault, open::location(global)?)?;
+        // What can be done with the host is told all the same.
+        match last_points(&vault, open::location(global)?) {
+            Ok(last) => doctor.last = last,
+            Err(failure) => {
+                let what = "what its restore points say of VMs is not known";
+                let name = open::location(global)?.to_owned();
+                unread.push(told(name, what, Severity::Warning, failure));
+            }
+        }
+        unread.append(&mut doctor.last.findings);
         doctor.vault = Some(vault);
     }
     let beside = meant.beside(&address, "looked at");
     let node = match meant {
-        Meant::All(nodes) => return ui.print(&doctor.cluster(&address, &nodes)?),
+        Meant::All(nodes) => return ui.print(&doctor.cluster(&address, &nodes, unread)?),
         Meant::Node(nodes, own) => Some(Node {
             cluster: Arc::clone(&nodes.cluster),
             name: own.name,
@@ -71,6 +81,7 @@ pub(crate) fn run(global: &Global, args: &DoctorArgs, ui: Ui) -> Result<Exit> {
         node,
     })?;
     report.findings.extend(beside);
+    report.findings.extend(unread);
     ui.print(&DoctorDocument::of_host(report))
 }
 
@@ -128,8 +139,13 @@ impl Doctor {
     }
 
     /// All nodes, each by itself. One that cannot be looked at keeps nobody from the others.
-    fn cluster(&self, address: &HostAddress, nodes: &Nodes) -> Result<DoctorDocument> {
-        let (mut reports, mut findings) = (Vec::new(), Vec::new());
+    fn cluster(
+        &self,
+        address: &HostAddress,
+        nodes: &Nodes,
+        mut findings: Vec<Finding>,
+    ) -> Result<DoctorDocument> {
+        let mut reports = Vec::new();
         for node in nodes.all()? {
             let name = node.name;
             if node.state == NodeState::Down {

@@ -1,17 +1,16 @@
 //! What is in a guest: `ls POINT:/…` and `find`.
 
-use std::ops::ControlFlow;
-
 use engine::find::find_checkpoint;
-use engine::finding::outcome_of;
+use engine::finding::{outcome_of, vault_notes};
 use engine::guest::list::{self, FileLine, VolumeLine};
-use engine::guest::{Guest, GuestDisk, GuestPath, Pattern};
+use engine::guest::{Guest, GuestDisk, GuestPath, Next, Pattern};
 use engine::restore::Opened;
 use engine::source::Owner;
-use engine::{Code, Finding, Outcome, Severity};
+use engine::{Finding, Outcome};
 use serde::Serialize;
 use vault::Vault;
 
+use crate::address::PointAddress;
 use crate::args::{FindArgs, Global};
 use crate::commands::findings::findings_text;
 use crate::commands::points::find_point;
@@ -21,13 +20,24 @@ use crate::ui::{Document, Ui};
 use crate::{open, text};
 
 /// The guest as it was when its VM was backed up, or at a checkpoint.
-pub(crate) fn guest(vault: &Vault, point: &Opened, checkpoint: Option<&str>) -> Result<Guest> {
+///
+/// Of the point that was looked for, `beside` is what is told besides: points that cannot be read may be newer
+/// than the one that was found.
+pub(crate) fn guest(
+    vault: &Vault,
+    (address, point, beside): (&PointAddress, &Opened, Vec<Finding>),
+    checkpoint: Option<&str>,
+) -> Result<Guest> {
     let owner = checkpoint.map(|wanted| find_checkpoint(&point.details, wanted));
     let owner = owner.transpose().map_err(|error| {
         let hint = error.hint();
         Failure::from(anyhow::Error::new(error)).hint(hint)
     })?;
-    Ok(Guest::open(vault, point, &owner.unwrap_or(Owner::Vm)))
+    let mut guest = Guest::open(vault, point, &owner.unwrap_or(Owner::Vm));
+    if matches!(address, PointAddress::Of { .. }) {
+        guest.findings.extend(beside);
+    }
+    Ok(guest)
 }
 
 /// A pattern as it was typed.
@@ -40,20 +50,21 @@ pub(crate) fn pattern(typed: &str) -> Result<Pattern> {
 /// Lists the volumes of a guest, or a folder of one.
 pub(crate) fn ls(guest: &Guest, path: &str, ui: Ui) -> Result<Exit> {
     let Some(path) = GuestPath::parse(path) else {
+        let (volumes, odd) = list::volumes(guest);
         return ui.print(&VolumesDocument {
             disks: guest.disks.clone(),
-            volumes: list::volumes(guest),
-            findings: guest.findings.clone(),
+            volumes,
+            findings: [guest.findings.clone(), odd].concat(),
         });
     };
-    let files = list::folder(guest, &path).map_err(|error| {
+    let (files, odd) = list::folder(guest, &path).map_err(|error| {
         Failure::from(anyhow::Error::new(error).context(path.to_string())).hint(
             "`hyperkeep ls POINT:/` lists the volumes, and `hyperkeep ls POINT:/VOLUME` what is in one",
         )
     })?;
     ui.print(&FilesDocument {
         files,
-        findings: guest.findings.clone(),
+        findings: [guest.findings.clone(), odd].concat(),
     })
 }
 
@@ -65,27 +76,19 @@ pub(crate) fn find(global: &Global, args: &FindArgs, ui: Ui) -> Result<Exit> {
     });
     let patterns = patterns.collect::<Result<Vec<Pattern>>>()?;
     let vault = open::vault(global, ui)?;
-    let (_, point, _) = find_point(global, &vault, &args.point, ui)?;
-    let guest = guest(&vault, &point, args.checkpoint.as_deref())?;
+    let (_, point, beside) = find_point(global, &vault, &args.point, ui)?;
+    let point = (&args.point, &point, beside);
+    let guest = guest(&vault, point, args.checkpoint.as_deref())?;
     let mut document = FilesDocument {
         files: Vec::new(),
         findings: guest.findings.clone(),
     };
-    let failed = list::find(&guest, &patterns, &mut |line| {
+    let odd = list::find(&guest, &patterns, &mut |line| {
         document.files.push(line);
-        ControlFlow::Continue(())
+        Next::On
     });
-    let named = args.patterns.iter().any(|typed| typed.contains('/'));
-    for (path, error) in failed {
-        // That a volume is not read matters to who asks for all of them as a note.
-        let severity = match guest.volume(&path).is_some() && !named {
-            true => Severity::Info,
-            false => Severity::Partial,
-        };
-        let finding = Finding::new(Code::FileUnreadable, severity, path, error.to_string());
-        let hint = "restore the disk, and have the guest's own tools look at it";
-        document.findings.push(finding.hint(hint));
-    }
+    document.findings.extend(odd);
+    document.findings.extend(vault_notes(&vault));
     ui.print(&document)
 }
 

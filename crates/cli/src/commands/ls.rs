@@ -34,10 +34,14 @@ pub(crate) fn run(global: &Global, args: &LsArgs, ui: Ui) -> Result<Exit> {
             .hint("write POINT, POINT:PATH or folder:DIR; see `hyperkeep ls --help`")
     })?;
     let vault = open::vault(global, ui)?;
-    let (_, opened, _) = find_point(global, &vault, &address, ui)?;
+    let (_, opened, beside) = find_point(global, &vault, &address, ui)?;
     match path {
         Some(path) if path.starts_with('/') => {
-            let guest = guest::guest(&vault, &opened, args.checkpoint.as_deref())?;
+            let guest = guest::guest(
+                &vault,
+                (&address, &opened, beside),
+                args.checkpoint.as_deref(),
+            )?;
             guest::ls(&guest, &path, ui)
         }
         _ if args.checkpoint.is_some() => Err(Failure::usage(

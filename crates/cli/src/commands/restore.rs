@@ -81,9 +81,7 @@ fn whole(global: &Global, command: &Whole<'_>, ui: Ui) -> Result<Exit> {
             };
             restore_disks(&task, &point, &wanted, &to)
         }
-        Whole::Folder(args) => {
-            restore_folder(&task, &point, &args.to, args.windows_path.as_ref())
-        }
+        Whole::Folder(args) => restore_folder(&task, &point, &args.to, args.windows_path.as_ref()),
     };
     drop(progress);
     let notes = vault_notes(&vault);

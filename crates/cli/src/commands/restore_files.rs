@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use engine::finding::vault_notes;
 use engine::guest::restore::{Counts, FilesReport, FolderTarget, TarTarget, restore_files};
 use engine::guest::{Guest, Pattern};
 use engine::restore::target::{NewFile, TargetError};
@@ -33,8 +34,9 @@ pub(crate) fn run(global: &Global, args: &FilesArgs, ui: Ui) -> Result<Exit> {
         apart::target(open::location(global)?, path)?;
     }
     let vault = open::vault(global, ui)?;
-    let (line, point, _) = find_point(global, &vault, &args.point, ui)?;
-    let guest = guest(&vault, &point, args.checkpoint.as_deref())?;
+    let (line, point, beside) = find_point(global, &vault, &args.point, ui)?;
+    let point = (&args.point, &point, beside);
+    let guest = guest(&vault, point, args.checkpoint.as_deref())?;
     let cancel = stop::on_signal(ui);
     let from = (&guest, patterns.as_slice(), &cancel);
     let report = match (&args.to, file) {
@@ -47,6 +49,7 @@ pub(crate) fn run(global: &Global, args: &FilesArgs, ui: Ui) -> Result<Exit> {
         Failure::from(anyhow::Error::new(error)).hint(hint)
     })?;
     let mut findings = guest.findings.clone();
+    findings.extend(vault_notes(&vault));
     let outcome = Outcome::worst([report.outcome(), engine::finding::outcome_of(&findings)]);
     let restored = report.counts;
     findings.extend(report.into_findings());
@@ -72,7 +75,7 @@ fn into_folder(
     (guest, patterns, cancel): From<'_>,
     to: &Path,
 ) -> std::result::Result<FilesReport, TargetError> {
-    let mut target = FolderTarget::new(to)?;
+    let mut target = FolderTarget::new(to, cancel)?;
     Ok(restore_files(guest, patterns, &mut target, cancel))
 }
 
@@ -83,12 +86,16 @@ fn into_archive(
 ) -> std::result::Result<FilesReport, TargetError> {
     let new = NewFile::create(path)?;
     let out = BufWriter::with_capacity(1 << 20, Sequential::new(&new));
-    let mut target = TarTarget::new(out, path.to_owned());
-    let report = restore_files(guest, patterns, &mut target, cancel);
+    let mut target = TarTarget::new(out, path.to_owned(), cancel);
+    let mut report = restore_files(guest, patterns, &mut target, cancel);
     let failed = |error| TargetError::io(path, "writing the archive", error);
-    target.into_inner()?.flush().map_err(failed)?;
-    if report.outcome() < Outcome::Cancelled {
-        new.place()?;
+    let whole = match target.into_inner()? {
+        Some(mut out) => out.flush().map(|()| true).map_err(failed)?,
+        None => false,
+    };
+    match whole && !cancel.is_cancelled() {
+        true => new.place()?,
+        false => report.came_to_nothing(),
     }
     Ok(report)
 }
@@ -98,10 +105,12 @@ fn into_output(
 ) -> std::result::Result<FilesReport, TargetError> {
     let name = Path::new("standard output");
     let out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
-    let mut target = TarTarget::new(out, name.to_owned());
+    let mut target = TarTarget::new(out, name.to_owned(), cancel);
     let report = restore_files(guest, patterns, &mut target, cancel);
     let failed = |error| TargetError::io(name, "writing the archive", error);
-    target.into_inner()?.flush().map_err(failed)?;
+    if let Some(mut out) = target.into_inner()? {
+        out.flush().map_err(failed)?;
+    }
     Ok(report)
 }
 

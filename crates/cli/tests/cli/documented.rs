@@ -8,6 +8,7 @@ use testkit::image::{Image, Kind, noise};
 use testkit::vm::{Layout, Vm};
 
 use crate::bench::Bench;
+use crate::floppy::floppy;
 use crate::lab::{Lab, scenario, texts};
 
 type Words = BTreeSet<String>;
@@ -99,6 +100,18 @@ fn documents() -> Vec<Value> {
     run(&["show", "web@latest"]);
     run(&["ls", "web@latest"]);
     run(&["ls", "web@latest:web"]);
+    bench.disk("floppy.raw", &floppy());
+    run(&["backup", "folder:source/floppy.raw"]);
+    run(&["ls", "floppy.raw@latest:/"]);
+    run(&["ls", "floppy.raw@latest:/d0"]);
+    run(&[
+        "restore",
+        "files",
+        "floppy.raw@latest",
+        "/d0",
+        "--to",
+        "files",
+    ]);
     let disks = ["restore", "disks", "web@latest", "--to", "disks"];
     run(&disks);
     run(&disks);
@@ -156,22 +169,30 @@ const OTHER: &[&str] = &[
     "blocks",
     "changed",
     "client",
+    "damaged",
+    "device",
     "differential",
     "disks",
-    "environment",
     "domain-controller",
+    "environment",
     "file-system",
+    "find",
+    "in-use",
     "info",
     "is",
+    "junction",
     "keyring",
     "keys",
     "length-differs",
     "limits",
+    "link",
     "list",
+    "not-replayed",
     "object-damaged",
     "older",
     "original-paths",
     "other",
+    "pipe",
     "point-unreadable",
     "property",
     "recipient",
@@ -179,12 +200,14 @@ const OTHER: &[&str] = &[
     "reference-point",
     "reference-point-of-replication",
     "replaced",
+    "replayed",
     "replica-server",
     "replica-source",
     "resource-pool",
     "root",
     "saved-memory",
     "service",
+    "socket",
     "terminal",
     "torn",
     "unfinished-import",

@@ -9,7 +9,11 @@ mod each_step;
 mod elsewhere;
 mod estimate;
 mod exported;
+mod floppy;
 mod golden;
+mod guest_checkpoints;
+#[cfg(unix)]
+mod guest_files;
 #[cfg(unix)]
 mod hooks;
 mod host;
