@@ -11,6 +11,9 @@ use crate::floppy::{HELLO, floppy};
 /// Where the file's only cluster lies.
 const FILE: u64 = 33 * 512;
 
+/// What is in it after the checkpoint, as long as it was before.
+const LATER: &[u8] = b"later\n";
+
 #[test]
 fn files_are_as_they_were_at_each_checkpoint() {
     let bench = Bench::new();
@@ -24,7 +27,7 @@ fn files_are_as_they_were_at_each_checkpoint() {
         .data(0, &floppy())
         .write(&disks.join("web.vhdx"));
     Image::child(&base, "web.vhdx", 2)
-        .data(FILE, b"later\n")
+        .data(FILE, &[&LATER[..], &[0; 512 - LATER.len()]].concat())
         .write(&disks.join("web_1.avhdx"));
     bench.backup(0);
 
@@ -37,19 +40,20 @@ fn files_are_as_they_were_at_each_checkpoint() {
             .ends_with("web_1.avhdx")
     );
     for (more, to, expected) in [
-        (&[][..], "now", &b"later\n"[..]),
+        (&[][..], "now", LATER),
         (&["--checkpoint", "before"], "then", HELLO),
     ] {
+        let folder = bench.path(to);
         let words = [
             "restore",
             "files",
             "web@latest",
-            "/d0/hello.txt",
+            "/d0/HELLO.TXT",
             "--to",
-            to,
+            folder.to_str().unwrap(),
         ];
         bench.run(&[&words[..], more].concat()).ends(0);
-        let read = fs::read(bench.path(to).join("d0/HELLO.TXT"));
+        let read = fs::read(folder.join("d0/HELLO.TXT"));
         assert_eq!(read.unwrap(), expected, "{to}");
     }
     // Names are found as FAT finds them.

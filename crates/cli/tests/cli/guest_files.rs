@@ -59,7 +59,7 @@ fn disk(bench: &Bench, name: &str, number: u64) -> Option<(Vec<u8>, PathBuf)> {
     }
     // What only file systems of Unix have.
     symlink("deep/large.bin", folder.join("link")).unwrap();
-    fs::hard_link(folder.join("hello.txt"), folder.join("deep/again.txt")).unwrap();
+    fs::hard_link(folder.join("hello.txt"), folder.join("again.txt")).unwrap();
     let private = fs::Permissions::from_mode(0o600);
     fs::set_permissions(folder.join("empty"), private).unwrap();
     let btrfs = part("btrfs", LEN - BTRFS - MIB);
@@ -91,7 +91,7 @@ fn disk(bench: &Bench, name: &str, number: u64) -> Option<(Vec<u8>, PathBuf)> {
     Some((bytes, folder))
 }
 
-/// All that is below two folders is alike, but for what only one has besides.
+/// All that is below two folders is alike.
 fn same(restored: &Path, original: &Path, modes: bool) {
     let names = |root: &Path| -> Vec<PathBuf> {
         let all = files_below(root).into_iter();
@@ -164,10 +164,16 @@ fn files_are_listed_found_and_restored_out_of_a_disk() {
     let listed = ls("/d0p2").ends(0).json();
     assert_eq!(
         paths(&listed),
-        ["d0p2/deep", "d0p2/empty", "d0p2/hello.txt", "d0p2/link"]
+        [
+            "d0p2/again.txt",
+            "d0p2/deep",
+            "d0p2/empty",
+            "d0p2/hello.txt",
+            "d0p2/link"
+        ]
     );
-    assert_eq!(listed["files"][3]["target"], "deep/large.bin");
-    assert_eq!(listed["files"][1]["mode"], 0o600);
+    assert_eq!(listed["files"][4]["target"], "deep/large.bin");
+    assert_eq!(listed["files"][2]["mode"], 0o600);
     let odd = "d0p2/deep/er/est/ünï 100%2541.txt";
     assert_eq!(paths(&ls("/d0p2/deep/er/est").ends(0).json()), [odd]);
     assert_eq!(paths(&ls(&format!("/{odd}")).ends(0).json()), [odd]);
