@@ -1,6 +1,6 @@
 //! The journal (jbd2): what the guest had promised and not yet put in its place.
 //!
-//! It is replayed beside the disk: [`scan`] finds which blocks have a newer version in the journal, and
+//! It is replayed beside the disk: [`scan()`] finds which blocks have a newer version in the journal, and
 //! [`Overlay`] is the device on which they are in their places. What is kept is where each of them is,
 //! never its bytes. [`fast`] has the short records behind the last whole transaction.
 //!
