@@ -54,21 +54,29 @@ pub trait FileSystem: Send + Sync {
     /// When the folder cannot be read: names were given until then.
     fn list(&self, folder: NodeId, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<()>;
 
-    /// What a name in a folder leads to, by the file system's own rules of which names are the same.
+    /// A name in a folder as it is stored, by the file system's own rules of which names are the same.
     /// Where several are, the one that is spelt like `name`.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    fn find(&self, folder: NodeId, name: &Name) -> Result<Option<NodeId>> {
+    fn entry(&self, folder: NodeId, name: &Name) -> Result<Option<Entry>> {
         let mut found = None;
         self.list(folder, &mut |entry| {
             if entry.name != *name {
                 return ControlFlow::Continue(());
             }
-            found = Some(entry.node);
+            found = Some(entry);
             ControlFlow::Break(())
         })?;
         Ok(found)
+    }
+
+    /// What a name in a folder leads to, as [`entry`](Self::entry) finds it.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    fn find(&self, folder: NodeId, name: &Name) -> Result<Option<NodeId>> {
+        Ok(self.entry(folder, name)?.map(|entry| entry.node))
     }
 
     /// The contents of a file, or a stream of it by name.

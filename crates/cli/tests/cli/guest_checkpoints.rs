@@ -48,7 +48,7 @@ fn files_are_as_they_were_at_each_checkpoint() {
             "restore",
             "files",
             "web@latest",
-            "/d0/HELLO.TXT",
+            "/d0/hello.txt",
             "--to",
             folder.to_str().unwrap(),
         ];

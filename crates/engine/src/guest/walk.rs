@@ -151,11 +151,12 @@ pub fn walk(
         if fs.node(id)?.kind != Kind::Folder {
             return Ok(false);
         }
-        let Some(found) = fs.find(id, part)? else {
+        let Some(found) = fs.entry(id, part)? else {
             return Ok(false);
         };
-        at = at.join(part.clone());
-        id = found;
+        // As it is stored, however it was written.
+        at = at.join(found.name);
+        id = found.node;
     }
     let mut walk = Walk {
         fs,

@@ -231,7 +231,7 @@ impl FileSystem for Btrfs {
         Ok(())
     }
 
-    fn find(&self, folder: NodeId, name: &Name) -> Result<Option<NodeId>> {
+    fn entry(&self, folder: NodeId, name: &Name) -> Result<Option<Entry>> {
         let Some((tree, number)) = self.folder(folder)? else {
             return Ok(None);
         };
@@ -241,9 +241,14 @@ impl FileSystem for Btrfs {
         };
         let all = Named::parse(found.bytes())?;
         let named = all.iter().find(|named| named.name == name.as_bytes());
-        named
-            .map(|named| self.leads_to(tree, number, named))
-            .transpose()
+        let Some(named) = named else {
+            return Ok(None);
+        };
+        Ok(Some(Entry {
+            name: name.clone(),
+            node: self.leads_to(tree, number, named)?,
+            kind: None,
+        }))
     }
 
     fn open(&self, id: NodeId, stream: Option<&Name>) -> Result<Box<dyn Content + '_>> {

@@ -180,6 +180,14 @@ fn id(folder: Folder, place: u64) -> NodeId {
     NodeId((number << 1) | u64::from(folder.is_row))
 }
 
+fn entry(folder: Folder, place: u64, set: &Set) -> Entry {
+    Entry {
+        name: Name::from_utf16(&set.units),
+        node: id(folder, place),
+        kind: Some(set.kind()),
+    }
+}
+
 impl FileSystem for ExFat {
     fn about(&self) -> &About {
         &self.about
@@ -217,17 +225,11 @@ impl FileSystem for ExFat {
 
     fn list(&self, folder: NodeId, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
         let folder = self.folder(folder)?;
-        self.sets(folder, &mut |place, set| {
-            each(Entry {
-                name: Name::from_utf16(&set.units),
-                node: id(folder, place),
-                kind: Some(set.kind()),
-            })
-        })
+        self.sets(folder, &mut |place, set| each(entry(folder, place, &set)))
     }
 
     /// Great and small letters are the same, by the volume's own table.
-    fn find(&self, folder: NodeId, name: &Name) -> Result<Option<NodeId>> {
+    fn entry(&self, folder: NodeId, name: &Name) -> Result<Option<Entry>> {
         let folder = self.folder(folder)?;
         let Some(units) = name.to_utf16() else {
             return Ok(None);
@@ -236,14 +238,14 @@ impl FileSystem for ExFat {
         let (mut exact, mut alike) = (None, None);
         let read = self.sets(folder, &mut |place, set| {
             if set.units == units {
-                exact = Some(id(folder, place));
+                exact = Some(entry(folder, place, &set));
                 return ControlFlow::Break(());
             }
             if alike.is_none()
                 && set.units.len() == wanted.len()
                 && self.upcase.folded(&set.units) == wanted
             {
-                alike = Some(id(folder, place));
+                alike = Some(entry(folder, place, &set));
             }
             ControlFlow::Continue(())
         });

@@ -153,7 +153,7 @@ impl FileSystem for Ext {
         })
     }
 
-    fn find(&self, folder: NodeId, name: &Name) -> Result<Option<NodeId>> {
+    fn entry(&self, folder: NodeId, name: &Name) -> Result<Option<Entry>> {
         let folder = self.folder(folder)?;
         let stored;
         let mut wanted = name.as_bytes();
@@ -172,14 +172,19 @@ impl FileSystem for Ext {
                 return Ok(ControlFlow::Break(()));
             }
             if folds && like.is_none() && fold::same(found.name, wanted) {
-                like = Some(found.inode);
+                like = Some((Name::new(found.name), found.inode));
             }
             Ok(ControlFlow::Continue(()))
         };
         if !self.volume.near(&folder, wanted, &mut each)? {
             self.volume.names(&folder, &mut each)?;
         }
-        Ok(exact.or(like).map(|inode| NodeId(inode.into())))
+        let found = exact.map(|inode| (name.clone(), inode)).or(like);
+        Ok(found.map(|(name, inode)| Entry {
+            name,
+            node: NodeId(inode.into()),
+            kind: None,
+        }))
     }
 
     fn open(&self, id: NodeId, stream: Option<&Name>) -> Result<Box<dyn Content + '_>> {

@@ -208,6 +208,14 @@ fn id(found: &entry::Found) -> NodeId {
     NodeId((found.place / 32) << 1 | u64::from(found.long.is_some()))
 }
 
+fn named(found: &entry::Found) -> Entry {
+    Entry {
+        name: found.name(),
+        node: id(found),
+        kind: Some(found.raw.kind()),
+    }
+}
+
 impl FileSystem for Fat {
     fn about(&self) -> &About {
         &self.about
@@ -238,32 +246,27 @@ impl FileSystem for Fat {
     }
 
     fn list(&self, folder: NodeId, each: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<()> {
-        self.found(self.folder(folder)?, &mut |found| {
-            each(Entry {
-                name: found.name(),
-                node: id(&found),
-                kind: Some(found.raw.kind()),
-            })
-        })
+        self.found(self.folder(folder)?, &mut |found| each(named(&found)))
     }
 
     /// Great and small letters are the same, and a name of 8.3 characters leads there too.
-    fn find(&self, folder: NodeId, name: &Name) -> Result<Option<NodeId>> {
+    fn entry(&self, folder: NodeId, name: &Name) -> Result<Option<Entry>> {
         let wanted = name.to_str().map(names::folded);
         let (mut alike, mut by_short) = (None, None);
         let mut exact = None;
         let same = |name: &str| wanted.as_deref() == Some(&names::folded(name));
         let read = self.found(self.folder(folder)?, &mut |found| {
-            let own = found.name();
-            if own == *name {
-                exact = Some(id(&found));
+            let own = named(&found);
+            if own.name == *name {
+                exact = Some(own);
                 return ControlFlow::Break(());
             }
-            if own.to_str().is_some_and(same) {
-                alike = alike.or(Some(id(&found)));
-            } else if same(&found.raw.short()) {
-                by_short = by_short.or(Some(id(&found)));
-            }
+            let best = match own.name.to_str().is_some_and(same) {
+                true => &mut alike,
+                false if same(&found.raw.short()) => &mut by_short,
+                false => return ControlFlow::Continue(()),
+            };
+            best.get_or_insert(own);
             ControlFlow::Continue(())
         });
         match exact.or(alike).or(by_short) {

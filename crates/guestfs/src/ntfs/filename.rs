@@ -1,6 +1,6 @@
 //! `$FILE_NAME`: one name of a file in one folder; also the key of a folder's index.
 
-use super::le::{byte, le32, units};
+use super::le::{byte, le32, le64, units};
 use super::record::NUMBER;
 use crate::name::Name;
 use crate::node::Kind;
@@ -16,6 +16,8 @@ const REPARSE: u32 = 0x400;
 
 /// A name.
 pub(super) struct FileName {
+    /// A reference to the folder that it is in.
+    pub(super) folder: u64,
     /// Whether it is the name of 8.3 characters beside a long one.
     pub(super) short: bool,
     pub(super) units: Vec<u16>,
@@ -28,6 +30,7 @@ impl FileName {
         let len = usize::from(byte(bytes, 0x40)) * 2;
         let name = bytes.get(0x42..0x42 + len)?;
         Some(Self {
+            folder: le64(bytes, 0),
             short: byte(bytes, 0x41) == DOS,
             units: units(name),
             flags: le32(bytes, 0x38),

@@ -146,6 +146,23 @@ impl Ntfs {
         Index::open(&self.volume, file, NAMES)?.ok_or_else(wrong)
     }
 
+    /// The name in a folder beside which a node has one of 8.3 characters.
+    fn long_name(&self, folder: NodeId, node: NodeId) -> Result<Option<Name>> {
+        let mut long = None;
+        self.file(node)?
+            .each(&self.volume, FILE_NAME, &mut |attribute| {
+                if let Form::Resident(value) = attribute.form
+                    && let Some(name) = FileName::parse(value)
+                    && !name.short
+                    && name.folder & NUMBER == folder.0 & NUMBER
+                {
+                    long = Some(name.name());
+                }
+                Ok(())
+            })?;
+        Ok(long)
+    }
+
     /// The stream of this name: the one that is spelt like it, or else one that is the same but for big and
     /// small letters.
     fn stream(&self, look: &Look, name: &Name) -> Result<Option<Stored>> {
@@ -240,34 +257,48 @@ impl FileSystem for Ntfs {
         Ok(())
     }
 
-    fn find(&self, folder: NodeId, name: &Name) -> Result<Option<NodeId>> {
+    fn entry(&self, folder: NodeId, name: &Name) -> Result<Option<Entry>> {
         let Some(wanted) = name.to_utf16() else {
             return Ok(None);
         };
         let file = self.file(folder)?;
         let index = self.names(&file)?;
-        let units = |key: &[u8]| {
-            FileName::parse(key)
-                .map(|name| name.units)
-                .unwrap_or_default()
+        let units = |key: &[u8]| FileName::parse(key).map(|name| name.units);
+        let order = |key: &[u8]| {
+            self.upcase
+                .compare(&units(key).unwrap_or_default(), &wanted)
         };
-        let mut walk = index.from(&|key| self.upcase.compare(&units(key), &wanted))?;
-        let mut same = None;
+        let mut walk = index.from(&order)?;
+        let mut best = None;
         // Names that differ in big and small letters alone follow each other.
         while let Some(found) = walk.next()? {
-            let units = units(&found.key);
-            if self.upcase.compare(&units, &wanted).is_ne() {
+            if order(&found.key).is_ne() {
                 break;
             }
-            if is_own(found.reference) {
+            let Some(own) = FileName::parse(&found.key).filter(|_| !is_own(found.reference)) else {
                 continue;
+            };
+            let exact = own.units == wanted;
+            if exact || best.is_none() {
+                best = Some((own, found.reference));
             }
-            if units == wanted {
-                return Ok(Some(NodeId(found.reference)));
+            if exact {
+                break;
             }
-            same = same.or(Some(NodeId(found.reference)));
         }
-        Ok(same)
+        let Some((own, reference)) = best else {
+            return Ok(None);
+        };
+        let node = NodeId(reference);
+        let name = match own.short {
+            true => self.long_name(folder, node)?,
+            false => None,
+        };
+        Ok(Some(Entry {
+            name: name.unwrap_or_else(|| own.name()),
+            node,
+            kind: own.kind(),
+        }))
     }
 
     fn open(&self, id: NodeId, stream: Option<&Name>) -> Result<Box<dyn Content + '_>> {

@@ -115,7 +115,7 @@ impl FileSystem for Xfs {
         folder::list(&self.volume, &self.folder(folder)?.data, each)
     }
 
-    fn find(&self, folder: NodeId, name: &Name) -> Result<Option<NodeId>> {
+    fn entry(&self, folder: NodeId, name: &Name) -> Result<Option<Entry>> {
         if matches!(name.as_bytes(), b"." | b"..") {
             return Ok(None);
         }

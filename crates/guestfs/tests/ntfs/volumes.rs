@@ -168,7 +168,8 @@ fn a_folder_of_twenty_thousand_names() {
     for (name, node) in names.iter().step_by(7) {
         assert_eq!(ours.find(large, name).unwrap(), Some(*node));
         let other = Name::from(&*name.to_str().unwrap().to_uppercase());
-        assert_eq!(ours.find(large, &other).unwrap(), Some(*node));
+        let found = ours.entry(large, &other).unwrap().unwrap();
+        assert_eq!((&found.name, found.node), (name, *node));
         let missing = Name::from(&*format!("{name} "));
         assert_eq!(ours.find(large, &missing).unwrap(), None);
     }

@@ -98,11 +98,9 @@ pub fn read(fs: &dyn FileSystem) -> Tree {
         .unwrap_or_else(|error| panic!("{path}: {error}"));
         for entry in entries {
             let path = format!("{path}/{}", escaped(entry.name.as_bytes()));
-            assert_eq!(
-                fs.find(folder, &entry.name).unwrap(),
-                Some(entry.node),
-                "{path}"
-            );
+            let found = fs.entry(folder, &entry.name).unwrap();
+            let found = found.unwrap_or_else(|| panic!("{path} is not found"));
+            assert_eq!((&found.name, found.node), (&entry.name, entry.node));
             let seen = see(fs, entry.node, &path);
             if let Some(kind) = entry.kind {
                 assert_eq!(word(kind), seen.kind, "{path}");

@@ -54,16 +54,16 @@ pub(super) fn list(
     }
 }
 
-/// What a name leads to, by the index.
-pub(super) fn find(volume: &Volume, fork: &Fork, name: &Name) -> Result<Option<NodeId>> {
+/// A name as it is stored, by the index.
+pub(super) fn find(volume: &Volume, fork: &Fork, name: &Name) -> Result<Option<Entry>> {
     let mut found = Found {
         name,
         folded: volume.sb.folded,
-        node: None,
+        best: None,
     };
     if let Some(block) = fork.local() {
         let _ = names::short(volume, block, &mut |entry| found.take(&entry))?;
-        return Ok(found.node);
+        return Ok(found.best);
     }
     let hash = hash::of(name.as_bytes(), volume.sb.folded);
     let mut leaf = Leaf::default();
@@ -74,32 +74,32 @@ pub(super) fn find(volume: &Volume, fork: &Fork, name: &Name) -> Result<Option<N
                 break;
             }
         }
-        return Ok(found.node);
+        return Ok(found.best);
     }
     index::find(volume, fork, hash, &mut |place| {
         let (first, within) = names::address(volume, place);
         let entry = Names::read(volume, fork, first, &mut leaf)?.at(within)?;
         Ok(found.take(&entry))
     })?;
-    Ok(found.node)
+    Ok(found.best)
 }
 
 /// The name that is looked for, and the best that was found.
 struct Found<'a> {
     name: &'a Name,
     folded: bool,
-    node: Option<NodeId>,
+    best: Option<Entry>,
 }
 
 impl Found<'_> {
     fn take(&mut self, entry: &Entry) -> ControlFlow<()> {
         if entry.name == *self.name {
-            self.node = Some(entry.node);
+            self.best = Some(entry.clone());
             return ControlFlow::Break(());
         }
         let same = || hash::same(entry.name.as_bytes(), self.name.as_bytes());
-        if self.folded && self.node.is_none() && same() {
-            self.node = Some(entry.node);
+        if self.folded && self.best.is_none() && same() {
+            self.best = Some(entry.clone());
         }
         ControlFlow::Continue(())
     }
