@@ -228,6 +228,27 @@ fn chains_of_boot_records_end() {
     }
 }
 
+/// Records without a partition, each with a next one behind it: as many as sectors of the disk.
+#[test]
+fn a_chain_of_empty_boot_records_ends() {
+    let mut bytes = vec![0; 4096 * 512];
+    for (at, record) in (0_u32..).zip(bytes.chunks_mut(512)) {
+        record[510..].copy_from_slice(&[0x55, 0xaa]);
+        let (entry, start) = if at == 0 { (446, 1) } else { (462, at) };
+        record[entry + 4] = 5;
+        record[entry + 8..][..4].copy_from_slice(&start.to_le_bytes());
+        record[entry + 12] = 1;
+    }
+    // It has counted what is read.
+    model::check(&bytes);
+    let read = of(&bytes, 512);
+    assert_eq!(read.partitions, []);
+    assert_eq!(read.oddities, [Oddity::TooMany].into());
+    // The same chain that ends in time.
+    bytes[100 * 512 + 462..][..16].fill(0);
+    assert_eq!(of(&bytes, 512).oddities, [].into());
+}
+
 /// Boot sectors of file systems end as tables do.
 #[test]
 fn a_disk_that_is_one_file_system_has_no_table() {

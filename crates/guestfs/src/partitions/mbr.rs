@@ -9,8 +9,8 @@ const RECORD: usize = 512;
 const ENTRIES: usize = 446;
 const ENTRY: usize = 16;
 const PROTECTIVE: u8 = 0xee;
-/// So many logical partitions are looked for.
-const MOST_LOGICAL: u32 = 128;
+/// So many records are looked at in a chain, with a partition in them or none: each may lie anywhere.
+const MOST_RECORDS: u32 = 128;
 
 /// What sector 0 is.
 pub(super) enum Found {
@@ -77,7 +77,7 @@ fn logical(disk: &dyn BlockRead, table: &mut Table, extended: Entry) -> disk::Re
     let sector = u64::from(disk.geometry().logical_sector);
     // Where this record is, in sectors behind the beginning of the extended partition.
     let (mut at, mut number) = (0_u64, 5_u32);
-    loop {
+    for _ in 0..MOST_RECORDS {
         let begin = extended.start.saturating_add(at);
         let record = record(disk, begin.saturating_mul(sector))?;
         let entries = record.and_then(|record| entries(&record));
@@ -96,13 +96,11 @@ fn logical(disk: &dyn BlockRead, table: &mut Table, extended: Entry) -> disk::Re
                 table.oddities.insert(Oddity::BrokenChain);
                 return Ok(());
             }
-            Some(_) if number >= 5 + MOST_LOGICAL => {
-                table.oddities.insert(Oddity::TooMany);
-                return Ok(());
-            }
             Some(next) => at = next.start,
         }
     }
+    table.oddities.insert(Oddity::TooMany);
+    Ok(())
 }
 
 fn push(disk: &dyn BlockRead, table: &mut Table, number: u32, base: u64, entry: Entry) {

@@ -14,7 +14,7 @@
 //!
 //! - Partitions lie within the disk. One that begins behind its end is left out, one that ends there is
 //!   cut; both are told ([`Oddity`]).
-//! - At most [`MOST`] partitions, and 1 MiB of table, are looked at.
+//! - At most [`MOST`] partitions, 1 MiB of table, and 128 boot records of each extended partition are looked at.
 //!
 //! Sources: the UEFI specification (chapter 5, GUID partition table), and for MBR the public descriptions
 //! of its layout and of extended boot records.
@@ -113,7 +113,7 @@ impl fmt::Display for Oddity {
             Self::Outside(number) => write!(f, "partition {number} begins behind its end"),
             Self::Cut(number) => write!(f, "partition {number} ends behind its end"),
             Self::BrokenChain => f.write_str("extended boot records lead nowhere, or in a circle"),
-            Self::TooMany => write!(f, "it has more than {MOST} partitions"),
+            Self::TooMany => f.write_str("it has more partitions than are looked at"),
         }
     }
 }

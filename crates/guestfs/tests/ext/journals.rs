@@ -190,3 +190,55 @@ fn damage_in_a_journal_is_told() {
         "{state:?}"
     );
 }
+
+/// A journal that says that it is larger than the file system, in a file whose ranges all lie in one place.
+#[test]
+fn a_journal_larger_than_its_file_system_is_not_gone_through() {
+    let test = "a_journal_larger_than_its_file_system_is_not_gone_through";
+    let Some((image, first)) = with_file(test, "-O ^metadata_csum,^64bit") else {
+        return;
+    };
+    let path = image.path();
+    fs::write(path.with_file_name("new"), vec![b'n'; BLOCK]).unwrap();
+    let new = path.with_file_name("new");
+    script(
+        &image,
+        &format!("jo\njw -b {first} {}\njc\n", new.to_str().unwrap()),
+    );
+    let rest = "o".repeat(19);
+    assert_eq!(marks(&path), format!("n{rest}"));
+    // “Inode 8 is part of block group 0, located at block 165, offset 0x0380”
+    let told = debugfs(&path, "imap <8>");
+    let mut numbers = told
+        .rsplit("located at block ")
+        .next()
+        .unwrap()
+        .split(", offset 0x");
+    let block: usize = numbers.next().unwrap().trim().parse().unwrap();
+    let offset = usize::from_str_radix(numbers.next().unwrap().trim(), 16).unwrap();
+    let inode = block * BLOCK + offset;
+    let mut bytes = fs::read(&path).unwrap();
+    let place = find(&bytes, &[0xc0, 0x3b, 0x39, 0x98, 0, 0, 0, 4])[0];
+    let (each, all) = (4000_u32, 16_000_u32);
+    bytes[inode + 4..][..4].copy_from_slice(&(all * BLOCK as u32).to_le_bytes());
+    bytes[inode + 42] = 4;
+    for number in 0..4 {
+        let range = &mut bytes[inode + 52 + 12 * number as usize..][..12];
+        range[..4].copy_from_slice(&(number * each).to_le_bytes());
+        range[4..8].copy_from_slice(&each.to_le_bytes());
+        let block = (place / BLOCK) as u32;
+        range[8..].copy_from_slice(&block.to_le_bytes());
+    }
+    bytes[place + 16..][..4].copy_from_slice(&all.to_be_bytes());
+    fs::write(&path, bytes).unwrap();
+    let state = open(&path).about().state.clone();
+    assert_eq!(
+        (marks(&path), state.how),
+        (format!("o{rest}"), How::NotReplayed)
+    );
+    let why = "16000 blocks in a file system of 8192";
+    assert!(
+        state.notes.iter().any(|note| note.contains(why)),
+        "{state:?}"
+    );
+}

@@ -9,6 +9,10 @@ use crate::ext::volume::Volume;
 
 pub(super) const MAGIC: u32 = 0xc03b_3998;
 
+/// Blocks that a journal may have: mke2fs makes none of more than 10,240,000. All that is looked at in it is
+/// bounded by this.
+const MOST_BLOCKS: u64 = 16 << 20;
+
 /// The checksums that a journal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sums {
@@ -129,6 +133,14 @@ impl<'a> Log<'a> {
                 "blocks of {size} bytes, {}..{} of {there}, from {}",
                 self.first, self.last, self.start
             )));
+        }
+        // An inode may give one block to many places of its file.
+        let held = self.volume.sb.blocks;
+        if all > held {
+            return Err(bad(format!("{all} blocks in a file system of {held}")));
+        }
+        if all > MOST_BLOCKS {
+            return Err(Error::Unsupported(format!("a journal of {all} blocks")));
         }
         Ok(())
     }
