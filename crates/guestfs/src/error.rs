@@ -43,6 +43,15 @@ pub enum Error {
         is: &'static str,
     },
 
+    /// It is encrypted, and no key was given for it.
+    #[error("{volume}: {why}")]
+    Locked {
+        /// The volume, by its name.
+        volume: String,
+        /// By what it is encrypted, and what opens it.
+        why: String,
+    },
+
     /// It is encrypted, and what was given as its key is not.
     #[error("wrong key: {0}")]
     WrongKey(String),

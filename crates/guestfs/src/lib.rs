@@ -26,6 +26,7 @@ pub mod exfat;
 mod ext;
 pub mod fat;
 mod fs;
+pub mod ldm;
 pub mod luks;
 pub mod lvm;
 mod name;

@@ -11,6 +11,7 @@ use hyperkeep_disk::raw::RawDisk;
 use hyperkeep_disk::{BlockRead as _, MemFile};
 use hyperkeep_guestfs::bitlocker::{BitLocker, Secret};
 use hyperkeep_guestfs::probe::{What, what};
+use hyperkeep_guestfs::volumes::{Key, Keys, find_with};
 use hyperkeep_guestfs::{Device, Error};
 use testkit::image::noise;
 use testkit::vhd::oracle;
@@ -286,4 +287,70 @@ fn the_start_is_read_from_where_it_was_moved() {
     let all = all_of(volume, &Secret::nothing()).unwrap();
     assert!(all[..512] == plain[..512] && all[512..1024] != plain[512..1024]);
     assert!(all[1024..] == seen(&plain)[1024..]);
+}
+
+/// As one of a machine's volumes, with a FAT in it.
+#[test]
+fn a_volume_is_opened_by_its_key_and_named_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("fat");
+    fs::write(&image, vec![0; LEN]).unwrap();
+    let words = ["-F", "12", "-n", "LOCKED", image.to_str().unwrap()];
+    match Command::new("mkfs.fat").args(words).output() {
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(error) => return oracle::skip("BitLocker", &format!("mkfs.fat: {error}")),
+    }
+    let plain = fs::read(&image).unwrap();
+    let volume = |clear| {
+        let maker = Maker {
+            recovery: Some(GROUPS),
+            passphrase: Some("pass ü"),
+            clear,
+            ..made(0x8004)
+        };
+        maker.volume(&plain)
+    };
+    let found = |clear, key: Option<&str>| {
+        let mut keys = Keys::default();
+        if let Some(key) = key {
+            keys.add("d0", Key::new(key.as_bytes().to_vec().into()));
+        }
+        let mut found = find_with(&[("d0".to_owned(), memory(volume(clear)))], &keys);
+        found.volumes.remove(0)
+    };
+    for key in [
+        format!("{}\n", recovery()),
+        "pass ü\r\n".to_owned(),
+        "pass ü".to_owned(),
+    ] {
+        let open = found(false, Some(&key));
+        assert_eq!(
+            (open.what, open.encrypted),
+            (What::Fat, Some(What::BitLocker))
+        );
+        let fs = open.open().unwrap();
+        assert_eq!(fs.about().label, "LOCKED");
+        let notes = fs.about().state.notes.join("; ");
+        assert!(
+            notes.contains("no volume that Windows has encrypted"),
+            "{notes}"
+        );
+    }
+    let shut = found(false, None);
+    assert!(shut.is_locked() && shut.refused().is_none());
+    let error = shut.open().err().unwrap();
+    assert!(matches!(error, Error::Locked { .. }), "{error:?}");
+    for words in ["d0: ", "BitLocker", "recovery password or passphrase"] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let misspelt = recovery().replacen('0', "1", 1);
+    for (wrong, words) in [("another", "does not open"), (&*misspelt, "group 1")] {
+        let error = found(false, Some(wrong)).open().err().unwrap();
+        assert!(matches!(error, Error::WrongKey(_)), "{error:?}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(!error.to_string().contains(wrong), "{error}");
+    }
+    // Suspended, it needs none.
+    let suspended = found(true, None).open().unwrap();
+    assert!(suspended.about().state.notes[0].contains("suspended"));
 }

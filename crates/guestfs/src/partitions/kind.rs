@@ -62,6 +62,11 @@ impl Kind {
         }
     }
 
+    /// Whether it has the database of a dynamic disk, and nothing else.
+    pub fn is_ldm_database(self) -> bool {
+        self == Self::Gpt(DYNAMIC[0])
+    }
+
     /// Whether it belongs to a pool of Windows' Storage Spaces.
     pub fn is_storage_spaces(self) -> bool {
         self == Self::Gpt(STORAGE_SPACES)

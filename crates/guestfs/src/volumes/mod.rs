@@ -1,20 +1,30 @@
 //! The volumes on the disks of a VM: partitions, disks without any, and LVM2's logical volumes over all of
 //! them.
 //!
+//! ```text
+//! disk ─► partitions ─┬─────────────────► what is on it ─► file system
+//!                     ├─► opened by a key ─► the same, under the same name
+//!                     └─► LVM2 over all of them ─► logical volumes, which may be encrypted again
+//! ```
+//!
 //! Each has a short name. Of a disk that is given as `d0`, `d0p2` is partition 2, and `d0` the whole. A logical
-//! volume is `group-volume`, as Linux' device-mapper names it: a hyphen within a name is doubled.
+//! volume is `group-volume`, as Linux' device-mapper names it: a hyphen within a name is doubled. Whether a
+//! volume is opened by a key does not change its name.
 //!
 //! Invariants:
 //!
+//! - A key is tried on the volume that it was given for, and on no other.
 //! - Nothing is left out: what is not read is there, and [`Volume::obstacle`] says why; what could not even be
 //!   looked at is in [`Found::unreadable`].
 //! - No part of something larger is opened as if it were the whole: members of RAIDs, pools and dynamic disks
 //!   are named and not read.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+mod gather;
+mod keys;
+mod lock;
+mod noted;
 
-use disk::{BlockRead, ByteRange};
+use std::sync::Arc;
 
 use crate::btrfs::Btrfs;
 use crate::error::{Error, Result};
@@ -22,12 +32,14 @@ use crate::exfat::ExFat;
 use crate::ext::Ext;
 use crate::fat::Fat;
 use crate::fs::{Device, FileSystem};
-use crate::lvm::{self, PhysicalVolume};
 use crate::ntfs::Ntfs;
-use crate::part::Part;
-use crate::partitions::{self, Oddity, Table};
-use crate::probe::{self, What};
+use crate::partitions::{self, Oddity};
+use crate::probe::What;
 use crate::xfs::Xfs;
+
+use self::gather::Gather;
+pub use self::keys::{Key, Keys};
+use self::noted::Noted;
 
 /// A volume.
 pub struct Volume {
@@ -41,12 +53,38 @@ pub struct Volume {
     pub place: String,
     /// Bytes of it.
     pub len: u64,
-    /// What is on it.
+    /// What is on it; within what it is encrypted by, once that is open.
     pub what: What,
+    /// By what it is encrypted, whether it is open or not.
+    pub encrypted: Option<What>,
+    /// Why it is not open, if it is encrypted and not open.
+    shut: Option<Shut>,
+    /// What is odd about what it is in, in words for people.
+    notes: Vec<String>,
     device: Device,
 }
 
+/// Why an encrypted volume is not open.
+enum Shut {
+    /// No key was given; what would open it.
+    NoKey(String),
+    Refused(Error),
+}
+
 impl Volume {
+    /// Whether it is encrypted and not open.
+    pub fn is_locked(&self) -> bool {
+        self.shut.is_some()
+    }
+
+    /// Why the keys that were given for it have not opened it; `None` if none were.
+    pub fn refused(&self) -> Option<&Error> {
+        match &self.shut {
+            Some(Shut::Refused(error)) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Its bytes.
     pub fn device(&self) -> &Device {
         &self.device
@@ -60,16 +98,24 @@ impl Volume {
             .as_ref()
             .is_some_and(|one| one.kind.is_dynamic())
         {
-            let why = "it is a part of a dynamic disk of Windows: restore all disks, and read it in the guest";
+            let why =
+                "it is a part of a dynamic disk of Windows, whose volumes stand for themselves";
             return Some(why.to_owned());
         }
         let name = self.what.name();
+        match &self.shut {
+            Some(Shut::NoKey(opens)) => return Some(locked(self.what, opens)),
+            Some(Shut::Refused(error)) => return Some(error.to_string()),
+            None => {}
+        }
         Some(match self.what {
             What::Ntfs | What::Fat | What::ExFat | What::Ext | What::Xfs | What::Btrfs => {
                 return None;
             }
             What::BitLocker | What::Luks(_) => {
-                format!("it is encrypted by {name}: restore the disk, and unlock it in the guest")
+                format!(
+                    "it is encrypted by {name} again: restore the disk, and unlock it in the guest"
+                )
             }
             What::Lvm => {
                 "it is a part of a volume group, whose volumes stand for themselves".to_owned()
@@ -89,13 +135,37 @@ impl Volume {
     /// Its file system.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for what is recognised and not read; and what is wrong with it.
+    /// [`Error::Locked`] for what is encrypted when no key was given for it, [`Error::WrongKey`] when that was
+    /// another one; [`Error::Unsupported`] for what is recognised and not read; and what is wrong with it.
     pub fn open(&self) -> Result<Box<dyn FileSystem>> {
-        match self.obstacle() {
-            None => open(&self.device, self.what),
-            Some(why) => Err(Error::Unsupported(format!("{}: {why}", self.name))),
+        let named = |why: &dyn std::fmt::Display| format!("{}: {why}", self.name);
+        match (&self.shut, self.obstacle()) {
+            (None, None) => {
+                let fs = open(&self.device, self.what)?;
+                Ok(match self.notes.is_empty() {
+                    true => fs,
+                    false => Box::new(Noted::new(fs, &self.notes)),
+                })
+            }
+            (Some(Shut::NoKey(opens)), _) => Err(Error::Locked {
+                volume: self.name.clone(),
+                why: locked(self.what, opens),
+            }),
+            (Some(Shut::Refused(Error::WrongKey(why))), _) => Err(Error::WrongKey(named(why))),
+            (Some(Shut::Refused(Error::Damaged { structure, why })), _) => {
+                Err(Error::damaged(named(structure), why.clone()))
+            }
+            (Some(Shut::Refused(Error::Unsupported(why))), _) => {
+                Err(Error::Unsupported(named(why)))
+            }
+            (Some(Shut::Refused(error)), _) => Err(Error::Unsupported(named(error))),
+            (None, Some(why)) => Err(Error::Unsupported(named(&why))),
         }
     }
+}
+
+fn locked(what: What, opens: &str) -> String {
+    format!("it is encrypted by {}: {opens} opens it", what.name())
 }
 
 /// The file system that was found on a device. What is added here is no [`Volume::obstacle`] any more.
@@ -129,120 +199,14 @@ pub struct Found {
 
 /// Finds the volumes on disks. One that cannot be read does not hide the others.
 pub fn find(disks: &[(String, Device)]) -> Found {
-    let mut found = Found::default();
+    find_with(disks, &Keys::default())
+}
+
+/// Finds the volumes on disks, and opens the encrypted ones for which there is a key.
+pub fn find_with(disks: &[(String, Device)], keys: &Keys) -> Found {
+    let mut gather = Gather::new(keys);
     for (at, (name, disk)) in disks.iter().enumerate() {
-        match Table::read(disk) {
-            Ok(table) => found.take(at, (name, disk), table),
-            Err(error) => found.unreadable.push((name.clone(), error.into())),
-        }
+        gather.disk(at, name, disk);
     }
-    found.logical();
-    found.name_apart();
-    found
-}
-
-impl Found {
-    fn take(&mut self, at: usize, (disk_name, disk): (&str, &Device), table: Table) {
-        let oddities = table.oddities.iter().map(|odd| (at, *odd));
-        self.oddities.extend(oddities);
-        if table.partitions.is_empty() {
-            let all = ByteRange::new(0, disk.len());
-            self.part(disk_name.to_owned(), at, None, (disk, all));
-        }
-        for partition in table.partitions {
-            let name = format!("{disk_name}p{}", partition.number);
-            let range = partition.range;
-            self.part(name, at, Some(partition), (disk, range));
-        }
-    }
-
-    fn part(
-        &mut self,
-        name: String,
-        disk: usize,
-        partition: Option<partitions::Partition>,
-        (device, range): (&Device, ByteRange),
-    ) {
-        let device: Device = Arc::new(Part::new(Arc::clone(device), range));
-        let place = match &partition {
-            Some(partition) => format!("disk {disk}, partition {}", partition.number),
-            None => format!("disk {disk}"),
-        };
-        self.add(name, disk, partition, place, device);
-    }
-
-    fn add(
-        &mut self,
-        name: String,
-        disk: usize,
-        partition: Option<partitions::Partition>,
-        place: String,
-        device: Device,
-    ) {
-        let kind = partition.as_ref().map(|one| one.kind);
-        match probe::what(&device) {
-            Ok(what) => self.volumes.push(Volume {
-                name,
-                disk,
-                partition,
-                place,
-                len: device.len(),
-                what: match kind {
-                    Some(kind) if kind.is_storage_spaces() => What::StorageSpaces,
-                    _ => what,
-                },
-                device,
-            }),
-            Err(error) => self.unreadable.push((name, error)),
-        }
-    }
-
-    /// Takes in the logical volumes that lie on what was found. A group within one of them is named, and not
-    /// looked into.
-    fn logical(&mut self) {
-        let (mut physical, mut disks) = (Vec::new(), Vec::new());
-        for volume in self.volumes.iter().filter(|one| one.what == What::Lvm) {
-            match PhysicalVolume::open(Arc::clone(&volume.device)) {
-                Ok(one) => {
-                    physical.push(one);
-                    disks.push(volume.disk);
-                }
-                Err(error) => self.unreadable.push((volume.name.clone(), error)),
-            }
-        }
-        for group in lvm::groups(&physical) {
-            for note in group.notes {
-                let error = Error::Unsupported(format!("volume group {}: {note}", group.name));
-                self.unreadable.push((doubled(&group.name), error));
-            }
-            for one in group.volumes {
-                let name = format!("{}-{}", doubled(&group.name), doubled(&one.name));
-                let first = one.physical.first().and_then(|at| disks.get(*at));
-                let kinds: Vec<_> = one.kinds.into_iter().collect();
-                let kinds = kinds.join(" and ");
-                let place = format!("volume group {}, {kinds} volume {}", group.name, one.name);
-                match one.device {
-                    Ok(device) => self.add(name, first.copied().unwrap_or(0), None, place, device),
-                    Err(error) => self.unreadable.push((name, error)),
-                }
-            }
-        }
-    }
-
-    /// Two groups may have one name, and a disk may be called like a volume. Who comes later gets a number.
-    fn name_apart(&mut self) {
-        let mut taken = BTreeSet::new();
-        for volume in &mut self.volumes {
-            let plain = volume.name.clone();
-            let mut number = 1_u32;
-            while !taken.insert(volume.name.clone()) {
-                number += 1;
-                volume.name = format!("{plain}~{number}");
-            }
-        }
-    }
-}
-
-fn doubled(name: &str) -> String {
-    name.replace('-', "--")
+    gather.all()
 }
