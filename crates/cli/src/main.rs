@@ -20,6 +20,7 @@ mod stop;
 mod table;
 mod text;
 mod ui;
+mod volume_key;
 
 use std::process::ExitCode;
 

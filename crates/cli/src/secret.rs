@@ -213,6 +213,24 @@ pub(crate) fn host(file: Option<&Path>, address: &HostAddress) -> Result<cim::ht
     Ok(cim::http::Secret::new(text.to_string()))
 }
 
+/// What opens an encrypted volume of a guest, where no file has it.
+pub(crate) fn of_volume(volume: &str, variable: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let mut text = match env(variable) {
+        Some(text) => text.into_string().map(Zeroizing::new).map_err(|_| {
+            Failure::new(format!("{variable}: not UTF-8"))
+                .hint(format!("set it again, or give --volume-key {volume}=FILE"))
+        })?,
+        None => ask(
+            &format!("Passphrase or recovery password of the volume {volume}: "),
+            "key",
+            &format!("give --volume-key {volume}=FILE, or set {variable}"),
+            None,
+        )?,
+    };
+    // Its bytes move, and are not copied.
+    Ok(Zeroizing::new(std::mem::take(&mut *text).into_bytes()))
+}
+
 /// An environment variable; empty is as good as unset.
 fn env(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::address::PointAddress;
+use crate::args::VolumeKeyArgs;
 
 /// `find`
 #[derive(Debug, Args)]
@@ -16,7 +17,8 @@ mounted for it.
 Examples:
   hyperkeep --vault /srv/vault find 'web server@latest' '*.docx'
   hyperkeep --vault /srv/vault find 5f3a9c '/d0p2/Users/*/Desktop/**'
-  hyperkeep --vault /srv/vault find 5f3a9c 'hosts' --checkpoint 'before the update'")]
+  hyperkeep --vault /srv/vault find 5f3a9c 'hosts' --checkpoint 'before the update'
+  hyperkeep --vault /srv/vault find 5f3a9c '*.key' --volume-key d0p3=passphrase.txt")]
 pub(crate) struct FindArgs {
     /// The restore point: the beginning of its id, VM@latest, or VM@TIME
     #[arg(value_name = "POINT")]
@@ -29,6 +31,9 @@ pub(crate) struct FindArgs {
     /// As it was at this checkpoint
     #[arg(long, value_name = "NAME|ID")]
     pub(crate) checkpoint: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) keys: VolumeKeyArgs,
 }
 
 /// `restore files`
@@ -38,12 +43,14 @@ PATH is a file or folder as `ls POINT:/` shows it, or a pattern of such: /VOLUME
 restored with all that is in it. Below DIR, and in the archive, each has its whole path with the volume.
 Nothing is staged or mounted, no rights of an administrator are needed, and nothing is overwritten. What
 the target cannot keep (owners, streams, security descriptors) is told. A volume that was in use is read
-through its journal, as after a power cut, and that is told too.
+through its journal, as after a power cut, and that is told too. A volume encrypted by LUKS or BitLocker
+is opened by its --volume-key.
 
 Examples:
   hyperkeep --vault /srv/vault restore files 'web server@latest' /d0p2/Users/ann --to /srv/restored
   hyperkeep --vault /srv/vault restore files 5f3a9c '/d0p1/etc/**/*.conf' --tar - | tar tv
-  hyperkeep --vault /srv/vault restore files 5f3a9c /d0p2/Data --to . --checkpoint 'before the update'")]
+  hyperkeep --vault /srv/vault restore files 5f3a9c /d0p2/Data --to . --checkpoint 'before the update'
+  hyperkeep --vault /srv/vault restore files 5f3a9c /d0p2/Data --to . --volume-key d0p2")]
 pub(crate) struct FilesArgs {
     /// The restore point: the beginning of its id, VM@latest, or VM@TIME
     #[arg(value_name = "POINT")]
@@ -69,4 +76,7 @@ pub(crate) struct FilesArgs {
     /// As they were at this checkpoint
     #[arg(long, value_name = "NAME|ID")]
     pub(crate) checkpoint: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) keys: VolumeKeyArgs,
 }

@@ -8,6 +8,7 @@ mod keys;
 mod point;
 mod restore;
 mod secret;
+mod volume_key;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub(crate) use keys::{
 pub(crate) use point::{LsArgs, PointsArgs, ShowArgs};
 pub(crate) use restore::{DiskFormatArg, DisksArgs, FolderArgs, OverwriteArg, RestoreCommand};
 pub(crate) use secret::{SecretCommand, WhichSecretArgs};
+pub(crate) use volume_key::{VolumeKeyArg, VolumeKeyArgs};
 
 /// Backup and restore of Hyper-V virtual machines.
 #[derive(Debug, Parser)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::address::PointAddress;
-use crate::args::HostArgs;
+use crate::args::{HostArgs, VolumeKeyArgs};
 
 /// `points`
 #[derive(Debug, Args)]
@@ -56,7 +56,8 @@ Examples:
   hyperkeep --vault /srv/vault ls 'web server@latest'
   hyperkeep --vault /srv/vault ls '5f3a9c:Virtual Hard Disks'
   hyperkeep --vault /srv/vault ls 5f3a9c:/                  # the guest's volumes
-  hyperkeep --vault /srv/vault ls 5f3a9c:/d0p2/Users --checkpoint 'before the update'")]
+  hyperkeep --vault /srv/vault ls 5f3a9c:/d0p2/Users --checkpoint 'before the update'
+  hyperkeep --vault /srv/vault ls 5f3a9c:/vg-root/etc --volume-key d0p3=passphrase.txt")]
 pub(crate) struct LsArgs {
     /// `POINT`, `POINT:PATH`, `POINT:/VOLUME/PATH` of the guest, or `folder:DIR`
     #[arg(value_name = "WHAT")]
@@ -70,4 +71,7 @@ pub(crate) struct LsArgs {
     /// given several times
     #[arg(long, value_name = "DIR")]
     pub(crate) parents: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) keys: VolumeKeyArgs,
 }

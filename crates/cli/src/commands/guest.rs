@@ -11,13 +11,13 @@ use serde::Serialize;
 use vault::Vault;
 
 use crate::address::PointAddress;
-use crate::args::{FindArgs, Global};
+use crate::args::{FindArgs, Global, VolumeKeyArgs};
 use crate::commands::findings::findings_text;
 use crate::commands::points::find_point;
 use crate::failure::{Exit, Failure, Result};
 use crate::table::Table;
 use crate::ui::{Document, Ui};
-use crate::{open, text};
+use crate::{open, text, volume_key};
 
 /// The guest as it was when its VM was backed up, or at a checkpoint.
 ///
@@ -27,13 +27,15 @@ pub(crate) fn guest(
     vault: &Vault,
     (address, point, beside): (&PointAddress, &Opened, Vec<Finding>),
     checkpoint: Option<&str>,
+    keys: &VolumeKeyArgs,
 ) -> Result<Guest> {
     let owner = checkpoint.map(|wanted| find_checkpoint(&point.details, wanted));
     let owner = owner.transpose().map_err(|error| {
         let hint = error.hint();
         Failure::from(anyhow::Error::new(error)).hint(hint)
     })?;
-    let mut guest = Guest::open(vault, point, &owner.unwrap_or(Owner::Vm));
+    let keys = volume_key::all(keys)?;
+    let mut guest = Guest::open_with(vault, point, &owner.unwrap_or(Owner::Vm), &keys);
     if matches!(address, PointAddress::Of { .. }) {
         guest.findings.extend(beside);
     }
@@ -58,9 +60,12 @@ pub(crate) fn ls(guest: &Guest, path: &str, ui: Ui) -> Result<Exit> {
         });
     };
     let (files, odd) = list::folder(guest, &path).map_err(|error| {
-        Failure::from(anyhow::Error::new(error).context(path.to_string())).hint(
-            "`hyperkeep ls POINT:/` lists the volumes, and `hyperkeep ls POINT:/VOLUME` what is in one",
-        )
+        let hint = list::hint(&path.volume, &error);
+        let failure = Failure::from(anyhow::Error::new(error).context(path.to_string()));
+        failure.hint(hint.unwrap_or_else(|| {
+            "`hyperkeep ls POINT:/` lists the volumes, and `hyperkeep ls POINT:/VOLUME` what is in one"
+                .to_owned()
+        }))
     })?;
     ui.print(&FilesDocument {
         files,
@@ -78,7 +83,7 @@ pub(crate) fn find(global: &Global, args: &FindArgs, ui: Ui) -> Result<Exit> {
     let vault = open::vault(global, ui)?;
     let (_, point, beside) = find_point(global, &vault, &args.point, ui)?;
     let point = (&args.point, &point, beside);
-    let guest = guest(&vault, point, args.checkpoint.as_deref())?;
+    let guest = guest(&vault, point, args.checkpoint.as_deref(), &args.keys)?;
     let mut document = FilesDocument {
         files: Vec::new(),
         findings: guest.findings.clone(),
@@ -113,15 +118,17 @@ impl Document for VolumesDocument {
                 true => &volume.partition,
                 false => &volume.label,
             };
-            let state = match (&volume.state, &volume.not_read) {
-                (Some(state), _) => state,
-                (None, _) => "not read",
+            let state = volume.state.unwrap_or("not read");
+            // What it is in counts for people as much as what it is.
+            let what = match volume.encrypted.filter(|by| *by != volume.what) {
+                Some(by) => &format!("{} in {by}", volume.what),
+                None => &volume.what,
             };
             let disk = format!("{} {}", volume.slot, volume.disk);
             table.row([
                 &volume.volume,
                 &text::size(volume.bytes),
-                &volume.what,
+                what,
                 label,
                 state,
                 disk.trim(),

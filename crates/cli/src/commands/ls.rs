@@ -21,6 +21,12 @@ use crate::{open, text};
 /// Lists.
 pub(crate) fn run(global: &Global, args: &LsArgs, ui: Ui) -> Result<Exit> {
     if args.what.starts_with("folder:") {
+        if !args.keys.volume_key.is_empty() {
+            return Err(
+                Failure::usage("--volume-key is for what is in a restore point, POINT:/")
+                    .hint("leave --volume-key out"),
+            );
+        }
         return folder(args, ui);
     }
     if !args.parents.is_empty() {
@@ -41,6 +47,7 @@ pub(crate) fn run(global: &Global, args: &LsArgs, ui: Ui) -> Result<Exit> {
                 &vault,
                 (&address, &opened, beside),
                 args.checkpoint.as_deref(),
+                &args.keys,
             )?;
             guest::ls(&guest, &path, ui)
         }
@@ -48,6 +55,10 @@ pub(crate) fn run(global: &Global, args: &LsArgs, ui: Ui) -> Result<Exit> {
             "--checkpoint is for what is in the guest: POINT:/",
         )
         .hint("leave it out; `ls POINT` lists the disks of all checkpoints")),
+        _ if !args.keys.volume_key.is_empty() => Err(Failure::usage(
+            "--volume-key is for what is in the guest: POINT:/",
+        )
+        .hint("leave it out; `ls POINT` lists the disks without opening them")),
         Some(path) => ui.print(&PathDocument::new(&opened.details, &path)?),
         None => ui.print(&LsDocument {
             vms: vec![Vm::readable(&opened.details)],

@@ -36,7 +36,7 @@ pub(crate) fn run(global: &Global, args: &FilesArgs, ui: Ui) -> Result<Exit> {
     let vault = open::vault(global, ui)?;
     let (line, point, beside) = find_point(global, &vault, &args.point, ui)?;
     let point = (&args.point, &point, beside);
-    let guest = guest(&vault, point, args.checkpoint.as_deref())?;
+    let guest = guest(&vault, point, args.checkpoint.as_deref(), &args.keys)?;
     let cancel = stop::on_signal(ui);
     let from = (&guest, patterns.as_slice(), &cancel);
     let report = match (&args.to, file) {

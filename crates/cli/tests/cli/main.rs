@@ -15,6 +15,8 @@ mod guest_checkpoints;
 #[cfg(unix)]
 mod guest_files;
 #[cfg(unix)]
+mod guest_keys;
+#[cfg(unix)]
 mod hooks;
 mod host;
 mod hosts;

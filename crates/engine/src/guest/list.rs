@@ -7,6 +7,7 @@ use guestfs::{Error, FileSystem, How, Kind, Name, Node};
 use serde::Serialize;
 
 use super::Guest;
+pub use super::keys::hint;
 use super::path::{GuestPath, text};
 use super::restore::state;
 use super::walk::{Found, Met, Next, Pattern, node, walk};
@@ -25,6 +26,8 @@ pub struct VolumeLine {
     pub bytes: u64,
     /// What is on it, in few words: `NTFS`, `BitLocker`.
     pub what: String,
+    /// By what it is encrypted, if it is: `BitLocker`, `LUKS2`. It is open if its file system is told.
+    pub encrypted: Option<&'static str>,
     /// The file system's label; empty without one.
     pub label: String,
     /// The name of its partition; empty without one.
@@ -86,6 +89,7 @@ pub fn volumes(guest: &Guest) -> (Vec<VolumeLine>, Vec<Finding>) {
             disk: disk.map(|disk| disk.path.clone()).unwrap_or_default(),
             bytes: volume.len,
             what: volume.what.name().to_owned(),
+            encrypted: volume.encrypted.map(What::name),
             label: String::new(),
             partition: partition.map(|p| p.name.clone()).unwrap_or_default(),
             state: None,
@@ -147,13 +151,16 @@ pub fn folder(guest: &Guest, path: &GuestPath) -> Result<(Vec<FileLine>, Vec<Fin
 
 /// That something could not be read.
 fn unreadable(path: &str, error: &Error) -> Finding {
+    let hint = hint(path, error);
     Finding::new(
         Code::FileUnreadable,
         Severity::Partial,
         path,
         error.to_string(),
     )
-    .hint("restore the disk, and have the guest's own tools look at it")
+    .hint(hint.unwrap_or_else(|| {
+        "restore the disk, and have the guest's own tools look at it".to_owned()
+    }))
 }
 
 /// Calls `each` for all that patterns name, without what is in folders that they name. Gives in what state the

@@ -8,6 +8,7 @@
 //! Nothing is staged and nothing is mounted: chunks are read as they are needed, and none is read twice in
 //! a short time. What a volume holds that is not understood is named and never shown as empty.
 
+mod keys;
 pub mod list;
 pub mod path;
 pub mod restore;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use guestfs::partitions::Oddity;
 use guestfs::volumes::{self, Volume};
+pub use guestfs::volumes::{Key, Keys};
 use guestfs::{Device, FileSystem};
 use serde::Serialize;
 use vault::Vault;
@@ -55,6 +57,11 @@ impl Guest {
     /// Looks at the disks that a VM or checkpoint has in a restore point. A disk that cannot be opened does
     /// not hide the others.
     pub fn open(vault: &Vault, point: &Opened, owner: &Owner) -> Self {
+        Self::open_with(vault, point, owner, &Keys::default())
+    }
+
+    /// The same, with keys for volumes that are encrypted. A key that does not open its volume is told.
+    pub fn open_with(vault: &Vault, point: &Opened, owner: &Owner, keys: &Keys) -> Self {
         let details = &point.details;
         let mut uses: Vec<_> = details
             .uses
@@ -88,9 +95,17 @@ impl Guest {
             }
         }
         guest.findings.extend(lacking(details, owner));
-        let found = volumes::find(&devices);
+        let found = volumes::find_with(&devices, keys);
         for (name, error) in found.unreadable {
-            guest.findings.push(unreadable(name, error.to_string()));
+            let why = error.to_string();
+            guest.findings.push(match error {
+                guestfs::Error::Disk(_) => unreadable(name, why),
+                // All of it was read, and is not understood here.
+                _ => {
+                    let hint = "restore its disks, and read it in the guest";
+                    Finding::new(Code::GuestVolumes, Severity::Partial, name, why).hint(hint)
+                }
+            });
         }
         for (disk, oddity) in found.oddities {
             let disk = guest.disks.get(disk).map(|disk| disk.path.clone());
@@ -107,6 +122,7 @@ impl Guest {
             let hint = "restore the disk, and have the guest's own tools look at it";
             guest.findings.push(finding.hint(hint));
         }
+        guest.findings.extend(keys::told(&found.volumes, keys));
         guest.volumes = found.volumes;
         guest
     }

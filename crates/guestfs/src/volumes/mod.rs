@@ -77,7 +77,7 @@ impl Volume {
         self.shut.is_some()
     }
 
-    /// Why the keys that were given for it have not opened it; `None` if none were.
+    /// Why it is not open, if that is not for want of a key.
     pub fn refused(&self) -> Option<&Error> {
         match &self.shut {
             Some(Shut::Refused(error)) => Some(error),

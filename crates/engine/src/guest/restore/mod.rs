@@ -25,9 +25,9 @@ use std::collections::{HashMap, HashSet};
 
 use guestfs::{Content, Extras, FileSystem, How, Kind, Name, NodeId};
 
-use super::Guest;
 use super::path::GuestPath;
 use super::walk::{Found, Met, Next, Pattern, walk};
+use super::{Guest, keys};
 use crate::cancel::Cancel;
 use crate::finding::{Code, Finding, Severity};
 use crate::restore::target::TargetError;
@@ -115,6 +115,13 @@ impl NotWritten {
     }
 
     fn finding(&self, path: &GuestPath) -> Finding {
+        if let Self::Guest(error) = self
+            && let Some(hint) = keys::hint(&path.volume, error)
+        {
+            let path = path.to_string();
+            let finding = Finding::new(Code::NotCovered, Severity::Partial, path, self.to_string());
+            return finding.hint(hint);
+        }
         let (code, severity, hint) = match self {
             Self::Guest(guestfs::Error::Obstacle(_) | guestfs::Error::Unsupported(_))
             | Self::NotUnderstood(_) => (Code::NotCovered, Severity::Partial, DISK),
