@@ -64,7 +64,7 @@ pub(crate) struct Mounted {
 }
 
 impl Mounted {
-    fn new(test: &str, image: &Path, options: &str) -> Option<Self> {
+    pub(crate) fn new(test: &str, image: &Path, options: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         // The driver goes into the background with its own standard output closed, so it is given another
         // one that tells when it has ended.
