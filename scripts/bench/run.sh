@@ -25,4 +25,5 @@ python3 scripts/bench/measure.py --data "$data" --work "$work" --out "$out" "${b
     ${tools:+--tools "$tools"} >&2
 [ $# -gt 0 ] ||
     python3 scripts/bench/big_disk.py --dbtool "$data/dbtool" --work "$work" --out "$out" "${bin[@]}" >&2
+[ $# -gt 0 ] || python3 scripts/bench/guest_files.py --work "$work" --out "$out" "${bin[@]}" >&2
 python3 scripts/bench/table.py "$out"

@@ -37,6 +37,7 @@ def main():
     machine = results.pop("machine", {})
     big = results.pop("big-disk", {})
     baselines = results.pop("baselines", {})
+    guest = results.pop("guest-files", {})
     tools = {name: result["steps"] for name, result in results.items()}
     print(f"Machine: {machine.get('cores')} cores, Linux {machine.get('kernel')}, {machine.get('date')}.\n")
     for name, result in results.items():
@@ -86,6 +87,11 @@ def main():
         head("command", "CPU s", "wall s")
         for title, cost in baselines.items():
             row(title, cost["cpu"], cost["wall"])
+    if guest:
+        print(f"\nA guest's disk with {guest['files']} files and {guest['data_gib']} GiB of data\n")
+        head("command", "CPU s", "wall s", "peak MiB")
+        for title in ("backup", "root", "folder", "file", "disk"):
+            row(title, *(guest[title][key] for key in ("cpu", "wall", "rss_mib")))
     if big:
         print("\nA large sparse disk\n")
         head("disk", "step", "CPU / wall s", "vault grew by MiB", "memory MiB", "restored equal")
