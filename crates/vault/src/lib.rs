@@ -30,6 +30,7 @@ mod base;
 pub mod check;
 mod claims;
 pub mod cutter;
+mod differ;
 mod disk_writer;
 pub mod env;
 pub mod error;

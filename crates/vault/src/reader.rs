@@ -59,6 +59,10 @@ impl DiskReader {
         })
     }
 
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
     /// Length in bytes.
     pub fn len(&self) -> u64 {
         self.root.len
