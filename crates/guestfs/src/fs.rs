@@ -122,6 +122,35 @@ pub trait Content: Send {
     /// # Errors
     /// When it cannot be told.
     fn next_data(&mut self, from: u64) -> Result<Option<ByteRange>>;
+
+    /// Where the byte at `from`, which is within the contents, lies, and how many behind it lie there in a
+    /// row. `None` of contents that are not stored as they are, or of a reader that does not tell.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    fn place(&mut self, _from: u64) -> Result<Option<Place>> {
+        Ok(None)
+    }
+}
+
+/// Where a part of a file's contents lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The part; not empty, and within the contents.
+    pub range: ByteRange,
+    /// Where it is.
+    pub lies: Lies,
+}
+
+/// Where bytes of a file lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lies {
+    /// Nowhere: they are zeros.
+    Nowhere,
+    /// On the device of the file system, from this byte on.
+    At(u64),
+    /// Within metadata, or in a journal.
+    Apart,
 }
 
 /// Follows names from the root. No link is followed.

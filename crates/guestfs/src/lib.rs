@@ -43,7 +43,7 @@ pub mod xfs;
 pub use cache::Cached;
 pub use error::{Error, Result};
 pub use ext::Ext;
-pub use fs::{About, Content, Device, FileSystem, by_path};
+pub use fs::{About, Content, Device, FileSystem, Lies, Place, by_path};
 pub use name::Name;
 pub use node::{Entry, Extras, Kind, Node, NodeId, Obstacle, Owner, Reparse, Stream, Time, Times};
 pub use part::Part;

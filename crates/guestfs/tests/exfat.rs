@@ -99,6 +99,7 @@ fn what_the_driver_writes_is_read() {
             about.state
         );
         let ours = support::read(&volume);
+        assert!(support::placed(&volume, &support::image(&image)) > 100_000);
         support::same(&filled::kept(ours), &filled::kept(theirs));
         let path = ["FOLDER 0", "folder 1"].map(Name::from);
         by_path(&volume, &path).unwrap();

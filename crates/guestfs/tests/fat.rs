@@ -232,6 +232,7 @@ fn what_mtools_writes_is_read() {
             &filled::kept(support::read(&fat)),
             &filled::kept(kernel::tree(&source)),
         );
+        assert!(support::placed(&fat, &support::image(&image)) > 100_000);
         if let Some(theirs) = by_dissect(test, &image) {
             assert_eq!(as_lines(&fat), theirs, "{form:?}");
         }

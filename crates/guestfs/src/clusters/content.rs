@@ -4,7 +4,10 @@ use disk::{BlockRead as _, ByteRange};
 
 use super::{Clusters, Walk};
 use crate::error::{Error, Result};
-use crate::fs::Content;
+use crate::fs::{Content, Lies, Place};
+
+/// Clusters that are looked at to tell which lie in a row.
+const ROW: u64 = 4096;
 
 /// The contents of a file.
 pub(crate) struct Clustered<'a> {
@@ -78,5 +81,20 @@ impl Content for Clustered<'_> {
 
     fn next_data(&mut self, from: u64) -> Result<Option<ByteRange>> {
         Ok((from < self.valid).then(|| ByteRange::new(from, self.valid)))
+    }
+
+    fn place(&mut self, from: u64) -> Result<Option<Place>> {
+        let size = u64::from(self.clusters.shape.size);
+        let (end, lies) = match &mut self.walk {
+            Some(walk) if from < self.valid => {
+                let (cluster, count) = walk.run(from / size, ROW)?;
+                let at = self.clusters.place(cluster)? + from % size;
+                let end = (from / size + count).saturating_mul(size);
+                (end.min(self.valid), Lies::At(at))
+            }
+            _ => (self.len, Lies::Nowhere),
+        };
+        let range = ByteRange::new(from, end);
+        Ok(Some(Place { range, lies }))
     }
 }

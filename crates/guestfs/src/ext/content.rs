@@ -6,7 +6,7 @@ use super::inode::{Inode, flag};
 use super::map::Leaf;
 use super::volume::Volume;
 use crate::error::{Error, Result};
-use crate::fs::Content;
+use crate::fs::{Content, Lies, Place};
 
 /// Parts of a block map without anything in them that are passed over one after the other.
 const MOST_EMPTY: u32 = 1 << 20;
@@ -147,5 +147,33 @@ impl Content for Stored<'_> {
             format!("block map of {}", self.inode.name()),
             "too many of its parts lead to nothing",
         ))
+    }
+
+    fn place(&mut self, from: u64) -> Result<Option<Place>> {
+        let told = |end: u64, lies| {
+            let range = ByteRange::new(from, end);
+            Some(Place { range, lies })
+        };
+        if self.inline.is_some() {
+            return Ok(told(self.len, Lies::Apart));
+        }
+        let (size, len) = (self.volume.sb.block, self.len);
+        let block = from / size;
+        let leaf = self.leaf(block)?;
+        let run = leaf.from(block);
+        let Some(run) = run.filter(|run| run.start <= block) else {
+            let end = run.map_or(leaf.range.end, |run| run.start);
+            return Ok(told(end.saturating_mul(size).min(len), Lies::Nowhere));
+        };
+        let first = run.place + (block - run.start);
+        // What the journal has is read from there.
+        let (until, lies) = match self.volume.next_moved(first) {
+            Some(moved) if moved == first => (block + 1, Lies::Apart),
+            moved => {
+                let until = moved.map_or(u64::MAX, |moved| block.saturating_add(moved - first));
+                (until.min(run.end()), Lies::At(first * size + from % size))
+            }
+        };
+        Ok(told(until.saturating_mul(size).min(len), lies))
     }
 }

@@ -144,13 +144,15 @@ fn replayed(before: Volume, group: u64, state: &mut State) -> Result<Volume> {
             format!("the newest changes, its fast commits, are left out: {why}"),
         );
     }
-    let device: Device = Arc::new(Overlay::new(
+    let overlay = Arc::new(Overlay::new(
         before.device().clone(),
         sb.block,
         scanned.blocks,
     ));
+    let device: Device = overlay.clone();
     let found = superblock::find(&device)?;
     let mut volume = Volume::new(found.sb, device, before.copy);
+    volume.overlay = Some(overlay);
     volume.fast = scanned.fast;
     Ok(volume)
 }

@@ -1,11 +1,13 @@
 //! Where blocks and inodes lie: group descriptors, in each of the forms that they have had.
 
+use std::sync::Arc;
+
 use disk::BlockRead;
 
 use super::bytes::{le16, le32};
 use super::feature::{compat, incompat, ro_compat};
 use super::inode::Inode;
-use super::journal::FastCommits;
+use super::journal::{FastCommits, Overlay};
 use super::sum::{crc16, crc32c};
 use super::superblock::Super;
 use crate::cache::Cached;
@@ -21,6 +23,8 @@ pub(super) struct Volume {
     pub(super) copy: u64,
     /// What the guest has noted since the last whole transaction.
     pub(super) fast: FastCommits,
+    /// Which blocks of the device are read from the journal.
+    pub(super) overlay: Option<Arc<Overlay>>,
 }
 
 impl Volume {
@@ -31,12 +35,18 @@ impl Volume {
             data: device,
             copy,
             fast: FastCommits::default(),
+            overlay: None,
         }
     }
 
     /// The device, for contents.
     pub(super) fn device(&self) -> &Device {
         &self.data
+    }
+
+    /// The first block from this one on that is read from the journal.
+    pub(super) fn next_moved(&self, block: u64) -> Option<u64> {
+        self.overlay.as_ref()?.next_moved(block)
     }
 
     /// A block of metadata.

@@ -5,7 +5,7 @@ use disk::ByteRange;
 use super::stored::Clusters;
 use super::volume::{Via, Volume};
 use crate::error::{Error, Result};
-use crate::fs::Content;
+use crate::fs::{Content, Lies, Place};
 
 /// Contents that lie in a record.
 pub(super) struct Resident(pub(super) Vec<u8>);
@@ -30,6 +30,13 @@ impl Content for Resident {
 
     fn next_data(&mut self, from: u64) -> Result<Option<ByteRange>> {
         Ok((from < self.len()).then(|| ByteRange::new(from, self.len())))
+    }
+
+    fn place(&mut self, from: u64) -> Result<Option<Place>> {
+        Ok(Some(Place {
+            range: ByteRange::new(from, self.len()),
+            lies: Lies::Apart,
+        }))
     }
 }
 
@@ -68,5 +75,25 @@ impl Content for Plain<'_> {
             at = next;
         }
         Ok(found)
+    }
+
+    fn place(&mut self, from: u64) -> Result<Option<Place>> {
+        let size = self.volume.boot().cluster;
+        let end = self.clusters.len.min(self.clusters.initialised);
+        let (end, lies) = match from < end {
+            false => (self.clusters.len, Lies::Nowhere),
+            true => {
+                let Some(run) = self.clusters.run(self.volume, from / size)? else {
+                    return Err(self.clusters.damaged(format!("no cluster for byte {from}")));
+                };
+                let at = |lcn: u64| Lies::At(lcn * size + from % size);
+                (
+                    (run.end() * size).min(end),
+                    run.lcn.map_or(Lies::Nowhere, at),
+                )
+            }
+        };
+        let range = ByteRange::new(from, end);
+        Ok(Some(Place { range, lies }))
     }
 }

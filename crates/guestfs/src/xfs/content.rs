@@ -5,7 +5,7 @@ use disk::{BlockRead as _, ByteRange};
 use super::fork::{Extent, Fork, Format, Leaf};
 use super::volume::Volume;
 use crate::error::{Error, Result};
-use crate::fs::Content;
+use crate::fs::{Content, Lies, Place};
 
 /// Contents that are open.
 pub(super) struct Contents<'a> {
@@ -89,5 +89,20 @@ impl Content for Contents<'_> {
         }
         let next = self.next(from)?;
         Ok(next.map(|(range, _)| ByteRange::new(range.start.max(from), range.end)))
+    }
+
+    fn place(&mut self, from: u64) -> Result<Option<Place>> {
+        let (end, lies) = match self.next(from)? {
+            None => (self.len, Lies::Nowhere),
+            Some((range, _)) if range.start > from => (range.start, Lies::Nowhere),
+            Some((range, extent)) => {
+                let place = self.volume.sb.byte_of(extent.place);
+                let place =
+                    place.ok_or_else(|| Error::damaged("extent", "it is not on the disk"))?;
+                (range.end, Lies::At(place + (from - range.start)))
+            }
+        };
+        let range = ByteRange::new(from, end);
+        Ok(Some(Place { range, lies }))
     }
 }

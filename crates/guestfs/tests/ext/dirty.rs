@@ -21,6 +21,7 @@ fn cut(test: &str, image: &Image) -> (How, String) {
     let read = open(&ours);
     let state = read.about().state.clone();
     let mut tree_of_ours = support::read(&read);
+    support::placed(&read, &support::image(&ours));
     let mounted = Mounted::kernel(test, &theirs, "ext4", "rw,noatime").unwrap();
     let mut tree_of_theirs = tree(&mounted.path());
     if image.fast {

@@ -44,6 +44,7 @@ fn variant(name: &str, mib: u64, words: &str, room: Room, more: &[&[&str]]) {
     let fs = open(&path);
     assert_eq!(fs.about().state.how, How::Clean, "{:?}", fs.about());
     same(&support::read(&fs), &theirs);
+    assert!(support::placed(&fs, &support::image(&path)) > 100_000);
     let format = fs.about().format;
     assert_eq!(
         format,

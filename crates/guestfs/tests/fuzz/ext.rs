@@ -125,6 +125,11 @@ fn visit(fs: &Ext, id: NodeId) {
             break;
         };
         assert!(range.start >= from && range.start < range.end && range.end <= node.len);
+        if let Ok(Some(place)) = content.place(range.start) {
+            let there = place.range;
+            assert!(there.start == range.start && there.end > range.start);
+            assert!(there.end <= node.len);
+        }
         let mut start = vec![0; range.len().min(5000) as usize];
         let _ = content.read_at(range.start, &mut start);
         from = range.end;

@@ -121,6 +121,10 @@ fn contents(content: &mut dyn Content) -> Result<(), Error> {
             break;
         };
         assert!(from <= range.start && range.start < range.end && range.end <= len);
+        if let Some(place) = content.place(range.start)? {
+            let there = place.range;
+            assert!(there.start == range.start && there.end > range.start && there.end <= len);
+        }
         from = range.end;
     }
     Ok(())

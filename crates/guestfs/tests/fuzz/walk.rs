@@ -109,6 +109,14 @@ pub(crate) fn through(fs: &dyn FileSystem) {
             if let Ok(Some(range)) = content.next_data(0) {
                 assert!(range.end <= content.len());
             }
+            for from in [0, content.len() / 2, content.len().saturating_sub(1)] {
+                if from < content.len()
+                    && let Ok(Some(place)) = content.place(from)
+                {
+                    let range = place.range;
+                    assert!(range.start == from && range.end > from && range.end <= content.len());
+                }
+            }
         }
     }
 }

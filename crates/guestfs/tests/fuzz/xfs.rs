@@ -204,6 +204,10 @@ fn look(fs: &dyn FileSystem, id: NodeId) -> Option<Kind> {
                 break;
             };
             assert!(range.start >= from && range.start < range.end && range.end <= len);
+            if let Ok(Some(place)) = content.place(range.start) {
+                let there = place.range;
+                assert!(there.start == range.start && there.end > range.start && there.end <= len);
+            }
             from = range.end;
             let mut buf = vec![0; range.len().min(5000) as usize];
             let _ = content.read_at(range.start, &mut buf);

@@ -18,7 +18,7 @@ use rustix::fs::{CWD, FileType, Mode, XattrFlags, makedev, mknodat, setxattr};
 use testkit::image::noise;
 
 use crate::mount::{Volume, compared};
-use crate::support::{image, read, same, sum};
+use crate::support::{image, placed, read, same, sum};
 use crate::{model, states};
 
 const OPTIONS: &str = "streams_interface=xattr,compression,special_files=wsl";
@@ -433,6 +433,7 @@ fn dissect_reads_the_same() {
     let mut theirs: Vec<&str> = told.lines().collect();
     theirs.sort_unstable();
     let ours = read(&volume.open());
+    assert!(placed(&volume.open(), &image(&volume.path())) > 100_000);
     let mut mine = Vec::new();
     for (path, seen) in &ours {
         if seen.kind == "file" {

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hyperkeep_disk::raw::RawDisk;
-use hyperkeep_guestfs::{Content, Device, FileSystem, Kind, NodeId};
+use hyperkeep_guestfs::{Content, Device, FileSystem, Kind, Lies, NodeId};
 
 /// What is compared of a file or folder. What a file system, or the one who read it, does not tell is
 /// `None` in both.
@@ -115,6 +115,59 @@ pub fn read(fs: &dyn FileSystem) -> Tree {
         }
     }
     tree
+}
+
+/// Checks that the contents of all files lie where that is told; gives how many bytes were found there.
+pub fn placed(fs: &dyn FileSystem, device: &Device) -> u64 {
+    let mut found = 0;
+    let mut folders = vec![fs.root()];
+    while let Some(folder) = folders.pop() {
+        let mut nodes = Vec::new();
+        fs.list(folder, &mut |entry| {
+            nodes.push(entry.node);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        for node in nodes {
+            match fs.node(node).unwrap() {
+                node if node.kind == Kind::Folder => folders.push(node.id),
+                node if node.kind == Kind::File && node.obstacle.is_none() => {
+                    found += content_placed(fs.open(node.id, None).unwrap().as_mut(), device);
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+fn content_placed(content: &mut dyn Content, device: &Device) -> u64 {
+    let all = bytes(content);
+    let (mut at, mut found) = (0, 0);
+    while at < all.len() as u64 {
+        // Also from the middle of a row.
+        let from = at + (all.len() as u64 - at) / 3;
+        for from in [from, at] {
+            let Some(place) = content.place(from).unwrap() else {
+                return found;
+            };
+            assert_eq!(place.range.start, from);
+            assert!(place.range.end > from && place.range.end <= all.len() as u64);
+            let told = &all[from as usize..place.range.end as usize];
+            match place.lies {
+                Lies::Nowhere => assert!(told.iter().all(|byte| *byte == 0)),
+                Lies::Apart => {}
+                Lies::At(there) => {
+                    let mut read = vec![0; told.len()];
+                    device.read_at(there, &mut read).unwrap();
+                    assert!(read == told, "{from} of {place:?}");
+                    found += told.len() as u64;
+                }
+            }
+            at = place.range.end;
+        }
+    }
+    found
 }
 
 fn word(kind: Kind) -> &'static str {

@@ -91,6 +91,7 @@ pub(crate) fn compare(test: &str, made: &Made, options: &str, how: How) {
     let fs = made.open();
     assert_eq!(fs.about().state.how, how, "{:?}", fs.about());
     let ours = support::read(&fs);
+    support::placed(&fs, &support::image(&made.image));
     let Some(mounted) = made.mounted(test, options) else {
         return;
     };

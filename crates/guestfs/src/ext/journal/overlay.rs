@@ -24,6 +24,12 @@ impl Overlay {
         }
     }
 
+    /// The first block from this one on that is read from elsewhere.
+    pub(in crate::ext) fn next_moved(&self, block: u64) -> Option<u64> {
+        let at = self.moved.partition_point(|(moved, _)| *moved < block);
+        self.moved.get(at).map(|(moved, _)| *moved)
+    }
+
     /// Reads a part of a block that is elsewhere.
     fn moved(&self, place: u64, within: u64, buf: &mut [u8]) -> disk::Result<()> {
         let there = place & !ESCAPED;
