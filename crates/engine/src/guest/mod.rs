@@ -8,8 +8,10 @@
 //! Nothing is staged and nothing is mounted: chunks are read as they are needed, and none is read twice in
 //! a short time. What a volume holds that is not understood is named and never shown as empty.
 
+pub mod evidence;
 mod keys;
 pub mod list;
+mod metered;
 pub mod path;
 pub mod restore;
 pub mod walk;
@@ -62,13 +64,18 @@ impl Guest {
 
     /// The same, with keys for volumes that are encrypted. A key that does not open its volume is told.
     pub fn open_with(vault: &Vault, point: &Opened, owner: &Owner, keys: &Keys) -> Self {
+        Self::open_through(vault, point, owner, keys, &|_, disk| disk)
+    }
+
+    /// The same, with what `through` makes of each disk, of which it is told the number, in the disk's place.
+    pub(crate) fn open_through(
+        vault: &Vault,
+        point: &Opened,
+        owner: &Owner,
+        keys: &Keys,
+        through: &dyn Fn(usize, Device) -> Device,
+    ) -> Self {
         let details = &point.details;
-        let mut uses: Vec<_> = details
-            .uses
-            .iter()
-            .filter(|one| one.owner == *owner)
-            .collect();
-        uses.sort_by_key(|one| place(&one.slot));
         let mut guest = Self {
             disks: Vec::new(),
             volumes: Vec::new(),
@@ -76,19 +83,13 @@ impl Guest {
         };
         let mut devices: Vec<(String, Device)> = Vec::new();
         let known = |layer: usize| details.layers.get(layer).map(|l| l.path.to_string());
-        let tops = uses.iter().map(|one| (one.slot.clone(), one.layer));
-        let tops: Vec<_> = match uses.is_empty() && *owner == Owner::Vm {
-            // A bunch of disks without a VM has no places.
-            true => whole(point).map(|top| (String::new(), top)).collect(),
-            false => tops.collect(),
-        };
-        for (at, (slot, layer)) in tops.into_iter().enumerate() {
+        for (at, (slot, layer)) in tops(point, owner).into_iter().enumerate() {
             let path = known(layer).unwrap_or_default();
             match open_chain(vault, details, &point.layer_roots, layer) {
                 Ok(chain) => {
                     // One that cannot be opened keeps its number.
                     let name = format!("d{at}");
-                    devices.push((name.clone(), Arc::new(chain)));
+                    devices.push((name.clone(), through(at, Arc::new(chain))));
                     guest.disks.push(GuestDisk { name, slot, path });
                 }
                 Err(error) => guest.findings.push(unreadable(path, error.to_string())),
@@ -159,6 +160,19 @@ impl Guest {
                 Err(guestfs::Error::NotFound(what))
             }
         }
+    }
+}
+
+/// The disks of a VM or checkpoint in the order of their places: where each is, and its topmost layer.
+pub(crate) fn tops(point: &Opened, owner: &Owner) -> Vec<(String, usize)> {
+    let uses = point.details.uses.iter();
+    let mut uses: Vec<_> = uses.filter(|one| one.owner == *owner).collect();
+    uses.sort_by_key(|one| place(&one.slot));
+    let tops = uses.iter().map(|one| (one.slot.clone(), one.layer));
+    match uses.is_empty() && *owner == Owner::Vm {
+        // A bunch of disks without a VM has no places.
+        true => whole(point).map(|top| (String::new(), top)).collect(),
+        false => tops.collect(),
     }
 }
 
