@@ -150,7 +150,7 @@ pub fn folder(guest: &Guest, path: &GuestPath) -> Result<(Vec<FileLine>, Vec<Fin
 }
 
 /// That something could not be read.
-fn unreadable(path: &str, error: &Error) -> Finding {
+pub(super) fn unreadable(path: &str, error: &Error) -> Finding {
     let hint = hint(path, error);
     Finding::new(
         Code::FileUnreadable,
@@ -255,7 +255,7 @@ fn unknown(path: &GuestPath, error: &Error) -> FileLine {
     }
 }
 
-fn kind(kind: Kind) -> &'static str {
+pub(super) fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::File => "file",
         Kind::Folder => "folder",
