@@ -17,6 +17,7 @@ mod progress;
 mod secret;
 mod sheet;
 mod stop;
+mod stream;
 mod table;
 mod text;
 mod ui;
@@ -53,6 +54,8 @@ fn run(global: &Global, command: Command, ui: Ui) -> Result<Exit> {
         Command::Points(args) => commands::points::run(global, &args, ui),
         Command::Show(args) => commands::show::run(global, &args, ui),
         Command::Find(args) => commands::guest::find(global, &args, ui),
+        Command::Diff(args) => commands::diff::run(global, &args, ui),
+        Command::Verify(args) => commands::verify::run(global, &args, ui),
         Command::Ls(args) => commands::ls::run(global, &args, ui),
         Command::Restore(command) => commands::restore::run(global, &command, ui),
         Command::Check(args) => commands::check::run(global, &args, ui),

@@ -14,7 +14,7 @@ use crate::failure::{Exit, Failure};
 use crate::text;
 
 /// The version of all JSON documents. Members may be added without a new one.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// What a command prints.
 pub(crate) trait Document: Serialize {

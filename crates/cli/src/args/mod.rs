@@ -1,6 +1,7 @@
 //! The command line: what there is to say, in the words in which `--help` explains it.
 
 mod backup;
+mod compare;
 mod given;
 mod guest;
 mod host;
@@ -20,6 +21,7 @@ pub(crate) use backup::{
     BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg, PacingArgs, SelectionArgs,
     SideArg,
 };
+pub(crate) use compare::{DiffArgs, VerifyArgs};
 pub(crate) use given::SourceKind;
 pub(crate) use guest::{FilesArgs, FindArgs};
 pub(crate) use host::{
@@ -174,6 +176,10 @@ pub(crate) enum Command {
     Ls(LsArgs),
     /// Find files of the guest in a restore point, by their names
     Find(FindArgs),
+    /// Say what changed of the guest's files between two restore points or checkpoints
+    Diff(DiffArgs),
+    /// Say how consistent the guest's volumes are in restore points, and since when
+    Verify(VerifyArgs),
     /// Restore from a restore point
     #[command(subcommand)]
     Restore(RestoreCommand),

@@ -3,9 +3,11 @@
 pub(crate) mod backup;
 mod backup_hosts;
 pub(crate) mod check;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 mod doctor_report;
 pub(crate) mod estimate;
+mod evidence;
 mod findings;
 pub(crate) mod guest;
 mod host_settings;
@@ -23,4 +25,5 @@ pub(crate) mod secret;
 pub(crate) mod show;
 pub(crate) mod source;
 mod survey;
+pub(crate) mod verify;
 pub(crate) mod vms;

@@ -47,7 +47,8 @@ fn vm_ref(line: &PointLine) -> VmRef {
     }
 }
 
-fn points(global: &Global, vault: &Vault) -> Result<list::Points> {
+/// All points of the vault.
+pub(crate) fn points(global: &Global, vault: &Vault) -> Result<list::Points> {
     let location = open::location(global)?;
     list::points(vault).map_err(|error| open::vault_failure(error, location))
 }

@@ -1,6 +1,7 @@
 //! `show`.
 
 use engine::Finding;
+use engine::guest::evidence::{Evidence, Evidences};
 use engine::point::{Details, Reading, Stats};
 use engine::source::Consistency;
 use hyperv::host_settings::HostSettings;
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Global, ShowArgs};
 use crate::commands::backup::reading;
+use crate::commands::evidence::evidence_text;
 use crate::commands::findings::findings_text;
 use crate::commands::host_settings::{self, Compared};
 use crate::commands::listing::VmListing;
@@ -34,6 +36,7 @@ pub(crate) fn run(global: &Global, args: &ShowArgs, ui: Ui) -> Result<Exit> {
         mode_reason: details.mode_reason.clone(),
         holds: VmListing::of(details),
         layers: layers(details),
+        evidence: Evidences::new(&vault).of(&opened),
         not_covered: details.not_covered.clone(),
         findings: details.findings.clone(),
         config: details.config.clone(),
@@ -52,6 +55,7 @@ struct ShowDocument {
     mode_reason: Option<String>,
     holds: VmListing,
     layers: Vec<Layer>,
+    evidence: Vec<Evidence>,
     not_covered: Vec<String>,
     findings: Vec<Finding>,
     config: Option<serde_json::Value>,
@@ -112,6 +116,8 @@ impl Document for ShowDocument {
             ]);
         }
         out.push_str(&table.render());
+        out.push_str("\nVolumes of the guest\n");
+        out.push_str(&evidence_text(&self.evidence, 2));
         out.push_str("\nNot covered\n");
         let lost = self.holds.missing_lines();
         for line in self.not_covered.iter().chain(&lost) {

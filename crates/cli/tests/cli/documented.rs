@@ -104,6 +104,14 @@ fn documents() -> Vec<Value> {
     run(&["backup", "folder:source/floppy.raw"]);
     run(&["ls", "floppy.raw@latest:/"]);
     run(&["ls", "floppy.raw@latest:/d0"]);
+    let mut changed = floppy();
+    changed[33 * 512] = b'J';
+    bench.disk("floppy.raw", &changed);
+    run(&["backup", "folder:source/floppy.raw"]);
+    let now = "floppy.raw@latest";
+    let points = run(&["points", "--vm", "floppy.raw"]);
+    run(&["diff", points["points"][0]["id"].as_str().unwrap(), now]);
+    run(&["verify", now]);
     run(&[
         "restore",
         "files",
@@ -163,17 +171,21 @@ fn documents() -> Vec<Value> {
 /// something else would have, and commands.
 const OTHER: &[&str] = &[
     "add-recovery-code",
+    "added",
     "after",
     "application",
     "asks",
+    "attributes",
     "blocks",
     "changed",
     "client",
     "damaged",
     "device",
     "differential",
+    "dirty",
     "disks",
     "domain-controller",
+    "encrypted",
     "environment",
     "file-system",
     "find",
@@ -183,10 +195,16 @@ const OTHER: &[&str] = &[
     "junction",
     "keyring",
     "keys",
+    "length",
     "length-differs",
     "limits",
     "link",
     "list",
+    "metadata",
+    "mode",
+    "needs-replay",
+    "no-files",
+    "not-looked-at",
     "not-replayed",
     "object-damaged",
     "older",
@@ -199,6 +217,9 @@ const OTHER: &[&str] = &[
     "recovery-checkpoint",
     "reference-point",
     "reference-point-of-replication",
+    "removed",
+    "renamed",
+    "reparse",
     "replaced",
     "replayed",
     "replica-server",
@@ -206,9 +227,14 @@ const OTHER: &[&str] = &[
     "resource-pool",
     "root",
     "saved-memory",
+    "security",
     "service",
+    "short-name",
     "socket",
+    "streams",
+    "target",
     "terminal",
+    "times",
     "torn",
     "unfinished-import",
     "unknown",
@@ -219,6 +245,7 @@ const OTHER: &[&str] = &[
     "wait",
     "was",
     "write-only",
+    "xattrs",
 ];
 
 #[test]

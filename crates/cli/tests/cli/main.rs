@@ -13,6 +13,10 @@ mod floppy;
 mod golden;
 mod guest_checkpoints;
 #[cfg(unix)]
+mod guest_diff;
+#[cfg(unix)]
+mod guest_driver;
+#[cfg(unix)]
 mod guest_files;
 #[cfg(unix)]
 mod guest_keys;
@@ -40,5 +44,6 @@ mod smb;
 #[cfg(unix)]
 mod stage;
 mod start;
+mod verified;
 mod vms;
 mod words;
