@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::address::PointAddress;
+use crate::args::VolumeKeyArgs;
 
 /// `diff`
 #[derive(Debug, Args)]
@@ -38,6 +39,9 @@ pub(crate) struct DiffArgs {
     /// Read and compare the contents of all files
     #[arg(long)]
     pub(crate) thorough: bool,
+
+    #[command(flatten)]
+    pub(crate) keys: VolumeKeyArgs,
 }
 
 /// `verify`

@@ -16,7 +16,7 @@ use crate::commands::points::find_point;
 use crate::failure::{Exit, Failure, Result};
 use crate::stream::Stream;
 use crate::ui::Ui;
-use crate::{open, stop, text};
+use crate::{open, stop, text, volume_key};
 
 /// Tells what changed of a guest's files between two moments.
 pub(crate) fn run(global: &Global, args: &DiffArgs, ui: Ui) -> Result<Exit> {
@@ -31,6 +31,7 @@ pub(crate) fn run(global: &Global, args: &DiffArgs, ui: Ui) -> Result<Exit> {
                 .hint("write /VOLUME/path; `hyperkeep ls POINT:/` lists the volumes")
         })?),
     };
+    let keys = volume_key::all(&args.keys)?;
     let vault = open::vault(global, ui)?;
     let (before, before_line, mut beside) = moment(global, &vault, args, 0, ui)?;
     let (after, after_line, more) = moment(global, &vault, args, 1, ui)?;
@@ -45,6 +46,7 @@ pub(crate) fn run(global: &Global, args: &DiffArgs, ui: Ui) -> Result<Exit> {
         after: after.side(),
         path,
         thorough: args.thorough,
+        keys: &keys,
         cancel: &cancel,
     };
     let head = Head {
