@@ -27,7 +27,7 @@ fn files_are_as_they_were_at_each_checkpoint() {
         .data(0, &floppy())
         .write(&disks.join("web.vhdx"));
     Image::child(&base, "web.vhdx", 2)
-        .data(FILE, &[&LATER[..], &[0; 512 - LATER.len()]].concat())
+        .data(FILE, &[LATER, &[0; 512 - LATER.len()]].concat())
         .write(&disks.join("web_1.avhdx"));
     bench.backup(0);
 
