@@ -78,7 +78,7 @@ impl BlockRead for Counting {
 /// How a kind of file system is made and mounted.
 struct Kind {
     make: &'static [&'static str],
-    /// As `mount` knows it.
+    /// As `mount` knows it; `mcopy` for what it does not.
     mount: &'static str,
     /// Whether its driver tells owners, links and attributes that are on the disk.
     of_unix: bool,
@@ -110,11 +110,19 @@ const EXFAT: Kind = Kind {
     of_unix: false,
 };
 
+const FAT: Kind = Kind {
+    make: &["mkfs.fat", "-F", "32"],
+    mount: "mcopy",
+    of_unix: false,
+};
+
 /// A file system that is mounted until this goes.
 enum Driver {
     /// Which tells when it has written all.
     Ntfs(ntfs::Mounted),
     Other(Mounted),
+    /// A folder that is copied into it.
+    Copied(PathBuf),
 }
 
 impl Driver {
@@ -122,6 +130,7 @@ impl Driver {
         match self {
             Self::Ntfs(mounted) => mounted.path().to_owned(),
             Self::Other(mounted) => mounted.path(),
+            Self::Copied(folder) => folder.clone(),
         }
     }
 }
@@ -138,6 +147,7 @@ impl Disk {
 
     fn mounted(&self, test: &str, kind: &Kind) -> Option<Driver> {
         Some(match kind.mount {
+            "mcopy" => Driver::Copied(self.folder.path().join("files")),
             "ntfs-3g" => Driver::Ntfs(ntfs::Mounted::new(test, &self.path(), "rw")?),
             other => Driver::Other(Mounted::kernel(test, &self.path(), other, "rw")?),
         })
@@ -159,6 +169,18 @@ impl Disk {
         }
         let mounted = disk.mounted(test, kind)?;
         fill(&mounted.path(), files, kind.of_unix);
+        if let Driver::Copied(folder) = &mounted {
+            let all = fs::read_dir(folder).unwrap().map(|one| one.unwrap().path());
+            let mut mcopy = Command::new("mcopy");
+            let mcopy = mcopy.arg("-i").arg(disk.path()).args(["-s", "-Q"]);
+            match mcopy.args(all).arg("::/").output() {
+                Ok(output) => assert!(output.status.success(), "{output:?}"),
+                Err(error) => {
+                    oracle::skip(test, &format!("mcopy: {error}"));
+                    return None;
+                }
+            }
+        }
         Some(disk)
     }
 
@@ -236,8 +258,13 @@ fn fill(root: &Path, files: usize, of_unix: bool) {
 
 /// A tree without what a driver of no file system of Unix makes up.
 fn told(mut tree: Tree, kind: &Kind) -> Tree {
-    for seen in tree.values_mut().filter(|_| !kind.of_unix) {
+    let (of_unix, copied) = (kind.of_unix, kind.mount == "mcopy");
+    for seen in tree.values_mut().filter(|_| !of_unix) {
         (seen.owner, seen.xattrs, seen.links) = (None, None, None);
+    }
+    // Copies are new.
+    for seen in tree.values_mut().filter(|_| copied) {
+        seen.modified = None;
     }
     tree
 }
@@ -295,4 +322,9 @@ fn many_files_of_ntfs() {
 fn many_files_of_exfat() {
     // Its driver takes its time.
     check("many_files_of_exfat", &EXFAT, 2000);
+}
+
+#[test]
+fn many_files_of_fat() {
+    check("many_files_of_fat", &FAT, MANY);
 }
