@@ -27,7 +27,7 @@ pub const MOST: u64 = 256 << 20;
 pub enum Verdict {
     /// Its file system was closed, or had written all: nothing is to be replayed.
     Clean,
-    /// It has no files: swap space, nothing, or a part of a volume group.
+    /// It has no files: swap space, nothing, or a part of a volume group or dynamic disk.
     NoFiles,
     /// Its journal is not empty: the guest replays it, as after a power cut.
     NeedsReplay,
@@ -188,7 +188,7 @@ fn volume(guest: &Guest, volume: &Volume) -> VolumeEvidence {
                     .as_ref()
                     .is_some_and(|one| one.kind.is_dynamic()) =>
                 {
-                    Verdict::Unknown
+                    Verdict::NoFiles
                 }
                 (_, What::BitLocker | What::Luks(_)) => Verdict::Encrypted,
                 (_, What::Swap | What::Blank | What::Lvm) => Verdict::NoFiles,

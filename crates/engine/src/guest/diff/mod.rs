@@ -355,8 +355,17 @@ impl Run<'_, '_> {
     }
 
     /// Whether volume groups are laid out as they were: the text that tells how begins within the first MiB of
-    /// each physical volume, with a sector that says which text counts.
+    /// each physical volume, with a sector that says which text counts. Of dynamic disks nothing is known that
+    /// would tell.
     fn groups_are_the_same(&self) -> bool {
+        let is_dynamic = |volume: &Volume| {
+            let partition = volume.partition.as_ref();
+            partition.is_some_and(|one| one.kind.is_dynamic())
+        };
+        let mut all = self.old.volumes().iter().chain(self.new.volumes());
+        if all.any(is_dynamic) {
+            return false;
+        }
         let members = |guest: &Guest| -> Vec<(String, String)> {
             let all = guest.volumes().iter().filter(|one| one.what == What::Lvm);
             all.map(|one| key(guest, one)).collect()
