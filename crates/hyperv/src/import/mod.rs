@@ -9,7 +9,7 @@
 //! All of it is serde data, so a plan needs no host: a [`Target`] that was recorded will do, and it
 //! says the same.
 //!
-//! [`PlannedVm`] is what there is on the host until it is a VM: it goes with whoever holds it, and
+//! [`apply`] carries a plan out, when the caller has written disks and configuration; [`PlannedVm`] is what there is on the host until it is a VM: it goes with whoever holds it, and
 //! after a crash with the next run.
 //!
 //! Invariants:
@@ -22,20 +22,30 @@
 //!   needed to bring it back has been put aside.
 
 mod adapters;
+mod applied;
+mod apply;
 mod checks;
 mod disks;
 mod finding;
+mod hardware;
 mod plan;
 mod planned;
 mod point;
+mod power;
 mod request;
+mod rewire;
 mod steps;
+mod take_off;
 mod target;
 #[cfg(test)]
 mod tests;
+mod undo;
+mod verify;
 mod versions;
 
 pub use adapters::AdapterPlan;
+pub use applied::{Applied, ApplyError, Aside, Difference, Replaced, Undo, Written};
+pub use apply::apply;
 pub use disks::DiskPlan;
 pub use finding::{Finding, Weight};
 pub use plan::{Plan, Way, plan};
@@ -45,4 +55,5 @@ pub use point::{Point, PointCheckpoint, PointDisk};
 pub use request::{Identity, Mac, Network, Place, Request, SavedState, SwitchMap, Tree, WantedWay};
 pub use steps::Step;
 pub use target::Target;
+pub use undo::{Undone, undo};
 pub use versions::versions;

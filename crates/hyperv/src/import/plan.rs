@@ -32,6 +32,9 @@ pub struct Plan {
     pub name: String,
     /// Its folder.
     pub folder: String,
+    /// The folder of its checkpoints, if it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_folder: Option<String>,
     /// The VM that it replaces.
     pub replaces: Option<Uuid>,
     /// How it gets there.
@@ -135,6 +138,7 @@ pub fn plan(point: &Point, request: &Request, target: &Target) -> Plan {
         id: (request.identity == Identity::Keep && way == Way::Import).then_some(point.vm),
         name: parts.name,
         folder: parts.folder,
+        checkpoint_folder: request.checkpoint_folder.clone(),
         replaces: replaced.map(|machine| machine.id),
         way,
         disks: parts.disks,

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::control::{Change, ChangeError, Control, NotDone, Returned};
 use crate::ids::{self, fold};
+use crate::inventory::PowerState;
 use crate::journal::{Call, Outcome};
 
 pub(super) const SERVICE: &str = "Msvm_VirtualSystemManagementService";
@@ -40,6 +41,38 @@ pub enum ImportError {
     /// What is to be sent to the host cannot be written.
     #[error("the settings cannot be written: {0}")]
     Unwritable(String),
+    /// The plan cannot be carried out.
+    #[error("the plan cannot be carried out: {0}")]
+    NotPossible(String),
+    /// Something was not written before.
+    #[error("its {0} was not written before: nothing was done")]
+    NotWritten(String),
+    /// Its id is taken.
+    #[error("a VM, or an import that was not finished, has the id {0} already")]
+    Exists(Uuid),
+    /// It has got another id than the one that it should keep.
+    #[error(
+        "it has got the id {0}, and not the one that it should keep: restore it with a new one"
+    )]
+    OtherId(String),
+    /// The VM is another one than was meant.
+    #[error(
+        "the VM {vm} has its configuration in {folder}: it is not the one that is meant, and is left alone"
+    )]
+    AnotherVm {
+        /// Its id.
+        vm: Uuid,
+        /// Its folder.
+        folder: String,
+    },
+    /// It was to be taken off the host.
+    #[error("the VM {0} is still on the host")]
+    StillAVm(Uuid),
+    /// The VM is not in the state that it was put into.
+    #[error(
+        "the host has done what it was asked to, and the VM is in the state {0:?} all the same"
+    )]
+    OtherState(PowerState),
     /// It is still there.
     #[error(
         "the planned VM {0} is still there: it is in the journal, and the next run tries again"
@@ -99,7 +132,7 @@ fn path(id: &str) -> ObjectPath {
         .with_key("Name", id)
 }
 
-fn service(session: &dyn CimSession) -> Result<ObjectPath, ImportError> {
+pub(super) fn service(session: &dyn CimSession) -> Result<ObjectPath, ImportError> {
     let found = session.query_paths(HYPER_V, &format!("SELECT * FROM {SERVICE}"))?;
     let first = found.into_iter().next();
     first.ok_or_else(|| ImportError::Lacks(SERVICE.to_owned()))
@@ -159,6 +192,10 @@ impl PlannedVm {
         })
     }
 
+    pub(super) fn control(&self) -> &Control {
+        &self.control
+    }
+
     /// Its id, which is also the VM's.
     pub fn id(&self) -> Option<Uuid> {
         ids::guid(&self.id)
@@ -169,9 +206,24 @@ impl PlannedVm {
     /// # Errors
     /// When the host does not.
     pub fn name(&self, name: &str) -> Result<(), ImportError> {
-        let session = self.control.session();
         let mut settings = self.settings()?;
         settings.set("ElementName", name);
+        self.modify_settings(settings)
+    }
+
+    /// Lets it keep its checkpoints in a folder.
+    ///
+    /// # Errors
+    /// When the host does not.
+    pub(super) fn keep_checkpoints_in(&self, folder: &str) -> Result<(), ImportError> {
+        let mut settings = self.settings()?;
+        settings.set("SnapshotDataRoot", folder);
+        self.modify_settings(settings)
+    }
+
+    /// Changes its settings, which are sent whole.
+    pub(super) fn modify_settings(&self, settings: Instance) -> Result<(), ImportError> {
+        let session = self.control.session();
         let class = session.class(HYPER_V, SETTINGS)?;
         let unwritable = |error: &dyn ToString| ImportError::Unwritable(error.to_string());
         let settings = class
@@ -181,7 +233,7 @@ impl PlannedVm {
         inputs
             .set_embedded("SystemSettings", &settings)
             .map_err(|error| unwritable(&error))?;
-        self.call(&service(session)?, "ModifySystemSettings", &inputs)
+        self.manage("ModifySystemSettings", &inputs)
     }
 
     /// Drops the saved memory that it has, if it has any.
@@ -204,8 +256,7 @@ impl PlannedVm {
     /// With all that the host says against it.
     pub fn validate(&self) -> Result<(), ImportError> {
         let inputs = Instance::default().with("PlannedSystem", path(&self.id));
-        let service = service(self.control.session())?;
-        match self.call(&service, "ValidatePlannedSystem", &inputs) {
+        match self.manage("ValidatePlannedSystem", &inputs) {
             Err(ImportError::Change(ChangeError::NotDone {
                 why: NotDone::Failed(failure),
                 ..
@@ -268,13 +319,34 @@ impl PlannedVm {
         Ok(there.iter().any(|seen| fold(&seen.id) == fold(&self.id)))
     }
 
-    fn settings(&self) -> Result<Instance, ImportError> {
+    pub(super) fn settings(&self) -> Result<Instance, ImportError> {
         let which = Associations::of(&path(&self.id))
             .by("Msvm_SettingsDefineState")
             .to(SETTINGS);
         let found = self.control.session().associators(&which)?;
         let first = found.into_iter().next();
         first.ok_or_else(|| ImportError::Lacks(format!("settings of the planned VM {}", self.id)))
+    }
+
+    /// The settings of its checkpoints.
+    pub(super) fn checkpoints(&self) -> Result<Vec<Instance>, ImportError> {
+        let all = self.control.session();
+        let all = all.query(HYPER_V, &format!("SELECT * FROM {SETTINGS}"))?;
+        let text = |row: &Instance, name: &str| {
+            let told = row.get_opt::<String>(name).ok().flatten();
+            fold(&told.unwrap_or_default())
+        };
+        let own = fold(&self.id);
+        let is_one = |row: &Instance| {
+            text(row, "VirtualSystemIdentifier") == own
+                && text(row, "VirtualSystemType").starts_with("microsoft:hyper-v:snapshot:")
+        };
+        Ok(all.into_iter().filter(is_one).collect())
+    }
+
+    /// Calls a method of the service that manages VMs, about this one.
+    pub(super) fn manage(&self, method: &str, inputs: &Instance) -> Result<(), ImportError> {
+        self.call(&service(self.control.session())?, method, inputs)
     }
 
     fn call(

@@ -1,5 +1,7 @@
 //! What will be done, in its order.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vmconfig::model::Location;
@@ -184,4 +186,35 @@ pub(super) fn steps(
         steps.push(Step::Start);
     }
     steps
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WriteDisk { to, .. } => write!(f, "write {to}"),
+            Self::WriteConfiguration { folder } => write!(f, "write its configuration to {folder}"),
+            Self::TurnOff { vm } => write!(f, "turn off the VM {vm}"),
+            Self::RemoveReplication { vm } => write!(f, "remove the replication of the VM {vm}"),
+            Self::PutAside { vm, folder } => write!(f, "put the VM {vm} aside in {folder}"),
+            Self::Destroy { vm } => write!(f, "take the VM {vm} off the host"),
+            Self::Import { .. } => f.write_str("import its configuration"),
+            Self::Define { generation } => write!(f, "make a VM of generation {generation}"),
+            Self::Name { name } => write!(f, "call it {name:?}"),
+            Self::Attach { location, path } => write!(f, "attach {path} at {location}"),
+            Self::TakeOut { location } => write!(f, "take out what is at {location}"),
+            Self::Connect {
+                adapter, switch, ..
+            } => match switch {
+                Some(switch) => write!(f, "connect the adapter {adapter:?} to {switch:?}"),
+                None => write!(f, "connect the adapter {adapter:?} to nothing"),
+            },
+            Self::NewAddress { adapter } => write!(f, "give the adapter {adapter:?} a new address"),
+            Self::DropSavedState => f.write_str("drop its saved memory"),
+            Self::Validate => f.write_str("let the host look whether it can be a VM"),
+            Self::Realize => f.write_str("make a VM of it"),
+            Self::Verify => f.write_str("compare it with what was planned"),
+            Self::RemoveAside { folder } => write!(f, "remove {folder}"),
+            Self::Start => f.write_str("start it"),
+        }
+    }
 }

@@ -64,6 +64,14 @@ fn role(subtype: &str, resource_type: Option<u16>) -> Role {
     }
 }
 
+/// What controller a subtype is, if it is one.
+pub(crate) fn controller_kind(subtype: &str) -> Option<ControllerKind> {
+    match role(subtype, None) {
+        Role::Controller(kind) => Some(kind),
+        _ => None,
+    }
+}
+
 fn holds(subtype: &str) -> DriveKind {
     match fold(subtype).strip_prefix("microsoft:hyper-v:") {
         Some("virtual hard disk") => DriveKind::VirtualDisk,

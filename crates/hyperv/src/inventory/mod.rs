@@ -43,6 +43,7 @@ pub use checkpoint::{Checkpoint, CheckpointKind, Parent};
 pub use cluster::ClusterRole;
 pub(crate) use cluster::roles as cluster_roles;
 pub use devices::Medium;
+pub(crate) use devices::controller_kind;
 pub use finding::Finding;
 pub use guest::{Family, Guest};
 pub use host::{DefaultPaths, Host, Os, OsKind, host_name};

@@ -140,6 +140,18 @@ pub enum Call {
         /// Its id.
         planned: String,
     },
+    /// Takes a VM off the host: one that a restore made, or that was put aside.
+    DestroyMachine {
+        /// Its id.
+        machine: String,
+    },
+    /// Starts a VM, or turns it off.
+    ChangePower {
+        /// Its id.
+        machine: String,
+        /// The state that it shall have (`RequestedState`).
+        state: u16,
+    },
     /// Lets a replication go on.
     ResumeReplication {
         /// The relationship.
@@ -148,14 +160,16 @@ pub enum Call {
 }
 
 impl Call {
-    /// Whether it is about a planned VM.
-    pub(crate) fn is_planned(&self) -> bool {
+    /// Whether it is of a restore: then the VM that it is about need not be there.
+    pub(crate) fn is_restore(&self) -> bool {
         matches!(
             self,
             Self::MakePlanned { .. }
                 | Self::ChangePlanned { .. }
                 | Self::RealizePlanned { .. }
                 | Self::DestroyPlanned { .. }
+                | Self::DestroyMachine { .. }
+                | Self::ChangePower { .. }
         )
     }
 }

@@ -163,6 +163,8 @@ fn not_done(intent: Intent, reading: &mut Reading) {
         Call::MakePlanned { .. }
         | Call::ChangePlanned { .. }
         | Call::RealizePlanned { .. }
+        | Call::DestroyMachine { .. }
+        | Call::ChangePower { .. }
         | Call::SuspendReplication { .. }
         | Call::CreateCheckpoint { .. }
         | Call::RenameCheckpoint { .. }
@@ -194,7 +196,11 @@ fn done(intent: Intent, made: Option<String>, reading: &mut Reading) {
         (Call::RealizePlanned { planned } | Call::DestroyPlanned { planned }, _) => {
             reading.planned.remove(&(vm, planned));
         }
-        (Call::MakePlanned { .. }, None) | (Call::ChangePlanned { .. }, _) => {}
+        (Call::MakePlanned { .. }, None)
+        | (
+            Call::ChangePlanned { .. } | Call::DestroyMachine { .. } | Call::ChangePower { .. },
+            _,
+        ) => {}
         (Call::SuspendReplication { relationship }, _) => {
             reading.suspended.insert((vm, relationship));
         }

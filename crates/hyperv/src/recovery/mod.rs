@@ -134,7 +134,7 @@ impl Machine<'_> {
         // What is only planned is no VM yet, and that of which it is made need not be here.
         self.remove_planned()?;
         let mut rest = self.journal()?;
-        rest.open.retain(|open| !open.intent.call.is_planned());
+        rest.open.retain(|open| !open.intent.call.is_restore());
         rest.planned.clear();
         if !machines(&rest).contains(&vm) {
             return Ok(());
@@ -286,7 +286,7 @@ impl Machine<'_> {
 
     fn open(&self) -> Result<Vec<Open>, CheckpointError> {
         let mut open = self.journal()?.open;
-        open.retain(|open| open.intent.vm == self.vm && !open.intent.call.is_planned());
+        open.retain(|open| open.intent.vm == self.vm && !open.intent.call.is_restore());
         Ok(open)
     }
 

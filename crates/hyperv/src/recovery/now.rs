@@ -184,7 +184,9 @@ impl Now {
                 false => unseen(control, open, "the replication is not suspended"),
             },
             // They are seen to before all else, and need no VM.
-            Call::MakePlanned { .. }
+            Call::DestroyMachine { .. }
+            | Call::ChangePower { .. }
+            | Call::MakePlanned { .. }
             | Call::ChangePlanned { .. }
             | Call::RealizePlanned { .. }
             | Call::DestroyPlanned { .. } => Told::busy(BEGINS_YET.to_owned()),

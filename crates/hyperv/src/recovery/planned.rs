@@ -28,7 +28,7 @@ impl Machine<'_> {
         let mut tries = control.tries();
         loop {
             let mut open = self.journal()?.open;
-            open.retain(|open| open.intent.vm == vm && open.intent.call.is_planned());
+            open.retain(|open| open.intent.vm == vm && open.intent.call.is_restore());
             if open.is_empty() {
                 break;
             }

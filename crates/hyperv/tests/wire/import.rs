@@ -8,14 +8,15 @@ use std::time::Duration;
 use cim::job::Pace;
 use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::import::{Definition, ImportError, PlannedVm};
-use hyperkeep_hyperv::journal::{Journal, dead};
-use hyperkeep_hyperv::recovery::{KnownBy, Remembered, Report, recover};
+use hyperkeep_hyperv::journal::Journal;
+use hyperkeep_hyperv::recovery::KnownBy;
 use lab::state::{ExportWish, LiveState, Power};
 use lab::wsman::Mishap;
 use testkit::vary;
 use uuid::Uuid;
 
 use crate::killed::Mortal;
+use crate::restored::clean;
 use crate::support::{Lab, MARK};
 
 /// The VM, somebody else's, and an import that somebody else has not finished.
@@ -107,27 +108,6 @@ fn restored(lab: &Lab, what: &str) -> bool {
         );
     }
     !more.is_empty()
-}
-
-/// Puts right what runs have left, until nothing is.
-fn clean(lab: &Lab, journals: &std::path::Path, what: &str) -> Vec<Report> {
-    let mut reports = Vec::new();
-    for _ in 0..3 {
-        for journal in dead(journals).unwrap() {
-            let journal = Arc::new(journal);
-            let control = lab.control(&journal);
-            reports.push(recover(&control, &|_, _| Remembered::No).unwrap());
-            journal.close().unwrap();
-        }
-        lab.time.sleep(Duration::from_secs(400));
-    }
-    let left = fs::read_dir(journals).unwrap().count();
-    assert_eq!(left, 0, "{what}: {reports:?}");
-    assert!(
-        reports.iter().all(|r| r.suspects.is_empty()),
-        "{what}: {reports:?}"
-    );
-    reports
 }
 
 #[test]

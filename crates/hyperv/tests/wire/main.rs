@@ -1,6 +1,7 @@
 //! Whole backups of a simulated host, over WS-Management.
 
 mod accidents;
+mod apply;
 mod backup;
 mod cost;
 mod history;
@@ -10,6 +11,7 @@ mod killed;
 mod matrix;
 mod mishaps;
 mod neighbours;
+mod restored;
 mod room;
 mod support;
 mod weather;

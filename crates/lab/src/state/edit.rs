@@ -179,7 +179,11 @@ impl Settings {
                 }
                 let at = self.drive(place)?;
                 if let Some(drive) = self.drives.get_mut(at) {
-                    drive.medium = medium.clone();
+                    // An empty drive is still the drive that it was.
+                    drive.medium = match (medium, &drive.medium) {
+                        (Medium::Empty, Medium::Dvd(_)) => Medium::Dvd(None),
+                        (medium, _) => medium.clone(),
+                    };
                 }
                 return Ok(Some(format!("{place}\\L")));
             }

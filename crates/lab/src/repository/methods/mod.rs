@@ -120,6 +120,7 @@ impl Repository {
                 "ModifyResourceSettings" => resources::modify(self, inputs),
                 "RemoveResourceSettings" => resources::remove(host, inputs),
                 "AddFeatureSettings" => resources::add_features(host, inputs),
+                "ModifyFeatureSettings" => resources::modify_features(host, inputs),
                 _ => Err(Refusal::NOT_SUPPORTED),
             },
             ("Msvm_VirtualSystemReferencePointService", "DestroyReferencePoint") => {

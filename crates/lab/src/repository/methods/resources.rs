@@ -49,18 +49,37 @@ pub(super) fn add_features(host: &mut Host, inputs: &Instance) -> Called {
     let (settings, place) = place(host, &id)?;
     let adapter = device(&place)?;
     let given = embedded_list(inputs, "FeatureSettings", FEATURE)?;
-    let edits = given.iter().map(|one| {
-        let mode: Option<u32> = text(one, "OperationMode")?;
-        let vlan: Option<u16> = text(one, "AccessVlanId")?;
-        // Only ports in one VLAN are built.
-        match (mode.unwrap_or(1), vlan) {
-            (1, Some(vlan @ 1..=4094)) => Ok(Edit::Vlan(adapter, Some(vlan))),
-            (1, _) => Err(Refusal::INVALID_PARAMETER),
-            _ => Err(Refusal::NOT_SUPPORTED),
-        }
-    });
+    let edits = given.iter().map(|one| vlan(adapter, one));
     let edits = edits.collect::<Result<Vec<_>, _>>()?;
     make(host, settings, edits, "ResultingFeatureSettings")
+}
+
+/// Features that are there, by their ids.
+pub(super) fn modify_features(host: &mut Host, inputs: &Instance) -> Called {
+    let given = embedded_list(inputs, "FeatureSettings", FEATURE)?;
+    let mut all: Option<Uuid> = None;
+    let mut edits = Vec::new();
+    for one in &given {
+        let id: String = text(one, "InstanceID")?.ok_or(Refusal::INVALID_PARAMETER)?;
+        let (settings, place) = place(host, &id)?;
+        if *all.get_or_insert(settings) != settings {
+            return Err(Refusal::INVALID_PARAMETER);
+        }
+        edits.push(vlan(device(&place)?, one)?);
+    }
+    let settings = all.ok_or(Refusal::INVALID_PARAMETER)?;
+    make(host, settings, edits, "ResultingFeatureSettings")
+}
+
+/// Only ports in one VLAN are built.
+fn vlan(adapter: Uuid, one: &Instance) -> Result<Edit, Refusal> {
+    let mode: Option<u32> = text(one, "OperationMode")?;
+    let vlan: Option<u16> = text(one, "AccessVlanId")?;
+    match (mode.unwrap_or(1), vlan) {
+        (1, Some(vlan @ 1..=4094)) => Ok(Edit::Vlan(adapter, Some(vlan))),
+        (1, _) => Err(Refusal::INVALID_PARAMETER),
+        _ => Err(Refusal::NOT_SUPPORTED),
+    }
 }
 
 pub(super) fn remove(host: &mut Host, inputs: &Instance) -> Called {

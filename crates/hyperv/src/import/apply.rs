@@ -1,0 +1,239 @@
+//! A plan, carried out: from what the caller has written to a VM.
+//!
+//! The steps of the plan are done in their order. Until the planned VM is realized, whatever goes
+//! wrong destroys it; nothing is done to a host that is not what the plan was made for, as far as
+//! that can be seen: an id that is kept must be free.
+//!
+//! What was realized is compared with the plan. A VM that is not what was planned stays, is told
+//! with every difference, and is not started: it holds all that was restored.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::applied::{Applied, ApplyError, Undo, Written};
+use super::planned::{Definition, ImportError, PlannedVm, planned};
+use super::power::start;
+use super::steps::Step;
+use super::verify::verify;
+use super::{Plan, Point};
+use crate::control::Control;
+use crate::ids;
+
+/// Carries a plan out. `tell` is told of each step before it is done; what the caller has written
+/// before is told as well, in its place.
+///
+/// # Errors
+/// When there is no VM of the plan, as far as is known. Then nothing of it is left on the host, or
+/// it is in the journal.
+pub fn apply(
+    control: &Arc<Control>,
+    point: &Point,
+    plan: &Plan,
+    written: &Written,
+    tell: &mut dyn FnMut(&Step),
+) -> Result<Applied, ApplyError> {
+    let mut run = Run {
+        control,
+        point,
+        plan,
+        written,
+        planned: None,
+        realized: None,
+        connected: 0,
+        applied: None,
+    };
+    let at = |step: Option<&Step>, problem: ImportError| ApplyError {
+        step: step.cloned().map(Box::new),
+        problem,
+        replaced: None,
+    };
+    run.may_begin().map_err(|problem| at(None, problem))?;
+    for step in &plan.steps {
+        tell(step);
+        run.step(step).map_err(|problem| at(Some(step), problem))?;
+    }
+    let none = || ImportError::NotPossible("the plan comes to no VM".to_owned());
+    run.applied.ok_or_else(|| at(None, none()))
+}
+
+/// A plan that is carried out.
+struct Run<'r> {
+    control: &'r Arc<Control>,
+    point: &'r Point,
+    plan: &'r Plan,
+    written: &'r Written,
+    planned: Option<PlannedVm>,
+    realized: Option<Uuid>,
+    /// How many adapters have been connected: they are in the order of the plan.
+    connected: usize,
+    applied: Option<Applied>,
+}
+
+impl Run<'_> {
+    /// Looks whether the plan can be carried out, and the host is still what it was made for.
+    fn may_begin(&self) -> Result<(), ImportError> {
+        if !self.plan.is_possible() || self.plan.steps.is_empty() {
+            let why = self.plan.blocking().map(ToString::to_string);
+            let why: Vec<String> = why.collect();
+            return Err(ImportError::NotPossible(why.join("; ")));
+        }
+        if self.plan.replaces.is_none()
+            && let Some(id) = self.plan.id
+        {
+            self.is_free(id)?;
+        }
+        Ok(())
+    }
+
+    /// An id that is kept is nobody's.
+    fn is_free(&self, id: Uuid) -> Result<(), ImportError> {
+        let session = self.control.session();
+        match session.get(&ids::machine_path(id)) {
+            Ok(_) => return Err(ImportError::Exists(id)),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let same = |seen: &str| ids::guid(seen) == Some(id);
+        match planned(session)?.iter().any(|seen| same(&seen.id)) {
+            true => Err(ImportError::Exists(id)),
+            false => Ok(()),
+        }
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), ImportError> {
+        let config = &self.point.config;
+        match step {
+            // The caller's, and done.
+            Step::WriteDisk { .. } | Step::WriteConfiguration { .. } => Ok(()),
+            Step::TurnOff { .. }
+            | Step::RemoveReplication { .. }
+            | Step::PutAside { .. }
+            | Step::Destroy { .. }
+            | Step::RemoveAside { .. }
+            | Step::Define { .. } => Err(ImportError::NotPossible(
+                "this version does not do that".to_owned(),
+            )),
+            Step::Import {
+                new_id,
+                checkpoints,
+            } => self.import(*new_id, *checkpoints),
+            Step::Name { name } => {
+                let planned = self.planned()?;
+                planned.name(name)?;
+                match &self.plan.checkpoint_folder {
+                    Some(folder) => planned.keep_checkpoints_in(folder),
+                    None => Ok(()),
+                }
+            }
+            Step::Attach { location, path } => self.planned()?.attach(*location, path, config),
+            Step::TakeOut { location } => self.planned()?.take_out(*location, config),
+            Step::Connect { .. } => {
+                let lacks = || ImportError::Lacks("adapter of this step in its plan".to_owned());
+                let adapter = self.plan.adapters.get(self.connected).ok_or_else(lacks)?;
+                self.planned()?
+                    .connect(adapter, self.plan.replaces.is_some())?;
+                self.connected += 1;
+                Ok(())
+            }
+            // With the connection.
+            Step::NewAddress { .. } => Ok(()),
+            Step::DropSavedState => self.planned()?.drop_saved_state(),
+            Step::Validate => {
+                let (adapters, in_place) = (&self.plan.adapters, self.plan.replaces.is_some());
+                let planned = self.planned()?;
+                if self.plan.checkpoints > 0 {
+                    planned.rewire_checkpoints(adapters, in_place)?;
+                }
+                planned.validate()
+            }
+            Step::Realize => {
+                let planned = self.planned.take();
+                let planned = planned.ok_or_else(no_planned)?;
+                self.realized = Some(planned.realize()?);
+                Ok(())
+            }
+            Step::Verify => {
+                let vm = self.realized.ok_or_else(no_planned)?;
+                self.applied = Some(self.verified(vm));
+                Ok(())
+            }
+            Step::Start => {
+                let vm = self.point.vm;
+                if let Some(applied) = &mut self.applied {
+                    begin(self.control, vm, applied);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn planned(&self) -> Result<&PlannedVm, ImportError> {
+        self.planned.as_ref().ok_or_else(no_planned)
+    }
+
+    fn import(&mut self, new_id: bool, checkpoints: bool) -> Result<(), ImportError> {
+        let lacks = |what: &str| ImportError::NotWritten(what.to_owned());
+        let file = self.written.configuration.clone();
+        let snapshots = self.written.snapshots.clone().filter(|_| checkpoints);
+        if checkpoints && snapshots.is_none() {
+            return Err(lacks("configurations of its checkpoints"));
+        }
+        let from = Definition {
+            file: file.ok_or_else(|| lacks("configuration"))?,
+            snapshots,
+            new_id,
+            folder: self.plan.folder.clone(),
+        };
+        let planned = PlannedVm::import(self.control, self.point.vm, &from)?;
+        // One with another id than the one that it shall keep is another VM.
+        let wrong = self.plan.id.is_some() && planned.id() != self.plan.id;
+        if wrong {
+            let found = planned.id().map(|id| id.to_string()).unwrap_or_default();
+            return Err(ImportError::OtherId(found));
+        }
+        self.planned = Some(planned);
+        Ok(())
+    }
+
+    /// What is there, compared with the plan.
+    fn verified(&self, vm: Uuid) -> Applied {
+        let compared = verify(self.control.session(), self.point, self.plan, vm);
+        let (found, unverified) = match compared {
+            Ok(found) => (Some(found), None),
+            Err(why) => (None, Some(why)),
+        };
+        let (folder, differences) = found.unwrap_or_default();
+        Applied {
+            vm,
+            name: self.plan.name.clone(),
+            differences,
+            unverified,
+            started: false,
+            not_started: None,
+            undo: Undo {
+                vm,
+                folder: folder.unwrap_or_else(|| self.plan.folder.clone()),
+                aside: None,
+            },
+        }
+    }
+}
+
+/// Starts what is as it was planned.
+fn begin(control: &Control, of: Uuid, applied: &mut Applied) {
+    if let Some(why) = &applied.unverified {
+        applied.not_started = Some(format!("it could not be compared with its plan: {why}"));
+    } else if !applied.differences.is_empty() {
+        applied.not_started = Some("it is not what was planned".to_owned());
+    } else {
+        match start(control, of, applied.vm) {
+            Ok(()) => applied.started = true,
+            Err(error) => applied.not_started = Some(error.to_string()),
+        }
+    }
+}
+
+fn no_planned() -> ImportError {
+    ImportError::NotPossible("the steps of the plan are in no order".to_owned())
+}

@@ -1,0 +1,134 @@
+//! A VM that comes back to a simulated host: what was backed up of it, and what is there.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cim::job::Pace;
+use hyperkeep_hyperv::import::{Point, PointCheckpoint, PointDisk, Written};
+use hyperkeep_hyperv::inventory;
+use hyperkeep_hyperv::journal::dead;
+use hyperkeep_hyperv::recovery::{Remembered, Report, recover};
+use lab::state::{ExportWish, LiveState, Power};
+use uuid::Uuid;
+
+use crate::support::Lab;
+
+/// Where what was backed up is written.
+pub(crate) const FOLDER: &str = "D:\\Restored";
+
+/// The VM, somebody else's, and an import that somebody else has not finished.
+pub(crate) fn scenario(mishap: &str) -> String {
+    format!(
+        r#"{{"switches": ["LAN"], "vms": [
+            {{"name": "a", "state": "off", "adapters": [{{"switch": "LAN", "vlan": 17}}],
+              "disks": [{{"path": "D:\\VMs\\a\\a.vhdx", "size": 4194304}}],
+              "dvds": ["D:\\a.iso"],
+              "checkpoints": [{{"name": "base", "now": true}}]}},
+            {{"name": "b", "disks": [{{"path": "D:\\VMs\\b\\b.vhdx", "size": 4194304}}]}},
+            {{"name": "theirs", "state": "off", "planned": true}}],
+            "mishaps": [{mishap}]}}"#
+    )
+}
+
+/// What is backed up of the first VM.
+pub(crate) fn point(lab: &Lab) -> Point {
+    let inventory = inventory::take(&lab.session()).unwrap();
+    let machine = inventory.machine(lab.vm()).unwrap();
+    let service = lab.server.service();
+    let mut disks = Vec::new();
+    for medium in &machine.settings.media {
+        let mut next = Some(medium.path.clone());
+        while let Some(path) = next {
+            let parent = service.repository.host.parent_of(&path);
+            next = parent.map(str::to_owned);
+            disks.push(PointDisk {
+                location: medium.location,
+                leaf: path == medium.path,
+                path,
+                bytes: 4 << 20,
+            });
+        }
+    }
+    let checkpoints = machine
+        .checkpoints
+        .iter()
+        .map(|checkpoint| PointCheckpoint {
+            id: checkpoint.id,
+            name: checkpoint.settings.config.name.clone(),
+            parent: None,
+        });
+    Point {
+        vm: machine.id,
+        config: machine.config().clone(),
+        checkpoints: checkpoints.collect(),
+        disks,
+        host: inventory.host.name.clone(),
+        ..Point::default()
+    }
+}
+
+/// Writes it to the host, in a folder of ours, before anything is asked of it.
+pub(crate) fn write(lab: &Lab) -> Written {
+    let (vm, mut service) = (lab.vm(), lab.server.service());
+    let host = &mut service.repository.host;
+    let wish = ExportWish {
+        folder: FOLDER.to_owned(),
+        subfolder: false,
+        checkpoints: true,
+        storage: true,
+        live: LiveState::Crash,
+    };
+    host.export(vm, wish).unwrap();
+    lab.time.clock.advance(Duration::from_secs(60));
+    host.advance();
+    let id = vm.to_string().to_uppercase();
+    Written {
+        configuration: Some(format!("{FOLDER}\\Virtual Machines\\{id}.vmcx")),
+        snapshots: Some(format!("{FOLDER}\\Snapshots")),
+    }
+}
+
+/// What there is on a host: id, name, whether it is only planned, state, checkpoints, disks.
+pub(crate) type Seen = (Uuid, String, bool, Power, usize, Vec<String>);
+
+/// All VMs, in the order in which they came, when everything has had its time.
+pub(crate) fn machines(lab: &Lab) -> Vec<Seen> {
+    lab.time.sleep(Duration::from_secs(60));
+    let mut service = lab.server.service();
+    service.repository.host.advance();
+    let all = service.repository.host.vms().iter();
+    all.map(|vm| {
+        let disks = vm.settings.disks().map(|(_, path)| path.to_owned());
+        let (name, checkpoints) = (vm.settings.name.clone(), vm.checkpoints.len());
+        (
+            vm.id,
+            name,
+            vm.planned,
+            vm.power,
+            checkpoints,
+            disks.collect(),
+        )
+    })
+    .collect()
+}
+
+/// Puts right what runs have left, until nothing is.
+pub(crate) fn clean(lab: &Lab, journals: &Path, what: &str) -> Vec<Report> {
+    let mut reports = Vec::new();
+    for _ in 0..3 {
+        for journal in dead(journals).unwrap() {
+            let journal = Arc::new(journal);
+            let control = lab.control(&journal);
+            reports.push(recover(&control, &|_, _| Remembered::No).unwrap());
+            journal.close().unwrap();
+        }
+        lab.time.sleep(Duration::from_secs(400));
+    }
+    let left = fs::read_dir(journals).unwrap().count();
+    assert_eq!(left, 0, "{what}: {reports:?}");
+    let suspects = reports.iter().all(|r| r.suspects.is_empty());
+    assert!(suspects, "{what}: {reports:?}");
+    reports
+}
