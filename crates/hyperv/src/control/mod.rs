@@ -117,7 +117,16 @@ impl Control {
     /// A control of the same host over the same journal with notes of its own, for one VM of
     /// several. Notes that nobody takes out of it come to these when it ends.
     pub fn for_one(self: &Arc<Self>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(self.copy(Some(Arc::clone(self))))
+    }
+
+    /// The same for who has no more than a reference; its notes are to be taken out.
+    pub(crate) fn apart(&self) -> Arc<Self> {
+        Arc::new(self.copy(None))
+    }
+
+    fn copy(&self, parent: Option<Arc<Self>>) -> Self {
+        Self {
             session: Arc::clone(&self.session),
             journal: Arc::clone(&self.journal),
             pace: Arc::clone(&self.pace),
@@ -126,8 +135,8 @@ impl Control {
             backoff: self.backoff,
             begin: self.begin,
             notes: Mutex::new(Vec::new()),
-            parent: Some(Arc::clone(self)),
-        })
+            parent,
+        }
     }
 
     /// The session; what changes nothing is asked again when the host is too busy to answer.
@@ -372,6 +381,7 @@ fn makes(call: &Call) -> bool {
         Call::CreateCheckpoint { .. }
             | Call::ConvertCheckpoint { .. }
             | Call::ExportMemory { .. }
+            | Call::PutAside { .. }
             | Call::MakePlanned { .. }
     )
 }

@@ -4,6 +4,9 @@
 //! wrong destroys it; nothing is done to a host that is not what the plan was made for, as far as
 //! that can be seen: an id that is kept must be free.
 //!
+//! A VM that is replaced is put aside and taken off the host when nothing but the import is left to
+//! be done, and comes back when that fails ([`Replacing`]).
+//!
 //! What was realized is compared with the plan. A VM that is not what was planned stays, is told
 //! with every difference, and is not started: it holds all that was restored.
 
@@ -11,9 +14,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::applied::{Applied, ApplyError, Undo, Written};
+use super::applied::{Applied, ApplyError, Aside, Undo, Written};
+use super::define::{Controllers, define};
+use super::plan::Way;
 use super::planned::{Definition, ImportError, PlannedVm, planned};
 use super::power::start;
+use super::replace::Replacing;
+use super::rollback::at_rest;
 use super::steps::Step;
 use super::verify::verify;
 use super::{Plan, Point};
@@ -38,23 +45,27 @@ pub fn apply(
         point,
         plan,
         written,
+        replacing: plan.replaces.map(|vm| Replacing::new(control, vm)),
+        aside: None,
         planned: None,
+        made: Controllers::new(),
         realized: None,
         connected: 0,
         applied: None,
     };
-    let at = |step: Option<&Step>, problem: ImportError| ApplyError {
-        step: step.cloned().map(Box::new),
-        problem,
-        replaced: None,
-    };
-    run.may_begin().map_err(|problem| at(None, problem))?;
+    if let Err(problem) = run.may_begin() {
+        return Err(run.failed(None, problem));
+    }
     for step in &plan.steps {
         tell(step);
-        run.step(step).map_err(|problem| at(Some(step), problem))?;
+        if let Err(problem) = run.step(step) {
+            return Err(run.failed(Some(step), problem));
+        }
     }
-    let none = || ImportError::NotPossible("the plan comes to no VM".to_owned());
-    run.applied.ok_or_else(|| at(None, none()))
+    match run.applied.take() {
+        Some(applied) => Ok(applied),
+        None => Err(run.failed(None, no_planned())),
+    }
 }
 
 /// A plan that is carried out.
@@ -63,7 +74,12 @@ struct Run<'r> {
     point: &'r Point,
     plan: &'r Plan,
     written: &'r Written,
+    /// What is replaced, until the new one is there.
+    replacing: Option<Replacing>,
+    aside: Option<Aside>,
     planned: Option<PlannedVm>,
+    /// The controllers of one that is made anew.
+    made: Controllers,
     realized: Option<Uuid>,
     /// How many adapters have been connected: they are in the order of the plan.
     connected: usize,
@@ -78,12 +94,31 @@ impl Run<'_> {
             let why: Vec<String> = why.collect();
             return Err(ImportError::NotPossible(why.join("; ")));
         }
-        if self.plan.replaces.is_none()
-            && let Some(id) = self.plan.id
-        {
-            self.is_free(id)?;
+        let removes = |step: &Step| matches!(step, Step::RemoveReplication { .. });
+        if self.plan.steps.iter().any(removes) {
+            return Err(ImportError::NotPossible(
+                "the VM that should be replaced is replicated: remove its replication on the host \
+                 (Remove-VMReplication), and plan anew"
+                    .to_owned(),
+            ));
         }
-        Ok(())
+        match (self.plan.replaces, self.plan.id) {
+            (None, Some(id)) => self.is_free(id),
+            (Some(vm), _) => at_rest(self.control, vm),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Ends it: nothing of the new VM stays, and what should have been replaced comes back.
+    fn failed(&mut self, step: Option<&Step>, problem: ImportError) -> ApplyError {
+        // It has the id that the old one needs.
+        drop(self.planned.take());
+        let replaced = self.replacing.take();
+        ApplyError {
+            step: step.cloned().map(Box::new),
+            problem,
+            replaced: replaced.map(|mut old| Box::new(old.give_up())),
+        }
     }
 
     /// An id that is kept is nobody's.
@@ -106,18 +141,23 @@ impl Run<'_> {
         match step {
             // The caller's, and done.
             Step::WriteDisk { .. } | Step::WriteConfiguration { .. } => Ok(()),
-            Step::TurnOff { .. }
-            | Step::RemoveReplication { .. }
-            | Step::PutAside { .. }
-            | Step::Destroy { .. }
-            | Step::RemoveAside { .. }
-            | Step::Define { .. } => Err(ImportError::NotPossible(
-                "this version does not do that".to_owned(),
-            )),
+            Step::TurnOff { .. } => self.replacing()?.stop(),
+            // Not begun with.
+            Step::RemoveReplication { .. } => Err(no_planned()),
+            Step::PutAside { folder, .. } => self.replacing()?.put_aside(folder),
+            Step::Destroy { .. } => {
+                let new = self.plan.folder.clone();
+                self.replacing()?.take_off(&new)
+            }
             Step::Import {
                 new_id,
                 checkpoints,
             } => self.import(*new_id, *checkpoints),
+            Step::Define { .. } => {
+                let (planned, made) = define(self.control, self.point, self.plan)?;
+                (self.planned, self.made) = (Some(planned), made);
+                Ok(())
+            }
             Step::Name { name } => {
                 let planned = self.planned()?;
                 planned.name(name)?;
@@ -126,13 +166,24 @@ impl Run<'_> {
                     None => Ok(()),
                 }
             }
-            Step::Attach { location, path } => self.planned()?.attach(*location, path, config),
+            Step::Attach { location, path } => match self.plan.way {
+                Way::Import => self.planned()?.attach(*location, path, config),
+                Way::Define => {
+                    let disk = (*location, path.as_str());
+                    self.planned()?.add_disk(disk, config, &self.made)
+                }
+            },
             Step::TakeOut { location } => self.planned()?.take_out(*location, config),
             Step::Connect { .. } => {
                 let lacks = || ImportError::Lacks("adapter of this step in its plan".to_owned());
                 let adapter = self.plan.adapters.get(self.connected).ok_or_else(lacks)?;
-                self.planned()?
-                    .connect(adapter, self.plan.replaces.is_some())?;
+                match self.plan.way {
+                    Way::Import => {
+                        let in_place = self.plan.replaces.is_some();
+                        self.planned()?.connect(adapter, in_place)?;
+                    }
+                    Way::Define => self.planned()?.add_adapter(adapter)?,
+                }
                 self.connected += 1;
                 Ok(())
             }
@@ -151,6 +202,7 @@ impl Run<'_> {
                 let planned = self.planned.take();
                 let planned = planned.ok_or_else(no_planned)?;
                 self.realized = Some(planned.realize()?);
+                self.aside = self.replacing.take().and_then(|mut old| old.done());
                 Ok(())
             }
             Step::Verify => {
@@ -166,6 +218,10 @@ impl Run<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn replacing(&mut self) -> Result<&mut Replacing, ImportError> {
+        self.replacing.as_mut().ok_or_else(no_planned)
     }
 
     fn planned(&self) -> Result<&PlannedVm, ImportError> {
@@ -214,7 +270,7 @@ impl Run<'_> {
             undo: Undo {
                 vm,
                 folder: folder.unwrap_or_else(|| self.plan.folder.clone()),
-                aside: None,
+                aside: self.aside.clone(),
             },
         }
     }

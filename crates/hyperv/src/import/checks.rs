@@ -63,7 +63,7 @@ fn replacing(machine: &Machine, request: &Request, findings: &mut Vec<Finding>) 
     if machine.operation.is_some() {
         findings.push(Finding::Busy { name: name.clone() });
     }
-    if !matches!(machine.state, PowerState::Off) {
+    if !matches!(machine.state, PowerState::Off | PowerState::Saved) {
         findings.push(Finding::WillBeStopped { name });
     }
     if let Some(role) = &machine.cluster {

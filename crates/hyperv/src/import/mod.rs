@@ -9,8 +9,10 @@
 //! All of it is serde data, so a plan needs no host: a [`Target`] that was recorded will do, and it
 //! says the same.
 //!
-//! [`apply`] carries a plan out, when the caller has written disks and configuration; [`PlannedVm`] is what there is on the host until it is a VM: it goes with whoever holds it, and
-//! after a crash with the next run.
+//! [`apply`] carries a plan out, when the caller has written disks and configuration, and [`undo`]
+//! takes it back; a [`Rollback`] holds a VM while its disks are written. [`PlannedVm`] is what there
+//! is on the host until it is a VM: it goes with whoever holds it, and after a crash with the next
+//! run.
 //!
 //! Invariants:
 //!
@@ -24,16 +26,21 @@
 mod adapters;
 mod applied;
 mod apply;
+mod aside;
 mod checks;
+mod define;
 mod disks;
 mod finding;
 mod hardware;
+mod pieces;
 mod plan;
 mod planned;
 mod point;
 mod power;
+mod replace;
 mod request;
 mod rewire;
+mod rollback;
 mod steps;
 mod take_off;
 mod target;
@@ -46,6 +53,7 @@ mod versions;
 pub use adapters::AdapterPlan;
 pub use applied::{Applied, ApplyError, Aside, Difference, Replaced, Undo, Written};
 pub use apply::apply;
+pub(crate) use aside::{bring_back, remove_aside};
 pub use disks::DiskPlan;
 pub use finding::{Finding, Weight};
 pub use plan::{Plan, Way, plan};
@@ -53,7 +61,9 @@ pub use planned::{Definition, ImportError, PlannedVm};
 pub(crate) use planned::{SeenPlanned, destroy_planned, planned};
 pub use point::{Point, PointCheckpoint, PointDisk};
 pub use request::{Identity, Mac, Network, Place, Request, SavedState, SwitchMap, Tree, WantedWay};
+pub use rollback::{Consent, Rollback};
 pub use steps::Step;
+pub(crate) use take_off::{home, same_folder};
 pub use target::Target;
-pub use undo::{Undone, undo};
+pub use undo::{Undone, confirm, undo};
 pub use versions::versions;

@@ -9,7 +9,7 @@ use super::checks;
 use super::disks::{self, DiskPlan};
 use super::finding::{Finding, Weight};
 use super::request::{Identity, Place, Request, SavedState, Tree, WantedWay};
-use super::steps::{Step, steps};
+use super::steps::{Step, aside, steps};
 use super::{Point, Target, versions};
 use crate::files::{BadHostPath, HostPath};
 use crate::ids::same_host;
@@ -245,7 +245,9 @@ fn folder(
 fn free(root: &HostPath, name: &str, target: &Target) -> Result<HostPath, BadHostPath> {
     let mut path = root.join(name)?;
     for number in 2..MOST_FOLDERS {
-        if !target.is_inhabited(&path) {
+        // A VM that was replaced before and has come back lives beside.
+        let aside = HostPath::parse(&aside(&path.to_string()))?;
+        if !target.is_inhabited(&path) && !target.is_inhabited(&aside) {
             break;
         }
         path = root.join(&format!("{name} ({number})"))?;

@@ -65,6 +65,18 @@ pub enum ImportError {
         /// Its folder.
         folder: String,
     },
+    /// Its configuration was not seen to be aside.
+    #[error("{0} is not there: nothing is taken off a host before its configuration is aside")]
+    NotAside(String),
+    /// Somebody has attached other disks.
+    #[error("the disks of the VM {0} are others than those that were to be written")]
+    OtherDisks(Uuid),
+    /// What was put aside is all that there is of a VM.
+    #[error("the VM is not on the host: {0} is needed to bring it back, and stays")]
+    OnlyAside(String),
+    /// What was put aside could not be seen to.
+    #[error("what was put aside: {0}")]
+    Aside(String),
     /// It was to be taken off the host.
     #[error("the VM {0} is still on the host")]
     StillAVm(Uuid),
@@ -148,25 +160,52 @@ impl PlannedVm {
         vm: Uuid,
         from: &Definition,
     ) -> Result<Self, ImportError> {
-        let session = control.session();
-        let before: Vec<String> = planned(session)?.into_iter().map(|seen| seen.id).collect();
         let inputs = Instance::default()
             .with("SystemDefinitionFile", from.file.as_str())
             .with("SnapshotFolder", from.snapshots.as_deref().unwrap_or(""))
             .with("GenerateNewSystemIdentifier", from.new_id);
+        let method = ("ImportSystemDefinition", "ImportedSystem");
+        Self::make(control, vm, (&from.folder, method), &inputs)
+    }
+
+    /// Makes one anew by its settings, which name its folder: new, and ours alone.
+    ///
+    /// # Errors
+    /// When it is not surely done. What may have been done is in the journal.
+    pub(super) fn define(
+        control: &Arc<Control>,
+        vm: Uuid,
+        (settings, folder): (&Instance, &str),
+    ) -> Result<Self, ImportError> {
+        let unwritable = |error: &dyn ToString| ImportError::Unwritable(error.to_string());
+        let mut inputs = Instance::default();
+        inputs
+            .set_embedded("SystemSettings", settings)
+            .map_err(|error| unwritable(&error))?;
+        let method = ("DefinePlannedSystem", "PlannedSystem");
+        Self::make(control, vm, (folder, method), &inputs)
+    }
+
+    fn make(
+        control: &Arc<Control>,
+        vm: Uuid,
+        (folder, (method, output)): (&str, (&str, &str)),
+        inputs: &Instance,
+    ) -> Result<Self, ImportError> {
+        let session = control.session();
+        let before: Vec<String> = planned(session)?.into_iter().map(|seen| seen.id).collect();
         let change = Change {
             call: Call::MakePlanned {
-                folder: from.folder.clone(),
+                folder: folder.to_owned(),
                 before: before.clone(),
             },
             target: &service(session)?,
-            method: "ImportSystemDefinition",
-            inputs: &inputs,
+            method,
+            inputs,
             cancellable: true,
         };
         let made = |returned: &Returned<'_>| {
-            let output: Option<ObjectPath> =
-                returned.outputs.get_opt("ImportedSystem").ok().flatten();
+            let output: Option<ObjectPath> = returned.outputs.get_opt(output).ok().flatten();
             let rows = returned.job.map(|job| job::results(session, job, PLANNED));
             let by_job = rows.and_then(Result::ok).unwrap_or_default();
             let by_job = by_job.into_iter().find_map(|row| row.get("Name").ok());
@@ -177,19 +216,29 @@ impl PlannedVm {
             let there = planned(session).map_err(|error| error.to_string())?;
             let ours = there.into_iter().find(|seen| {
                 let new = !before.iter().any(|known| fold(known) == fold(&seen.id));
-                new && seen.folder.as_deref().map(fold) == Some(fold(&from.folder))
+                new && seen.folder.as_deref().map(fold) == Some(fold(folder))
             });
             let none = || "nothing tells which planned VM it made".to_owned();
             ours.map(|seen| Some(seen.id)).ok_or_else(none)
         };
         let id = control.change(vm, &change, &made)?;
-        let id = id.ok_or_else(|| ImportError::Lacks("planned VM that it imported".to_owned()))?;
+        let id = id.ok_or_else(|| ImportError::Lacks("planned VM that it made".to_owned()))?;
         Ok(Self {
             control: Arc::clone(control),
             vm,
             id,
             held: true,
         })
+    }
+
+    /// The VM that the journal tells of.
+    pub(super) fn of(&self) -> Uuid {
+        self.vm
+    }
+
+    /// The host's name for it.
+    pub(super) fn host_id(&self) -> &str {
+        &self.id
     }
 
     pub(super) fn control(&self) -> &Control {

@@ -195,7 +195,7 @@ impl PlannedVm {
     }
 
     /// The switch of a host, by the host's own name for it.
-    fn switch(&self, key: &str, name: &str) -> Result<ObjectPath, ImportError> {
+    pub(super) fn switch(&self, key: &str, name: &str) -> Result<ObjectPath, ImportError> {
         let wql = "SELECT * FROM Msvm_VirtualEthernetSwitch";
         let all = self.control().session().query_paths(HYPER_V, wql)?;
         let mut all = all.into_iter();
@@ -205,7 +205,7 @@ impl PlannedVm {
     }
 
     /// Puts a connection into a VLAN. Where the configuration told it, it is there already.
-    fn tag(&self, plan: &AdapterPlan, connection: &Instance) -> Result<(), ImportError> {
+    pub(super) fn tag(&self, plan: &AdapterPlan, connection: &Instance) -> Result<(), ImportError> {
         let Some(vlan) = plan.vlan else {
             return Ok(());
         };

@@ -102,13 +102,13 @@ pub enum Step {
     Realize,
     /// It is compared with what was planned.
     Verify,
-    /// What was put aside is removed.
-    RemoveAside {
-        /// Its folder.
-        folder: String,
-    },
     /// It is started.
     Start,
+}
+
+/// The folder in which the VM is put aside that another one in `folder` replaces.
+pub(super) fn aside(folder: &str) -> String {
+    format!("{folder} (replaced)")
 }
 
 pub(super) fn steps(
@@ -126,17 +126,18 @@ pub(super) fn steps(
         let folder = parts.folder.clone();
         steps.push(Step::WriteConfiguration { folder });
     }
-    let aside = format!("{}\\Replaced", parts.folder);
     if let Some(machine) = replaced {
         let vm = machine.id;
-        if machine.state != PowerState::Off {
+        // One that is saved keeps what it has in memory.
+        if !matches!(machine.state, PowerState::Off | PowerState::Saved) {
             steps.push(Step::TurnOff { vm });
         }
         let mode = machine.replication.mode;
         if mode != ReplicationMode::None || !machine.replication.relationships.is_empty() {
             steps.push(Step::RemoveReplication { vm });
         }
-        let folder = aside.clone();
+        // Beside the new one's folder: should it come back, it lives there.
+        let folder = aside(&parts.folder);
         steps.push(Step::PutAside { vm, folder });
         steps.push(Step::Destroy { vm });
     }
@@ -179,9 +180,6 @@ pub(super) fn steps(
         steps.push(Step::DropSavedState);
     }
     steps.extend([Step::Validate, Step::Realize, Step::Verify]);
-    if replaced.is_some() {
-        steps.push(Step::RemoveAside { folder: aside });
-    }
     if request.start {
         steps.push(Step::Start);
     }
@@ -213,7 +211,6 @@ impl fmt::Display for Step {
             Self::Validate => f.write_str("let the host look whether it can be a VM"),
             Self::Realize => f.write_str("make a VM of it"),
             Self::Verify => f.write_str("compare it with what was planned"),
-            Self::RemoveAside { folder } => write!(f, "remove {folder}"),
             Self::Start => f.write_str("start it"),
         }
     }

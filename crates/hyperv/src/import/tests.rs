@@ -254,7 +254,6 @@ fn a_vm_is_replaced_when_the_new_one_is_written_and_the_old_put_aside() {
         }),
         place(|s| matches!(s, Step::Realize)),
         place(|s| matches!(s, Step::Verify)),
-        place(|s| matches!(s, Step::RemoveAside { .. })),
         place(|s| matches!(s, Step::Start)),
     ];
     assert!(order.is_sorted(), "{:?}", plan.steps);

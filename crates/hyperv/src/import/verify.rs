@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use cim::CimSession;
 use uuid::Uuid;
-use vmconfig::model::{ControllerKind, DriveKind, Location, VmConfig};
+use vmconfig::model::{ControllerKind, DriveKind, Location, NetworkAdapter, VmConfig};
 
 use super::adapters::AdapterPlan;
 use super::applied::Difference;
@@ -130,6 +130,13 @@ fn hardware(plan: &Plan, wanted: &VmConfig, found: &VmConfig, all: &mut Compared
     let (firmware, own) = (&wanted.firmware, &found.firmware);
     let secure = firmware.secure_boot.as_ref();
     all.told("its secure boot", secure, own.secure_boot.as_ref());
+    for service in &wanted.integration_services {
+        let mut own = found.integration_services.iter();
+        let own = own.find(|own| own.device_type == service.device_type);
+        let what = format!("whether {} is offered", service.name);
+        let own = own.and_then(|own| own.enabled.as_ref());
+        all.told(&what, service.enabled.as_ref(), own);
+    }
     // That of a copy is the host's choice.
     if plan.id.is_some() || plan.way == Way::Define {
         let id = firmware.bios_guid.as_ref();
@@ -156,11 +163,26 @@ fn place(at: Location, wanted: &VmConfig, found: &VmConfig) -> Location {
 fn disks(point: &Point, plan: &Plan, machine: &Machine, all: &mut Compared) {
     let mut known = Vec::new();
     for disk in plan.disks.iter().filter(|disk| disk.leaf) {
-        let at = place(disk.location, &point.config, machine.config());
-        known.push(at);
+        let mut at = place(disk.location, &point.config, machine.config());
         let media = &machine.settings.media;
+        // Hosts do not tell the order in which new SCSI controllers were made.
+        let same =
+            |other: Location| (other.controller, other.position) == (at.controller, at.position);
+        let mut by_file = media.iter().filter(|m| fold(&m.path) == fold(&disk.to));
+        if let Some(found) = by_file.find(|m| plan.way == Way::Define && same(m.location)) {
+            at = found.location;
+        }
+        known.push(at);
         let found = media.iter().find(|medium| medium.location == at);
         let found = found.map(|medium| medium.path.as_str());
+        // Without checkpoints the host may have merged what was written in layers.
+        let merged = |path: &str| {
+            let mut layers = plan.disks.iter().filter(|d| d.location == disk.location);
+            plan.checkpoints == 0 && layers.any(|d| fold(&d.to) == fold(path))
+        };
+        if found.is_some_and(merged) {
+            continue;
+        }
         if found.map(fold) != Some(fold(&disk.to)) {
             let what = format!("the disk at {}", disk.location);
             all.add(&what, &disk.to, found.unwrap_or("not there"));
@@ -197,12 +219,32 @@ fn connection(
         adapters.iter().find(|a| a.instance == Some(id))
     };
     let by_name = || {
-        let mut named = adapters.iter().filter(|a| a.name == plan.name);
-        named.next()
+        let named = adapters.iter();
+        named.filter(|a| a.name == plan.name)
     };
-    let Some(adapter) = by_id().or_else(by_name) else {
-        return all.add(&what, "there", "not there");
+    let candidates: Vec<&NetworkAdapter> = match by_id() {
+        Some(own) => vec![own],
+        None => by_name().collect(),
     };
+    let compared = candidates.into_iter().map(|adapter| {
+        let mut one = Compared::default();
+        wires(of, plan, (wanted, adapter), &mut one);
+        one.0
+    });
+    // Of several of one name, which only new VMs have, any may be it.
+    match compared.min_by_key(Vec::len) {
+        Some(least) => all.0.extend(least),
+        None => all.add(&what, "there", "not there"),
+    }
+}
+
+fn wires(
+    of: &str,
+    plan: &AdapterPlan,
+    (wanted, adapter): (&VmConfig, &NetworkAdapter),
+    all: &mut Compared,
+) {
+    let what = format!("the adapter {:?}{of}", plan.name);
     let connected = adapter.connected == Some(true);
     match &plan.switch {
         None if connected => {

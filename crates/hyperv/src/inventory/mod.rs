@@ -61,7 +61,8 @@ use group::Configurations;
 use row::Row;
 use tables::Tables;
 
-pub(crate) use settings::offers;
+pub(crate) use settings::{boot_device, offers};
+pub(crate) use tables::service_class;
 
 use crate::ids;
 

@@ -182,6 +182,13 @@ fn identity(row: Row<'_>, kind: Kind, notes: &mut Notes) -> VmConfig {
 /// Numbers of `BootOrder`, by their position.
 const BOOT_DEVICES: &[&str] = &["floppy", "cd", "ide", "network", "scsi"];
 
+/// The number of a device in `BootOrder` by its name, as an inventory tells it.
+pub(crate) fn boot_device(name: &str) -> Option<u16> {
+    let known = BOOT_DEVICES.iter().position(|known| *known == name);
+    let known = known.and_then(|at| u16::try_from(at).ok());
+    known.or_else(|| name.parse().ok())
+}
+
 fn firmware(row: Row<'_>, notes: &mut Notes) -> Firmware {
     let order: Vec<u16> = row.list("BootOrder", notes);
     let name = |number: u16| {

@@ -7,6 +7,7 @@
 use cim::path::HYPER_V;
 use cim::wsman::FaultKind;
 use cim::{CimError, CimSession, Instance};
+use uuid::Uuid;
 use vmconfig::model::DeviceKind;
 
 use super::finding::{Finding, Notes};
@@ -163,6 +164,16 @@ const CLUSTER: &str = "root/MSCluster";
 pub(super) fn part_of(class: &str) -> Option<Part> {
     let known = PARTS.iter().find(|(c, _)| c.eq_ignore_ascii_case(class));
     known.map(|(_, part)| *part)
+}
+
+/// The class of the settings of an integration service.
+pub(crate) fn service_class(device_type: Uuid) -> Option<&'static str> {
+    let own = |part: &Part| match part {
+        Part::Service(kind) => kind.guid() == Some(device_type),
+        _ => false,
+    };
+    let known = PARTS.iter().find(|(_, part)| own(part));
+    known.map(|(class, _)| *class)
 }
 
 struct Ask<'a> {

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::import::Aside;
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "kebab-case")]
@@ -140,6 +142,23 @@ pub enum Call {
         /// Its id.
         planned: String,
     },
+    /// Exports the configuration of a VM that will be replaced, without its disks.
+    PutAside {
+        /// Where it will be.
+        aside: Aside,
+    },
+    /// Replaces a VM: from before it is taken off the host until there is a new one.
+    Replace {
+        /// Where its configuration is.
+        aside: Aside,
+        /// The folder of the new one's configuration.
+        folder: String,
+    },
+    /// Writes to the disks of a VM that is off, until they are what they were at another time.
+    RollBack {
+        /// The files that are written.
+        disks: Vec<String>,
+    },
     /// Takes a VM off the host: one that a restore made, or that was put aside.
     DestroyMachine {
         /// Its id.
@@ -160,6 +179,11 @@ pub enum Call {
 }
 
 impl Call {
+    /// Whether it is none that a host is asked for, but holds while several are.
+    pub(crate) fn is_span(&self) -> bool {
+        matches!(self, Self::Replace { .. } | Self::RollBack { .. })
+    }
+
     /// Whether it is of a restore: then the VM that it is about need not be there.
     pub(crate) fn is_restore(&self) -> bool {
         matches!(
@@ -168,6 +192,9 @@ impl Call {
                 | Self::ChangePlanned { .. }
                 | Self::RealizePlanned { .. }
                 | Self::DestroyPlanned { .. }
+                | Self::PutAside { .. }
+                | Self::Replace { .. }
+                | Self::RollBack { .. }
                 | Self::DestroyMachine { .. }
                 | Self::ChangePower { .. }
         )

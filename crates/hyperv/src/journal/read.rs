@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::entry::{Call, Entry, Export, Intent, Outcome};
+use crate::import::Aside;
 
 /// Bytes that a line may have.
 pub(super) const MOST_LINE: usize = 1 << 20;
@@ -29,6 +30,9 @@ pub struct Reading {
     /// Planned VMs that were made and not seen to become VMs, or to go, with the VMs that they are
     /// made of.
     pub planned: BTreeSet<(Uuid, String)>,
+    /// Configurations that were put aside or begun to be, of VMs that were not replaced then, with
+    /// their VMs.
+    pub asides: BTreeSet<(Uuid, Aside)>,
     /// The highest number of any call.
     pub last: u64,
     /// Lines that are torn or damaged. A process that was killed leaves one at most.
@@ -55,6 +59,7 @@ impl Reading {
             && self.suspended.is_empty()
             && self.exports.is_empty()
             && self.planned.is_empty()
+            && self.asides.is_empty()
     }
 }
 
@@ -111,6 +116,10 @@ fn apply(entry: Entry, begun: &mut BTreeMap<u64, Open>, reading: &mut Reading) {
         } => _ = reading.reference_points.remove(&(vm, reference_point)),
         Entry::Begin { number, intent } => {
             reading.last = reading.last.max(number);
+            if let Call::Replace { aside, .. } = &intent.call {
+                // It is all that there will be of the VM.
+                reading.asides.remove(&(intent.vm, aside.clone()));
+            }
             let job = None;
             let open = Open {
                 number,
@@ -160,9 +169,14 @@ fn not_done(intent: Intent, reading: &mut Reading) {
         Call::DestroyPlanned { planned } => {
             reading.planned.insert((vm, planned));
         }
+        // Of an export that failed, part may be there; a VM that was not replaced needs none.
+        Call::PutAside { aside } | Call::Replace { aside, .. } => {
+            reading.asides.insert((vm, aside));
+        }
         Call::MakePlanned { .. }
         | Call::ChangePlanned { .. }
         | Call::RealizePlanned { .. }
+        | Call::RollBack { .. }
         | Call::DestroyMachine { .. }
         | Call::ChangePower { .. }
         | Call::SuspendReplication { .. }
@@ -210,7 +224,13 @@ fn done(intent: Intent, made: Option<String>, reading: &mut Reading) {
         (Call::ExportMemory { folder, node }, _) => {
             reading.exports.insert((vm, Export { folder, node }));
         }
+        (Call::PutAside { aside }, _) => {
+            reading.asides.insert((vm, aside));
+        }
+        // It is kept, for who may want the old one back.
+        (Call::Replace { .. } | Call::RollBack { .. }, _) => {}
         (Call::RemoveExport { folder, node }, _) => {
+            reading.asides.retain(|(_, aside)| aside.folder != folder);
             reading.exports.remove(&(vm, Export { folder, node }));
         }
         (Call::CreateCheckpoint { .. } | Call::RenameCheckpoint { .. }, _) => {}

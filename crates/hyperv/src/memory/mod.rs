@@ -24,6 +24,7 @@ mod needs;
 use cim::CimError;
 
 pub use export::{MemoryExport, Request};
+pub(crate) use folder::is_there;
 pub use folder::remove_export;
 pub use needs::Needs;
 

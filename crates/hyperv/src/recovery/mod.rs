@@ -10,6 +10,7 @@
 
 mod now;
 mod planned;
+mod replaced;
 mod report;
 mod sweep;
 mod tie;
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-pub use report::{KnownBy, Left, Removed, Report, Resumed, Suspect, Thing};
+pub use report::{KnownBy, Left, Removed, Report, Resumed, Returned, Suspect, Thing};
 pub use sweep::{Seen, Swept, Whose, sweep};
 
 use crate::checkpoint::{CheckpointError, destroy_checkpoint, destroy_reference_point};
@@ -110,7 +111,9 @@ pub fn machines(reading: &Reading) -> BTreeSet<Uuid> {
     let made = made.chain(&reading.suspended).map(|(vm, _)| *vm);
     let exports = reading.exports.iter().map(|(vm, _)| *vm);
     let planned = reading.planned.iter().map(|(vm, _)| *vm);
-    open.chain(made).chain(exports).chain(planned).collect()
+    let asides = reading.asides.iter().map(|(vm, _)| *vm);
+    let restores = planned.chain(asides);
+    open.chain(made).chain(exports).chain(restores).collect()
 }
 
 /// One VM that is put right.
@@ -133,9 +136,11 @@ impl Machine<'_> {
         let tried = self.remove_exports(&BTreeSet::new())?;
         // What is only planned is no VM yet, and that of which it is made need not be here.
         self.remove_planned()?;
+        self.settle_replaced()?;
         let mut rest = self.journal()?;
         rest.open.retain(|open| !open.intent.call.is_restore());
         rest.planned.clear();
+        rest.asides.clear();
         if !machines(&rest).contains(&vm) {
             return Ok(());
         }

@@ -184,7 +184,10 @@ impl Now {
                 false => unseen(control, open, "the replication is not suspended"),
             },
             // They are seen to before all else, and need no VM.
-            Call::DestroyMachine { .. }
+            Call::PutAside { .. }
+            | Call::Replace { .. }
+            | Call::RollBack { .. }
+            | Call::DestroyMachine { .. }
             | Call::ChangePower { .. }
             | Call::MakePlanned { .. }
             | Call::ChangePlanned { .. }

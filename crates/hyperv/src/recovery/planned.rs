@@ -11,7 +11,8 @@ use cim::CimError;
 use super::now::{BEGINS_YET, may_begin, running};
 use super::{KnownBy, Left, Machine, Suspect, Thing, Wait, of};
 use crate::checkpoint::CheckpointError;
-use crate::ids::fold;
+use crate::control::Control;
+use crate::ids::{self, fold};
 use crate::import::{destroy_planned, planned};
 use crate::journal::{Call, Open, Outcome};
 
@@ -28,7 +29,11 @@ impl Machine<'_> {
         let mut tries = control.tries();
         loop {
             let mut open = self.journal()?.open;
-            open.retain(|open| open.intent.vm == vm && open.intent.call.is_restore());
+            open.retain(|open| {
+                let call = &open.intent.call;
+                // What holds over several calls is settled when these are.
+                open.intent.vm == vm && call.is_restore() && !call.is_span()
+            });
             if open.is_empty() {
                 break;
             }
@@ -105,12 +110,17 @@ impl Machine<'_> {
             // A VM or nothing, and in either case no planned VM any more.
             Call::DestroyPlanned { .. } => done(),
             Call::RealizePlanned { planned } if !has(planned) => done(),
-            Call::RealizePlanned { .. } | Call::ChangePlanned { .. }
+            Call::RealizePlanned { .. } | Call::ChangePlanned { .. } | Call::PutAside { .. }
                 if may_begin(control, open) =>
             {
                 Told::Later(BEGINS_YET.to_owned())
             }
             Call::RealizePlanned { .. } => not_done("it is only planned still"),
+            Call::DestroyMachine { machine }
+                if may_begin(control, open) && is_vm(control, machine)? =>
+            {
+                Told::Later(BEGINS_YET.to_owned())
+            }
             Call::MakePlanned { folder, before } => {
                 let new = |id: &str| !before.iter().any(|known| fold(known) == fold(id));
                 let mut all = there.iter().filter(|seen| new(&seen.id));
@@ -136,5 +146,16 @@ impl Machine<'_> {
             }
             _ => done(),
         })
+    }
+}
+
+fn is_vm(control: &Control, machine: &str) -> Result<bool, CimError> {
+    let Some(id) = ids::guid(machine) else {
+        return Ok(false);
+    };
+    match control.session().get(&ids::machine_path(id)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
     }
 }

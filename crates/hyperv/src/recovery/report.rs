@@ -13,6 +13,9 @@ pub struct Report {
     /// Replications that were suspended and go on now.
     #[serde(default)]
     pub resumed: Vec<Resumed>,
+    /// VMs that were being replaced and are back.
+    #[serde(default)]
+    pub returned: Vec<Returned>,
     /// What may be ours or somebody else's, and was left alone. A person has to decide.
     pub suspects: Vec<Suspect>,
     /// What could not be seen to.
@@ -40,6 +43,15 @@ pub struct Resumed {
     pub vm: Uuid,
     /// The host's name for it.
     pub relationship: String,
+}
+
+/// A VM that was being replaced and is back. It is off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned {
+    /// The VM.
+    pub vm: Uuid,
+    /// The folder that its configuration is in now.
+    pub folder: String,
 }
 
 /// What tells that something is ours.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cim::job::Pace;
 use hyperkeep_hyperv::import::{
     Applied, ApplyError, Identity, ImportError, Mac, Plan, Point, Request, Step, SwitchMap, Target,
-    apply, plan, undo,
+    WantedWay, apply, plan, undo,
 };
 use hyperkeep_hyperv::inventory::{self, PowerState};
 use hyperkeep_hyperv::journal::Journal;
@@ -102,7 +102,9 @@ fn a_copy_is_whole_and_connected_to_nothing() {
 #[test]
 fn a_vm_that_is_gone_comes_back_as_it_was() {
     let lab = Lab::start(&scenario(""));
-    let (point, written) = (point(&lab), write(&lab));
+    let (mut point, written) = (point(&lab), write(&lab));
+    // The configuration says 17.
+    point.config.network_adapters[0].vlan = Some(18);
     lab.server
         .service()
         .repository
@@ -194,6 +196,15 @@ fn what_is_not_as_planned_is_told_and_not_started() {
     assert_eq!(now.machine(done.vm).unwrap().state, PowerState::Off);
 }
 
+/// By its configuration, and made anew.
+fn both() -> [Request; 2] {
+    [WantedWay::Import, WantedWay::Define].map(|way| Request {
+        way,
+        start: true,
+        ..Request::default()
+    })
+}
+
 /// Each way to fail at each call: a whole VM, or none; and everybody else's as they were.
 #[test]
 fn every_call_may_fail() {
@@ -214,17 +225,16 @@ fn every_call_may_fail() {
         "RealizePlannedSystem",
         "RequestStateChange",
     ];
-    let request = Request {
-        start: true,
-        ..Request::default()
-    };
-    for on in calls {
+    let [imported, defined] = both();
+    let more = ["DefinePlannedSystem", "AddResourceSettings"];
+    let all = calls.map(|on| (on, &imported)).into_iter();
+    for (on, request) in all.chain(more.map(|on| (on, &defined))) {
         for way in ways {
             let what = format!("{on}, {way}");
             let lab = Lab::start(&scenario(&format!(r#"{{"on": "{on}", {way}}}"#)));
             let mishaps: Vec<Mishap> = std::mem::take(&mut lab.server.service().mishaps);
             let (point, written) = (point(&lab), write(&lab));
-            let plan = planned(&lab, &point, &request);
+            let plan = planned(&lab, &point, request);
             let before = machines(&lab);
             lab.server.service().mishaps = mishaps;
             let journals = crate::support::folder();
@@ -257,10 +267,10 @@ fn every_call_may_fail() {
 }
 
 /// A run that is killed at a request, which the host still gets or does not.
-fn kill(at: usize, sent: bool, late: u64) -> Option<String> {
+fn kill(request: &Request, at: usize, sent: bool, late: u64) -> Option<String> {
     let lab = Lab::start(&scenario(""));
     let (point, written) = (point(&lab), write(&lab));
-    let plan = planned(&lab, &point, &Request::default());
+    let plan = planned(&lab, &point, request);
     let before = machines(&lab);
     let journals = crate::support::folder();
     let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
@@ -287,19 +297,21 @@ fn kill(at: usize, sent: bool, late: u64) -> Option<String> {
 
 #[test]
 fn a_run_that_is_killed_leaves_a_whole_vm_or_none() {
-    let step = if vary::cases(1) > 1 { 1 } else { 3 };
-    let mut requests = 0;
-    for at in (1..400).step_by(step) {
-        let late = [0, 3600][at / step % 2];
-        let Some(died) = kill(at, false, late) else {
-            break;
-        };
-        if died.starts_with(|c: char| c.is_ascii_uppercase()) {
-            kill(at, true, late);
+    let step = if vary::cases(1) > 1 { 1 } else { 4 };
+    for request in both() {
+        let mut requests = 0;
+        for at in (1..600).step_by(step) {
+            let late = [0, 3600][at / step % 2];
+            let Some(died) = kill(&request, at, false, late) else {
+                break;
+            };
+            if died.starts_with(|c: char| c.is_ascii_uppercase()) {
+                kill(&request, at, true, late);
+            }
+            requests = at;
         }
-        requests = at;
+        assert!((20..500).contains(&requests), "{requests}");
     }
-    assert!((20..300).contains(&requests), "{requests}");
 }
 
 /// Nobody is meant by an id that no VM has.

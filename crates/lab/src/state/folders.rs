@@ -16,6 +16,27 @@ impl Files {
         found
     }
 
+    /// All files in folders, with the names that the host has for them, and their bytes.
+    pub fn all(&self) -> Vec<(String, u64)> {
+        let mut found = Vec::new();
+        for (name, path) in self.drives() {
+            within(&name, &path, &mut |name, path| {
+                let Ok(entries) = fs::read_dir(path) else {
+                    return;
+                };
+                let file = |entry: io::Result<fs::DirEntry>| {
+                    let entry = entry.ok()?;
+                    let about = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+                    let own = entry.file_name().into_string().ok()?;
+                    Some((format!("{name}\\{own}"), about.len()))
+                };
+                found.extend(entries.filter_map(file));
+            });
+        }
+        found.sort();
+        found
+    }
+
     /// Removes a folder, named in any case, with all that is in it if that is wanted; `false` when
     /// it is not empty and that is not.
     pub fn remove_folder(&self, folder: &str, recursive: bool) -> Result<bool, FileError> {

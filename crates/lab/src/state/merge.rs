@@ -34,7 +34,8 @@ impl Host {
         };
         let ready = |vm: &Vm| {
             let free = vm.busy.is_none() && vm.reference_points.len() <= most;
-            free && !vm.merge_failed && !vm.merges_off
+            // What is only planned has files that may be others'.
+            free && !vm.planned && !vm.merge_failed && !vm.merges_off
         };
         if !self.vm(vm).is_some_and(ready) || self.next_step(vm).is_none() {
             return;

@@ -161,6 +161,17 @@ pub(super) fn told(report: Report) -> Vec<Finding> {
             "its replication, which an earlier run had suspended, goes on again",
         )
     }));
+    findings.extend(report.returned.iter().map(|returned| {
+        Finding::note(
+            Code::PutRight,
+            format!("VM {}", returned.vm),
+            format!(
+                "a restore that was to replace it had not ended: it is back, off, with its \
+                 configuration in {}",
+                returned.folder
+            ),
+        )
+    }));
     findings.extend(report.suspects.iter().map(|suspect| {
         Finding::new(
             Code::LeftOnHost,

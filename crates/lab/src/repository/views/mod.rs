@@ -37,6 +37,7 @@ pub(super) fn views(namespace: &str) -> &'static [(&'static str, View)] {
     match namespace {
         HYPER_V => HYPER_V_VIEWS,
         CIMV2 => &[
+            ("CIM_DataFile", windows::files),
             ("Win32_Directory", windows::folders),
             ("Win32_NTLogEvent", windows::events),
             ("Win32_OperatingSystem", windows::operating_system),

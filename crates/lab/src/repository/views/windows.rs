@@ -21,7 +21,23 @@ pub(super) fn operating_system(host: &Host) -> Vec<Instance> {
     vec![system]
 }
 
-/// Hosts tell folders in lower case.
+/// Hosts tell files in lower case.
+pub(super) fn files(host: &Host) -> Vec<Instance> {
+    let of = |(path, size): (String, u64)| {
+        let path = path.to_lowercase();
+        let name = path.rsplit('\\').next().unwrap_or_default();
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        Instance::new("CIM_DataFile")
+            .with("Caption", path.as_str())
+            .with("Drive", path.get(..2).unwrap_or_default())
+            .with("FileName", stem)
+            .with("FileSize", size)
+            .with("Name", path.as_str())
+    };
+    host.files().all().into_iter().map(of).collect()
+}
+
+/// And folders.
 pub(super) fn folders(host: &Host) -> Vec<Instance> {
     let of = |path: String| {
         let path = path.to_lowercase();

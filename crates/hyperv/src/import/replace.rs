@@ -1,0 +1,179 @@
+//! A VM that is replaced: put aside, taken off the host, and brought back if need be.
+//!
+//! From the moment before it is taken off until the new one is a VM, [`Call::Replace`] is open in
+//! the journal: a run that is killed in between leaves the next one to bring the old VM back, unless
+//! the new one is there. Whoever holds a [`Replacing`] brings it back on every other path.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::applied::{Aside, Replaced};
+use super::aside::{bring_back, is_whole, put_aside, remove_aside};
+use super::planned::ImportError;
+use super::power::{start, turn_off};
+use super::rollback::at_rest;
+use super::take_off::{home, same_folder, take_off};
+use crate::checkpoint::machine;
+use crate::control::{ChangeError, Control};
+use crate::inventory::PowerState;
+use crate::journal::{Call, Intent, Outcome};
+
+/// A VM that is replaced.
+pub(super) struct Replacing {
+    control: Arc<Control>,
+    vm: Uuid,
+    /// Whether it ran and was turned off by us.
+    stopped: bool,
+    aside: Option<Aside>,
+    /// The folder of its configuration, and that of what comes in its place.
+    folders: Option<(String, String)>,
+    /// Whether it was taken off the host, or may have been: the number in the journal.
+    away: Option<u64>,
+    /// Whether the host may still be about to take it off.
+    doubt: bool,
+}
+
+impl Replacing {
+    /// Of a VM of which nothing has been done yet.
+    pub(super) fn new(control: &Arc<Control>, vm: Uuid) -> Self {
+        Self {
+            control: Arc::clone(control),
+            vm,
+            stopped: false,
+            aside: None,
+            folders: None,
+            away: None,
+            doubt: false,
+        }
+    }
+
+    /// Turns it off.
+    ///
+    /// # Errors
+    /// When it is not off.
+    pub(super) fn stop(&mut self) -> Result<(), ImportError> {
+        let state = machine(self.control.session(), self.vm)?.state;
+        self.stopped = state == PowerState::Running;
+        turn_off(&self.control, self.vm, self.vm)
+    }
+
+    /// Puts its configuration aside.
+    ///
+    /// # Errors
+    /// When it is not off, or not seen to be aside.
+    pub(super) fn put_aside(&mut self, folder: &str) -> Result<(), ImportError> {
+        match machine(self.control.session(), self.vm)?.state {
+            PowerState::Off | PowerState::Saved => {}
+            // It was off when this was planned.
+            state => return Err(ImportError::OtherState(state)),
+        }
+        at_rest(&self.control, self.vm)?;
+        self.aside = Some(put_aside(&self.control, self.vm, folder)?);
+        Ok(())
+    }
+
+    /// Takes it off the host. `new` is the folder of what comes in its place.
+    ///
+    /// # Errors
+    /// When it is there still, or nobody knows.
+    pub(super) fn take_off(&mut self, new: &str) -> Result<(), ImportError> {
+        let control = Arc::clone(&self.control);
+        let not_aside = || ImportError::NotAside(new.to_owned());
+        let aside = self.aside.clone().ok_or_else(not_aside)?;
+        let session = control.session();
+        let lacks = || ImportError::Lacks(format!("VM {}", self.vm));
+        let folder = home(session, self.vm)?.ok_or_else(lacks)?;
+        if !is_whole(session, &aside)? {
+            return Err(ImportError::NotAside(aside.configuration));
+        }
+        let intent = Intent {
+            vm: self.vm,
+            call: Call::Replace {
+                aside,
+                folder: new.to_owned(),
+            },
+            at: control.time(),
+        };
+        let number = control.journal().begin(intent);
+        self.away = Some(number.map_err(ChangeError::from)?);
+        self.folders = Some((folder.clone(), new.to_owned()));
+        let tried = take_off(&control, self.vm, self.vm, &folder);
+        self.doubt = tried.as_ref().is_err_and(may_be_done);
+        tried
+    }
+
+    /// The new one is there: gives what the old one can come back from.
+    pub(super) fn done(&mut self) -> Option<Aside> {
+        let number = self.away.take();
+        self.control.settle(number, Outcome::Done { made: None });
+        self.aside.take()
+    }
+
+    /// The new one is not there: brings the old one back, and tells what became of it.
+    pub(super) fn give_up(&mut self) -> Replaced {
+        if let (Some(aside), Some(number)) = (self.aside.clone(), self.away.take()) {
+            match self.back(&aside, number) {
+                Ok(None) => {}
+                Ok(Some(folder)) => {
+                    self.clear();
+                    let off = self.start();
+                    return Replaced::Back { folder, off };
+                }
+                Err(why) => return Replaced::Away { aside, why },
+            }
+        }
+        self.clear();
+        Replaced::There { off: self.start() }
+    }
+
+    /// The folder in which it is again; `None` if it was never away. An error says why nobody knows.
+    fn back(&self, aside: &Aside, number: u64) -> Result<Option<String>, String> {
+        let control = &self.control;
+        if self.doubt {
+            return Err("nobody knows yet whether it was taken off the host".to_owned());
+        }
+        let (before, new) = self.folders.clone().unwrap_or_default();
+        let own = home(control.session(), self.vm).map_err(|error| error.to_string())?;
+        if own.is_some_and(|own| same_folder(&own, &new)) {
+            return Err("the VM that should replace it is there".to_owned());
+        }
+        let folder = bring_back(control, aside).map_err(|error| error.to_string())?;
+        let why = "what it should be replaced by is not there".to_owned();
+        control.settle(number, Outcome::NotDone { why });
+        Ok((!same_folder(&folder, &before)).then_some(folder))
+    }
+
+    /// Removes what was put aside of a VM that is there.
+    fn clear(&mut self) {
+        if let Some(aside) = self.aside.take()
+            && let Err(error) = remove_aside(&self.control, &aside)
+        {
+            self.control.note(error.to_string());
+        }
+    }
+
+    /// Starts it again if it ran; whether it is off and ran.
+    fn start(&self) -> bool {
+        let tried = self.stopped.then(|| start(&self.control, self.vm, self.vm));
+        match tried {
+            Some(Err(error)) => {
+                let note = format!("it was turned off and does not run: {error}");
+                self.control.note(note);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a VM may be taken off though that failed.
+fn may_be_done(error: &ImportError) -> bool {
+    !matches!(
+        error,
+        ImportError::Change(ChangeError::NotDone { .. } | ChangeError::Journal(_))
+            | ImportError::OtherState(_)
+            | ImportError::AnotherVm { .. }
+            | ImportError::Lacks(_)
+    )
+}

@@ -1,0 +1,185 @@
+//! A VM whose disks become again what they were, under the registration that it has.
+//!
+//! It is turned off, others write what differs, and it is started again. From before the first byte
+//! is written until the last, [`Call::RollBack`] is open in the journal: disks of which a part is
+//! old and a part is new are no VM's, and whoever comes after a run that was killed is told so until
+//! the VM has been rolled back, or somebody has started it all the same.
+//!
+//! Checkpoints stay what they are: what is written goes to the files that the VM writes to, whose
+//! parents nobody touches.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::planned::ImportError;
+use super::power::{start, turn_off};
+use crate::checkpoint::{SeenCheckpoint, checkpoints, machine, reference_points};
+use crate::control::{ChangeError, Control};
+use crate::ids;
+use crate::inventory::{self, Medium, PowerState};
+use crate::journal::{self, Call, Intent, Outcome, Reading};
+
+/// What may be done to the VM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Consent {
+    /// It may be turned off, with what it has in memory.
+    pub turn_off: bool,
+    /// It may have checkpoints; they stay.
+    pub checkpoints: bool,
+}
+
+/// A VM that is off and whose disks are being written.
+#[must_use = "until it is finished or abandoned, the journal keeps it"]
+pub struct Rollback {
+    control: Arc<Control>,
+    vm: Uuid,
+    number: u64,
+    ran: bool,
+    /// The files to write to, by their places.
+    pub disks: Vec<Medium>,
+    /// Its checkpoints, which read as before.
+    pub checkpoints: Vec<SeenCheckpoint>,
+    /// Moments by which backups would ask for changes, whoever made them. They do not know of what
+    /// is written to a disk while its VM is off: the next backup has to read everything.
+    pub reference_points: Vec<String>,
+}
+
+impl Rollback {
+    /// Turns a VM off for its disks to be written.
+    ///
+    /// # Errors
+    /// When that is not allowed, the host is at work on the VM, it is replicated, or it is not off.
+    pub fn begin(control: &Arc<Control>, vm: Uuid, may: Consent) -> Result<Self, ImportError> {
+        let session = control.session();
+        at_rest(control, vm)?;
+        let state = machine(session, vm)?.state;
+        if state != PowerState::Off && !may.turn_off {
+            return Err(ImportError::OtherState(state));
+        }
+        let checkpoints = checkpoints(session, vm)?;
+        if !checkpoints.is_empty() && !may.checkpoints {
+            let count = checkpoints.len();
+            return Err(ImportError::NotPossible(format!(
+                "the VM has {count} checkpoints: remove them first, or allow that they stay"
+            )));
+        }
+        let points = reference_points(session, vm)?.into_iter();
+        turn_off(control, vm, vm)?;
+        let disks = disks(control, vm)?;
+        let intent = Intent {
+            vm,
+            call: Call::RollBack {
+                disks: disks.iter().map(|disk| disk.path.clone()).collect(),
+            },
+            at: control.time(),
+        };
+        let number = control.journal().begin(intent);
+        Ok(Self {
+            control: Arc::clone(control),
+            vm,
+            number: number.map_err(ChangeError::from)?,
+            ran: state == PowerState::Running,
+            disks,
+            checkpoints,
+            reference_points: points.map(|point| point.instance_id).collect(),
+        })
+    }
+
+    /// Whether it ran when it was turned off.
+    pub fn ran(&self) -> bool {
+        self.ran
+    }
+
+    /// All is written, durably: starts the VM if that is wanted.
+    ///
+    /// # Errors
+    /// When somebody has started it or attached other disks meanwhile: then the journal keeps it.
+    /// When it was not started: its disks are right.
+    pub fn finish(self, run: bool) -> Result<(), ImportError> {
+        let (control, vm) = (&self.control, self.vm);
+        let state = machine(control.session(), vm)?.state;
+        if state != PowerState::Off {
+            return Err(ImportError::OtherState(state));
+        }
+        if disks(control, vm)? != self.disks {
+            return Err(ImportError::OtherDisks(vm));
+        }
+        control.settle(self.number, Outcome::Done { made: None });
+        self.settle_earlier();
+        match run {
+            true => start(control, vm, vm),
+            false => Ok(()),
+        }
+    }
+
+    /// Nothing was written: the VM is as it was, and runs again if it ran.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn abandon(self) -> Result<(), ImportError> {
+        let why = "nothing was written".to_owned();
+        self.control.settle(self.number, Outcome::NotDone { why });
+        match self.ran {
+            true => start(&self.control, self.vm, self.vm),
+            false => Ok(()),
+        }
+    }
+
+    /// What runs before this one have left half done of this VM is done now.
+    fn settle_earlier(&self) {
+        let own = self.control.journal();
+        let host = own.reading().ok().and_then(|reading| reading.host);
+        let is_one = |open: &&journal::Open| {
+            open.intent.vm == self.vm && matches!(open.intent.call, Call::RollBack { .. })
+        };
+        let wanted = |reading: &Reading| {
+            reading.host == host && reading.open.iter().any(|open| is_one(&open))
+        };
+        let Some(folder) = own.path().parent() else {
+            return;
+        };
+        let settle = |journal: &journal::Journal| -> Result<(), journal::JournalError> {
+            for open in journal.reading()?.open.iter().filter(is_one) {
+                journal.end(open.number, Outcome::Done { made: None })?;
+            }
+            journal.close().map(drop)
+        };
+        let all = journal::dead_that(folder, &wanted);
+        for earlier in all.into_iter().flatten() {
+            let settled = earlier.and_then(|journal| settle(&journal));
+            if let Err(error) = settled {
+                self.control.note(error.to_string());
+            }
+        }
+    }
+}
+
+/// Looks whether nothing and nobody else is at work on a VM.
+///
+/// # Errors
+/// When the host is, or the VM is replicated, or may be.
+pub(super) fn at_rest(control: &Control, vm: Uuid) -> Result<(), ImportError> {
+    let row = control.session().get(&ids::machine_path(vm))?;
+    let seen = machine(control.session(), vm)?;
+    if let Some(operation) = seen.operation {
+        return Err(ImportError::NotPossible(format!(
+            "the host is at work on the VM ({operation:?}): wait until that has ended"
+        )));
+    }
+    let mode: Option<u16> = row.get_opt("ReplicationMode").ok().flatten();
+    match mode {
+        Some(0) => Ok(()),
+        _ => Err(ImportError::NotPossible(
+            "the VM is replicated, or the host does not tell that it is not: remove its \
+             replication first"
+                .to_owned(),
+        )),
+    }
+}
+
+fn disks(control: &Control, vm: Uuid) -> Result<Vec<Medium>, ImportError> {
+    let own = format!("Microsoft:{}", ids::upper(vm));
+    let found = inventory::configuration(control.session(), &own)?;
+    Ok(found.settings.media)
+}

@@ -1,0 +1,91 @@
+//! VMs that a run was replacing when it was killed.
+//!
+//! While a VM is replaced there is a moment at which the host has neither the old one nor the new
+//! one. What the run had written down tells where the old one's configuration is aside, and in which
+//! folder the new one's would be: a VM in that folder is the new one, and whole; any other VM of the
+//! id is the old one, which was not taken off or has come back; and if there is none, it is brought
+//! back. What was put aside is removed when the VM is there, and never before.
+
+use super::{Machine, Returned};
+use crate::checkpoint::{CheckpointError, machine};
+use crate::import::{Aside, bring_back, home, remove_aside, same_folder};
+use crate::inventory::PowerState;
+use crate::journal::{Call, Outcome};
+
+impl Machine<'_> {
+    /// Settles what was being replaced, and removes what was put aside and is not needed.
+    pub(super) fn settle_replaced(&mut self) -> Result<(), CheckpointError> {
+        let vm = self.vm;
+        let mut open = self.journal()?.open;
+        open.retain(|open| open.intent.vm == vm);
+        // Something may still be about to happen to it.
+        let waits = |call: &Call| call.is_restore() && !call.is_span();
+        if open.iter().any(|open| waits(&open.intent.call)) {
+            return Ok(());
+        }
+        for open in open {
+            let told = match &open.intent.call {
+                Call::Replace { aside, folder } => self.replaced(aside, folder),
+                Call::RollBack { .. } => self.rolled_back(),
+                _ => continue,
+            };
+            match told {
+                Ok(outcome) => self.control.settle(open.number, outcome),
+                Err(why) => {
+                    self.left(why);
+                    return Ok(());
+                }
+            }
+        }
+        let asides = self.journal()?.asides.into_iter();
+        for (_, aside) in asides.filter(|(of, _)| *of == vm) {
+            match remove_aside(self.control, &aside) {
+                Ok(true) => self.removed(aside.folder),
+                Ok(false) => {}
+                Err(error) => self.left(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Disks that are half written are nobody's to judge: the VM stays off.
+    fn rolled_back(&self) -> Result<Outcome, String> {
+        match machine(self.control.session(), self.vm) {
+            Ok(seen) if seen.state == PowerState::Running => Ok(Outcome::Done { made: None }),
+            Ok(_) => Err(
+                "its disks were being rolled back when a run ended, and may be part old and part \
+                 new: roll it back again before it is started"
+                    .to_owned(),
+            ),
+            Err(error) if error.is_not_found() => Ok(Outcome::Done { made: None }),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn replaced(&mut self, aside: &Aside, folder: &str) -> Result<Outcome, String> {
+        let own = home(self.control.session(), self.vm).map_err(|error| error.to_string())?;
+        let not_done = |why: &str| {
+            let why = why.to_owned();
+            Outcome::NotDone { why }
+        };
+        match own {
+            Some(own) if same_folder(&own, folder) => Ok(Outcome::Done { made: None }),
+            Some(_) => Ok(not_done("the VM that should be replaced is there")),
+            None => {
+                let control = self.control.apart();
+                let back = bring_back(&control, aside);
+                let notes = control.take_notes().into_iter();
+                notes.for_each(|note| self.control.note(note));
+                let folder = back.map_err(|error| {
+                    format!(
+                        "a VM was being replaced and is not back: {error}; its configuration is {}",
+                        aside.configuration
+                    )
+                })?;
+                let vm = self.vm;
+                self.report.returned.push(Returned { vm, folder });
+                Ok(not_done("the VM that should be replaced was brought back"))
+            }
+        }
+    }
+}

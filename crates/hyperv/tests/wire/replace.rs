@@ -1,0 +1,301 @@
+//! VMs that are replaced: whatever goes wrong at whatever call, the host has the new VM whole, or the
+//! old one, and nothing that only one of them needs is lost.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cim::job::Pace;
+use hyperkeep_hyperv::import::{
+    Applied, ApplyError, Identity, ImportError, Mac, Place, Plan, Point, Replaced, Request,
+    SwitchMap, Target, Undo, Written, apply, confirm, plan, undo,
+};
+use hyperkeep_hyperv::inventory::{self, PowerState};
+use hyperkeep_hyperv::journal::Journal;
+use lab::state::Power;
+use lab::wsman::Mishap;
+use testkit::vary;
+
+use crate::killed::Mortal;
+use crate::restored::{FOLDER, Seen, clean, machines, point, scenario, write};
+use crate::support::{Lab, MARK};
+
+const ASIDE: &str = "D:\\Restored (replaced)";
+
+/// A host whose first VM runs and has moved on since it was backed up.
+fn start(mishap: &str) -> (Lab, Point, Written) {
+    let lab = Lab::start(&scenario(mishap));
+    let mishaps: Vec<Mishap> = std::mem::take(&mut lab.server.service().mishaps);
+    let (point, written) = (point(&lab), write(&lab));
+    let mut service = lab.server.service();
+    service.repository.host.change_state(lab.vm(), 2).unwrap();
+    drop(service);
+    machines(&lab);
+    lab.server.service().mishaps = mishaps;
+    (lab, point, written)
+}
+
+fn planned(lab: &Lab, point: &Point) -> Plan {
+    let target = Target {
+        inventory: inventory::take(&lab.session()).unwrap(),
+        has_guardian: false,
+    };
+    let mut request = Request {
+        folder: Some(FOLDER.to_owned()),
+        place: Place::InPlace,
+        identity: Identity::Keep,
+        start: true,
+        ..Request::default()
+    };
+    request.network.switches = SwitchMap::Same;
+    request.network.mac = Mac::Keep;
+    let plan = plan(point, &request, &target);
+    assert!(plan.is_possible(), "{:?}", plan.findings);
+    plan
+}
+
+/// Which of the two VMs the first one is; nothing if there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Old,
+    New,
+}
+
+fn which(lab: &Lab, before: &[Seen], what: &str) -> Option<Which> {
+    let now = machines(lab);
+    let own = now.iter().filter(|(id, ..)| *id == lab.vm());
+    let own: Vec<&Seen> = own.collect();
+    assert!(own.len() < 2, "{what}: {own:?}");
+    let others = |all: &[Seen]| -> Vec<Seen> {
+        let all = all.iter().filter(|(id, ..)| *id != lab.vm());
+        all.cloned().collect()
+    };
+    assert_eq!(others(&now), others(before), "{what}");
+    let (_, name, planned, _, checkpoints, disks) = own.first()?;
+    assert_eq!(
+        (name.as_str(), *planned, *checkpoints),
+        ("a", false, 1),
+        "{what}"
+    );
+    // All files are there, whichever it is.
+    let service = lab.server.service();
+    for disk in disks {
+        assert!(
+            service.repository.host.files().exists(disk),
+            "{what}: {disk}"
+        );
+    }
+    match disks.iter().all(|path| path.starts_with(FOLDER)) {
+        true => Some(Which::New),
+        false => Some(Which::Old),
+    }
+}
+
+fn there(lab: &Lab, folder: &str) -> bool {
+    let service = lab.server.service();
+    let all = service.repository.host.files().folders();
+    all.iter().any(|known| known.eq_ignore_ascii_case(folder))
+}
+
+fn replace(lab: &Lab, point: &Point, written: &Written) -> Result<Applied, ApplyError> {
+    let plan = planned(lab, point);
+    lab.with(|control| apply(control, point, &plan, written, &mut |_| {}))
+}
+
+#[test]
+fn a_vm_is_replaced_and_can_come_back() {
+    let (lab, point, written) = start("");
+    let before = machines(&lab);
+    let done = replace(&lab, &point, &written).unwrap();
+    assert_eq!((&done.differences, done.started), (&vec![], true));
+    assert_eq!(which(&lab, &before, ""), Some(Which::New));
+    let aside = done.undo.aside.clone().unwrap();
+    assert!(there(&lab, ASIDE) && aside.folder == ASIDE && aside.vm == lab.vm());
+    let kept: Undo = serde_json::from_str(&serde_json::to_string(&done.undo).unwrap()).unwrap();
+    assert_eq!(kept, done.undo);
+    // It runs.
+    let refused = lab.with(|control| undo(control, &kept, false)).unwrap_err();
+    assert!(
+        matches!(refused, ImportError::OtherState(PowerState::Running)),
+        "{refused}"
+    );
+    assert_eq!(which(&lab, &before, ""), Some(Which::New));
+    let undone = lab.with(|control| undo(control, &kept, true)).unwrap();
+    assert_eq!(undone.back.as_deref(), Some(ASIDE));
+    assert_eq!(which(&lab, &before, ""), Some(Which::Old));
+    let now = inventory::take(&lab.session()).unwrap();
+    let old = now.machine(lab.vm()).unwrap();
+    assert_eq!(old.config().network_adapters, point.config.network_adapters);
+    // What it lives in is not removed, and the new one's is.
+    assert!(there(&lab, ASIDE) && !there(&lab, "D:\\Restored (undone)"));
+    let refused = lab.with(|control| confirm(control, &kept)).unwrap_err();
+    assert!(
+        matches!(refused, ImportError::AnotherVm { .. }),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_was_put_aside_goes_when_somebody_agrees() {
+    let (lab, point, written) = start("");
+    let before = machines(&lab);
+    let done = replace(&lab, &point, &written).unwrap();
+    lab.with(|control| confirm(control, &done.undo)).unwrap();
+    assert!(!there(&lab, ASIDE));
+    assert_eq!(which(&lab, &before, ""), Some(Which::New));
+    let refused = lab
+        .with(|control| undo(control, &done.undo, true))
+        .unwrap_err();
+    assert!(matches!(refused, ImportError::NotAside(_)), "{refused}");
+    assert_eq!(which(&lab, &before, ""), Some(Which::New));
+}
+
+#[test]
+fn a_vm_that_is_saved_comes_back_with_its_memory() {
+    let (lab, point, written) = start("");
+    let mut service = lab.server.service();
+    service.repository.host.change_state(lab.vm(), 6).unwrap();
+    drop(service);
+    let before = machines(&lab);
+    let plan = planned(&lab, &point);
+    // What it had been written of is gone.
+    let file = lab.drive('D').join("Restored/Virtual Hard Disks/a.vhdx");
+    fs::remove_file(file).unwrap();
+    let failed = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let failed = failed.unwrap_err();
+    assert!(
+        matches!(failed.problem, ImportError::Invalid(_)),
+        "{failed}"
+    );
+    assert_eq!(which(&lab, &before, ""), Some(Which::Old), "{failed}");
+    let power = machines(&lab)
+        .iter()
+        .find(|(id, ..)| *id == lab.vm())
+        .unwrap()
+        .3;
+    assert_eq!(power, Power::Saved);
+}
+
+/// A VM that was off when the plan was made, and runs since, is not turned off by it.
+#[test]
+fn a_vm_that_was_started_since_is_left_alone() {
+    let lab = Lab::start(&scenario(""));
+    let (point, written) = (point(&lab), write(&lab));
+    let plan = planned(&lab, &point);
+    lab.server
+        .service()
+        .repository
+        .host
+        .change_state(lab.vm(), 2)
+        .unwrap();
+    let before = machines(&lab);
+    let failed = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let failed = failed.unwrap_err();
+    assert!(
+        matches!(failed.problem, ImportError::OtherState(PowerState::Running)),
+        "{failed}"
+    );
+    let there = Replaced::There { off: false };
+    assert_eq!(failed.replaced.as_deref(), Some(&there));
+    assert_eq!(machines(&lab), before);
+}
+
+/// Each way to fail at each call.
+#[test]
+fn every_call_may_fail() {
+    let ways = [
+        r#""does": {"returns": 32768}"#,
+        r#""does": {"refused": "access-denied"}"#,
+        r#""does": "lost""#,
+        r#""before": [{"job-fails": {"hresult": "0x80070005"}}]"#,
+        r#""after": ["restart-service"]"#,
+    ];
+    let calls = [
+        "RequestStateChange",
+        "ExportSystemDefinition",
+        "DestroySystem",
+        "ImportSystemDefinition",
+        "ModifySystemSettings",
+        "ValidatePlannedSystem",
+        "RealizePlannedSystem",
+    ];
+    for on in calls {
+        for way in ways {
+            let what = format!("{on}, {way}");
+            let (lab, point, written) = start(&format!(r#"{{"on": "{on}", {way}}}"#));
+            let mishaps: Vec<Mishap> = std::mem::take(&mut lab.server.service().mishaps);
+            let plan = planned(&lab, &point);
+            let before = machines(&lab);
+            lab.server.service().mishaps = mishaps;
+            let journals = crate::support::folder();
+            let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
+            let control = lab.control(&journal);
+            let done = apply(&control, &point, &plan, &written, &mut |_| {});
+            journal.close().unwrap();
+            let jobless = on.ends_with("Settings") && way.contains("job-fails");
+            assert!(lab.server.service().mishaps.is_empty() || jobless, "{what}");
+            lab.server.service().mishaps.clear();
+            lab.time.sleep(Duration::from_secs(400));
+            clean(&lab, journals.path(), &what);
+            let now = which(&lab, &before, &what);
+            match &done {
+                Ok(_) => assert_eq!(now, Some(Which::New), "{what}"),
+                Err(failed) => match failed.replaced.as_deref() {
+                    // The run knew, and it is so.
+                    Some(Replaced::There { .. } | Replaced::Back { .. }) => {
+                        assert_eq!(now, Some(Which::Old), "{what}: {failed}");
+                    }
+                    Some(Replaced::Away { .. }) => assert!(now.is_some(), "{what}: {failed}"),
+                    None => panic!("{what}: {failed}"),
+                },
+            }
+        }
+    }
+}
+
+/// A run that is killed at a request, which the host still gets or does not; the next run comes at
+/// once, or when the host has forgotten all jobs.
+fn kill(at: usize, sent: bool, late: u64) -> Option<String> {
+    let (lab, point, written) = start("");
+    let plan = planned(&lab, &point);
+    let before = machines(&lab);
+    let journals = crate::support::folder();
+    let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
+    let path = journal.path().to_owned();
+    let session = Arc::new(Mortal::new(&lab, at, sent, path.clone()));
+    let control = lab.control_by(session.clone(), &journal);
+    let done = apply(&control, &point, &plan, &written, &mut |_| {});
+    journal.close().unwrap();
+    let Some((died, remains)) = session.died() else {
+        assert_eq!(done.unwrap().differences, []);
+        return None;
+    };
+    fs::write(&path, remains).unwrap();
+    let what = format!("request {at} {died}, sent {sent}, late {late}");
+    lab.time.sleep(Duration::from_secs(late));
+    let reports = clean(&lab, journals.path(), &what);
+    let now = which(&lab, &before, &what);
+    assert!(now.is_some(), "{what}: {reports:?}");
+    // What is aside is there while it is of use, and nobody lives in what is removed.
+    if now == Some(Which::New) {
+        assert!(there(&lab, ASIDE), "{what}");
+    }
+    Some(died)
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_the_new_vm_or_the_old_one() {
+    let step = if vary::cases(1) > 1 { 1 } else { 2 };
+    let mut requests = 0;
+    for at in (1..600).step_by(step) {
+        let late = [0, 3600][at / step % 2];
+        let Some(died) = kill(at, false, late) else {
+            break;
+        };
+        if died.starts_with(|c: char| c.is_ascii_uppercase()) {
+            kill(at, true, late);
+        }
+        requests = at;
+    }
+    assert!((40..500).contains(&requests), "{requests}");
+}

@@ -1,0 +1,145 @@
+//! Disks that become again what they were, under the registration that their VM has.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cim::job::Pace;
+use hyperkeep_hyperv::import::{Consent, ImportError, Rollback};
+use hyperkeep_hyperv::inventory::{self, PowerState};
+use hyperkeep_hyperv::journal::{Journal, dead};
+use hyperkeep_hyperv::recovery::{Remembered, recover};
+use uuid::Uuid;
+
+use crate::restored::{machines, scenario};
+use crate::support::Lab;
+
+const ALL: Consent = Consent {
+    turn_off: true,
+    checkpoints: true,
+};
+
+/// A host whose first VM runs.
+fn running() -> Lab {
+    let lab = Lab::start(&scenario(""));
+    lab.server
+        .service()
+        .repository
+        .host
+        .change_state(lab.vm(), 2)
+        .unwrap();
+    machines(&lab);
+    lab
+}
+
+fn state(lab: &Lab) -> PowerState {
+    inventory::power_state(&lab.session(), lab.vm()).unwrap()
+}
+
+#[test]
+fn a_vm_is_off_while_its_disks_are_written_and_runs_again() {
+    let lab = running();
+    let before = machines(&lab);
+    lab.with(|control| {
+        // Only as far as it is allowed.
+        for may in [
+            Consent::default(),
+            Consent {
+                turn_off: false,
+                ..ALL
+            },
+            Consent {
+                checkpoints: false,
+                ..ALL
+            },
+        ] {
+            assert!(Rollback::begin(control, lab.vm(), may).is_err());
+            assert_eq!(state(&lab), PowerState::Running);
+        }
+        let held = Rollback::begin(control, lab.vm(), ALL).unwrap();
+        assert_eq!((state(&lab), held.ran()), (PowerState::Off, true));
+        assert_eq!((held.disks.len(), held.checkpoints.len()), (1, 1));
+        assert!(!control.journal().reading().unwrap().is_settled());
+        held.finish(true).unwrap();
+        assert!(control.journal().reading().unwrap().is_settled());
+        let held = Rollback::begin(control, lab.vm(), ALL).unwrap();
+        held.abandon().unwrap();
+        assert!(control.journal().reading().unwrap().is_settled());
+    });
+    assert_eq!(machines(&lab), before);
+}
+
+#[test]
+fn somebody_who_starts_it_meanwhile_is_noticed() {
+    let lab = running();
+    lab.with(|control| {
+        let held = Rollback::begin(control, lab.vm(), ALL).unwrap();
+        lab.server
+            .service()
+            .repository
+            .host
+            .change_state(lab.vm(), 2)
+            .unwrap();
+        lab.time.sleep(Duration::from_secs(60));
+        let failed = held.finish(true).unwrap_err();
+        assert!(
+            matches!(failed, ImportError::OtherState(PowerState::Running)),
+            "{failed}"
+        );
+    });
+}
+
+/// A run that is killed while disks are written leaves the VM off, and every run tells of it until
+/// it has been rolled back.
+#[test]
+fn half_written_disks_are_told_until_they_are_whole() {
+    let lab = running();
+    let journals = crate::support::folder();
+    let folder = journals.path();
+    let journal = Arc::new(Journal::create(folder, Uuid::from_u128(1)).unwrap());
+    drop(Rollback::begin(&lab.control(&journal), lab.vm(), ALL).unwrap());
+    journal.close().unwrap();
+    let told = || {
+        let mut told = Vec::new();
+        for journal in dead(folder).unwrap() {
+            let journal = Arc::new(journal);
+            let report = recover(&lab.control(&journal), &|_, _| Remembered::No).unwrap();
+            told.extend(report.left.into_iter().map(|left| left.what));
+            journal.close().unwrap();
+        }
+        told
+    };
+    for _ in 0..2 {
+        let told = told();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("roll it back again"), "{told:?}");
+        assert_eq!(state(&lab), PowerState::Off);
+        lab.time.sleep(Duration::from_secs(3600));
+    }
+    let journal = Arc::new(Journal::create(folder, Uuid::from_u128(2)).unwrap());
+    let held = Rollback::begin(&lab.control(&journal), lab.vm(), ALL).unwrap();
+    assert!(!held.ran());
+    held.finish(false).unwrap();
+    journal.close().unwrap();
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+    assert_eq!(told(), [""; 0]);
+}
+
+/// Whoever starts it all the same has decided.
+#[test]
+fn a_vm_that_runs_is_told_of_no_more() {
+    let lab = running();
+    let journals = crate::support::folder();
+    let journal = Arc::new(Journal::create(journals.path(), Uuid::from_u128(1)).unwrap());
+    drop(Rollback::begin(&lab.control(&journal), lab.vm(), ALL).unwrap());
+    lab.server
+        .service()
+        .repository
+        .host
+        .change_state(lab.vm(), 2)
+        .unwrap();
+    lab.time.sleep(Duration::from_secs(60));
+    let report = recover(&lab.control(&journal), &|_, _| Remembered::No).unwrap();
+    assert_eq!(report.left, []);
+    assert!(journal.close().unwrap().is_settled());
+}
