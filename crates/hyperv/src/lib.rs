@@ -38,6 +38,7 @@ pub mod journal;
 pub mod memory;
 pub mod pacing;
 pub mod plan;
+mod powershell;
 pub mod preflight;
 pub mod recovery;
 pub mod release;

@@ -127,6 +127,7 @@ whole that is.
 Examples:
   hyperkeep vms winrm://backup@hv01.example.org
   hyperkeep vms winrm://backup@hv01 --pin 4f…2a --json
+  hyperkeep vms winrm://backup@hv02 --describe hv02.json
   hyperkeep --vault /srv/vault vms 'winrm+http://EXAMPLE\\backup@hv01'")]
 pub(crate) struct VmsArgs {
     /// `winrm://USER@HOST[:PORT]`, or `winrm+http://` for messages encrypted by NTLM or Kerberos; or
@@ -137,6 +138,11 @@ pub(crate) struct VmsArgs {
     /// Show each condition of an online backup for each VM: met, not met, or not to be told
     #[arg(long)]
     pub(crate) conditions: bool,
+
+    /// Write a description of the host into a new file, by which restores to it can be planned without
+    /// it: `restore vm --description FILE`
+    #[arg(long, value_name = "FILE", conflicts_with = "cluster")]
+    pub(crate) describe: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,

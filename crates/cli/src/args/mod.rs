@@ -8,6 +8,7 @@ mod host;
 mod keys;
 mod point;
 mod restore;
+mod restore_vm;
 mod secret;
 mod volume_key;
 
@@ -32,6 +33,7 @@ pub(crate) use keys::{
 };
 pub(crate) use point::{LsArgs, PointsArgs, ShowArgs};
 pub(crate) use restore::{DiskFormatArg, DisksArgs, FolderArgs, OverwriteArg, RestoreCommand};
+pub(crate) use restore_vm::{SavedStateArg, VmArgs, VmWantedArgs};
 pub(crate) use secret::{SecretCommand, WhichSecretArgs};
 pub(crate) use volume_key::{VolumeKeyArg, VolumeKeyArgs};
 

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use engine::restore::WindowsFolder;
 
 use crate::address::PointAddress;
-use crate::args::{FilesArgs, HostArgs};
+use crate::args::{FilesArgs, HostArgs, VmArgs};
 
 /// `restore …`
 #[derive(Debug, Subcommand)]
@@ -17,6 +17,8 @@ pub(crate) enum RestoreCommand {
     Files(FilesArgs),
     /// Restore everything in the folder layout that Hyper-V's import accepts
     Folder(Box<FolderArgs>),
+    /// Restore a VM to a Hyper-V host: tell first what that comes to
+    Vm(Box<VmArgs>),
 }
 
 /// `restore disks`

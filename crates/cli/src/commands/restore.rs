@@ -19,7 +19,7 @@ use crate::commands::backup::limits;
 use crate::commands::findings::findings_text;
 use crate::commands::host_settings::{self, Compared};
 use crate::commands::points::find_point;
-use crate::commands::restore_files;
+use crate::commands::{restore_files, restore_vm};
 use crate::failure::{Exit, Failure, Result};
 use crate::progress::Progress;
 use crate::ui::{Document, Ui};
@@ -35,6 +35,7 @@ enum Whole<'a> {
 pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<Exit> {
     match command {
         RestoreCommand::Files(args) => restore_files::run(global, args, ui),
+        RestoreCommand::Vm(args) => restore_vm::run(global, args, ui),
         RestoreCommand::Disks(args) => whole(global, &Whole::Disks(args), ui),
         RestoreCommand::Folder(args) => whole(global, &Whole::Folder(args), ui),
     }

@@ -14,8 +14,8 @@ use crate::args::{Global, VmsArgs};
 use crate::commands::findings::findings_text;
 use crate::commands::last::{Last, LastPoint, last_points};
 use crate::commands::{source, survey};
-use crate::failure::{Exit, Result};
-use crate::host::{self, Meant};
+use crate::failure::{Exit, Failure, Result};
+use crate::host::{self, Description, Meant};
 use crate::table::Table;
 use crate::ui::{Document, Ui};
 use crate::{open, text};
@@ -41,12 +41,21 @@ pub(crate) fn run(global: &Global, args: &VmsArgs, ui: Ui) -> Result<Exit> {
     match meant {
         Meant::Host | Meant::Node(..) | Meant::Unknown(_) => {
             let mut inventory = inventory::take(session.as_ref()).map_err(failed)?;
+            if let Some(path) = &args.describe {
+                let description = Description::of(document.host.clone(), inventory.clone());
+                description.write(path)?;
+                document.description = Some(path.display().to_string());
+            }
             last.note(&mut inventory);
             let machines = inventory.machines.iter();
             let machines = machines.map(|machine| (machine, &inventory.host));
             document.add(machines, &last, &selection);
             document.findings = survey::of_host(&inventory, &document.host);
             document.findings.extend(meant.beside(&address, "listed"));
+        }
+        Meant::All(_) if args.describe.is_some() => {
+            return Err(Failure::usage(format!("{address}: is a whole cluster"))
+                .hint("name one of its nodes: a VM is restored to one"));
         }
         Meant::All(nodes) => {
             let mut told = nodes.cluster.survey().map_err(failed)?;
@@ -70,6 +79,8 @@ struct VmsDocument {
     /// The cluster whose nodes they are on.
     cluster: Option<String>,
     vms: Vec<Vm>,
+    /// The file that describes the host.
+    description: Option<String>,
     findings: Vec<Finding>,
     /// Whether each condition of each VM is to be shown, and not only those that are not met.
     #[serde(skip)]
@@ -228,7 +239,7 @@ impl VmFinding {
 }
 
 /// The name under which a value is stored: itself, or the member that tells its kind.
-fn word(value: &impl Serialize, tag: &str) -> String {
+pub(super) fn word(value: &impl Serialize, tag: &str) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(word)) => word,
         Ok(Value::Object(members)) => match members.get(tag) {
@@ -303,6 +314,9 @@ impl Document for VmsDocument {
                     out.push_str(&format!("  hint: {hint}\n"));
                 }
             }
+        }
+        if let Some(path) = &self.description {
+            out.push_str(&format!("described in {}\n", text::line(path)));
         }
         out.push_str(&findings_text(&self.findings, 0));
         out

@@ -4,6 +4,7 @@
 mod address;
 mod cluster;
 mod connect;
+mod description;
 mod files;
 mod named;
 mod pace;
@@ -12,6 +13,7 @@ mod state;
 pub(crate) use address::{HostAddress, without_password};
 pub(crate) use cluster::{Meant, Nodes, Own};
 pub(crate) use connect::{credentials, session, session_as};
+pub(crate) use description::Description;
 pub(crate) use files::Reach;
 pub(crate) use named::{find, is_name};
 pub(crate) use pace::HostPace;

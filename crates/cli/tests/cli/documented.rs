@@ -128,7 +128,8 @@ fn documents() -> Vec<Value> {
     run(&["restore", "folder", "web@latest", "--to", "folder"]);
     run(&["check", "--read-data"]);
     let vm = json!({"name": "legacy", "generation": 1, "version": "5.0", "pass-through": [2], 
-        "disks": [{"path": "D:\\VMs\\legacy\\c.vhdx", "size": 4 << 20}]});
+        "disks": [{"path": "D:\\VMs\\legacy\\c.vhdx", "size": 4 << 20}],
+        "adapters": [{"switch": "LAN", "vlan": 5}]});
     let lab = Lab::start(&bench, &scenario(json!([vm]), json!({})));
     let backup = lab.backup(&[]);
     let backup: Vec<&str> = texts(&backup)
@@ -141,6 +142,26 @@ fn documents() -> Vec<Value> {
     run(&texts(
         &[&["estimate".to_owned()], &lab.reach()[..]].concat(),
     ));
+    run(&texts(
+        &[
+            &["vms", "--describe", "described"].map(str::to_owned),
+            &lab.reach()[..],
+        ]
+        .concat(),
+    ));
+    let plan = [
+        "restore",
+        "vm",
+        "legacy@latest",
+        "--plan",
+        "--switch",
+        "same",
+    ];
+    run(&[&plan[..], &["--description", "described"]].concat());
+    let reach = lab.reach();
+    run(&[&plan[..], &["--name", "new", "--host"], &texts(&reach)].concat());
+    let script = ["restore", "vm", "legacy@latest", "--script"];
+    run(&[&script[..], &["--description", "described"]].concat());
     let doctor = [&["doctor".to_owned()], &lab.reach()[..]].concat();
     run(&[&texts(&doctor)[..], &["--map", "D:\\VMs=vault"]].concat());
     run(&[&texts(&doctor)[..], &["--set-up", "LAB\\backup"]].concat());

@@ -45,5 +45,6 @@ mod smb;
 mod stage;
 mod start;
 mod verified;
+mod vm_plan;
 mod vms;
 mod words;

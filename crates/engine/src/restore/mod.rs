@@ -1,9 +1,10 @@
 //! Out of a vault again.
 //!
 //! [`Opened`] is a restore point ready to be read; [`disks`] makes disk files of it,
-//! [`folder`] a folder that Hyper-V can import, and [`layer`] makes its disks readable without
-//! restoring them. Everything is written through [`target`]: a file appears whole or not at all, and
-//! over another one only where that was asked for ([`existing`]). One disk that cannot be restored does not keep the others from it.
+//! [`folder`] a folder that Hyper-V can import, [`vm`] a VM on a host, and [`layer`] makes its disks
+//! readable without restoring them. Everything is written through [`target`]: a file appears whole
+//! or not at all, and over another one only where that was asked for ([`existing`]). One disk that
+//! cannot be restored does not keep the others from it.
 
 mod alone;
 mod as_folder;
@@ -20,6 +21,7 @@ mod small;
 mod spots;
 pub mod target;
 mod turn;
+pub mod vm;
 mod write;
 
 use vault::{NodeId, Point, Vault};
@@ -38,6 +40,7 @@ pub use folder::restore_folder;
 pub use journal::JOURNAL_SUFFIX;
 pub use room::Room;
 pub use simulate::SimulatedFile;
+pub use vm::{VmError, VmPlan, plan_vm};
 pub use vmconfig::{NotAFolder, WindowsFolder};
 
 /// What a restore works with.

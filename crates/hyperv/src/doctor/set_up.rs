@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::HostPath;
 use crate::inventory::Inventory;
+use crate::powershell::quoted;
 
 const SCRIPT: &str = include_str!("set_up.ps1");
 /// The longest name of an account that Windows has: a domain's, and a user's.
@@ -112,20 +113,6 @@ pub fn set_up(account: &str, inventory: &Inventory, host: &str) -> Result<String
         .replace("@NAMESPACES@", &namespaces.join(", "))
         .replace("@SHARES@", &shares.join("\n"))
         .replace("'@ACCOUNT@'", &quoted(account)))
-}
-
-/// Text in quotes between which PowerShell takes nothing but their end for special. It takes
-/// typographic ones for quotes as well.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("'");
-    for c in text.chars() {
-        if matches!(c, '\'' | '‘' | '’' | '‚' | '‛') {
-            out.push(c);
-        }
-        out.push(c);
-    }
-    out.push('\'');
-    out
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ mod replace;
 mod request;
 mod rewire;
 mod rollback;
+mod script;
 mod steps;
 mod take_off;
 mod target;
@@ -49,6 +50,7 @@ mod tests;
 mod undo;
 mod verify;
 mod versions;
+mod words;
 
 pub use adapters::AdapterPlan;
 pub use applied::{Applied, ApplyError, Aside, Difference, Replaced, Undo, Written};
@@ -62,8 +64,11 @@ pub(crate) use planned::{SeenPlanned, destroy_planned, planned};
 pub use point::{Point, PointCheckpoint, PointDisk};
 pub use request::{Identity, Mac, Network, Place, Request, SavedState, SwitchMap, Tree, WantedWay};
 pub use rollback::{Consent, Rollback};
+pub use script::script;
 pub use steps::Step;
 pub(crate) use take_off::{home, same_folder};
 pub use target::Target;
 pub use undo::{Undone, confirm, undo};
 pub use versions::versions;
+
+pub use crate::powershell::Unspeakable;

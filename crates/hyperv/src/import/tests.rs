@@ -24,7 +24,7 @@ fn at(position: u32) -> Location {
     }
 }
 
-fn drive(position: u32, kind: DriveKind, path: &str) -> Drive {
+pub(super) fn drive(position: u32, kind: DriveKind, path: &str) -> Drive {
     Drive {
         position,
         kind,
@@ -35,7 +35,7 @@ fn drive(position: u32, kind: DriveKind, path: &str) -> Drive {
 }
 
 /// A VM with a chain of two files, an adapter, and one checkpoint, at which nothing is wrong.
-fn point() -> Point {
+pub(super) fn point() -> Point {
     let mut point = Point {
         vm: VM,
         host: Some("HV01".to_owned()),
@@ -78,7 +78,7 @@ fn point() -> Point {
 }
 
 /// A host with room, a switch, and one VM of another id.
-fn target() -> Target {
+pub(super) fn target() -> Target {
     let mut other = Machine {
         id: OTHER,
         state: PowerState::Off,

@@ -31,7 +31,7 @@ pub use settings::{
     AutomaticActions, CheckpointSettings, DataRoots, Firmware, IntegrationService, Memory,
     NetworkAdapter, Processors, SavedState, Security, SerialPort,
 };
-pub use storage::{Controller, ControllerKind, Drive, DriveKind, Location, Qos};
+pub use storage::{Controller, ControllerKind, Drive, DriveKind, Location, NotALocation, Qos};
 pub use write::to_tree;
 
 /// A virtual machine's, or one of its checkpoints', configuration.

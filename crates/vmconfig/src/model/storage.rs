@@ -1,6 +1,7 @@
 //! Controllers, drives, and where a drive is.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -114,5 +115,66 @@ impl fmt::Display for ControllerKind {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}:{}", self.controller, self.number, self.position)
+    }
+}
+
+/// Text that names no place of a drive.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not the place of a drive, such as SCSI 0:1 or IDE 0:0")]
+pub struct NotALocation(pub String);
+
+/// As it is shown: `SCSI 0:1`.
+impl FromStr for Location {
+    type Err = NotALocation;
+
+    fn from_str(text: &str) -> Result<Self, NotALocation> {
+        let bad = || NotALocation(text.chars().take(100).collect());
+        let (kind, place) = text.trim().split_once(' ').ok_or_else(bad)?;
+        let (number, position) = place.trim().split_once(':').ok_or_else(bad)?;
+        let controller = match kind.to_ascii_lowercase().as_str() {
+            "ide" => ControllerKind::Ide,
+            "scsi" => ControllerKind::Scsi,
+            "floppy" => ControllerKind::Floppy,
+            "other" => ControllerKind::Other,
+            _ => return Err(bad()),
+        };
+        Ok(Location {
+            controller,
+            number: number.parse().map_err(|_| bad())?,
+            position: position.parse().map_err(|_| bad())?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_is_shown() {
+        for controller in [
+            ControllerKind::Ide,
+            ControllerKind::Scsi,
+            ControllerKind::Floppy,
+            ControllerKind::Other,
+        ] {
+            let place = Location {
+                controller,
+                number: 3,
+                position: 63,
+            };
+            assert_eq!(place.to_string().parse(), Ok(place));
+        }
+        for bad in [
+            "",
+            "SCSI",
+            "SCSI 0",
+            "SCSI 0:",
+            "SCSI -1:0",
+            "SATA 0:0",
+            "SCSI 0:0:0",
+        ] {
+            assert!(bad.parse::<Location>().is_err(), "{bad}");
+        }
     }
 }

@@ -127,6 +127,9 @@ pub struct Node {
 
 pub use hosts::Hosts;
 
+/// Where a restore point keeps its host, as plain data.
+pub const HOST: &str = "Host/host.json";
+
 /// Where a restore point keeps what its host is set to, as plain data.
 pub const HOST_SETTINGS: &str = "Host/settings.json";
 

@@ -144,6 +144,12 @@ fn config(machine: &Machine, settings: &Settings) -> Option<Value> {
     config.kind = Kind::Machine;
     config.created = own.created;
     config.notes.clone_from(&own.notes);
+    // VLANs belong to connections, and the questions about one checkpoint do not tell them.
+    for adapter in &mut config.network_adapters {
+        let mut all = own.network_adapters.iter();
+        let same = all.find(|known| known.instance.is_some() && known.instance == adapter.instance);
+        adapter.vlan = adapter.vlan.or(same.and_then(|known| known.vlan));
+    }
     serde_json::to_value(config).ok()
 }
 
@@ -390,7 +396,7 @@ impl Making {
             volumes: None,
             ..host.clone()
         };
-        self.json("Host/host.json", &itself);
+        self.json(super::HOST, &itself);
         if let Some(settings) = settings {
             self.json(super::HOST_SETTINGS, settings);
         }

@@ -1,0 +1,130 @@
+//! `restore vm`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, ValueEnum};
+
+use crate::address::PointAddress;
+use crate::args::HostArgs;
+
+/// `restore vm`
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("target").required(true).args(["host", "description"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["plan", "script"])))]
+#[command(after_help = "\
+Unless you say otherwise the VM becomes a copy that harms nothing: beside what is there, with a new
+id and new addresses, connected to no switch, and off. With --in-place it takes the place of the VM
+of its id, on the switches and with the addresses that it had. Disks are written to folders in which
+no VM has anything, also then.
+
+The plan tells first what is made, stopped, renamed and connected, and everything that is in the
+way. It needs no host: a description of one will do, which `hyperkeep vms HOST --describe FILE`
+writes.
+
+Examples:
+  hyperkeep --vault /srv/vault restore vm 'web server@latest' --host winrm://backup@hv01 --plan
+  hyperkeep --vault /srv/vault restore vm 5f3a9c --description hv02.json --plan --json \\
+      --name 'web test' --switch LAN='Test LAN' --switch Backup=
+  hyperkeep --vault /srv/vault restore vm 5f3a9c --host hv01 --plan --in-place
+  hyperkeep --vault /srv/vault restore vm 5f3a9c --description hv02.json --script > make-web.ps1")]
+pub(crate) struct VmArgs {
+    /// The restore point: the beginning of its id, VM@latest, or VM@TIME
+    #[arg(value_name = "POINT")]
+    pub(crate) point: PointAddress,
+
+    /// The host: `winrm://USER@HOST[:PORT]`, `winrm+http://…`, or the name of a host in --hosts
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+
+    /// The description of a host that `vms --describe` wrote: only a plan or a script is made for it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) description: Option<PathBuf>,
+
+    /// Tell what would be done and what is in the way, and do nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+
+    /// Print a PowerShell script instead that makes the VM anew on the host from restored disks: read
+    /// it, and run it there
+    #[arg(long, conflicts_with_all = ["in_place", "keep_id"])]
+    pub(crate) script: bool,
+
+    #[command(flatten)]
+    pub(crate) wanted: VmWantedArgs,
+
+    #[command(flatten)]
+    pub(crate) reach: HostArgs,
+}
+
+/// What the VM shall be.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "What the VM shall be")]
+pub(crate) struct VmWantedArgs {
+    /// In place of the VM of its id, which is taken off the host when all disks are written; that one's
+    /// disks stay
+    #[arg(long)]
+    pub(crate) in_place: bool,
+
+    /// With the id of the VM that was backed up, not a new one
+    #[arg(long)]
+    pub(crate) keep_id: bool,
+
+    /// Under this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// In this folder of the host (default: one of its name below the host's own for VMs)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) folder: Option<String>,
+
+    /// The files of a disk in this folder of the host, as 'SCSI 0:1=E:\Fast'; may be given several
+    /// times (default: Virtual Hard Disks below the VM's folder)
+    #[arg(long, value_name = "PLACE=PATH")]
+    pub(crate) disk_folder: Vec<String>,
+
+    /// Its checkpoints in this folder of the host
+    #[arg(long, value_name = "PATH")]
+    pub(crate) checkpoint_folder: Option<String>,
+
+    /// `same`: on switches of the same name, or else id; `none`: on none; OLD=NEW: on another one, or
+    /// with OLD= on none, and others as `same`; may be given several times (default: none, and in place
+    /// the same)
+    #[arg(long, value_name = "same|none|OLD=NEW")]
+    pub(crate) switch: Vec<String>,
+
+    /// With the addresses that its adapters had, as in place
+    #[arg(long)]
+    pub(crate) keep_mac: bool,
+
+    /// What becomes of saved memory
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub(crate) saved_state: SavedStateArg,
+
+    /// Without checkpoints, one file for each disk
+    #[arg(long)]
+    pub(crate) flatten: bool,
+
+    /// Made anew from what is known of it, and not by its configuration
+    #[arg(long)]
+    pub(crate) define: bool,
+
+    /// Start it in the end
+    #[arg(long)]
+    pub(crate) start: bool,
+
+    /// Replication of the VM that is replaced may be removed
+    #[arg(long, requires = "in_place")]
+    pub(crate) remove_replication: bool,
+}
+
+/// What becomes of saved memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SavedStateArg {
+    /// Kept on the host that it was made on
+    #[default]
+    Auto,
+    /// Kept
+    Keep,
+    /// Dropped: the VM starts as after a power cut
+    Discard,
+}
