@@ -118,7 +118,7 @@ pub fn script(point: &Point, plan: &Plan, of: &str) -> Result<String, Unspeakabl
         }
     }
     out.push_str("} catch {\n    # Its disks stay.\n    Remove-VM -VM $Vm -Force\n    throw\n}\n");
-    let start = plan.steps.iter().any(|step| *step == super::Step::Start);
+    let start = plan.steps.contains(&super::Step::Start);
     out.push_str(if start { "Start-VM -VM $Vm\n" } else { "$Vm\n" });
     Ok(out)
 }
