@@ -10,19 +10,25 @@ use crate::args::HostArgs;
 /// `restore vm`
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("target").required(true).args(["host", "description"])))]
-#[command(group(ArgGroup::new("what").required(true).args(["plan", "script"])))]
+#[command(group(ArgGroup::new("what").args(["plan", "script", "yes"])))]
 #[command(after_help = "\
 Unless you say otherwise the VM becomes a copy that harms nothing: beside what is there, with a new
 id and new addresses, connected to no switch, and off. With --in-place it takes the place of the VM
 of its id, on the switches and with the addresses that it had. Disks are written to folders in which
 no VM has anything, also then.
 
-The plan tells first what is made, stopped, renamed and connected, and everything that is in the
+Disks and configuration are written through folders of the host that are mounted here (--map); then
+the host makes a VM of them, and it is compared with the plan. What was written is removed again if
+there is no VM in the end. You see the plan first and are asked, or say --yes.
+
+The plan tells what is made, stopped, renamed and connected, and everything that is in the
 way. It needs no host: a description of one will do, which `hyperkeep vms HOST --describe FILE`
 writes.
 
 Examples:
   hyperkeep --vault /srv/vault restore vm 'web server@latest' --host winrm://backup@hv01 --plan
+  hyperkeep --vault /srv/vault restore vm 'web server@latest' --host winrm://backup@hv01 \\
+      --map 'D:\\VMs=/mnt/hv01-vms' --name 'web test' --start
   hyperkeep --vault /srv/vault restore vm 5f3a9c --description hv02.json --plan --json \\
       --name 'web test' --switch LAN='Test LAN' --switch Backup=
   hyperkeep --vault /srv/vault restore vm 5f3a9c --host hv01 --plan --in-place
@@ -48,6 +54,10 @@ pub(crate) struct VmArgs {
     /// it, and run it there
     #[arg(long, conflicts_with_all = ["in_place", "keep_id"])]
     pub(crate) script: bool,
+
+    /// Carry the plan out without asking; without it you are asked on the terminal
+    #[arg(long)]
+    pub(crate) yes: bool,
 
     #[command(flatten)]
     pub(crate) wanted: VmWantedArgs,

@@ -22,6 +22,7 @@ pub(crate) mod points;
 pub(crate) mod restore;
 mod restore_files;
 mod restore_vm;
+mod restore_vm_apply;
 mod restore_vm_plan;
 mod restore_vm_wanted;
 pub(crate) mod secret;

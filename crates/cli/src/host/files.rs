@@ -40,10 +40,7 @@ impl Reach {
             ))
             .hint(r"mount its disks here and map them: --map 'C:\VMs=/mnt/vms'"));
         }
-        let map = args.map.iter().try_fold(PathMap::new(), |map, rule| {
-            let (folder, here) = mapping(rule)?;
-            Ok::<_, Failure>(map.with(folder, here))
-        })?;
+        let map = path_map(args)?;
         let encryption = match smb {
             SmbArg::Encrypted => Some(Encryption::Required),
             SmbArg::Signed => Some(Encryption::Preferred),
@@ -91,6 +88,27 @@ impl Reach {
         }
         Ok(Arc::new(MappedThenShared { mapped, shared }))
     }
+}
+
+/// The way to folders that can be written to.
+///
+/// # Errors
+/// When there is none: shares are only read.
+pub(crate) fn mapped(address: &HostAddress, args: &HostArgs) -> Result<MappedFiles> {
+    if args.map.is_empty() {
+        let why = format!("{address}: nothing says where its folders can be written to");
+        return Err(Failure::usage(why).hint(
+            r"shares are only read: mount the folder that the VM goes to here, and map it: --map 'D:\VMs=/mnt/vms'",
+        ));
+    }
+    Ok(MappedFiles::new(path_map(args)?))
+}
+
+fn path_map(args: &HostArgs) -> Result<PathMap> {
+    args.map.iter().try_fold(PathMap::new(), |map, rule| {
+        let (folder, here) = mapping(rule)?;
+        Ok(map.with(folder, here))
+    })
 }
 
 /// How shares are read. Where showing the account to the server of shares is more than showing it to

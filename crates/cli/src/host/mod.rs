@@ -14,7 +14,7 @@ pub(crate) use address::{HostAddress, without_password};
 pub(crate) use cluster::{Meant, Nodes, Own};
 pub(crate) use connect::{credentials, session, session_as};
 pub(crate) use description::Description;
-pub(crate) use files::Reach;
+pub(crate) use files::{Reach, mapped};
 pub(crate) use named::{find, is_name};
 pub(crate) use pace::HostPace;
 pub(crate) use state::{Claim, State};

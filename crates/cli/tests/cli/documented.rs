@@ -166,10 +166,27 @@ fn documents() -> Vec<Value> {
     run(&[&texts(&doctor)[..], &["--map", "D:\\VMs=vault"]].concat());
     run(&[&texts(&doctor)[..], &["--set-up", "LAB\\backup"]].concat());
     drop(lab);
-    let other = json!({"host": {"name": "HV02", "seed": 6}, "switches": ["DMZ"]});
+    // One that can have configurations as old.
+    let other = json!({"host": {"name": "HV02", "seed": 6, "os": "10.0.14393"},
+        "switches": ["DMZ"]});
     let lab = Lab::start(&bench, &scenario(json!([]), other));
     let show = ["show", "legacy@latest", "--compare"].map(str::to_owned);
     run(&texts(&[&show, &lab.reach()[..]].concat()));
+    let map = format!("D:\\={}", lab.file("").display());
+    let reach = lab.reach();
+    let restore = [
+        "restore",
+        "vm",
+        "legacy@latest",
+        "--yes",
+        "--map",
+        &map,
+        "--host",
+    ];
+    let restored = run(&[&restore[..], &texts(&reach)].concat());
+    assert!(restored["vm"].is_object(), "{restored:#}");
+    let plan = ["restore", "vm", "legacy@latest", "--plan", "--host"];
+    run(&[&plan[..], &texts(&reach)].concat());
     drop(lab);
     run(&["secret", "show"]);
     run(&["keys", "list"]);
@@ -210,6 +227,7 @@ const OTHER: &[&str] = &[
     "environment",
     "file-system",
     "find",
+    "found",
     "in-use",
     "info",
     "is",
@@ -232,6 +250,7 @@ const OTHER: &[&str] = &[
     "original-paths",
     "other",
     "pipe",
+    "planned",
     "point-unreadable",
     "property",
     "recipient",
@@ -265,6 +284,7 @@ const OTHER: &[&str] = &[
     "vault",
     "wait",
     "was",
+    "what",
     "write-only",
     "xattrs",
 ];

@@ -46,5 +46,6 @@ mod stage;
 mod start;
 mod verified;
 mod vm_plan;
+mod vm_restore;
 mod vms;
 mod words;

@@ -153,10 +153,24 @@ pub fn backup(
 /// # Errors
 /// When nothing could be looked at.
 pub fn put_right(vault: &Vault, source: &mut dyn Source) -> Result<Vec<Finding>, SourceError> {
+    Ok(in_run(vault, source, |_| ())?.1)
+}
+
+/// Does something within a run: what earlier runs have left is put right first, and the run's own
+/// journal is settled in the end, whatever came of it.
+///
+/// # Errors
+/// When no run can begin: then nothing was done.
+pub fn in_run<S: Source + ?Sized, T>(
+    vault: &Vault,
+    source: &mut S,
+    work: impl FnOnce(&mut S) -> T,
+) -> Result<(T, Vec<Finding>), SourceError> {
     let memory = VaultMemory(vault);
     let mut findings = source.begin(&memory)?;
+    let done = work(source);
     findings.extend(source.end(&memory));
-    Ok(findings)
+    Ok((done, findings))
 }
 
 /// What the newest restore points of a VM keep for their source, newest first.

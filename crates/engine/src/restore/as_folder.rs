@@ -30,7 +30,7 @@ pub(super) fn graph(point: &Opened) -> DiskGraph {
 }
 
 /// A point as a folder.
-pub(super) struct PointFolder {
+pub(crate) struct PointFolder {
     items: Vec<FileItem>,
     pub(super) readers: HashMap<String, DiskReader>,
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use disk::layer::{ParentPath, PathKind};
 use serde::Serialize;
+use vmconfig::WindowsFolder;
 
 use crate::finding::{Code, Finding, Severity, outcome_of};
 use crate::outcome::Outcome;
@@ -62,6 +63,8 @@ pub struct DisksTo<'a> {
     pub every: u64,
     /// Nothing is written: what would be is found out, and read from the vault.
     pub simulate: bool,
+    /// Where the folder is found by Hyper-V, if that is known: children say so of their parents.
+    pub windows: Option<&'a WindowsFolder>,
 }
 
 /// As often as it costs little: a disk takes half a second for as much.
@@ -75,6 +78,7 @@ impl<'a> DisksTo<'a> {
             existing: Existing::Keep,
             every: EVERY,
             simulate: false,
+            windows: None,
         }
     }
 }
@@ -110,7 +114,7 @@ pub fn restore_disks(
         false => fs::create_dir_all(to.folder),
     };
     match made {
-        Ok(()) => all(task, point, &plan, to, &mut report),
+        Ok(()) => write_all(task, point, &plan, to, &mut report),
         Err(error) => report.findings.push(target_finding(&TargetError::io(
             to.folder,
             "making the folder",
@@ -130,7 +134,8 @@ pub(crate) fn settle(report: &RestoreReport) -> Outcome {
     }
 }
 
-fn all(
+/// Writes all files of a plan into a folder that is there.
+pub(crate) fn write_all(
     task: &Task<'_>,
     point: &Opened,
     plan: &DisksPlan,
@@ -146,7 +151,7 @@ fn all(
         Err(error) => return report.findings.push(target_finding(&error)),
     };
     let spots = spots(point, plan, to, journal.as_ref());
-    let sizes = match sizes(task, point, plan, &spots) {
+    let sizes = match sizes(task, point, plan, &spots, to.windows) {
         Ok(sizes) => sizes,
         Err(Stopped) => {
             journal.iter_mut().for_each(Journal::leave);
@@ -187,7 +192,7 @@ fn all(
             }
         };
         let data = sizes.get(number).copied().flatten().map(|size| size.data);
-        let (name, paths) = parent_of(file, &spots);
+        let (name, paths) = parent_of(file, &spots, to.windows);
         let done = if to.simulate {
             Contents::open(task, point, file, paths)
                 .and_then(|contents| {
@@ -248,7 +253,7 @@ fn torn(details: &Details, holds: Holds, path: &str) -> Option<Finding> {
 }
 
 /// What to do after a restore of disks was stopped.
-const AGAIN: &str = "give the same command again: it goes on where it was stopped";
+pub(crate) const AGAIN: &str = "give the same command again: it goes on where it was stopped";
 
 pub(crate) fn cancelled(details: &Details, hint: &str) -> Finding {
     Finding::new(

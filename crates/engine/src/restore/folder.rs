@@ -235,7 +235,7 @@ fn one_disk(
     write_disk(task, point, &file, Spot::new(path), parent, None)
 }
 
-fn one_file(
+pub(crate) fn one_file(
     task: &Task<'_>,
     point: &Opened,
     folder: &PointFolder,

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use disk::layer::ParentPath;
+use vmconfig::WindowsFolder;
 use vmconfig::names::Names;
 
 use crate::pipeline::Stop;
@@ -63,12 +64,13 @@ pub(crate) fn sizes(
     point: &Opened,
     plan: &DisksPlan,
     spots: &Spots,
+    windows: Option<&WindowsFolder>,
 ) -> Result<Vec<Option<Size>>, Stopped> {
     let mut sizes = Vec::with_capacity(plan.files.len());
     for (file, spot) in plan.files.iter().zip(spots) {
         let size = match spot {
             Ok(Planned::At(_)) => {
-                let (_, paths) = parent_of(file, spots);
+                let (_, paths) = parent_of(file, spots, windows);
                 let contents = Contents::open(task, point, file, paths);
                 let size = contents.map(|contents| Size::of(&contents, task.cancel));
                 match size {
@@ -108,6 +110,7 @@ pub(crate) fn room(
 pub(crate) fn parent_of(
     file: &DiskFile,
     spots: &Spots,
+    windows: Option<&WindowsFolder>,
 ) -> (Option<String>, Option<Vec<ParentPath>>) {
     let parent = match file.holds {
         Holds::Layer { parent, .. } => parent.and_then(|parent| spots.get(parent)),
@@ -120,10 +123,10 @@ pub(crate) fn parent_of(
     });
     let name = parent.and_then(Path::file_name);
     let name = name.map(|name| name.to_string_lossy().into_owned());
-    let paths = name
-        .as_deref()
-        .zip(parent)
-        .map(|(name, path)| parent_paths(name, here(path)));
+    let paths = name.as_deref().zip(parent).map(|(name, path)| {
+        let told = windows.map(|windows| windows.join(name));
+        parent_paths(name, told.or_else(|| here(path)))
+    });
     (name, paths)
 }
 

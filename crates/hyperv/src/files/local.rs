@@ -55,6 +55,51 @@ impl MappedFiles {
     }
 }
 
+/// Places of new files.
+impl MappedFiles {
+    /// Where a file or folder of the host is found here, or will be once it is made. Nothing is made.
+    ///
+    /// # Errors
+    /// When its folder is not mapped, and when it would be another one than it says.
+    pub fn place(&self, path: &HostPath) -> Result<PathBuf, FileError> {
+        let failed = |error: io::Error| FileError::io(path, &error);
+        let found = self.map.find(path);
+        let (folder, names) = found.ok_or_else(|| FileError::new(path, FileProblem::Unmapped))?;
+        let root = fs::canonicalize(folder).map_err(failed)?;
+        let mut at = root.clone();
+        let mut there = true;
+        for name in names {
+            let exact = at.join(name);
+            let known = match fs::symlink_metadata(&exact) {
+                _ if !there => None,
+                Ok(_) => Some(exact.clone()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    match alike(path, &at, name) {
+                        Ok(alike) => Some(at.join(alike)),
+                        Err(error) if error.problem == FileProblem::NotFound => None,
+                        Err(error) => return Err(error),
+                    }
+                }
+                Err(error) => return Err(failed(error)),
+            };
+            at = match known {
+                Some(known) => {
+                    let known = fs::canonicalize(known).map_err(failed)?;
+                    if !known.starts_with(&root) {
+                        return Err(FileError::new(path, FileProblem::Escapes));
+                    }
+                    known
+                }
+                None => {
+                    there = false;
+                    exact
+                }
+            };
+        }
+        Ok(at)
+    }
+}
+
 /// The one name in a folder that differs in case alone.
 fn alike(path: &HostPath, folder: &Path, name: &str) -> Result<String, FileError> {
     let wanted = name.to_lowercase();

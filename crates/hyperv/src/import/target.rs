@@ -36,7 +36,7 @@ impl Target {
     }
 
     /// Whether a VM has its configuration or a disk in a folder, or below it.
-    pub(super) fn is_inhabited(&self, folder: &HostPath) -> bool {
+    pub fn is_inhabited(&self, folder: &HostPath) -> bool {
         let within = |path: &str| {
             let path = HostPath::parse(path);
             path.is_ok_and(|path| path.below(folder).is_some())
@@ -52,7 +52,7 @@ impl Target {
     }
 
     /// The VM that has a file among its disks, checkpoints' among them.
-    pub(super) fn user_of(&self, path: &str) -> Option<&Machine> {
+    pub fn user_of(&self, path: &str) -> Option<&Machine> {
         let path = fold(path);
         let has = |machine: &&Machine| {
             let checkpoints = machine.checkpoints.iter().map(|c| &c.settings);

@@ -6,31 +6,36 @@
 //! what the host has ─────────┘
 //! ```
 //!
-//! What a plan says is decided in [`hyperv::import`]; here a restore point is told in its words, and
+//! [`write`](write_vm) puts its files where the host finds them, and `HostSource::restore` has the host
+//! make a VM of them. What a plan says is decided in [`hyperv::import`]; here a restore point is told in its words, and
 //! what it plans to write is tied to what the vault holds.
 //!
 //! Invariants:
 //!
 //! - Nothing is written, and nothing asked of a host, by a plan.
 //! - Each disk of a plan is one file of the point, in the same order.
+//! - What was written goes again when there will be no VM, and nothing else does.
 //! - What the point does not hold is never taken for there.
 
 mod point;
+mod write;
 
 use std::collections::HashMap;
 
-use hyperv::files::HostPath;
-use hyperv::import::{self, Way};
+use hyperv::Hint as _;
+use hyperv::files::{FileError, FileProblem, HostPath};
+use hyperv::import;
 
 use crate::finding::Finding;
-use crate::restore::plan::Holds;
+use crate::restore::plan::{DiskFile, Holds};
 use crate::restore::{Opened, Task};
 
 pub use hyperv::import::{
-    Finding as PlanFinding, Identity, Mac, Network, Place, Plan, Request, SavedState, SwitchMap,
-    Target, Tree, Unspeakable, WantedWay, Weight, script,
+    Applied, Finding as PlanFinding, Identity, Mac, Network, Place, Plan, Request, SavedState,
+    Step, SwitchMap, Target, Tree, Unspeakable, WantedWay, Way, Weight, script,
 };
 pub use point::VmPoint;
+pub use write::{NotWritten, VmPlaces, WrittenVm, write_vm};
 
 /// A restore to a host that was planned.
 #[derive(Debug, Clone)]
@@ -41,6 +46,8 @@ pub struct VmPlan {
     pub point: import::Point,
     /// What of the point is not restored, and the like.
     pub findings: Vec<Finding>,
+    /// What the file of each disk of the plan holds.
+    pub(crate) files: Vec<DiskFile>,
 }
 
 /// Why a restore to a host cannot even be planned.
@@ -69,6 +76,12 @@ pub enum VmError {
         /// What it stands on.
         parent: String,
     },
+    /// A folder of the host is not found here.
+    #[error("{0}")]
+    Place(#[from] FileError),
+    /// The host has no such folder.
+    #[error("{0}")]
+    Path(String),
     /// Somebody asked to stop.
     #[error("stopped on request; nothing was written")]
     Cancelled,
@@ -85,6 +98,13 @@ impl VmError {
                 "`hyperkeep check` shows what is wrong with the vault"
             }
             Self::Apart { .. } => "name the same folder for both, or restore with --flatten",
+            Self::Place(error) => match error.problem {
+                FileProblem::Unmapped => {
+                    "shares are only read: mount the folder here and map it: --map 'D:\\VMs=/mnt/vms'"
+                }
+                _ => error.hint(),
+            },
+            Self::Path(_) => "name another folder: --folder",
             Self::Cancelled => "give the same command again",
         }
     }
@@ -123,6 +143,7 @@ fn one(
         plan,
         point: point.point,
         findings: point.findings,
+        files: point.files,
     })
 }
 

@@ -30,6 +30,7 @@ mod memory;
 mod paths;
 mod peace;
 mod reach;
+mod restoring;
 mod start;
 mod taken;
 mod view;
@@ -68,6 +69,7 @@ pub use elsewhere::Neighbour;
 pub use findings::inventory as inventory_findings;
 pub use peace::Pacing;
 use peace::Peace;
+pub use restoring::NotRestored;
 pub use watch::Hurry;
 
 /// After this time the inventory is taken again.
