@@ -169,7 +169,10 @@ pub(crate) fn write_all(
                 return;
             }
         }
-        Err(error) => return report.findings.push(target_finding(&error)),
+        Err(error) => {
+            journal.iter_mut().for_each(Journal::leave);
+            return report.findings.push(target_finding(&error));
+        }
     }
     // A child whose parent could not be made is made all the same: the parent can be restored
     // later, and then fits.
@@ -380,7 +383,7 @@ pub(crate) fn write_disk(
         every,
         data: _,
     } = under;
-    let done = journal.begun(number, parent.as_deref());
+    let done = journal.go_on(number, parent.as_deref()).map_err(noted)?;
     let new = NewFile::again(spot, journal.temp(number), done > 0).map_err(target)?;
     let (mut durable, mut earlier) = (done, 0);
     let written = (|| {

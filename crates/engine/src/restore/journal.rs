@@ -2,10 +2,13 @@
 //!
 //! It lies in the folder that is restored into, beside the unfinished files, and is named after what
 //! is restored: the same restore finds it, and no other one does. It is gone when the restore has
-//! ended with nothing left to go on with. Only one process has it at a time.
+//! ended with nothing left to go on with, and not before the unfinished files that it tells of. Only
+//! one process has it at a time.
 //!
 //! - What it says of a file became durable before it was said: of units when the file was synced,
 //!   of a name before the file gets it.
+//! - A file that is begun anew is told to have nothing before it is made: what was noted of one that is
+//!   gone never counts for another one.
 //! - Lines stand for themselves: each has a checksum, and what follows a torn one counts for nothing.
 //! - A file is known again by its length and the time it was last written to; whoever changed it
 //!   meanwhile keeps it.
@@ -222,7 +225,7 @@ impl Journal {
     }
 
     /// How far this file is, if it is there and as long as it was.
-    pub(crate) fn begun(&self, file: usize, parent: Option<&str>) -> u64 {
+    fn begun(&self, file: usize, parent: Option<&str>) -> u64 {
         let Some(begun) = self.begun.get(&file) else {
             return 0;
         };
@@ -245,6 +248,21 @@ impl Journal {
         self.note(&Line::Units { file, begun })
     }
 
+    /// How far this file is. Of one that is about to be made anew, what was noted is taken back durably:
+    /// another kill could leave one that is as long and has nothing of it.
+    pub(crate) fn go_on(&mut self, file: usize, parent: Option<&str>) -> io::Result<u64> {
+        let units = self.begun(file, parent);
+        if units == 0
+            && self
+                .begun
+                .remove(&file)
+                .is_some_and(|begun| begun.units > 0)
+        {
+            self.note_units(file, Begun::default())?;
+        }
+        Ok(units)
+    }
+
     /// Notes durably that a file is whole.
     pub(crate) fn note_whole(&mut self, file: usize, whole: Whole) -> io::Result<()> {
         self.note(&Line::Whole { file, whole })
@@ -262,11 +280,27 @@ impl Journal {
     pub(crate) fn leave(&mut self) {
         self.left = true;
     }
+
+    /// Whether an unfinished file of this restore is there. What cannot be looked at may have one.
+    fn leads_somewhere(&self) -> bool {
+        let start = format!("{TEMP_PREFIX}{}-", self.stem);
+        let is_ours = |entry: io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|entry| {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                name.starts_with(&start) && name.ends_with(TEMP_SUFFIX)
+            })
+        };
+        match fs::read_dir(&self.folder) {
+            Ok(mut entries) => entries.any(is_ours),
+            Err(error) => !is_nowhere(&error),
+        }
+    }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        if !(self.left && self.noted) {
+        if !(self.left && self.noted) && !self.leads_somewhere() {
             // What stays of it leads to nothing, and is recognised by its name.
             let name = format!("{TEMP_PREFIX}{}{JOURNAL_SUFFIX}", self.stem);
             let _ = fs::remove_file(self.folder.join(name));
@@ -386,8 +420,33 @@ mod tests {
         fs::write(shorter.temp(1), "hal").unwrap();
         assert_eq!(shorter.begun(1, Some("base")), 0);
         assert_eq!(shorter.whole(2), None);
+        let unfinished = shorter.temp(1);
         drop(shorter);
+        assert!(path.exists(), "an unfinished file is there");
+        fs::remove_file(unfinished).unwrap();
+        drop(open("this"));
         assert!(!path.exists());
         assert_eq!(open("other").unwrap().begun(1, Some("base")), 0);
+    }
+    /// A file that is made anew may soon be as long as the one that is gone.
+    #[test]
+    fn what_was_noted_of_a_file_does_not_count_for_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Journal::open(dir.path(), "this").unwrap().unwrap();
+        let mut journal = open();
+        fs::write(journal.temp(1), "half").unwrap();
+        journal.note_units(1, begun(9)).unwrap();
+        // It failed, and another one was stopped.
+        fs::remove_file(journal.temp(1)).unwrap();
+        journal.leave();
+        drop(journal);
+        let mut again = open();
+        assert_eq!(again.go_on(1, Some("base")).unwrap(), 0);
+        fs::write(again.temp(1), "0000").unwrap();
+        // Killed.
+        drop(again);
+        let third = open();
+        assert_eq!(third.begun(1, Some("base")), 0);
+        assert_eq!(third.begun(1, None), 0);
     }
 }

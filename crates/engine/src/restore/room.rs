@@ -31,7 +31,7 @@ pub(crate) struct Size {
 pub struct Room {
     /// Bytes that are still to be written.
     pub needed: u64,
-    /// Bytes that are free; `None` where this system is not asked.
+    /// Bytes that are free; `None` where this system is not asked, or its file system does not tell.
     pub free: Option<u64>,
 }
 
@@ -78,13 +78,15 @@ fn allocated(file: &Metadata) -> u64 {
 }
 
 /// Bytes that this user may still write below `folder`, or below what is there of its path; `None` where
-/// this system is not asked.
+/// that is not known.
 #[cfg(unix)]
 pub(crate) fn free(folder: &Path) -> io::Result<Option<u64>> {
     let absolute = std::path::absolute(folder)?;
     let there = absolute.ancestors().find(|above| above.exists());
     let found = rustix::fs::statvfs(there.unwrap_or(folder))?;
-    Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
+    // A file system without blocks, as some of network and memory are, keeps no account of its room.
+    let told = found.f_blocks > 0;
+    Ok(told.then(|| found.f_bavail.saturating_mul(found.f_frsize)))
 }
 
 /// Bytes that this user may still write below `folder`: this system is not asked.
@@ -104,7 +106,7 @@ impl Room {
                 object,
                 format!(
                     "the restore takes {needed} bytes; whether the target has them free is not \
-                     looked up on this system"
+                     known"
                 ),
             )),
             Some(free) if free < needed => Some(
@@ -121,5 +123,21 @@ impl Room {
             ),
             Some(_) => None,
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_keeps_no_account_of_its_room_is_not_full() {
+        assert_eq!(free(Path::new("/proc")).unwrap(), None);
+        assert!(free(&std::env::temp_dir()).unwrap().is_some());
+        let room = Room {
+            needed: 1 << 40,
+            free: None,
+        };
+        assert_eq!(room.judged(Path::new("/proc")).unwrap().code, Code::Other);
     }
 }
