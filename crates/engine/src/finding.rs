@@ -85,6 +85,8 @@ pub enum Code {
     TargetFull,
     /// The target failed in another way.
     TargetFailed,
+    /// A disk file that is there was not changed in place.
+    NotInPlace,
     /// No VM was found that the job is about.
     NothingSelected,
     /// The vault noticed something about itself.
@@ -139,6 +141,7 @@ impl Code {
             Self::TargetExists => "target-exists",
             Self::TargetFull => "target-full",
             Self::TargetFailed => "target-failed",
+            Self::NotInPlace => "not-in-place",
             Self::NothingSelected => "nothing-selected",
             Self::VaultNote => "vault-note",
             Self::NotNow => "not-now",

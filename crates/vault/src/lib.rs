@@ -29,6 +29,7 @@
 mod base;
 pub mod check;
 mod claims;
+mod compare;
 pub mod cutter;
 mod differ;
 mod disk_writer;

@@ -66,6 +66,11 @@ impl Packs {
         }
     }
 
+    /// Whether these are the bytes of this chunk.
+    pub(crate) fn is_chunk(&self, id: &ChunkId, bytes: &[u8]) -> bool {
+        self.keys.chunk_id(bytes) == *id
+    }
+
     pub(crate) fn opener(&self, hash: ObjectHash, len: u64) -> Result<Arc<PackOpener>> {
         if let Some(opener) = self.openers.get(&hash) {
             return Ok(opener);

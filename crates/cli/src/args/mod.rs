@@ -32,7 +32,9 @@ pub(crate) use keys::{
     AddPassphraseArgs, AddRecoveryCodeArgs, ChangePassphraseArgs, KeysCommand, RemoveArgs,
 };
 pub(crate) use point::{LsArgs, PointsArgs, ShowArgs};
-pub(crate) use restore::{DiskFormatArg, DisksArgs, FolderArgs, OverwriteArg, RestoreCommand};
+pub(crate) use restore::{
+    DiskFormatArg, DisksArgs, FolderArgs, KeptArgs, OverwriteArg, RestoreCommand,
+};
 pub(crate) use restore_vm::{SavedStateArg, VmArgs, VmWantedArgs};
 pub(crate) use secret::{SecretCommand, WhichSecretArgs};
 pub(crate) use volume_key::{VolumeKeyArg, VolumeKeyArgs};

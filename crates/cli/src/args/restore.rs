@@ -13,6 +13,10 @@ use crate::args::{FilesArgs, HostArgs, VmArgs};
 pub(crate) enum RestoreCommand {
     /// Restore disks as files
     Disks(DisksArgs),
+    /// Keep what disks are after `restore disks --in-place`, and give up what they were before
+    Confirm(KeptArgs),
+    /// Put disks back to what they were before `restore disks --in-place`
+    Undo(KeptArgs),
     /// Restore files and folders of the guest, out of any checkpoint
     Files(FilesArgs),
     /// Restore everything in the folder layout that Hyper-V's import accepts
@@ -31,20 +35,32 @@ the whole new file: whatever fails before, the old one stays. A restore that was
 goes on where it was when the same command is given again. Nothing is begun for which the target has
 no room.
 
+With --in-place the disks that are in DIR are changed to what the restore point holds, at the cost of
+what differs. Their VM must be off. All of a disk file that is overwritten is kept in a file beside it,
+until `restore confirm` gives it up or `restore undo` puts it back. Killed at any moment, the same
+command finishes it and `restore undo` puts it back; do not start the VM before one of both. A disk on
+which a checkpoint made since stands is refused, and then none is changed.
+
 Examples:
   hyperkeep --vault /srv/vault restore disks 'web server@latest' --to /srv/restored
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --flatten --format raw
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --checkpoint 'before the update'
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --disk data.vhdx --disk logs.vhdx
-  hyperkeep --vault /srv/vault restore disks 5f3a9c --to /srv/lab --overwrite older")]
+  hyperkeep --vault /srv/vault restore disks 5f3a9c --to /srv/lab --overwrite older
+  hyperkeep --vault /srv/vault restore disks 5f3a9c --to /mnt/hv01-e/VMs/web --in-place
+  hyperkeep restore undo /mnt/hv01-e/VMs/web")]
 pub(crate) struct DisksArgs {
     /// The restore point: the beginning of its id, VM@latest, or VM@TIME
     #[arg(value_name = "POINT")]
     pub(crate) point: PointAddress,
 
-    /// The folder to restore into; it is made if it is missing
+    /// The folder to restore into; it is made if it is missing. With --in-place the one that has the disks
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
+
+    /// Change the disks that are there, where they differ, instead of making new files
+    #[arg(long, conflicts_with_all = ["format", "flatten", "overwrite"])]
+    pub(crate) in_place: bool,
 
     /// The format of the restored disks (default: that of each disk)
     #[arg(long, value_enum)]
@@ -69,6 +85,23 @@ pub(crate) struct DisksArgs {
     /// Write nothing: read all of it from the vault, and tell what would be written
     #[arg(long)]
     pub(crate) simulate: bool,
+}
+
+/// `restore confirm`, `restore undo`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What a disk was before it was changed in place is in a file beside it, whose name ends in
+.hyperkeep-undo. `restore undo` puts it back to the byte, even where a kill left the disk half changed.
+It is refused for a disk that was written to since, as by its VM: the two would be mixed.
+`restore confirm` removes the file, and is refused where the change did not come to its end.
+
+Examples:
+  hyperkeep restore confirm /mnt/hv01-e/VMs/web
+  hyperkeep restore undo /mnt/hv01-e/VMs/web/data.vhdx")]
+pub(crate) struct KeptArgs {
+    /// A disk file, or a folder for all disks in it of which something is kept
+    #[arg(value_name = "DISK|DIR", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 /// What happens to a file that is where a disk is to go.

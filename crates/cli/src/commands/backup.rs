@@ -198,7 +198,8 @@ pub(crate) fn limits(global: &Global) -> Limits {
     }
 }
 
-fn random(out: &mut [u8]) {
+/// Random bytes of the system.
+pub(crate) fn random(out: &mut [u8]) {
     // Ids must never repeat: without randomness nothing may be written.
     getrandom::fill(out).expect("the operating system gives random numbers");
 }

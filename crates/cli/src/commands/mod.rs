@@ -11,6 +11,7 @@ mod evidence;
 mod findings;
 pub(crate) mod guest;
 mod host_settings;
+mod in_place;
 pub(crate) mod init;
 pub(crate) mod keys;
 mod keys_documents;

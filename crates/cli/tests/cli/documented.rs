@@ -126,6 +126,22 @@ fn documents() -> Vec<Value> {
     run(&[&disks[..], &["--overwrite", "rename"]].concat());
     run(&[&disks[..], &["--overwrite", "always", "--simulate"]].concat());
     run(&["restore", "folder", "web@latest", "--to", "folder"]);
+    fs::write(bench.path("source/a.raw"), noise(4, 100_000)).unwrap();
+    let in_place = [
+        "restore",
+        "disks",
+        "a.raw@latest",
+        "--to",
+        "source",
+        "--in-place",
+    ];
+    run(&[&in_place[..], &["--simulate"]].concat());
+    for end in ["undo", "confirm"] {
+        run(&in_place);
+        run(&in_place);
+        run(&["restore", end, "source"]);
+    }
+    run(&in_place);
     run(&["check", "--read-data"]);
     let vm = json!({"name": "legacy", "generation": 1, "version": "5.0", "pass-through": [2], 
         "disks": [{"path": "D:\\VMs\\legacy\\c.vhdx", "size": 4 << 20}],
@@ -217,6 +233,7 @@ const OTHER: &[&str] = &[
     "blocks",
     "changed",
     "client",
+    "confirm",
     "damaged",
     "device",
     "differential",
@@ -276,6 +293,7 @@ const OTHER: &[&str] = &[
     "terminal",
     "times",
     "torn",
+    "undo",
     "unfinished-import",
     "unknown",
     "unknown-writer",

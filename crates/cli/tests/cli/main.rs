@@ -25,6 +25,7 @@ mod hooks;
 mod host;
 mod hosts;
 mod import;
+mod in_place;
 mod installations;
 mod killed;
 mod lab;

@@ -3,9 +3,11 @@
 //! The one thing worth knowing about a raw image is which of its bytes the host's file system
 //! stores at all. An [`AllocationProbe`] answers that; without one every byte counts as data.
 
+mod edit;
 mod reader;
 mod writer;
 
+pub use edit::RawEditor;
 pub use reader::RawDisk;
 pub use writer::RawWriter;
 

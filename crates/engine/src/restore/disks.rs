@@ -237,7 +237,7 @@ impl RestoreReport {
 }
 
 /// A restored disk is no better than its backup: what moved while it was read is said again.
-fn torn(details: &Details, holds: Holds, path: &str) -> Option<Finding> {
+pub(crate) fn torn(details: &Details, holds: Holds, path: &str) -> Option<Finding> {
     let layers = match holds {
         Holds::Layer { layer, .. } => vec![layer],
         Holds::Chain { top } => details.chain(top),

@@ -300,7 +300,8 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        if !(self.left && self.noted) && !self.leads_somewhere() {
+        let stays = (self.left && self.noted) || self.leads_somewhere();
+        if !stays {
             // What stays of it leads to nothing, and is recognised by its name.
             let name = format!("{TEMP_PREFIX}{}{JOURNAL_SUFFIX}", self.stem);
             let _ = fs::remove_file(self.folder.join(name));

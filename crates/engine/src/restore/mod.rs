@@ -2,9 +2,10 @@
 //!
 //! [`Opened`] is a restore point ready to be read; [`disks`] makes disk files of it,
 //! [`folder`] a folder that Hyper-V can import, [`vm`] a VM on a host, and [`layer`] makes its disks
-//! readable without restoring them. Everything is written through [`target`]: a file appears whole
-//! or not at all, and over another one only where that was asked for ([`existing`]). One disk that
-//! cannot be restored does not keep the others from it.
+//! readable without restoring them; [`rollback`] changes disk files that are there. Everything else
+//! is written through [`target`]: a file appears whole or not at all, and over another one only where
+//! that was asked for ([`existing`]). One disk that cannot be restored does not keep the others from
+//! it.
 
 mod alone;
 mod as_folder;
@@ -15,6 +16,7 @@ pub mod folder;
 mod journal;
 pub mod layer;
 pub mod plan;
+pub mod rollback;
 mod room;
 mod simulate;
 mod small;

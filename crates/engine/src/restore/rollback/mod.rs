@@ -1,0 +1,429 @@
+//! Disk files that are there, brought back in place to what a restore point holds.
+//!
+//! ```text
+//! roll_back ─► judge all ─► of each: compare ─► keep what will be overwritten ─► write ─► read back
+//!                                                  └─► FILE.hyperkeep-undo, until
+//! confirm ─► it goes        undo ─► its contents go back, then it goes
+//! ```
+//!
+//! A disk is compared as its guest sees it, and only what differs is written, into the topmost file: one
+//! that others stand on is refused. What is changed is the file's bytes, headers included, and all of them
+//! are kept first; so what is undone is the same file to the byte, whatever its format.
+//!
+//! - No disk is changed before all were judged. One that may not be changed keeps all from it.
+//! - A kill leaves a file that the same rollback finishes and [`undo`] puts back.
+//! - What somebody wrote to a file since it was rolled back is never mixed with what it was before:
+//!   then [`undo`] is refused. Of a rollback that was killed that cannot be told: such a file is not to be
+//!   used before it is finished or undone.
+
+mod compare;
+mod image;
+mod kept;
+#[cfg(test)]
+mod tests;
+mod undo;
+mod write;
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use vault_format::Entropy;
+
+use self::image::Image;
+use self::undo::{State, Undo, UndoError};
+use crate::finding::{Code, Finding, Severity, outcome_of};
+use crate::outcome::Outcome;
+use crate::pipeline::Stop;
+use crate::restore::disks::{cancelled, torn};
+use crate::restore::plan::{DisksWanted, Holds, plan_disks};
+use crate::restore::target::sync_folder;
+use crate::restore::{Opened, Task};
+
+/// How the name of an undo file ends, which begins with that of its disk file.
+pub const UNDO_SUFFIX: &str = ".hyperkeep-undo";
+
+/// A disk file that is there, and which disk of the point it is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollbackDisk {
+    /// The file that its VM has attached.
+    pub file: PathBuf,
+    /// Index of the disk's topmost layer in the point.
+    pub top: usize,
+}
+
+/// What a rollback means for a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Became {
+    /// It was as the point has it, and was not touched.
+    Same,
+    /// An earlier run has brought it back.
+    Before,
+    /// It was brought back now.
+    Now,
+    /// It would be: nothing was written.
+    Would,
+}
+
+/// A disk that is as the restore point has it, or would be.
+#[derive(Debug, Clone, Serialize)]
+pub struct RolledBack {
+    /// The file.
+    pub path: String,
+    /// What it means for it.
+    pub became: Became,
+    /// Bytes of the disk that differed. Those that an earlier run has written do not count.
+    pub changed: u64,
+    /// What it was before, until that is confirmed or undone.
+    pub undo: Option<String>,
+}
+
+/// What a rollback did, as plain data.
+#[derive(Debug, Clone, Serialize)]
+pub struct RollbackReport {
+    /// How it went.
+    pub outcome: Outcome,
+    /// The disks that are as the point has them, or would be.
+    pub disks: Vec<RolledBack>,
+    /// What was noticed.
+    pub findings: Vec<Finding>,
+}
+
+/// Why a disk was not brought back, or not put back.
+#[derive(Debug, thiserror::Error)]
+pub enum RollbackError {
+    /// The file.
+    #[error("{0}")]
+    Image(#[source] io::Error),
+    /// Somebody has it open.
+    #[error("it is in use")]
+    InUse,
+    /// What is in the file.
+    #[error("{0}")]
+    Disk(#[from] disk::Error),
+    /// The vault.
+    #[error("{0}")]
+    Vault(String),
+    /// It is not to be changed in place: why, and what to do instead.
+    #[error("{0}")]
+    Refused(String, &'static str),
+    /// The file that keeps what it was.
+    #[error("{}: {why}", path.display())]
+    Undo {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An earlier rollback is not ended.
+    #[error("an earlier rollback of it was neither confirmed nor undone")]
+    Unconfirmed,
+    /// It was being put back.
+    #[error("it was being put back to what it was, and that did not come to its end")]
+    Undoing,
+    /// There is nothing to put back or to confirm.
+    #[error("nothing is kept of what it was before a rollback")]
+    Nothing,
+    /// Confirmed too early.
+    #[error("its rollback did not come to its end")]
+    Unfinished,
+    /// Somebody wrote to it.
+    #[error(
+        "it was written to since it was rolled back: what it was before would be mixed with that"
+    )]
+    Changed,
+    /// There is no room.
+    #[error(
+        "{needed} bytes are to be kept of it, and {free} are free beside it: nothing was written"
+    )]
+    Full {
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        free: u64,
+    },
+    /// What was written is not what is read.
+    #[error("what was written at {0} is not what is read there")]
+    Differs(u64),
+}
+
+impl RollbackError {
+    fn disk(error: disk::Error) -> Stop<Self> {
+        Stop::Failed(Self::Disk(error))
+    }
+
+    fn vault(error: disk::Error) -> Stop<Self> {
+        Stop::Failed(Self::Vault(error.to_string()))
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Image(_) | Self::Disk(_) => {
+                "see whether the file is in order and may be written; restore the disk as a new file otherwise"
+            }
+            Self::InUse => "shut its VM down, and end every program that has it open",
+            Self::Vault(_) => "`hyperkeep check --read-data` shows whether the vault is whole",
+            Self::Refused(_, hint) => hint,
+            Self::Undo { .. } => {
+                "keep both files as they are until it is known what happened to them; the disk can be \
+                 restored as a new file"
+            }
+            Self::Unconfirmed => {
+                "`restore confirm` keeps what is there, `restore undo` puts back what was"
+            }
+            Self::Undoing => "`restore undo` brings it to its end",
+            Self::Nothing => "name the disk file, or the folder that it is in",
+            Self::Unfinished => {
+                "give the rollback's command again to finish it, or put back what was with `restore undo`"
+            }
+            Self::Changed => {
+                "`restore confirm` keeps what is there; what it was before can only be had from another \
+                 restore point"
+            }
+            Self::Full { .. } => {
+                "free some space there, or restore the disk as a new file elsewhere"
+            }
+            Self::Differs(_) => {
+                "the medium may be failing: `restore undo` puts back what was; restore to another one"
+            }
+        }
+    }
+
+    fn finding(&self, path: &Path) -> Finding {
+        let code = match self {
+            Self::Full { .. } => Code::TargetFull,
+            Self::Vault(_) => Code::Failed,
+            _ => Code::NotInPlace,
+        };
+        Finding::new(
+            code,
+            Severity::Partial,
+            path.display().to_string(),
+            format!("was not rolled back: {self}"),
+        )
+        .hint(self.hint())
+    }
+}
+
+/// The file that keeps what a disk file was.
+pub fn undo_path(file: &Path) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(UNDO_SUFFIX);
+    PathBuf::from(name)
+}
+
+/// The disk files in a folder of which something is kept, by name.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn kept_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        if let Some(name) = name.to_str().and_then(|n| n.strip_suffix(UNDO_SUFFIX)) {
+            found.push(path.with_file_name(name));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The files in a folder that the wanted disks of a point are, by the names of their layers: the topmost
+/// that is there. What is wanted and not there is a finding.
+pub fn disks_in(
+    folder: &Path,
+    point: &Opened,
+    wanted: &DisksWanted,
+) -> (Vec<RollbackDisk>, Vec<Finding>) {
+    let details = &point.details;
+    let plan = plan_disks(
+        details,
+        &DisksWanted {
+            flatten: true,
+            ..wanted.clone()
+        },
+    );
+    let mut findings = plan.findings;
+    let mut disks = Vec::new();
+    for file in plan.files {
+        let top = match file.holds {
+            Holds::Chain { top } => top,
+            Holds::Layer { layer, .. } => layer,
+        };
+        let layers = details.chain(top).into_iter();
+        let names = layers.filter_map(|layer| Some(details.layers.get(layer)?.path.file_name()));
+        let mut there = names
+            .map(|name| folder.join(name))
+            .filter(|path| path.symlink_metadata().is_ok());
+        match there.next() {
+            Some(file) => disks.push(RollbackDisk { file, top }),
+            None => findings.push(
+                Finding::new(
+                    Code::NotInPlace,
+                    Severity::Partial,
+                    folder.join(&file.name).display().to_string(),
+                    "is not there, so it cannot be rolled back in place",
+                )
+                .hint("name the folder that has the VM's disks, or restore the disk as a new file"),
+            ),
+        }
+    }
+    if disks.is_empty() && findings.is_empty() {
+        findings.push(
+            Finding::new(
+                Code::NothingSelected,
+                Severity::Error,
+                details.vm_name.clone(),
+                "no disk of this restore point was asked for, or it has none",
+            )
+            .hint("`hyperkeep show` lists its disks and checkpoints"),
+        );
+    }
+    (disks, findings)
+}
+
+/// Brings disk files back in place to what the point holds; see the [module](self). Nobody may use them
+/// until it has ended. With `simulate` nothing is written.
+pub fn roll_back(
+    task: &Task<'_>,
+    point: &Opened,
+    disks: &[RollbackDisk],
+    simulate: bool,
+    rng: &mut dyn Entropy,
+) -> RollbackReport {
+    let mut report = RollbackReport {
+        outcome: Outcome::Ok,
+        disks: Vec::new(),
+        findings: Vec::new(),
+    };
+    let mut ready = Vec::new();
+    for disk in disks {
+        match write::Ready::open(task, point, disk) {
+            Ok(one) => ready.push(one),
+            Err(error) => report.findings.push(error.finding(&disk.file)),
+        }
+    }
+    if report.findings.is_empty() {
+        for one in ready {
+            let file = one.file().to_owned();
+            let top = one.top();
+            match one.roll_back(task, point, simulate, rng) {
+                Ok(done) => {
+                    let moved = torn(&point.details, Holds::Chain { top }, &done.path);
+                    report.findings.extend(moved);
+                    report.disks.push(done);
+                }
+                Err(Stop::Cancelled) => {
+                    report.findings.push(cancelled(&point.details, AGAIN));
+                    break;
+                }
+                Err(Stop::Failed(error)) => report.findings.push(error.finding(&file)),
+                Err(stop) => report.findings.push(
+                    Finding::new(
+                        Code::Failed,
+                        Severity::Partial,
+                        file.display().to_string(),
+                        format!("was not rolled back: {stop}"),
+                    )
+                    .hint(AGAIN),
+                ),
+            }
+        }
+    } else if !ready.is_empty() {
+        report.findings.push(Finding::note(
+            Code::NotInPlace,
+            point.details.vm_name.clone(),
+            "the other disks were left as they are: disks of different moments make no VM",
+        ));
+    }
+    report.outcome = match outcome_of(&report.findings) {
+        Outcome::Partial if report.disks.is_empty() => Outcome::Failed,
+        outcome => outcome,
+    };
+    report
+}
+
+const AGAIN: &str =
+    "give the same command again to finish it, or put back what was with `restore undo`";
+
+/// Puts a disk file back to what it was before its rollback, to the byte. Bytes that were written.
+///
+/// # Errors
+/// When nothing is kept of it, it is in use, or somebody wrote to it since it was rolled back.
+pub fn undo(file: &Path) -> Result<u64, RollbackError> {
+    let image = Image::open(file)?;
+    let path = undo_path(file);
+    let mut undo = open_undo(&path)?.ok_or(RollbackError::Nothing)?;
+    if let State::Done(stamp) = undo.state()
+        && image.stamp().map_err(RollbackError::Image)? != stamp
+    {
+        return Err(RollbackError::Changed);
+    }
+    let wrong = |why: UndoError| undo_error(&path, &why);
+    if undo.state() != State::Undoing {
+        undo.note_undoing().map_err(|e| wrong(e.into()))?;
+    }
+    let written = undo.put_back(&image.file).map_err(wrong)?;
+    drop(undo);
+    remove(&path)?;
+    Ok(written)
+}
+
+/// Gives up what a disk file was before its rollback.
+///
+/// # Errors
+/// When nothing is kept of it, or its rollback did not come to its end.
+pub fn confirm(file: &Path) -> Result<(), RollbackError> {
+    let path = undo_path(file);
+    let undo = match File::open(&path) {
+        Ok(found) => Undo::look(found).map_err(|why| undo_error(&path, &why))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(RollbackError::Nothing);
+        }
+        Err(error) => return Err(undo_error(&path, &error.into())),
+    };
+    match undo.state() {
+        State::Done(_) => {
+            drop(undo);
+            remove(&path)
+        }
+        State::Under => Err(RollbackError::Unfinished),
+        State::Undoing => Err(RollbackError::Undoing),
+    }
+}
+
+fn open_undo(path: &Path) -> Result<Option<Undo<File>>, RollbackError> {
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => {
+            let undo = Undo::open(file).map_err(|why| undo_error(path, &why))?;
+            Ok(Some(undo))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(undo_error(path, &error.into())),
+    }
+}
+
+fn undo_error(path: &Path, why: &UndoError) -> RollbackError {
+    RollbackError::Undo {
+        path: path.to_owned(),
+        why: why.to_string(),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), RollbackError> {
+    let removed = fs::remove_file(path);
+    let durable = removed.and_then(|()| sync_folder(folder_of(path)));
+    durable.map_err(|error| undo_error(path, &error.into()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
