@@ -85,6 +85,8 @@ pub enum Code {
     TargetFull,
     /// The target failed in another way.
     TargetFailed,
+    /// Something of a disk is lost in the vault, and is zeros where it was restored.
+    ContentsLost,
     /// A disk file that is there was not changed in place.
     NotInPlace,
     /// No VM was found that the job is about.
@@ -141,6 +143,7 @@ impl Code {
             Self::TargetExists => "target-exists",
             Self::TargetFull => "target-full",
             Self::TargetFailed => "target-failed",
+            Self::ContentsLost => "contents-lost",
             Self::NotInPlace => "not-in-place",
             Self::NothingSelected => "nothing-selected",
             Self::VaultNote => "vault-note",

@@ -10,6 +10,7 @@ use vault_format::{ChunkId, NodeId};
 use crate::disk_writer::Layout;
 use crate::error::{Error, Result};
 use crate::index::Index;
+use crate::losses::Losses;
 use crate::lru::Lru;
 use crate::packs::{Packs, Place};
 use crate::segment::{Content, SegmentBuf};
@@ -38,6 +39,8 @@ pub struct DiskReader {
     pub(crate) index: Arc<Index>,
     pub(crate) packs: Arc<Packs>,
     pub(crate) chunks: Arc<ChunkCache>,
+    /// Where losses are noted, if they are lived with.
+    pub(crate) losses: Option<Arc<Losses>>,
     root: Root,
 }
 
@@ -55,6 +58,7 @@ impl DiskReader {
             index,
             packs,
             chunks,
+            losses: None,
             root,
         })
     }
@@ -114,17 +118,29 @@ impl DiskReader {
         let mut at = range.start;
         while at < range.end {
             let (index, within) = self.segment_at(at);
-            match self.nodes.blank_until(&self.root, index)? {
+            let start = index * u64::from(self.root.segment);
+            let blank = match self.nodes.blank_until(&self.root, index) {
+                Err(e) if self.tolerates(&e) => None,
+                blank => blank?,
+            };
+            match blank {
                 Some(next) => {
                     let end = next.saturating_mul(self.root.segment.into()).min(range.end);
                     push(at..end, Content::Hole);
                     at = end;
                 }
                 None => {
-                    let start = index * u64::from(self.root.segment);
                     let end = self.segment_len(index);
                     let last = (range.end - start).min(end.into()) as u32;
-                    for piece in self.leaf(index)?.pieces(within, last) {
+                    let pieces = match self.leaf(index) {
+                        // Whatever it held: reading it tells of the loss.
+                        Err(e) if self.tolerates(&e) => {
+                            push(at..start + u64::from(last), Content::Data);
+                            Vec::new()
+                        }
+                        leaf => leaf?.pieces(within, last),
+                    };
+                    for piece in pieces {
                         let content = match piece.target {
                             None => Content::Hole,
                             Some(Target::Zero) => Content::Zero,
@@ -153,9 +169,14 @@ impl DiskReader {
             let (index, within) = self.segment_at(offset + at as u64);
             let len = ((self.root.segment - within) as usize).min(buf.len() - at);
             let part = &mut buf[at..at + len];
-            let leaf = self.leaf(index)?;
             part.fill(0);
-            self.fill(&leaf, within, part, true)?;
+            match self.leaf(index) {
+                Ok(leaf) => self.fill_or_lose(index, &leaf, within, part, true)?,
+                Err(e) => {
+                    let start = offset + at as u64;
+                    self.lose(start..start + len as u64, e)?;
+                }
+            }
             at += len;
         }
         Ok(())
@@ -166,7 +187,14 @@ impl DiskReader {
     pub fn read_segment(&self, index: u64, buf: &mut SegmentBuf) -> Result<()> {
         let len = self.segment_len(index);
         buf.clear();
-        let leaf = self.leaf(index)?;
+        let leaf = match self.leaf(index) {
+            Ok(leaf) => leaf,
+            Err(e) => {
+                buf.push_data_mut(len as usize).fill(0);
+                let start = index * u64::from(self.root.segment);
+                return self.lose(start..start + u64::from(len), e);
+            }
+        };
         for piece in leaf.pieces(0, len) {
             let len = piece.len as usize;
             match piece.target {
@@ -177,7 +205,7 @@ impl DiskReader {
                 }
             }
         }
-        self.fill(&leaf, 0, buf.bytes_mut(), false)
+        self.fill_or_lose(index, &leaf, 0, buf.bytes_mut(), false)
     }
 
     /// A cursor over the bytes, for files.
@@ -210,6 +238,36 @@ impl DiskReader {
             Some(id) => self.nodes.leaf(&id),
             None => Ok(Leaf::default()),
         }
+    }
+
+    /// As [`fill`](Self::fill); of what is lost and lived with, piece by piece, there are zeros.
+    fn fill_or_lose(
+        &self,
+        index: u64,
+        leaf: &Leaf,
+        start: u32,
+        out: &mut [u8],
+        keep: bool,
+    ) -> Result<()> {
+        match self.fill(leaf, start, out, keep) {
+            Err(e) if self.tolerates(&e) => {}
+            done => return done,
+        }
+        for piece in leaf.pieces(start, start + out.len() as u32) {
+            let Some(Target::Chunk { .. }) = piece.target else {
+                continue;
+            };
+            let at = (piece.offset - start) as usize;
+            let Some(part) = out.get_mut(at..at + piece.len as usize) else {
+                return Err(Error::map("a piece lies beyond what was asked for"));
+            };
+            if let Err(e) = self.fill(leaf, piece.offset, part, keep) {
+                part.fill(0);
+                let from = index * u64::from(self.root.segment) + u64::from(piece.offset);
+                self.lose(from..from + u64::from(piece.len), e)?;
+            }
+        }
+        Ok(())
     }
 
     /// Fills `out` with the segment's bytes from `start` on, where they are chunks; the rest is

@@ -47,6 +47,7 @@ Examples:
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --checkpoint 'before the update'
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --disk data.vhdx --disk logs.vhdx
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to /srv/lab --overwrite older
+  hyperkeep --vault /srv/vault restore disks 5f3a9c --to /srv/restored --allow-damaged
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to /mnt/hv01-e/VMs/web --in-place
   hyperkeep restore undo /mnt/hv01-e/VMs/web")]
 pub(crate) struct DisksArgs {
@@ -81,6 +82,12 @@ pub(crate) struct DisksArgs {
     /// What happens to a file that is where a disk is to go (default: ask on a terminal, else never)
     #[arg(long, value_enum, value_name = "WHEN")]
     pub(crate) overwrite: Option<OverwriteArg>,
+
+    /// Restore disks of which something is lost in the vault all the same: what cannot be read is zeros,
+    /// the outcome is partial, and DISK.damage.json beside each such disk says where, and which files of
+    /// the guest are affected
+    #[arg(long, conflicts_with = "in_place")]
+    pub(crate) allow_damaged: bool,
 
     /// Write nothing: read all of it from the vault, and tell what would be written
     #[arg(long)]

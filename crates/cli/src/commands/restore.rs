@@ -81,6 +81,7 @@ fn whole(global: &Global, command: &Whole<'_>, ui: Ui) -> Result<Exit> {
             let to = DisksTo {
                 existing: existing(overwrite),
                 simulate: args.simulate,
+                damaged: args.allow_damaged,
                 ..DisksTo::folder(&args.to)
             };
             restore_disks(&task, &point, &wanted, &to)

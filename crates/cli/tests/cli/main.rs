@@ -1,5 +1,6 @@
 //! The real program, driven as people and scripts drive it.
 
+mod allow_damaged;
 mod bench;
 mod damage;
 mod doctor;

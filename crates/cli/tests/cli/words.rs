@@ -63,7 +63,7 @@ fn json_keeps_its_shape() {
             "findings:[],outcome:string,vms:[{{findings:[],holds:{holds},vm_id:string,vm_name:string}}]"
         )),
         (run(&["ls", "a.raw@latest:a.raw"]), "ls-path", "entries:[{bytes:number,kind:string,path:string}],outcome:string,path:string".to_owned()),
-        (run(&["restore", "disks", "a.raw@latest", "--to", "to"]), "restore", "compared:null,files:[{became:string,data:number,earlier:number,path:string}],findings:[],outcome:string,point:string,room:{free:number,needed:number},simulated:null".to_owned()),
+        (run(&["restore", "disks", "a.raw@latest", "--to", "to"]), "restore", "compared:null,files:[{became:string,damage:null,data:number,earlier:number,path:string}],findings:[],outcome:string,point:string,room:{free:number,needed:number},simulated:null".to_owned()),
         (run(&["restore", "disks", "a.raw@latest", "--to", "to", "--in-place"]), "restore-in-place", "disks:[{became:string,changed:number,path:string,undo:null}],findings:[],outcome:string,point:string".to_owned()),
         (run(&["check"]), "check", "affected_points:[],chunks_read:number,data_read:bool,duplicate_chunks:number,findings:[],outcome:string,pack_bytes:number,packs:number,points:number,unreferenced_bytes:number,unreferenced_packs:[],warnings:[]".to_owned()),
         (run(&["keys", "list"]), "keys-list", "outcome:string,slots:[{access:string,created:string,id:string,label:string,opens_with:string,problem:null}],vault:string".to_owned()),

@@ -12,6 +12,7 @@ pub mod diff;
 pub mod evidence;
 mod keys;
 pub mod list;
+pub(crate) mod lost;
 mod metered;
 pub mod path;
 pub mod restore;
@@ -76,6 +77,20 @@ impl Guest {
         keys: &Keys,
         through: &dyn Fn(usize, Device) -> Device,
     ) -> Self {
+        let (details, roots) = (&point.details, &point.layer_roots);
+        Self::open_by(point, owner, keys, &|at, top| {
+            let chain = open_chain(vault, details, roots, top)?;
+            Ok(through(at, Arc::new(chain)))
+        })
+    }
+
+    /// The same, with disks that `open` finds by their numbers and those of their topmost layers.
+    pub(crate) fn open_by(
+        point: &Opened,
+        owner: &Owner,
+        keys: &Keys,
+        open: &dyn Fn(usize, usize) -> disk::Result<Device>,
+    ) -> Self {
         let details = &point.details;
         let mut guest = Self {
             disks: Vec::new(),
@@ -86,11 +101,11 @@ impl Guest {
         let known = |layer: usize| details.layers.get(layer).map(|l| l.path.to_string());
         for (at, (slot, layer)) in tops(point, owner).into_iter().enumerate() {
             let path = known(layer).unwrap_or_default();
-            match open_chain(vault, details, &point.layer_roots, layer) {
-                Ok(chain) => {
+            match open(at, layer) {
+                Ok(device) => {
                     // One that cannot be opened keeps its number.
                     let name = format!("d{at}");
-                    devices.push((name.clone(), through(at, Arc::new(chain))));
+                    devices.push((name.clone(), device));
                     guest.disks.push(GuestDisk { name, slot, path });
                 }
                 Err(error) => guest.findings.push(unreadable(path, error.to_string())),

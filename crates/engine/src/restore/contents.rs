@@ -7,13 +7,13 @@ use disk::layer::ParentPath;
 use disk::qcow2::Qcow2Writer;
 use disk::write::Rehearsal;
 use disk::{BlockRead, DiskWrite, LayerInfo, WriteAt, rebuild};
-use vault::NodeId;
+use vault::{Losses, NodeId};
 
 use crate::cancel::Cancel;
 use crate::pipeline::Stop;
 use crate::restore::alone::alone;
 use crate::restore::disks::DiskError;
-use crate::restore::layer::{VaultLayer, open_chain};
+use crate::restore::layer::{VaultLayer, open_chain_or_lose};
 use crate::restore::plan::{DiskFile, DiskFormat, Holds};
 use crate::restore::write::{Course, Run, WriteError, flat, layer, rehearse_flat, rehearse_layer};
 use crate::restore::{Opened, Task};
@@ -42,29 +42,32 @@ impl Source {
 }
 
 impl Contents {
-    /// Opens what `file` holds. `parent` says where the parent of a layer is.
+    /// Opens what `file` holds. `parent` says where the parent of a layer is. With `losses` there are zeros
+    /// for what is lost, which is noted there.
     pub(crate) fn open(
         task: &Task<'_>,
         point: &Opened,
         file: &DiskFile,
         parent: Option<Vec<ParentPath>>,
+        losses: Option<&Arc<Losses>>,
     ) -> Result<Self, Stop<DiskError>> {
         let read = |e: disk::Error| Stop::Failed(DiskError::Vault(e.to_string()));
         let format = file.format;
         let (source, info, parent) = match file.holds {
             Holds::Layer { layer, .. } => {
-                let source = Source::Layer(Box::new(open_layer(task, point, layer)?));
+                let source = Source::Layer(Box::new(open_layer(task, point, layer, losses)?));
                 (source, point.details.layers[layer].info.clone(), parent)
             }
             Holds::Chain { top } => {
                 let recorded = &point.details.layers[top].info;
                 let source = match *point.details.chain(top) {
                     [only] if recorded.parent.is_none() => {
-                        Source::Layer(Box::new(open_layer(task, point, only)?))
+                        Source::Layer(Box::new(open_layer(task, point, only, losses)?))
                     }
                     _ => {
                         let roots = &point.layer_roots;
-                        let chain = open_chain(task.vault, &point.details, roots, top);
+                        let chain =
+                            open_chain_or_lose(task.vault, &point.details, roots, top, losses);
                         Source::Chain(chain.map_err(read)?)
                     }
                 };
@@ -158,6 +161,7 @@ fn open_layer(
     task: &Task<'_>,
     point: &Opened,
     index: usize,
+    losses: Option<&Arc<Losses>>,
 ) -> Result<VaultLayer, Stop<DiskError>> {
     let root: &NodeId = point.layer_roots.get(index).ok_or_else(|| {
         Stop::Failed(DiskError::Vault(format!(
@@ -165,5 +169,6 @@ fn open_layer(
         )))
     })?;
     VaultLayer::open(task.vault, root, &point.details.layers[index].info)
+        .map(|layer| layer.tolerating(losses))
         .map_err(|e| Stop::Failed(DiskError::Vault(e.to_string())))
 }

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use disk::layer::{ParentPath, PathKind};
+use disk::layer::ParentPath;
 use serde::Serialize;
+use vault::Losses;
 use vmconfig::WindowsFolder;
 
 use crate::finding::{Code, Finding, Severity, outcome_of};
@@ -13,6 +15,7 @@ use crate::pipeline::Stop;
 use crate::point::Details;
 use crate::progress::Meter;
 use crate::restore::contents::Contents;
+use crate::restore::damage::{self, Damage};
 use crate::restore::existing::{Became, Existing, Spot};
 use crate::restore::journal::{Begun, Journal, Whole};
 use crate::restore::plan::{DiskFile, DisksPlan, DisksWanted, Holds, plan_disks};
@@ -49,6 +52,8 @@ pub struct RestoredFile {
     pub became: Became,
     /// Bytes of its data that an earlier run of the same restore had written.
     pub earlier: u64,
+    /// What of it is lost in the vault and is zeros.
+    pub damage: Option<Damage>,
 }
 
 /// Where disks are restored to, and how.
@@ -65,6 +70,9 @@ pub struct DisksTo<'a> {
     pub simulate: bool,
     /// Where the folder is found by Hyper-V, if that is known: children say so of their parents.
     pub windows: Option<&'a WindowsFolder>,
+    /// What is lost in the vault becomes zeros, and is told, instead of keeping a disk from being restored.
+    /// A restore that is stopped then begins anew.
+    pub damaged: bool,
 }
 
 /// As often as it costs little: a disk takes half a second for as much.
@@ -79,6 +87,7 @@ impl<'a> DisksTo<'a> {
             every: EVERY,
             simulate: false,
             windows: None,
+            damaged: false,
         }
     }
 }
@@ -143,6 +152,8 @@ pub(crate) fn write_all(
     report: &mut RestoreReport,
 ) {
     let opened = match to.simulate {
+        // Whoever goes on would not know what was lost of what is there.
+        _ if to.damaged => Ok(None),
         true => Journal::look(to.folder, &told(task, point, plan)),
         false => Journal::open(to.folder, &told(task, point, plan)),
     };
@@ -151,7 +162,7 @@ pub(crate) fn write_all(
         Err(error) => return report.findings.push(target_finding(&error)),
     };
     let spots = spots(point, plan, to, journal.as_ref());
-    let sizes = match sizes(task, point, plan, &spots, to.windows) {
+    let sizes = match sizes(task, point, plan, &spots, to) {
         Ok(sizes) => sizes,
         Err(Stopped) => {
             journal.iter_mut().for_each(Journal::leave);
@@ -196,14 +207,18 @@ pub(crate) fn write_all(
         };
         let data = sizes.get(number).copied().flatten().map(|size| size.data);
         let (name, paths) = parent_of(file, &spots, to.windows);
+        let losses = to.damaged.then(Arc::<Losses>::default);
         let done = if to.simulate {
-            Contents::open(task, point, file, paths)
+            Contents::open(task, point, file, paths, losses.as_ref())
                 .and_then(|contents| {
                     simulate(task, point, file, spot, &contents, data.unwrap_or(0))
                 })
                 .map(|done| {
                     let torn = torn(&point.details, file.holds, &done.path);
                     report.findings.extend(torn);
+                    let damage = losses.as_deref().and_then(damage::met).into_iter();
+                    let damage = damage.map(|one| one.finding(&done.path));
+                    report.findings.extend(damage);
                     report.simulated.get_or_insert_default().push(done);
                 })
         } else {
@@ -214,7 +229,7 @@ pub(crate) fn write_all(
                 every: to.every,
                 data,
             });
-            write_disk(task, point, file, spot.clone(), paths, under)
+            write_disk(task, point, file, spot.clone(), paths, under, losses)
                 .map(|done| report.add(&point.details, file.holds, done))
         };
         match done {
@@ -232,6 +247,9 @@ pub(crate) fn write_all(
 impl RestoreReport {
     fn add(&mut self, details: &Details, holds: Holds, done: RestoredFile) {
         self.findings.extend(torn(details, holds, &done.path));
+        let damage = done.damage.iter();
+        let damage = damage.map(|one| one.finding(&done.path));
+        self.findings.extend(damage);
         self.files.push(done);
     }
 }
@@ -333,8 +351,9 @@ pub(crate) struct Under<'a> {
     pub(crate) data: Option<u64>,
 }
 
-/// Makes one disk file at its spot. `parent` is where its parent is, by [`parent_paths`]. With a journal
-/// it goes on with what an earlier run left, and leaves what it has when it is stopped.
+/// Makes one disk file at its spot. `parent` is where its parent is, by [`parent_of`]. With a journal
+/// it goes on with what an earlier run left, and leaves what it has when it is stopped. With `losses`,
+/// and then without a journal, what is lost becomes zeros.
 pub(crate) fn write_disk(
     task: &Task<'_>,
     point: &Opened,
@@ -342,12 +361,13 @@ pub(crate) fn write_disk(
     spot: Spot,
     parent: Option<Vec<ParentPath>>,
     under: Option<Under<'_>>,
+    losses: Option<Arc<Losses>>,
 ) -> Result<RestoredFile, Stop<DiskError>> {
     let (path, became) = (&spot.path.clone(), spot.became);
     let target = |e| Stop::Failed(DiskError::Target(e));
     let noted = |e| target(TargetError::io(path, "writing the restore's journal", e));
     let on_stop = |stop: Stop<WriteError>| stop.map(|error| write_error(path, error));
-    let contents = Contents::open(task, point, file, parent)?;
+    let contents = Contents::open(task, point, file, parent, losses.as_ref())?;
     let counted = under.as_ref().and_then(|under| under.data);
     let data = match counted {
         Some(data) => data,
@@ -372,8 +392,19 @@ pub(crate) fn write_disk(
         writer
             .finish()
             .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
-        new.place().map_err(target)?;
-        return Ok(restored(path, data, became, 0));
+        let damage = match &losses {
+            Some(losses) => damage::tell(task, point, file, path, contents.disk(), losses),
+            None => Ok(None),
+        };
+        let damage = damage.map_err(target)?;
+        new.place().map_err(|error| {
+            damage.iter().for_each(damage::take_back);
+            target(error)
+        })?;
+        return Ok(RestoredFile {
+            damage,
+            ..restored(path, data, became, 0)
+        });
     };
 
     let Under {
@@ -442,6 +473,7 @@ pub(crate) fn restored(path: &Path, data: u64, became: Became, earlier: u64) -> 
         data,
         became,
         earlier,
+        damage: None,
     }
 }
 
@@ -468,13 +500,4 @@ pub(crate) fn into_disk_error(path: &Path, error: disk::Error) -> DiskError {
         disk::Error::Io { what, source } => DiskError::Target(TargetError::io(path, what, source)),
         error => DiskError::Format(error),
     }
-}
-
-/// Where the parent is, as the child shall say it: beside the child, and on a Windows host where
-/// that is known.
-pub(crate) fn parent_paths(name: &str, on_windows: Option<String>) -> Vec<ParentPath> {
-    let path = |kind, path| ParentPath { kind, path };
-    let beside = path(PathKind::Relative, format!(".\\{name}"));
-    let absolute = on_windows.map(|full| path(PathKind::Absolute, full));
-    std::iter::once(beside).chain(absolute).collect()
 }

@@ -28,11 +28,12 @@ use crate::pipeline::Stop;
 use crate::point::Details;
 use crate::restore::as_folder::{PointFolder, graph};
 use crate::restore::disks::{
-    DiskError, RestoreReport, RestoredFile, begin, cancelled, disk_finding, parent_paths, settle,
-    target_finding, write_disk, write_error,
+    DiskError, RestoreReport, RestoredFile, begin, cancelled, disk_finding, settle, target_finding,
+    write_disk, write_error,
 };
 use crate::restore::existing::{Became, Spot};
 use crate::restore::plan::{DiskFile, DiskFormat, Holds, not_in_point, not_restored};
+use crate::restore::spots::parent_paths;
 use crate::restore::target::{NewFile, TargetError};
 use crate::restore::write::file;
 use crate::restore::{Opened, Task};
@@ -232,7 +233,7 @@ fn one_disk(
         let full = windows.map(|windows| windows.join(&format!(r"{DISKS}\{name}")));
         parent_paths(name, full)
     });
-    write_disk(task, point, &file, Spot::new(path), parent, None)
+    write_disk(task, point, &file, Spot::new(path), parent, None, None)
 }
 
 pub(crate) fn one_file(
@@ -278,6 +279,7 @@ pub(crate) fn one_file(
         data,
         became: Became::New,
         earlier: 0,
+        damage: None,
     })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use disk::chain::Chain;
 use disk::{BlockRead, ByteRange, Content, Extent, Geometry, Layer, LayerInfo};
-use vault::{DiskReader, NodeId, Vault};
+use vault::{DiskReader, Losses, NodeId, Vault};
 
 use crate::point::Details;
 
@@ -32,6 +32,14 @@ impl VaultLayer {
             info: info.clone(),
             reader,
         })
+    }
+
+    /// With zeros for what is lost, which is noted, if there is where to note it.
+    pub(crate) fn tolerating(mut self, losses: Option<&Arc<Losses>>) -> Self {
+        if let Some(losses) = losses {
+            self.reader = self.reader.tolerating(Arc::clone(losses));
+        }
+        self
     }
 
     /// The map.
@@ -98,6 +106,17 @@ pub fn open_chain(
     roots: &[NodeId],
     top: usize,
 ) -> Result<Chain, disk::Error> {
+    open_chain_or_lose(vault, details, roots, top, None)
+}
+
+/// As [`open_chain`], with zeros for what is lost, which is noted in `losses`.
+pub(crate) fn open_chain_or_lose(
+    vault: &Vault,
+    details: &Details,
+    roots: &[NodeId],
+    top: usize,
+    losses: Option<&Arc<Losses>>,
+) -> Result<Chain, disk::Error> {
     let layers: Result<Vec<Arc<dyn Layer>>, disk::Error> = details
         .chain(top)
         .into_iter()
@@ -106,7 +125,8 @@ pub fn open_chain(
                 disk::Error::Invalid(format!("the point has no map for layer {index}"))
             })?;
             let layer = VaultLayer::open(vault, root, &details.layers[index].info);
-            Ok(Arc::new(layer.map_err(failed)?) as Arc<dyn Layer>)
+            let layer = layer.map_err(failed)?.tolerating(losses);
+            Ok(Arc::new(layer) as Arc<dyn Layer>)
         })
         .collect();
     Chain::new(layers?)

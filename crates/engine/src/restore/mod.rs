@@ -10,6 +10,7 @@
 mod alone;
 mod as_folder;
 mod contents;
+pub mod damage;
 pub mod disks;
 pub mod existing;
 pub mod folder;
@@ -36,6 +37,7 @@ use crate::point::format::{Misunderstood, from_format};
 use crate::progress::{Meter, Sink};
 use crate::restore::write::Run;
 
+pub use damage::Damage;
 pub use disks::{DisksTo, RestoreReport, RestoredFile, restore_disks};
 pub use existing::{Became, Existing};
 pub use folder::restore_folder;

@@ -2,14 +2,16 @@
 //! before anything is written.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use disk::layer::ParentPath;
+use vault::Losses;
 use vmconfig::WindowsFolder;
 use vmconfig::names::Names;
 
 use crate::pipeline::Stop;
 use crate::restore::contents::Contents;
-use crate::restore::disks::{DisksTo, RestoredFile, parent_paths, restored};
+use crate::restore::disks::{DisksTo, RestoredFile, restored};
 use crate::restore::existing::Spot;
 use crate::restore::journal::Journal;
 use crate::restore::plan::{DiskFile, DisksPlan, Holds, free_name};
@@ -64,14 +66,16 @@ pub(crate) fn sizes(
     point: &Opened,
     plan: &DisksPlan,
     spots: &Spots,
-    windows: Option<&WindowsFolder>,
+    to: &DisksTo<'_>,
 ) -> Result<Vec<Option<Size>>, Stopped> {
+    // What is lost is told when it is read.
+    let losses = to.damaged.then(Arc::<Losses>::default);
     let mut sizes = Vec::with_capacity(plan.files.len());
     for (file, spot) in plan.files.iter().zip(spots) {
         let size = match spot {
             Ok(Planned::At(_)) => {
-                let (_, paths) = parent_of(file, spots, windows);
-                let contents = Contents::open(task, point, file, paths);
+                let (_, paths) = parent_of(file, spots, to.windows);
+                let contents = Contents::open(task, point, file, paths, losses.as_ref());
                 let size = contents.map(|contents| Size::of(&contents, task.cancel));
                 match size {
                     Ok(Err(Stop::Cancelled)) => return Err(Stopped),
@@ -134,4 +138,13 @@ pub(crate) fn parent_of(
 fn here(path: &Path) -> Option<String> {
     let absolute = cfg!(windows).then(|| std::path::absolute(path).ok())?;
     absolute.map(|path| path.display().to_string())
+}
+
+/// Where the parent is, as the child shall say it: beside the child, and on a Windows host where
+/// that is known.
+pub(crate) fn parent_paths(name: &str, on_windows: Option<String>) -> Vec<ParentPath> {
+    let path = |kind, path| ParentPath { kind, path };
+    let beside = path(PathKind::Relative, format!(".\\{name}"));
+    let absolute = on_windows.map(|full| path(PathKind::Absolute, full));
+    std::iter::once(beside).chain(absolute).collect()
 }

@@ -178,7 +178,7 @@ fn bytes(
         path: file.name.clone(),
         why,
     };
-    let contents = Contents::open(task, opened, file, parent);
+    let contents = Contents::open(task, opened, file, parent, None);
     let contents = contents.map_err(|stop| failed(stop.to_string()))?;
     match Size::of(&contents, task.cancel) {
         Ok(size) => Ok(size.len),
