@@ -114,7 +114,10 @@ fn disks_are_brought_back_put_back_and_kept() {
         let would = roll_back(&bench, kind, &["--simulate"], 0);
         assert_eq!(would["disks"][0]["became"], "would", "{would:#}");
         assert!(fs::read(&path).unwrap() == theirs);
-        assert_eq!(files_below(&bench.path("source")), [path.clone()]);
+        assert_eq!(
+            files_below(&bench.path("source")),
+            std::slice::from_ref(&path)
+        );
 
         let now = roll_back(&bench, kind, &[], 0);
         assert_eq!(now["disks"][0]["became"], "now", "{now:#}");
@@ -127,13 +130,19 @@ fn disks_are_brought_back_put_back_and_kept() {
         let undone = kept(&bench, "undo", 0);
         assert_eq!(undone["disks"][0]["became"], "undone", "{undone:#}");
         assert!(fs::read(&path).unwrap() == theirs, "{kind:?}");
-        assert_eq!(files_below(&bench.path("source")), [path.clone()]);
+        assert_eq!(
+            files_below(&bench.path("source")),
+            std::slice::from_ref(&path)
+        );
         kept(&bench, "undo", 1);
 
         roll_back(&bench, kind, &[], 0);
         kept(&bench, "confirm", 0);
         assert!(seen(&path) == before, "{kind:?}");
-        assert_eq!(files_below(&bench.path("source")), [path.clone()]);
+        assert_eq!(
+            files_below(&bench.path("source")),
+            std::slice::from_ref(&path)
+        );
         let same = roll_back(&bench, kind, &[], 0);
         assert_eq!(same["disks"][0]["became"], "same", "{same:#}");
         assert_eq!(files_below(&bench.path("source")), [path]);
