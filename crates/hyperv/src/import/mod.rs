@@ -50,7 +50,6 @@ mod tests;
 mod undo;
 mod verify;
 mod versions;
-mod words;
 
 pub use adapters::AdapterPlan;
 pub use applied::{Applied, ApplyError, Aside, Difference, Replaced, Undo, Written};
