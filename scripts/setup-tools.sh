@@ -47,7 +47,8 @@ rust() {
 oracles() {
     apt_install qemu-utils ntfs-3g fuse3 e2fsprogs xfsprogs btrfs-progs exfatprogs fdisk gdisk \
         mtools dosfstools attr mount wimtools krb5-kdc krb5-admin-server python3-gssapi samba \
-        exfat-fuse lvm2 cryptsetup-bin ldmtool f2fs-tools jfsutils reiserfsprogs udftools
+        exfat-fuse lvm2 cryptsetup-bin ldmtool f2fs-tools jfsutils reiserfsprogs udftools \
+        unzip
     venv
 }
 

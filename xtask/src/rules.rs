@@ -73,6 +73,7 @@ pub(crate) const RESERVED: &[(&str, &[&str], &str)] = &[
     ("clap_complete", BINARIES, "only programs have arguments"),
     ("clap_mangen", BINARIES, "only programs have arguments"),
     ("indicatif", BINARIES, "only programs have a terminal"),
+    ("ratatui", BINARIES, "only programs have a terminal"),
     ("rpassword", BINARIES, "only programs have a terminal"),
     (
         "tokio",

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use guestfs::probe::What;
-use guestfs::{Error, FileSystem, How, Kind, Name, Node};
+use guestfs::{Entry, Error, FileSystem, How, Kind, Name, Node};
 use serde::Serialize;
 
 use super::Guest;
@@ -127,7 +127,7 @@ pub fn folder(guest: &Guest, path: &GuestPath) -> Result<(Vec<FileLine>, Vec<Fin
     let id = node(fs.as_ref(), path)?;
     let here = fs.node(id)?;
     if here.kind != Kind::Folder {
-        return Ok((vec![line(fs.as_ref(), path, &here)], findings));
+        return Ok((vec![path_line(fs.as_ref(), path, &here)], findings));
     }
     let mut entries = Vec::new();
     fs.list(id, &mut |entry| {
@@ -135,18 +135,27 @@ pub fn folder(guest: &Guest, path: &GuestPath) -> Result<(Vec<FileLine>, Vec<Fin
         ControlFlow::Continue(())
     })?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));
-    let lines = entries.into_iter().map(|entry| {
-        let node = fs.node(entry.node);
-        let path = path.join(entry.name);
-        match node {
-            Ok(node) => line(fs.as_ref(), &path, &node),
-            Err(error) => {
-                findings.push(unreadable(&path.to_string(), &error));
-                unknown(&path, &error)
-            }
+    let lines = entries.iter();
+    let lines = lines.map(|entry| entry_line(fs.as_ref(), path, entry, &mut findings));
+    let lines = lines.collect();
+    Ok((lines, findings))
+}
+
+/// What is told of a name in a folder. What cannot be read is in the findings, too.
+pub(super) fn entry_line(
+    fs: &dyn FileSystem,
+    folder: &GuestPath,
+    entry: &Entry,
+    findings: &mut Vec<Finding>,
+) -> FileLine {
+    let path = folder.join(entry.name.clone());
+    match fs.node(entry.node) {
+        Ok(node) => path_line(fs, &path, &node),
+        Err(error) => {
+            findings.push(unreadable(&path.to_string(), &error));
+            unknown(&path, &error)
         }
-    });
-    Ok((lines.collect(), findings))
+    }
 }
 
 /// That something could not be read.
@@ -192,10 +201,16 @@ pub fn find(
         findings.extend(state(&volume.name, fs.as_ref()));
         for pattern in of_it {
             let walked = walk(fs.as_ref(), &volume.name, pattern, &mut |met| match met {
-                Met::Here(found) => match pattern.names(&found.path) {
-                    true => each(line(fs.as_ref(), &found.path, &found.node)),
-                    false => Next::On,
-                },
+                Met::Here(found) => {
+                    let next = match pattern.names(&found.path) {
+                        true => each(path_line(fs.as_ref(), &found.path, &found.node)),
+                        false => Next::On,
+                    };
+                    match next {
+                        Next::On if !pattern.leads_into(&found.path) => Next::Skip,
+                        next => next,
+                    }
+                }
                 Met::Left(_) => Next::On,
                 Met::Failed(path, error) => {
                     findings.push(unreadable(&path.to_string(), &error));
@@ -212,10 +227,11 @@ pub fn find(
 
 /// What is told of something that was found.
 pub fn of(fs: &dyn FileSystem, found: &Found) -> FileLine {
-    line(fs, &found.path, &found.node)
+    path_line(fs, &found.path, &found.node)
 }
 
-fn line(fs: &dyn FileSystem, path: &GuestPath, node: &Node) -> FileLine {
+/// What is told of a node.
+pub(super) fn path_line(fs: &dyn FileSystem, path: &GuestPath, node: &Node) -> FileLine {
     let is_link = matches!(node.kind, Kind::Link | Kind::Junction);
     let target = is_link.then(|| fs.target(node.id).ok()).flatten();
     FileLine {

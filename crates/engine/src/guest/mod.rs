@@ -8,6 +8,7 @@
 //! Nothing is staged and nothing is mounted: chunks are read as they are needed, and none is read twice in
 //! a short time. What a volume holds that is not understood is named and never shown as empty.
 
+pub mod browse;
 pub mod diff;
 pub mod evidence;
 mod keys;

@@ -1,7 +1,7 @@
 //! Everything below what somebody named, folder by folder.
 //!
-//! A path may be a pattern: `*`, `?`, `[…]` within a name, `**` for any number of folders. What comes before
-//! the first pattern is looked up, at the cost of its depth; only what a pattern could match is listed.
+//! A path may be a pattern: `*`, `?`, `[…]`, `{…}` within a name, `**` for any number of folders. What comes before
+//! the first pattern is looked up, at the cost of its depth; only folders in which a pattern could match are listed.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -11,6 +11,9 @@ use guestfs::{Entry, Error, FileSystem, Kind, Name, Node, NodeId};
 
 use super::path::{GuestPath, name, text};
 
+#[cfg(test)]
+mod tests;
+
 /// Folders in folders that are gone into. More than any system makes: what has more is a loop.
 const DEEPEST: usize = 1024;
 
@@ -19,12 +22,24 @@ const DEEPEST: usize = 1024;
 pub struct Pattern {
     /// What it says, for messages.
     text: String,
-    /// The volume's pattern.
-    volume: GlobMatcher,
+    volume: Volumes,
     /// Names before the first pattern.
     fixed: Vec<Name>,
     /// The rest as one pattern for the path behind the fixed names, if there is a rest.
     rest: Option<GlobMatcher>,
+    /// What each of its first names must match, for what is behind them to match.
+    steps: Vec<GlobMatcher>,
+    /// Whether anything may match behind the steps; else they are all the names that there may be.
+    open: bool,
+}
+
+/// Which volumes are meant.
+#[derive(Clone, Debug)]
+enum Volumes {
+    /// This one.
+    This(String),
+    /// All with such names.
+    Like(GlobMatcher),
 }
 
 /// A pattern that cannot be understood.
@@ -53,26 +68,76 @@ impl Pattern {
             text: written.to_owned(),
             source,
         };
-        let mut parts = written.split('/').filter(|part| !part.is_empty());
-        let volume = glob(parts.next().ok_or(PatternError::Empty)?).map_err(bad)?;
-        let parts: Vec<&str> = parts.collect();
+        let mut parts = written
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .peekable();
+        let first = *parts.peek().ok_or(PatternError::Empty)?;
+        let volume = Volumes::Like(glob(first).map_err(bad)?);
+        // Any number of folders, and the volume above them.
+        let any_depth = first == "**" && parts.clone().nth(1).is_some();
+        let parts: Vec<&str> = parts.skip(usize::from(!any_depth)).collect();
         let first = parts.iter().position(|part| is_pattern(part));
         let (fixed, rest) = parts.split_at(first.unwrap_or(parts.len()));
-        let rest = match rest.is_empty() {
+        let whole = match rest.is_empty() {
             true => None,
             false => Some(glob(&rest.join("/")).map_err(bad)?),
         };
+        let mut steps = Vec::new();
+        for part in rest {
+            // Braces may reach over a slash; such a part is no pattern by itself.
+            match glob(part) {
+                Ok(step) if !part.contains("**") => steps.push(step),
+                _ => break,
+            }
+        }
         Ok(Self {
             text: written.to_owned(),
             volume,
             fixed: fixed.iter().map(|part| name(part)).collect(),
-            rest,
+            open: steps.len() < rest.len(),
+            rest: whole,
+            steps,
         })
+    }
+
+    /// A pattern that somebody wrote in a folder, or where the volumes are: one with a slash at its start begins
+    /// with a volume, one with a slash in it goes on from there, and a mere name is looked for in all folders.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn below(folder: Option<&GuestPath>, written: &str) -> Result<Self, PatternError> {
+        let above = folder.map(|folder| globset::escape(&folder.to_string()));
+        match (written.contains('/'), above) {
+            (true, Some(above)) if !written.starts_with('/') => {
+                Self::parse(&format!("{above}/{written}"))
+            }
+            (true, _) => Self::parse(written),
+            (false, above) => {
+                let above = above.as_deref().unwrap_or("*");
+                Self::parse(&format!("{above}/**/{written}"))
+            }
+        }
+    }
+
+    /// Just this, and all that is in it.
+    pub fn of(path: &GuestPath) -> Self {
+        Self {
+            text: format!("/{path}"),
+            volume: Volumes::This(path.volume.clone()),
+            fixed: path.names.clone(),
+            rest: None,
+            steps: Vec::new(),
+            open: false,
+        }
     }
 
     /// Whether it is about a volume.
     pub fn is_of(&self, volume: &str) -> bool {
-        self.volume.is_match(volume)
+        match &self.volume {
+            Volumes::This(name) => name == volume,
+            Volumes::Like(glob) => glob.is_match(volume),
+        }
     }
 
     /// Whether it names something itself, and not only a folder that it is in.
@@ -84,6 +149,18 @@ impl Pattern {
             None => rest.is_empty(),
             Some(pattern) => pattern.is_match(joined(rest)),
         }
+    }
+
+    /// Whether something in a folder may be named by it.
+    pub fn leads_into(&self, folder: &GuestPath) -> bool {
+        let Some(names) = folder.names.get(self.fixed.len()..) else {
+            return true;
+        };
+        let steps = self.steps.iter().zip(names);
+        let room = self.open || names.len() < self.steps.len();
+        room && steps
+            .into_iter()
+            .all(|(step, name)| step.is_match(text(name)))
     }
 
     /// What was written.
@@ -205,8 +282,8 @@ impl Walk<'_> {
             let path = level.folder.path.join(entry.name);
             let wanted = wanted || self.names.names(&path);
             // What nobody wants is gone through for what is in it, and is nothing itself.
-            let may_hold = wanted || matches!(entry.kind, None | Some(Kind::Folder));
-            if !may_hold {
+            let is_folder = matches!(entry.kind, None | Some(Kind::Folder));
+            if !wanted && !(is_folder && self.names.leads_into(&path)) {
                 continue;
             }
             match self.fs.node(entry.node) {
@@ -235,7 +312,7 @@ impl Walk<'_> {
                 return ControlFlow::Continue(());
             }
         }
-        if found.node.kind != Kind::Folder {
+        if found.node.kind != Kind::Folder || !wanted && !self.names.leads_into(&found.path) {
             return ControlFlow::Continue(());
         }
         // One that is met again would be gone through as often as there are ways to it.

@@ -134,6 +134,19 @@ impl FolderTarget {
     }
 }
 
+/// Whether a file cannot be made in the place of a hard link either.
+fn is_final(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, NotFound, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let final_ones = [
+        AlreadyExists,
+        NotFound,
+        QuotaExceeded,
+        ReadOnlyFilesystem,
+        StorageFull,
+    ];
+    final_ones.contains(&error.kind())
+}
+
 fn make_folder(folder: &Path) -> Result<(), TargetError> {
     match fs::create_dir(folder) {
         Ok(()) => Ok(()),
@@ -192,11 +205,21 @@ impl Target for FolderTarget {
         Ok(())
     }
 
-    fn hard_link(&mut self, found: &Found, first: &GuestPath) -> Result<(), NotWritten> {
+    fn hard_link(&mut self, found: &Found, first: &GuestPath) -> Result<bool, NotWritten> {
         let (at, first) = (self.place(&found.path), self.place(first));
         self.above(&at)?;
-        let made = fs::hard_link(first, &at);
-        Ok(made.map_err(|error| TargetError::io(&at, "giving a file another name", error))?)
+        match fs::hard_link(first, &at) {
+            Ok(()) => Ok(true),
+            // FAT has none, ext4 no more than 65 000 of a file: whatever it is, a copy may do.
+            Err(error) if !is_final(&error) => {
+                self.lost.note(super::LINKED, &found.path);
+                Ok(false)
+            }
+            Err(error) => {
+                let error = TargetError::io(&at, "giving a file another name", error);
+                Err(error.into())
+            }
+        }
     }
 
     fn link(&mut self, found: &Found, target: &Name, extras: &Extras) -> Result<(), NotWritten> {

@@ -15,6 +15,8 @@ use crate::guest::path::text;
 enum System {
     Unix,
     Windows,
+    /// None: an archive that any system may read.
+    Zip,
 }
 
 const HERE: System = match cfg!(windows) {
@@ -31,14 +33,28 @@ pub(super) fn here(name: &Name) -> (OsString, bool) {
     }
 }
 
+/// The name in a zip archive, which is UTF-8 without backslashes, and without colons since they end the names of
+/// drives; and whether it is another one.
+pub(super) fn in_zip(name: &Name) -> (String, bool) {
+    match name.to_str().filter(|_| fits(name, System::Zip)) {
+        Some(name) => (name.to_owned(), false),
+        None => (escaped(name, System::Zip), true),
+    }
+}
+
 /// Whether a name is one of the system, and nothing else.
 fn fits(name: &Name, system: System) -> bool {
     let bytes = name.as_bytes();
     if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') || bytes.contains(&0) {
         return false;
     }
-    if system == System::Unix {
-        return true;
+    match system {
+        System::Unix => return true,
+        System::Zip => {
+            let bad = |char: char| char.is_control() || matches!(char, '\\' | ':');
+            return name.to_str().is_some_and(|name| !name.contains(bad));
+        }
+        System::Windows => {}
     }
     let ends_badly = matches!(bytes.last(), Some(b'.' | b' '));
     let bad = |byte: &u8| *byte < 32 || is_special(char::from(*byte));
@@ -76,7 +92,9 @@ fn escaped(name: &Name, system: System) -> String {
     let mut out = String::new();
     for (at, char) in written.chars().enumerate() {
         let last = at + 1 == count && matches!(char, '.' | ' ');
-        let bad = windows && (is_special(char) || last) || begins_badly && at == 0;
+        let divides = system == System::Zip && matches!(char, '\\' | ':');
+        let special = windows && (is_special(char) || last);
+        let bad = special || divides || begins_badly && at == 0;
         if bad {
             let mut buffer = [0; 4];
             for byte in char.encode_utf8(&mut buffer).bytes() {
@@ -135,11 +153,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_zip_archive_has_names_of_any_system() {
+        for (bytes, expected) in [
+            (&b"a b"[..], ("a b", false)),
+            (b"a b:c", ("a b%3Ac", true)),
+            (b"ol\xc3\xa9", ("olé", false)),
+            (b"\xff", ("%FF", true)),
+            (b"..\\x\n", ("..%5Cx%0A", true)),
+            (b"..", ("%2E.", true)),
+        ] {
+            let (name, other) = in_zip(&Name::new(bytes));
+            assert_eq!((name.as_str(), other), expected);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_escaped_name_is_anything_but_a_name(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
             let name = Name::new(bytes);
-            for system in [System::Unix, System::Windows] {
+            for system in [System::Unix, System::Windows, System::Zip] {
                 if !fits(&name, system) {
                     prop_assert!(fits(&Name::from(escaped(&name, system).as_str()), system));
                 }

@@ -10,16 +10,19 @@
 //!   has announced it by then: the rest of its entry is zeros, and that is told.
 //! - Links are not followed, neither in the guest nor in the target: nothing is written outside of it.
 //! - Contents go through in pieces. What grows is the numbers of folders, the names of files that have several,
-//!   and, where several patterns are given, those of all that was restored.
+//!   the list of contents at the end of a zip archive, and, where several patterns are given, the names of all
+//!   that was restored.
 
 #[cfg(not(unix))]
 mod elsewhere;
 mod folder;
 mod host_name;
+mod reading;
 mod report;
 mod tar;
 #[cfg(unix)]
 mod unix;
+mod zip;
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,6 +38,7 @@ use crate::restore::target::TargetError;
 pub use folder::FolderTarget;
 pub use report::{Counts, FilesReport};
 pub use tar::TarTarget;
+pub use zip::ZipTarget;
 
 /// Where files go.
 pub trait Target {
@@ -58,8 +62,9 @@ pub trait Target {
         extras: &Extras,
     ) -> Result<(), NotWritten>;
 
-    /// A file that is there by another name already.
-    fn hard_link(&mut self, found: &Found, first: &GuestPath) -> Result<(), NotWritten>;
+    /// A file that is there by another name already. False where there is no such thing, which is noted then:
+    /// the file is to be written once more.
+    fn hard_link(&mut self, found: &Found, first: &GuestPath) -> Result<bool, NotWritten>;
 
     /// A link, or a junction.
     fn link(&mut self, found: &Found, target: &Name, extras: &Extras) -> Result<(), NotWritten>;
@@ -101,6 +106,9 @@ pub enum NotWritten {
     #[error("stopped")]
     Cancelled,
 }
+
+/// What is lost where a file cannot have two names.
+const LINKED: &str = "that two names are one file (there are copies)";
 
 /// What to do about what is not read here.
 const DISK: &str = "restore the disk, and have the guest's own tools look at it";
@@ -315,9 +323,9 @@ impl Run<'_> {
                 self.report.counts.folders += 1;
             }
             Kind::File => {
-                if let Some(first) = self.several.get(&node.id) {
-                    self.target.hard_link(found, first)?;
-                } else {
+                let first = self.several.get(&node.id);
+                let linked = first.map(|first| self.target.hard_link(found, first));
+                if !linked.transpose()?.unwrap_or(false) {
                     if let Some(obstacle) = &node.obstacle {
                         return Err(guestfs::Error::Obstacle(obstacle.clone()).into());
                     }
@@ -326,7 +334,8 @@ impl Run<'_> {
                     self.target.file(fs, found, content.as_mut(), &extras)?;
                     self.report.counts.bytes += content.len();
                     if node.links > 1 {
-                        self.several.insert(node.id, found.path.clone());
+                        let first = found.path.clone();
+                        self.several.entry(node.id).or_insert(first);
                     }
                 }
                 self.report.counts.files += 1;

@@ -65,6 +65,21 @@ impl FilesReport {
         findings.into_iter().for_each(|finding| self.find(finding));
     }
 
+    /// Takes in what came of something else.
+    pub(crate) fn merge(&mut self, other: Self) {
+        let (mine, theirs) = (&mut self.counts, other.counts);
+        mine.files += theirs.files;
+        mine.folders += theirs.folders;
+        mine.links += theirs.links;
+        mine.others += theirs.others;
+        mine.bytes += theirs.bytes;
+        self.stopped |= other.stopped;
+        let worst = [self.outcome(), other.outcome()];
+        self.more += other.more;
+        self.find_all(other.findings);
+        self.worst = Some(Outcome::worst(worst));
+    }
+
     /// Nothing of it is there after all.
     pub fn came_to_nothing(&mut self) {
         self.counts = Counts::default();

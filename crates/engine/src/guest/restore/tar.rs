@@ -12,6 +12,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::folder::Lost;
 use super::host_name::here;
+use super::reading::Reading;
 use super::{NotWritten, Target};
 use crate::cancel::Cancel;
 use crate::finding::Finding;
@@ -179,37 +180,6 @@ fn decimal(seconds: i64, nanos: u32) -> String {
     }
 }
 
-/// Contents from their start, and zeros behind what could be read: an archive's entry is as long as its
-/// header says, whatever happens.
-struct Reading<'a> {
-    content: &'a mut dyn Content,
-    at: u64,
-    cancel: &'a Cancel,
-    /// Why, and from which byte on.
-    failed: &'a mut Option<(u64, guestfs::Error)>,
-}
-
-impl Read for Reading<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.cancel.is_cancelled() {
-            return Err(io::Error::other("stopped"));
-        }
-        let left = self.content.len() - self.at;
-        let len = left.min(buf.len() as u64) as usize;
-        let piece = &mut buf[..len];
-        if self.failed.is_none()
-            && let Err(error) = self.content.read_at(self.at, piece)
-        {
-            *self.failed = Some((self.at, error));
-        }
-        if self.failed.is_some() {
-            piece.fill(0);
-        }
-        self.at += len as u64;
-        Ok(len)
-    }
-}
-
 impl<W: Write> Target for TarTarget<W> {
     fn folder(&mut self, _: &Found) -> Result<(), NotWritten> {
         Ok(())
@@ -233,28 +203,20 @@ impl<W: Write> Target for TarTarget<W> {
         content: &mut dyn Content,
         extras: &Extras,
     ) -> Result<(), NotWritten> {
-        let mut failed = None;
         let what = (EntryType::Regular, content.len());
         let cancel = self.cancel.clone();
-        let reading = Reading {
-            content,
-            at: 0,
-            cancel: &cancel,
-            failed: &mut failed,
-        };
-        self.add(found, what, None, extras, reading)?;
-        match failed {
-            None => Ok(()),
-            Some((at, error)) => Err(NotWritten::Zeros { at, error }),
-        }
+        let mut reading = Reading::new(content, &cancel);
+        self.add(found, what, None, extras, &mut reading)?;
+        reading.end()
     }
 
-    fn hard_link(&mut self, found: &Found, first: &GuestPath) -> Result<(), NotWritten> {
+    fn hard_link(&mut self, found: &Found, first: &GuestPath) -> Result<bool, NotWritten> {
         let first = self.place(first);
         let first = bytes(&first);
         let none = Extras::default();
         let what = (EntryType::Link, 0);
-        self.add(found, what, Some(&first), &none, io::empty())
+        self.add(found, what, Some(&first), &none, io::empty())?;
+        Ok(true)
     }
 
     fn link(&mut self, found: &Found, target: &Name, extras: &Extras) -> Result<(), NotWritten> {
