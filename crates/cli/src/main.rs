@@ -57,6 +57,7 @@ fn run(global: &Global, command: Command, ui: Ui) -> Result<Exit> {
         Command::Diff(args) => commands::diff::run(global, &args, ui),
         Command::Verify(args) => commands::verify::run(global, &args, ui),
         Command::Ls(args) => commands::ls::run(global, &args, ui),
+        Command::Browse(args) => commands::browse::run(global, &args, ui),
         Command::Restore(command) => commands::restore::run(global, &command, ui),
         Command::Check(args) => commands::check::run(global, &args, ui),
         Command::Keys(command) => commands::keys::run(global, &command, ui),

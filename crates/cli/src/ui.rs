@@ -159,7 +159,8 @@ impl Ui {
     }
 }
 
-fn told(failure: &Failure) -> String {
+/// What is said of a failure.
+pub(crate) fn told(failure: &Failure) -> String {
     let (message, causes) = failure.causes();
     let mut text = format!("error: {message}\n");
     for cause in &causes {

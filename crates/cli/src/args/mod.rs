@@ -1,6 +1,7 @@
 //! The command line: what there is to say, in the words in which `--help` explains it.
 
 mod backup;
+mod browse;
 mod compare;
 mod given;
 mod guest;
@@ -22,9 +23,10 @@ pub(crate) use backup::{
     BackupArgs, ConsistencyArg, GuestBackupArg, LevelArg, ModeArg, PacingArgs, SelectionArgs,
     SideArg,
 };
+pub(crate) use browse::BrowseArgs;
 pub(crate) use compare::{DiffArgs, VerifyArgs};
 pub(crate) use given::SourceKind;
-pub(crate) use guest::{FilesArgs, FindArgs};
+pub(crate) use guest::{FilesArgs, FindArgs, OutArgs};
 pub(crate) use host::{
     AuthArg, ClusterArgs, DoctorArgs, EstimateArgs, HostArgs, LabArgs, SmbArg, VmsArgs,
 };
@@ -184,6 +186,8 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Say how consistent the guest's volumes are in restore points, and since when
     Verify(VerifyArgs),
+    /// Go through the files of the guest in a restore point, mark some and restore them
+    Browse(BrowseArgs),
     /// Restore from a restore point
     #[command(subcommand)]
     Restore(RestoreCommand),

@@ -98,10 +98,10 @@ pub(crate) fn find(global: &Global, args: &FindArgs, ui: Ui) -> Result<Exit> {
 }
 
 #[derive(Serialize)]
-struct VolumesDocument {
-    disks: Vec<GuestDisk>,
-    volumes: Vec<VolumeLine>,
-    findings: Vec<Finding>,
+pub(super) struct VolumesDocument {
+    pub(super) disks: Vec<GuestDisk>,
+    pub(super) volumes: Vec<VolumeLine>,
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Document for VolumesDocument {
@@ -148,9 +148,9 @@ impl Document for VolumesDocument {
 }
 
 #[derive(Serialize)]
-struct FilesDocument {
-    files: Vec<FileLine>,
-    findings: Vec<Finding>,
+pub(super) struct FilesDocument {
+    pub(super) files: Vec<FileLine>,
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Document for FilesDocument {

@@ -2,12 +2,14 @@
 
 pub(crate) mod backup;
 mod backup_hosts;
+pub(crate) mod browse;
 pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 mod doctor_report;
 pub(crate) mod estimate;
 mod evidence;
+mod files_out;
 mod findings;
 pub(crate) mod guest;
 mod host_settings;

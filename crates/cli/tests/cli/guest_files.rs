@@ -18,7 +18,7 @@ const BTRFS: u64 = 32 * MIB;
 const LEN: u64 = 192 * MIB;
 
 /// Runs a tool on files; false, and told by name, where there is none.
-fn tool(program: &str, args: &[&str]) -> bool {
+pub(crate) fn tool(program: &str, args: &[&str]) -> bool {
     match Command::new(program).args(args).output() {
         Ok(output) => {
             assert!(output.status.success(), "{program} {args:?}: {output:?}");
@@ -41,7 +41,7 @@ fn fill(folder: &Path, number: u64) {
 }
 
 /// A disk with a FAT and a btrfs, made of two folders; `None` without the tools.
-fn disk(bench: &Bench, name: &str, number: u64) -> Option<(Vec<u8>, PathBuf)> {
+pub(crate) fn disk(bench: &Bench, name: &str, number: u64) -> Option<(Vec<u8>, PathBuf)> {
     let folder = bench.path(&format!("{name}.files"));
     fill(&folder, number);
     let whole = bench.path(&format!("{name}.img"));
@@ -92,7 +92,7 @@ fn disk(bench: &Bench, name: &str, number: u64) -> Option<(Vec<u8>, PathBuf)> {
 }
 
 /// All that is below two folders is alike.
-fn same(restored: &Path, original: &Path, modes: bool) {
+pub(crate) fn same(restored: &Path, original: &Path, modes: bool) {
     let names = |root: &Path| -> Vec<PathBuf> {
         let all = files_below(root).into_iter();
         all.map(|path| path.strip_prefix(root).unwrap().to_owned())

@@ -2,6 +2,9 @@
 
 mod allow_damaged;
 mod bench;
+mod browse;
+#[cfg(unix)]
+mod browse_screen;
 mod damage;
 mod doctor;
 mod documented;
@@ -21,6 +24,8 @@ mod guest_driver;
 mod guest_files;
 #[cfg(unix)]
 mod guest_keys;
+#[cfg(unix)]
+mod guest_zip;
 #[cfg(unix)]
 mod hooks;
 mod host;

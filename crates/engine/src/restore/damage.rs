@@ -13,8 +13,8 @@ use serde::Serialize;
 use vault::{Losses, Lost};
 
 use crate::finding::{Code, Finding, Severity};
-use crate::guest::{Guest, Keys};
 use crate::guest::lost::{LostDisk, LostFile, LostFiles, LostRange, lost_files};
+use crate::guest::{Guest, Keys};
 use crate::restore::layer::open_chain;
 use crate::restore::plan::{DiskFile, Holds};
 use crate::restore::target::{NewFile, TargetError};

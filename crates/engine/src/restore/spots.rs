@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use disk::layer::ParentPath;
+use disk::layer::{ParentPath, PathKind};
 use vault::Losses;
 use vmconfig::WindowsFolder;
 use vmconfig::names::Names;

@@ -24,9 +24,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use guestfs::{Error, FileSystem};
 use vault::Vault;
 
-use super::Guest;
 use super::path::GuestPath;
 use super::walk::node;
+use super::{Guest, Keys};
 use crate::restore::Opened;
 use crate::source::Owner;
 
@@ -57,16 +57,18 @@ pub struct StateLine {
 pub struct Browser<'a> {
     vault: &'a Vault,
     point: &'a Opened,
+    keys: &'a Keys,
     guests: Mutex<HashMap<Owner, Arc<Guest>>>,
     open: Mutex<Vec<Kept>>,
 }
 
 impl<'a> Browser<'a> {
-    /// Through a point of a vault.
-    pub fn new(vault: &'a Vault, point: &'a Opened) -> Self {
+    /// Through a point of a vault, with keys for volumes that are encrypted.
+    pub fn new(vault: &'a Vault, point: &'a Opened, keys: &'a Keys) -> Self {
         Self {
             vault,
             point,
+            keys,
             guests: Mutex::default(),
             open: Mutex::default(),
         }
@@ -102,9 +104,9 @@ impl<'a> Browser<'a> {
     pub fn guest(&self, owner: &Owner) -> Arc<Guest> {
         // Held while it is looked at: others would only look at it as well.
         let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
-        let guest = guests
-            .entry(owner.clone())
-            .or_insert_with(|| Arc::new(Guest::open(self.vault, self.point, owner)));
+        let guest = guests.entry(owner.clone()).or_insert_with(|| {
+            Arc::new(Guest::open_with(self.vault, self.point, owner, self.keys))
+        });
         Arc::clone(guest)
     }
 
