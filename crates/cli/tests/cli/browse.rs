@@ -27,7 +27,7 @@ pub(crate) fn machine(bench: &Bench) {
         .data(0, &floppy())
         .write(&disks.join("web.vhdx"));
     Image::child(&base, "web.vhdx", 2)
-        .data(FILE, &[&LATER[..], &[0; 512 - LATER.len()]].concat())
+        .data(FILE, &[LATER, &[0; 512 - LATER.len()]].concat())
         .write(&disks.join("web_1.avhdx"));
     bench.backup(0);
 }
@@ -107,8 +107,8 @@ nonsense
     let both: Vec<_> = fs::read_dir(bench.path("both")).unwrap().collect();
     assert_eq!(both.len(), 2);
     assert_eq!(fs::read(bench.path("both/d0/HELLO.TXT")).unwrap(), LATER);
-    let other = both.into_iter().map(|one| one.unwrap().path());
-    let other = other.filter(|path| !path.ends_with("d0")).next().unwrap();
+    let mut other = both.into_iter().map(|one| one.unwrap().path());
+    let other = other.find(|path| !path.ends_with("d0")).unwrap();
     assert!(
         other
             .file_name()
@@ -192,5 +192,7 @@ fn an_archive_on_standard_output_is_alone_there() {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(&output.stdout[257..262], b"ustar");
-    assert!(output.stdout.len() % 512 == 0 && output.stdout[512..].starts_with(b"later\n"));
+    assert!(
+        output.stdout.len().is_multiple_of(512) && output.stdout[512..].starts_with(b"later\n")
+    );
 }

@@ -283,7 +283,7 @@ impl Walk<'_> {
             let wanted = wanted || self.names.names(&path);
             // What nobody wants is gone through for what is in it, and is nothing itself.
             let is_folder = matches!(entry.kind, None | Some(Kind::Folder));
-            if !wanted && !(is_folder && self.names.leads_into(&path)) {
+            if !(wanted || is_folder && self.names.leads_into(&path)) {
                 continue;
             }
             match self.fs.node(entry.node) {
