@@ -7,7 +7,6 @@ use std::sync::Arc;
 use disk::layer::ParentPath;
 use serde::Serialize;
 use vault::Losses;
-use vmconfig::WindowsFolder;
 
 use crate::finding::{Code, Finding, Severity, outcome_of};
 use crate::outcome::Outcome;
@@ -16,13 +15,14 @@ use crate::point::Details;
 use crate::progress::Meter;
 use crate::restore::contents::Contents;
 use crate::restore::damage::{self, Damage};
-use crate::restore::existing::{Became, Existing, Spot};
+use crate::restore::existing::{Became, Spot};
 use crate::restore::journal::{Begun, Journal, Whole};
 use crate::restore::plan::{DiskFile, DisksPlan, DisksWanted, Holds, plan_disks};
 use crate::restore::room::Room;
 use crate::restore::simulate::{SimulatedFile, simulate};
 use crate::restore::spots::{Planned, Stopped, parent_of, room, sizes, spots, told};
 use crate::restore::target::{NewFile, TargetError};
+use crate::restore::to::DisksTo;
 use crate::restore::write::{Course, WriteError, data_len};
 use crate::restore::{Opened, Task};
 
@@ -54,42 +54,6 @@ pub struct RestoredFile {
     pub earlier: u64,
     /// What of it is lost in the vault and is zeros.
     pub damage: Option<Damage>,
-}
-
-/// Where disks are restored to, and how.
-#[derive(Debug, Clone, Copy)]
-pub struct DisksTo<'a> {
-    /// The folder, which is made if needed.
-    pub folder: &'a Path,
-    /// What happens to files that are there.
-    pub existing: Existing<'a>,
-    /// Bytes of data after which what is written is made durable, so that a restore that is stopped
-    /// need not write them again.
-    pub every: u64,
-    /// Nothing is written: what would be is found out, and read from the vault.
-    pub simulate: bool,
-    /// Where the folder is found by Hyper-V, if that is known: children say so of their parents.
-    pub windows: Option<&'a WindowsFolder>,
-    /// What is lost in the vault becomes zeros, and is told, instead of keeping a disk from being restored.
-    /// A restore that is stopped then begins anew.
-    pub damaged: bool,
-}
-
-/// As often as it costs little: a disk takes half a second for as much.
-const EVERY: u64 = 64 << 20;
-
-impl<'a> DisksTo<'a> {
-    /// Into this folder, where nothing is overwritten.
-    pub fn folder(folder: &'a Path) -> Self {
-        Self {
-            folder,
-            existing: Existing::Keep,
-            every: EVERY,
-            simulate: false,
-            windows: None,
-            damaged: false,
-        }
-    }
 }
 
 /// Restores disks into a folder.

@@ -23,6 +23,7 @@ mod simulate;
 mod small;
 mod spots;
 pub mod target;
+mod to;
 mod turn;
 pub mod vm;
 mod write;
@@ -38,12 +39,13 @@ use crate::progress::{Meter, Sink};
 use crate::restore::write::Run;
 
 pub use damage::Damage;
-pub use disks::{DisksTo, RestoreReport, RestoredFile, restore_disks};
+pub use disks::{RestoreReport, RestoredFile, restore_disks};
 pub use existing::{Became, Existing};
 pub use folder::restore_folder;
 pub use journal::JOURNAL_SUFFIX;
 pub use room::Room;
 pub use simulate::SimulatedFile;
+pub use to::DisksTo;
 pub use vm::{VmError, VmPlan, plan_vm};
 pub use vmconfig::{NotAFolder, WindowsFolder};
 

@@ -11,12 +11,13 @@ use vmconfig::names::Names;
 
 use crate::pipeline::Stop;
 use crate::restore::contents::Contents;
-use crate::restore::disks::{DisksTo, RestoredFile, restored};
+use crate::restore::disks::{RestoredFile, restored};
 use crate::restore::existing::Spot;
 use crate::restore::journal::Journal;
 use crate::restore::plan::{DiskFile, DisksPlan, Holds, free_name};
 use crate::restore::room::{Room, Size, free};
 use crate::restore::target::TargetError;
+use crate::restore::to::DisksTo;
 use crate::restore::{Opened, Task};
 
 /// All that decides what is written: the same again goes on with it.

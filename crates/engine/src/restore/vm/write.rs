@@ -23,11 +23,12 @@ use crate::outcome::Outcome;
 use crate::pipeline::Stop;
 use crate::restore::as_folder::{PointFolder, graph};
 use crate::restore::disks::{
-    AGAIN, DisksTo, RestoreReport, RestoredFile, cancelled, disk_finding, target_finding, write_all,
+    AGAIN, RestoreReport, RestoredFile, cancelled, disk_finding, target_finding, write_all,
 };
 use crate::restore::folder::one_file;
 use crate::restore::plan::{DiskFile, DisksPlan, Holds};
 use crate::restore::target::TargetError;
+use crate::restore::to::DisksTo;
 use crate::restore::{Opened, Task};
 
 /// The folder below a VM's in which its configuration is.
@@ -383,6 +384,7 @@ mod tests {
                 data: 1,
                 became: crate::restore::Became::New,
                 earlier: 0,
+                damage: None,
             }
         };
         vm.files.push(file(new.join("ours")));

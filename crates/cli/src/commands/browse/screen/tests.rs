@@ -70,6 +70,7 @@ fn volume(name: &str, not_read: Option<&str>) -> VolumeLine {
         disk: "web.vhdx".to_owned(),
         bytes: 1 << 30,
         what: "ntfs".to_owned(),
+        encrypted: None,
         label: "System".to_owned(),
         partition: String::new(),
         state: not_read.is_none().then_some("not-replayed"),
