@@ -47,7 +47,10 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
             read.map(|_| bytes)
         }
         false => File::open(path).and_then(|file| {
-            let mut bytes = room(file.metadata()?.len());
+            // A pipe tells no length.
+            let about = file.metadata()?;
+            let len = if about.is_file() { about.len() } else { limit };
+            let mut bytes = room(len);
             file.take(limit).read_to_end(&mut bytes)?;
             Ok(bytes)
         }),

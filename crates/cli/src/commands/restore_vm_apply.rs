@@ -83,7 +83,15 @@ impl Work {
         // The journal ends before another run may have its folder.
         drop((source, claim));
         let (done, findings) = done.map_err(source::failure)?;
+        // What earlier runs had left is told however this one ends.
+        if !findings.is_empty() && !matches!(done, Ok(Done::Restored(_))) {
+            from.ui.note(findings_text(&findings, 0).trim_end());
+        }
         match done? {
+            Done::Printed(Exit::Outcome(outcome)) => {
+                let worst = Outcome::worst([outcome, outcome_of(&findings)]);
+                Ok(Exit::Outcome(worst))
+            }
             Done::Printed(exit) => Ok(exit),
             Done::Restored(mut document) => {
                 document.findings.extend(findings);
@@ -143,6 +151,7 @@ fn carry_out(
         files: Vec::new(),
         findings: planned.findings.clone(),
         stopped: None,
+        may_be_there: false,
     };
     let written = from.task(|task| write_vm(task, from.opened, planned, &places));
     let mut written = match written {
@@ -170,6 +179,7 @@ fn carry_out(
             document.vm = Some(applied);
         }
         Err(NotRestored { error, in_use }) => {
+            document.may_be_there = in_use.is_some();
             let kept = match &in_use {
                 None => {
                     document.findings.extend(written.remove());
@@ -202,11 +212,11 @@ fn noticed(applied: &Applied) -> Vec<Finding> {
     });
     let unverified = applied.unverified.iter().map(|why| {
         let why = format!("it could not be compared with its plan: {why}");
-        warn(Severity::Warning, why, "look at it on the host")
+        warn(Severity::Partial, why, "look at it on the host")
     });
     let off = applied.not_started.iter().map(|why| {
         let why = format!("it was not started: {why}");
-        warn(Severity::Warning, why, "start it on the host")
+        warn(Severity::Partial, why, "start it on the host")
     });
     differs.chain(unverified).chain(off).collect()
 }
@@ -223,6 +233,9 @@ struct VmDocument {
     /// It was not even written.
     #[serde(skip)]
     stopped: Option<Outcome>,
+    /// Nobody knows whether the host has made something of it.
+    #[serde(skip)]
+    may_be_there: bool,
 }
 
 impl Document for VmDocument {
@@ -244,6 +257,9 @@ impl Document for VmDocument {
                 let files = text::count(self.files.len(), "file");
                 let name = text::line(&vm.name);
                 format!("{name} ({}) is there, {files}, {state}\n", vm.vm)
+            }
+            None if self.may_be_there => {
+                "whether the host has a VM of it is not known: look before you go on\n".to_owned()
             }
             None => "there is no VM of it on the host\n".to_owned(),
         };

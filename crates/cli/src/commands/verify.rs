@@ -174,8 +174,16 @@ impl Document for VerifyDocument {
 
     fn outcome(&self) -> Outcome {
         let evidence = self.points.iter().flat_map(|one| &one.evidence);
-        let of_points = evidence.map(|one| outcome_of(&one.findings));
-        Outcome::worst(of_points.chain([outcome_of(&self.findings)]))
+        let of_points = evidence.clone().map(|one| outcome_of(&one.findings));
+        // Of older points and of checkpoints too: what nobody looked at is not known to be well.
+        let of_volumes = evidence.flat_map(|one| &one.volumes);
+        let of_volumes = of_volumes.map(|volume| match volume.verdict {
+            Verdict::NotLookedAt => Outcome::Partial,
+            Verdict::Damaged => Outcome::Warning,
+            _ => Outcome::Ok,
+        });
+        let all = of_points.chain(of_volumes);
+        Outcome::worst(all.chain([outcome_of(&self.findings)]))
     }
 
     fn human(&self) -> String {

@@ -131,8 +131,7 @@ pub(crate) fn lost_files(
     }
     for volume in guest.volumes() {
         // A volume over several disks is on each of them.
-        let over_several = volume.partition.is_none() && volume.place.starts_with("volume group");
-        if volume.disk != disk && !over_several {
+        if volume.disk != disk && !volume.is_over_disks() {
             continue;
         }
         if let Some(why) = volume.obstacle() {

@@ -80,7 +80,8 @@ impl Secret {
         };
         let mut last = Zeroizing::new(vec![0; 32]);
         for round in 0..ROUNDS {
-            *last = Hash::Sha256.of(&[&last, first, salt, &round.to_le_bytes()]);
+            let next = Zeroizing::new(Hash::Sha256.of(&[&last, first, salt, &round.to_le_bytes()]));
+            last.copy_from_slice(&next);
         }
         last
     }

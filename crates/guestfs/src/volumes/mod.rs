@@ -24,6 +24,7 @@ mod keys;
 mod lock;
 mod noted;
 
+use std::io;
 use std::sync::Arc;
 
 use crate::btrfs::Btrfs;
@@ -90,6 +91,12 @@ impl Volume {
         &self.device
     }
 
+    /// Whether it may lie on other disks than [`disk`](Self::disk) too: a logical volume, or one of dynamic
+    /// disks.
+    pub fn is_over_disks(&self) -> bool {
+        self.partition.is_none() && self.name != format!("d{}", self.disk)
+    }
+
     /// Why there are no files to be had of it, and what to do; `None` if they can be read.
     pub fn obstacle(&self) -> Option<String> {
         // What such a partition begins with may be the first part of a volume over several disks.
@@ -151,6 +158,11 @@ impl Volume {
                 volume: self.name.clone(),
                 why: locked(self.what, opens),
             }),
+            // What was not read is not told of as what is not understood.
+            (Some(Shut::Refused(Error::Disk(error))), _) => Err(Error::Disk(disk::Error::Io {
+                what: "reading what opens it",
+                source: io::Error::other(named(error)),
+            })),
             (Some(Shut::Refused(Error::WrongKey(why))), _) => Err(Error::WrongKey(named(why))),
             (Some(Shut::Refused(Error::Damaged { structure, why })), _) => {
                 Err(Error::damaged(named(structure), why.clone()))

@@ -79,6 +79,10 @@ impl<'a> Session<'a> {
                 break;
             }
             let done = self.line(&line);
+            // What was stopped in its middle is not all that there is.
+            if self.tour.cancel.is_cancelled() {
+                self.worst = Outcome::worst([self.worst, Outcome::Cancelled]);
+            }
             let flow = done.map_err(|failure| Failure {
                 error: failure.error.context(format!("line {number}: {line}")),
                 ..failure

@@ -63,6 +63,8 @@ pub(super) struct Walk<'a, 'b, 'c> {
     /// Folders that were gone into, at either moment: none is in two places.
     entered: [HashSet<NodeId>; 2],
     levels: Vec<Level>,
+    /// Folders with another name, still to be gone into.
+    renamed: Vec<(Found, Found)>,
     loose: Loose,
 }
 
@@ -73,6 +75,7 @@ impl<'a, 'b, 'c> Walk<'a, 'b, 'c> {
             tally,
             entered: Default::default(),
             levels: Vec::new(),
+            renamed: Vec::new(),
             loose: Loose::default(),
         }
     }
@@ -141,11 +144,19 @@ impl<'a, 'b, 'c> Walk<'a, 'b, 'c> {
 
     /// Goes through all folders that are open.
     fn down(&mut self) {
-        while let Some(level) = self.levels.last_mut() {
+        loop {
             if self.tally.stops() {
                 self.levels.clear();
+                self.renamed.clear();
                 return;
             }
+            if let Some((before, after)) = self.renamed.pop() {
+                self.open(before, after);
+                continue;
+            }
+            let Some(level) = self.levels.last_mut() else {
+                return;
+            };
             let Some(both) = level.left.pop() else {
                 self.levels.pop();
                 continue;
@@ -288,7 +299,8 @@ impl<'a, 'b, 'c> Walk<'a, 'b, 'c> {
             };
             self.compare_as("renamed", &before, &after);
             if after.node.kind == Kind::Folder {
-                self.open(before, after);
+                // A guest may have renamed as many, each in the other, as it liked.
+                self.renamed.push((before, after));
             }
         }
         left.retain(|both| match (both.before, both.after) {

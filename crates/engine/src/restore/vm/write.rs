@@ -23,7 +23,7 @@ use crate::outcome::Outcome;
 use crate::pipeline::Stop;
 use crate::restore::as_folder::{PointFolder, graph};
 use crate::restore::disks::{
-    AGAIN, RestoreReport, RestoredFile, cancelled, disk_finding, target_finding, write_all,
+    RestoreReport, RestoredFile, cancelled, disk_finding, target_finding, write_all,
 };
 use crate::restore::folder::one_file;
 use crate::restore::plan::{DiskFile, DisksPlan, Holds};
@@ -98,7 +98,7 @@ pub struct NotWritten {
 ///
 /// # Errors
 /// When one of them could not be written. Then all are gone again; but a run that somebody stops leaves
-/// what it has, and the same one goes on with it.
+/// what it has of the folder that it was at, and the same one goes on with it.
 pub fn write_vm(
     task: &Task<'_>,
     opened: &Opened,
@@ -116,10 +116,8 @@ pub fn write_vm(
         return Ok(vm);
     };
     let mut findings = failed;
-    let stopped = findings.iter().any(|f| f.code == Code::Cancelled);
-    if !stopped {
-        findings.extend(vm.remove());
-    }
+    let stopped = is_cancelled(&findings);
+    findings.extend(vm.remove());
     Err(NotWritten {
         outcome: match stopped {
             true => Outcome::Cancelled,
@@ -130,6 +128,13 @@ pub fn write_vm(
 }
 
 type Failed = Vec<Finding>;
+
+/// What to do when somebody stopped it and nothing is left to go on with.
+const ANEW: &str = "give the same command again: it begins anew";
+
+fn is_cancelled(findings: &[Finding]) -> bool {
+    findings.iter().any(|one| one.code == Code::Cancelled)
+}
 
 impl WrittenVm {
     fn disks(
@@ -161,7 +166,11 @@ impl WrittenVm {
                 room: None,
             };
             write_all(task, opened, &plan, &to, &mut report);
-            self.files.append(&mut report.files);
+            // What a stopped run has here its journal knows, and the next one goes on with it. Of folders
+            // that are whole there is no journal any more.
+            if !is_cancelled(&report.findings) {
+                self.files.append(&mut report.files);
+            }
             let bad = |f: &Finding| f.severity >= Severity::Partial;
             if report.findings.iter().any(bad) {
                 return Err(report.findings);
@@ -205,7 +214,7 @@ impl WrittenVm {
                 _ => continue,
             };
             if task.cancel.is_cancelled() {
-                return Err(vec![cancelled(&opened.details, AGAIN)]);
+                return Err(vec![cancelled(&opened.details, ANEW)]);
             }
             let names: Vec<&str> = parts.collect();
             let path = names
@@ -219,7 +228,7 @@ impl WrittenVm {
             let done = one_file(task, opened, &folder, file, rewrite, &path, &mut noticed);
             match done {
                 Ok(done) => self.files.push(done),
-                Err(Stop::Cancelled) => return Err(vec![cancelled(&opened.details, AGAIN)]),
+                Err(Stop::Cancelled) => return Err(vec![cancelled(&opened.details, ANEW)]),
                 Err(stop) => return Err(vec![disk_finding(&path, stop)]),
             }
             // A configuration that names the disks of another VM is none to import.
@@ -245,17 +254,22 @@ impl WrittenVm {
 
     /// Makes a folder, and remembers what of its path was not there.
     fn make(&mut self, folder: &Path) -> Result<(), Failed> {
+        let failed = |at: &Path, error| {
+            let error = TargetError::io(at, "making the folder", error);
+            vec![target_finding(&error)]
+        };
+        // A link may lead to what is another VM's.
+        let is_link = fs::symlink_metadata(folder).is_ok_and(|about| about.is_symlink());
+        if is_link {
+            return Err(failed(folder, io::Error::other("a link is in its place")));
+        }
         let missing = folder.ancestors().take_while(|above| !above.exists());
         let mut missing: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
         missing.reverse();
-        fs::create_dir_all(folder).map_err(|error| {
-            vec![target_finding(&TargetError::io(
-                folder,
-                "making the folder",
-                error,
-            ))]
-        })?;
-        self.folders.append(&mut missing);
+        for one in missing {
+            fs::create_dir(&one).map_err(|error| failed(&one, error))?;
+            self.folders.push(one);
+        }
         Ok(())
     }
 
@@ -266,7 +280,10 @@ impl WrittenVm {
         for file in self.files.iter().rev() {
             match fs::remove_file(&file.path) {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // A path that was no text may be there all the same.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound
+                        && !file.path.contains(char::REPLACEMENT_CHARACTER) => {}
                 Err(error) => left.push(format!("{}: {error}", file.path)),
             }
         }
