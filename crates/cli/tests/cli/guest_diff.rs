@@ -358,7 +358,10 @@ fn a_change_that_no_time_tells_is_found_and_costs_little() {
     assert_eq!(changes.len(), 1, "{document:#}");
     assert_eq!(changes[0]["what"], serde_json::json!(["contents"]));
     assert_eq!(changes[0]["by"], "read");
-    assert_eq!(document["counts"]["same_by_map"], 1999, "{document:#}");
+    // The file may share its chunk with neighbours, which are read then: where chunks are cut is by chance.
+    let same = |by: &str| document["counts"][by].as_u64().unwrap();
+    assert_eq!(same("same_by_map") + same("same_by_reading"), 1999);
+    assert!(same("same_by_map") > 1980, "{document:#}");
     // 2000 files of 120 MB: read are their inodes at both moments, names, and parts of one file.
     let read = document["read"].as_u64().unwrap();
     assert!(read < 6 << 20, "{read} bytes were read");

@@ -43,6 +43,7 @@ fn json_keeps_its_shape() {
     let holds = format!(
         "{{checkpoints:[],current:null,disks:[{disk}],files:[],missing:[],saved_memory:bool,vm_id:string,vm_name:string}}"
     );
+    let evidence = "{checkpoint:null,findings:[],owner:{of:string},read:number,volumes:[{bytes:number,id:string,notes:[string],slot:string,unproven:[],verdict:string,volume:string,what:string}]}";
     let stats = "{data:number,new:number,read:number}";
     let reading = "{how:string,why:string}";
     let run = |args: &[&str]| {
@@ -57,7 +58,7 @@ fn json_keeps_its_shape() {
         )),
         (run(&["points"]), "points", format!("findings:[],outcome:string,points:[{point}],unreadable:[]")),
         (run(&["show", "a.raw@latest"]), "show", format!(
-            "compared:null,config:null,findings:[],holds:{holds},host_settings:null,layers:[{{disk_bytes:number,format:string,moved:bool,origin:string,parent:null,path:string,reading:{reading},stats:{stats}}}],mode:string,mode_reason:null,not_covered:[],outcome:string,point:{point},source:string"
+            "compared:null,config:null,evidence:[{evidence}],findings:[],holds:{holds},host_settings:null,layers:[{{disk_bytes:number,format:string,moved:bool,origin:string,parent:null,path:string,reading:{reading},stats:{stats}}}],mode:string,mode_reason:null,not_covered:[],outcome:string,point:{point},source:string"
         )),
         (run(&["ls", "a.raw@latest"]), "ls", format!(
             "findings:[],outcome:string,vms:[{{findings:[],holds:{holds},vm_id:string,vm_name:string}}]"
