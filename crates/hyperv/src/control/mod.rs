@@ -77,7 +77,7 @@ pub struct Change<'a> {
 pub(crate) type Undone<'a> = &'a dyn Fn(&NotDone) -> Result<(), String>;
 
 /// Where nothing can be looked at, the host is believed unless it contradicts itself.
-fn believed(why: &NotDone) -> Result<(), String> {
+pub(crate) fn believed(why: &NotDone) -> Result<(), String> {
     match why {
         NotDone::Failed(failure) if failure.job.state.is_success() => {
             Err("its job ended well all the same".to_owned())

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::planned::ImportError;
+use super::error::ImportError;
 use super::steps::Step;
 
 /// Where the caller has put what it wrote before. Nothing of a host is written by this crate but

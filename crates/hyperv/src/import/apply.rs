@@ -16,11 +16,13 @@ use uuid::Uuid;
 
 use super::applied::{Applied, ApplyError, Aside, Undo, Written};
 use super::define::{Controllers, define};
+use super::error::ImportError;
 use super::plan::Way;
-use super::planned::{Definition, ImportError, PlannedVm, planned};
+use super::planned::{Definition, PlannedVm};
 use super::power::start;
 use super::replace::Replacing;
 use super::rollback::at_rest;
+use super::seen::{Seen, planned};
 use super::steps::Step;
 use super::verify::verify;
 use super::{Plan, Point};
@@ -102,6 +104,7 @@ impl Run<'_> {
                     .to_owned(),
             ));
         }
+        Seen::look(self.control.session())?.is_free(&self.plan.folder)?;
         match (self.plan.replaces, self.plan.id) {
             (None, Some(id)) => self.is_free(id),
             (Some(vm), _) => at_rest(self.control, vm),

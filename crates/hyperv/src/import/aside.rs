@@ -15,7 +15,8 @@ use cim::{CimSession, Instance, ObjectPath};
 use uuid::Uuid;
 
 use super::applied::Aside;
-use super::planned::{Definition, ImportError, PlannedVm, service};
+use super::error::ImportError;
+use super::planned::{Definition, PlannedVm, service};
 use super::take_off::{home, same_folder};
 use crate::checkpoint::checkpoints;
 use crate::control::{Change, ChangeError, Control};

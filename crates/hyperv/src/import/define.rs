@@ -14,9 +14,10 @@ use cim::{Instance, Scalar, Value};
 use uuid::Uuid;
 use vmconfig::model::{Controller, ControllerKind, DriveKind, Generation, VmConfig};
 
+use super::error::ImportError;
 use super::hardware::{Hardware, text};
 use super::pieces::Pieces;
-use super::planned::{ImportError, PlannedVm, SETTINGS};
+use super::planned::{PlannedVm, SETTINGS};
 use super::{Plan, Point};
 use crate::control::Control;
 use crate::inventory::{boot_device, service_class};

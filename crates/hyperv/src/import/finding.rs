@@ -165,6 +165,14 @@ pub enum Finding {
         /// Why.
         why: String,
     },
+    /// The folder that was asked for is not free, or one beside it that a restore needs: what is
+    /// made there could not be told from what is there.
+    FolderInUse {
+        /// The folder.
+        path: String,
+        /// Whose it is.
+        name: String,
+    },
     /// There is no folder for it.
     NoFolder,
     /// There is not enough room.
@@ -202,6 +210,7 @@ impl Finding {
             | Self::InUse { .. }
             | Self::SamePath { .. }
             | Self::BadPath { .. }
+            | Self::FolderInUse { .. }
             | Self::NoFolder
             | Self::NoRoom { .. } => Weight::Blocks,
             Self::Replicated { removed: true, .. }
@@ -334,6 +343,10 @@ impl fmt::Display for Finding {
             Self::InUse { path, name } => write!(
                 f,
                 "{path} is a disk of {name:?} and will not be written: choose another folder"
+            ),
+            Self::FolderInUse { path, name } => write!(
+                f,
+                "{name:?} has its configuration or disks in {path}: choose a folder that no VM has"
             ),
             Self::SamePath { path } => {
                 write!(f, "two disks would be {path}: choose folders for them")

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use vmconfig::model::{ControllerKind, Location, VmConfig};
 
 use super::adapters::AdapterPlan;
-use super::planned::{ImportError, SETTINGS};
+use super::error::ImportError;
+use super::planned::SETTINGS;
 use crate::ids::{self, fold};
 use crate::inventory::controller_kind;
 

@@ -10,8 +10,9 @@ use vmconfig::model::{ControllerKind, Location, VmConfig};
 
 use super::adapters::AdapterPlan;
 use super::define::Controllers;
+use super::error::ImportError;
 use super::hardware::{self, CONNECTION, RESOURCE};
-use super::planned::{ImportError, PlannedVm, SETTINGS, service};
+use super::planned::{PlannedVm, SETTINGS, service};
 use crate::control::{Change, Returned};
 use crate::journal::Call;
 

@@ -9,7 +9,7 @@ use super::checks;
 use super::disks::{self, DiskPlan};
 use super::finding::{Finding, Weight};
 use super::request::{Identity, Place, Request, SavedState, Tree, WantedWay};
-use super::steps::{Step, aside, steps};
+use super::steps::{Step, aside, steps, undone};
 use super::{Point, Target, versions};
 use crate::files::{BadHostPath, HostPath};
 use crate::ids::same_host;
@@ -216,7 +216,14 @@ fn folder(
     findings: &mut Vec<Finding>,
 ) -> Option<HostPath> {
     let parsed = match &request.folder {
-        Some(folder) => HostPath::parse(folder).map_err(|error| (folder.clone(), error)),
+        Some(folder) => {
+            let own = HostPath::parse(folder).and_then(|own| {
+                let taken = taken(&own, target)?;
+                findings.extend(taken.map(|(path, name)| Finding::FolderInUse { path, name }));
+                Ok(own)
+            });
+            own.map_err(|error| (folder.clone(), error))
+        }
         None => {
             let Some(root) = target.inventory.host.default_paths.machines.clone() else {
                 findings.push(Finding::NoFolder);
@@ -245,14 +252,25 @@ fn folder(
 fn free(root: &HostPath, name: &str, target: &Target) -> Result<HostPath, BadHostPath> {
     let mut path = root.join(name)?;
     for number in 2..MOST_FOLDERS {
-        // A VM that was replaced before and has come back lives beside.
-        let aside = HostPath::parse(&aside(&path.to_string()))?;
-        if !target.is_inhabited(&path) && !target.is_inhabited(&aside) {
+        if taken(&path, target)?.is_none() {
             break;
         }
         path = root.join(&format!("{name} ({number})"))?;
     }
     Ok(path)
+}
+
+/// Who has something in a folder, or in those beside it in which VMs are put aside: one that was
+/// replaced before and has come back lives there.
+fn taken(folder: &HostPath, target: &Target) -> Result<Option<(String, String)>, BadHostPath> {
+    let own = folder.to_string();
+    for path in [aside(&own), undone(&own), own] {
+        if let Some(name) = target.inhabitant(&HostPath::parse(&path)?) {
+            let name = name.to_owned();
+            return Ok(Some((path, name)));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether saved memory goes with it.

@@ -1,8 +1,11 @@
 //! A planned VM of ours on a host, until it is a VM or gone.
 //!
 //! It is tied to us by the folder of its configuration, which is new and nobody else's: a call
-//! whose answer is lost leaves a planned VM that is known by that. What holds it destroys it, on
-//! every path; after a crash the next run does ([`crate::recovery`]).
+//! whose answer is lost, or that fails when it was done, leaves a planned VM that is known by that.
+//! What holds it destroys it, on every path; after a crash the next run does ([`crate::recovery`]).
+//!
+//! It shares no id with anything on the host ([`Seen::is_apart`]): nothing is changed before that
+//! was seen.
 
 use std::sync::Arc;
 
@@ -11,9 +14,10 @@ use cim::wsman::Associations;
 use cim::{CimError, CimSession, Instance, ObjectPath, job};
 use uuid::Uuid;
 
-use crate::control::{Change, ChangeError, Control, NotDone, Returned};
+use super::error::ImportError;
+use super::seen::{Seen, planned};
+use crate::control::{Change, ChangeError, Control, NotDone, Returned, believed};
 use crate::ids::{self, fold};
-use crate::inventory::PowerState;
 use crate::journal::{Call, Outcome};
 
 pub(super) const SERVICE: &str = "Msvm_VirtualSystemManagementService";
@@ -21,76 +25,6 @@ const PLANNED: &str = "Msvm_PlannedComputerSystem";
 pub(super) const SETTINGS: &str = "Msvm_VirtualSystemSettingData";
 /// How often a planned VM is destroyed of which nobody knows whether it is gone.
 const MOST_TRIES: usize = 3;
-
-/// A planned VM that could not be made, changed, or removed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ImportError {
-    /// The host could not be asked.
-    #[error(transparent)]
-    Host(#[from] CimError),
-    /// A call failed.
-    #[error(transparent)]
-    Change(#[from] ChangeError),
-    /// The host says that it cannot be a VM there: all that it says, in its language.
-    #[error("it cannot be a VM on this host: {}", .0.join("; "))]
-    Invalid(Vec<String>),
-    /// The host lacks something that every host has.
-    #[error("the host has no {0}")]
-    Lacks(String),
-    /// What is to be sent to the host cannot be written.
-    #[error("the settings cannot be written: {0}")]
-    Unwritable(String),
-    /// The plan cannot be carried out.
-    #[error("the plan cannot be carried out: {0}")]
-    NotPossible(String),
-    /// Something was not written before.
-    #[error("its {0} was not written before: nothing was done")]
-    NotWritten(String),
-    /// Its id is taken.
-    #[error("a VM, or an import that was not finished, has the id {0} already")]
-    Exists(Uuid),
-    /// It has got another id than the one that it should keep.
-    #[error(
-        "it has got the id {0}, and not the one that it should keep: restore it with a new one"
-    )]
-    OtherId(String),
-    /// The VM is another one than was meant.
-    #[error(
-        "the VM {vm} has its configuration in {folder}: it is not the one that is meant, and is left alone"
-    )]
-    AnotherVm {
-        /// Its id.
-        vm: Uuid,
-        /// Its folder.
-        folder: String,
-    },
-    /// Its configuration was not seen to be aside.
-    #[error("{0} is not there: nothing is taken off a host before its configuration is aside")]
-    NotAside(String),
-    /// Somebody has attached other disks.
-    #[error("the disks of the VM {0} are others than those that were to be written")]
-    OtherDisks(Uuid),
-    /// What was put aside is all that there is of a VM.
-    #[error("the VM is not on the host: {0} is needed to bring it back, and stays")]
-    OnlyAside(String),
-    /// What was put aside could not be seen to.
-    #[error("what was put aside: {0}")]
-    Aside(String),
-    /// It was to be taken off the host.
-    #[error("the VM {0} is still on the host")]
-    StillAVm(Uuid),
-    /// The VM is not in the state that it was put into.
-    #[error(
-        "the host has done what it was asked to, and the VM is in the state {0:?} all the same"
-    )]
-    OtherState(PowerState),
-    /// It is still there.
-    #[error(
-        "the planned VM {0} is still there: it is in the journal, and the next run tries again"
-    )]
-    StillThere(String),
-}
 
 /// What is imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,37 +39,12 @@ pub struct Definition {
     pub folder: String,
 }
 
-/// A planned VM as the host tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SeenPlanned {
-    /// Its id.
-    pub(crate) id: String,
-    /// The folder of its configuration.
-    pub(crate) folder: Option<String>,
-}
-
 /// A planned VM of ours. It is destroyed when this is dropped, unless it has become a VM.
 pub struct PlannedVm {
     control: Arc<Control>,
     vm: Uuid,
     id: String,
     held: bool,
-}
-
-/// All planned VMs of a host, whoever made them.
-pub(crate) fn planned(session: &dyn CimSession) -> Result<Vec<SeenPlanned>, CimError> {
-    let rows = session.query(HYPER_V, &format!("SELECT * FROM {SETTINGS}"))?;
-    let text = |row: &Instance, name: &str| row.get_opt::<String>(name).ok().flatten();
-    let one = |row: &Instance| {
-        let kind = text(row, "VirtualSystemType")?;
-        let planned = fold(&kind) == "microsoft:hyper-v:system:planned";
-        let id = text(row, "VirtualSystemIdentifier").filter(|_| planned)?;
-        Some(SeenPlanned {
-            id,
-            folder: text(row, "ConfigurationDataRoot"),
-        })
-    };
-    Ok(rows.iter().filter_map(one).collect())
 }
 
 fn path(id: &str) -> ObjectPath {
@@ -165,7 +74,11 @@ impl PlannedVm {
             .with("SnapshotFolder", from.snapshots.as_deref().unwrap_or(""))
             .with("GenerateNewSystemIdentifier", from.new_id);
         let method = ("ImportSystemDefinition", "ImportedSystem");
-        Self::make(control, vm, (&from.folder, method), &inputs)
+        let made = Self::make(control, vm, (&from.folder, method), &inputs)?;
+        match from.new_id && made.id() == Some(vm) {
+            true => Err(ImportError::SharedId(made.id.clone())),
+            false => Ok(made),
+        }
     }
 
     /// Makes one anew by its settings, which name its folder: new, and ours alone.
@@ -193,11 +106,13 @@ impl PlannedVm {
         inputs: &Instance,
     ) -> Result<Self, ImportError> {
         let session = control.session();
-        let before: Vec<String> = planned(session)?.into_iter().map(|seen| seen.id).collect();
+        let before = Seen::look(session)?;
+        before.is_free(folder)?;
+        let known = before.planned().into_iter().map(|seen| seen.id);
         let change = Change {
             call: Call::MakePlanned {
                 folder: folder.to_owned(),
-                before: before.clone(),
+                before: known.collect(),
             },
             target: &service(session)?,
             method,
@@ -213,22 +128,38 @@ impl PlannedVm {
                 return Ok(Some(id));
             }
             // Neither told: then by the folder that is ours.
-            let there = planned(session).map_err(|error| error.to_string())?;
-            let ours = there.into_iter().find(|seen| {
-                let new = !before.iter().any(|known| fold(known) == fold(&seen.id));
-                new && seen.folder.as_deref().map(fold) == Some(fold(folder))
-            });
-            let none = || "nothing tells which planned VM it made".to_owned();
-            ours.map(|seen| Some(seen.id)).ok_or_else(none)
+            let new = before.new_in(session, folder);
+            let mut new = new.map_err(|error| error.to_string())?.into_iter();
+            match (new.next(), new.next()) {
+                (Some(one), None) if one.folder.is_some() => Ok(Some(one.id)),
+                _ => Err("nothing tells which planned VM it made".to_owned()),
+            }
         };
-        let id = control.change(vm, &change, &made)?;
+        // A job may fail, or be ended, when the planned VM is there.
+        let undone = |why: &NotDone| {
+            believed(why)?;
+            if matches!(why, NotDone::NotCalled(_)) {
+                return Ok(());
+            }
+            let new = before.new_in(session, folder);
+            match new.map_err(|error| error.to_string())?.first() {
+                None => Ok(()),
+                Some(new) => Err(format!(
+                    "there is a new planned VM all the same ({})",
+                    new.id
+                )),
+            }
+        };
+        let id = control.change_looking(vm, &change, &made, &undone)?;
         let id = id.ok_or_else(|| ImportError::Lacks("planned VM that it made".to_owned()))?;
-        Ok(Self {
+        let made = Self {
             control: Arc::clone(control),
             vm,
             id,
             held: true,
-        })
+        };
+        before.is_apart(session, &made.id)?;
+        Ok(made)
     }
 
     /// The VM that the journal tells of.

@@ -5,7 +5,7 @@
 use cim::Instance;
 use uuid::Uuid;
 
-use super::planned::ImportError;
+use super::error::ImportError;
 use crate::checkpoint::machine;
 use crate::control::{Change, ChangeError, Control};
 use crate::ids;

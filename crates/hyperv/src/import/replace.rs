@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::applied::{Aside, Replaced};
 use super::aside::{bring_back, is_whole, put_aside, remove_aside};
-use super::planned::ImportError;
+use super::error::ImportError;
 use super::power::{start, turn_off};
 use super::rollback::at_rest;
 use super::take_off::{home, same_folder, take_off};

@@ -8,10 +8,11 @@ use cim::{Instance, ObjectPath};
 use vmconfig::model::{Location, VmConfig};
 
 use super::adapters::AdapterPlan;
+use super::error::ImportError;
 use super::hardware::{
     self, Hardware, LEGACY_PORT, RESOURCE, STORAGE, SYNTHETIC_PORT, VLAN, id, resource, text,
 };
-use super::planned::{ImportError, PlannedVm};
+use super::planned::PlannedVm;
 use crate::ids::fold;
 
 /// `EnabledState` of a connection.

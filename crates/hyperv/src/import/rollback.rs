@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::planned::ImportError;
+use super::error::ImportError;
 use super::power::{start, turn_off};
 use crate::checkpoint::{SeenCheckpoint, checkpoints, machine, reference_points};
 use crate::control::{ChangeError, Control};

@@ -111,6 +111,11 @@ pub(super) fn aside(folder: &str) -> String {
     format!("{folder} (replaced)")
 }
 
+/// The folder in which the VM in `folder` is put aside that a restore made and somebody takes back.
+pub(super) fn undone(folder: &str) -> String {
+    format!("{folder} (undone)")
+}
+
 pub(super) fn steps(
     point: &Point,
     request: &Request,

@@ -8,9 +8,11 @@ use cim::wsman::Associations;
 use cim::{CimSession, Instance};
 use uuid::Uuid;
 
-use super::planned::{ImportError, SETTINGS, service};
+use super::error::ImportError;
+use super::planned::{SETTINGS, service};
 use crate::checkpoint::machine;
 use crate::control::{Change, ChangeError, Control};
+use crate::files::HostPath;
 use crate::ids::{self, fold};
 use crate::inventory::PowerState;
 use crate::journal::{Call, Outcome};
@@ -43,8 +45,10 @@ fn is_there(session: &dyn CimSession, vm: Uuid) -> Result<bool, ImportError> {
 
 /// Whether two folders are one.
 pub(crate) fn same_folder(one: &str, other: &str) -> bool {
-    let plain = |text: &str| fold(text.trim_end_matches('\\'));
-    plain(one) == plain(other)
+    match (HostPath::parse(one), HostPath::parse(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => fold(one) == fold(other),
+    }
 }
 
 /// Takes a VM off the host, if its configuration is in that folder. `of` is the VM that the journal

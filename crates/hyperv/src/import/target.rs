@@ -35,20 +35,31 @@ impl Target {
         space::volume(volumes, path)
     }
 
-    /// Whether a VM has its configuration or a disk in a folder, or below it.
-    pub fn is_inhabited(&self, folder: &HostPath) -> bool {
+    /// The name of who has its configuration or a disk in a folder, or below it: a VM, or one that
+    /// is only planned.
+    pub fn inhabitant(&self, folder: &HostPath) -> Option<&str> {
         let within = |path: &str| {
             let path = HostPath::parse(path);
             path.is_ok_and(|path| path.below(folder).is_some())
         };
-        self.inventory.machines.iter().any(|machine| {
+        let lives = |machine: &&Machine| {
             let checkpoints = machine.checkpoints.iter().map(|c| &c.settings);
             let mut all = std::iter::once(&machine.settings).chain(checkpoints);
             all.any(|settings| {
                 let root = settings.config.data_roots.configuration.as_deref();
                 root.is_some_and(within) || settings.media.iter().any(|m| within(&m.path))
             })
-        })
+        };
+        let mut planned = self.inventory.planned.iter();
+        let planned = planned.find(|vm| vm.folder.as_deref().is_some_and(within));
+        let machine = self.inventory.machines.iter().find(lives);
+        let name = machine.map(Machine::name);
+        name.or(planned.map(|vm| vm.name.as_str()))
+    }
+
+    /// Whether anybody has.
+    pub fn is_inhabited(&self, folder: &HostPath) -> bool {
+        self.inhabitant(folder).is_some()
     }
 
     /// The VM that has a file among its disks, checkpoints' among them.

@@ -287,6 +287,7 @@ fn who_is_there_already_is_told() {
         id: Some(VM),
         name: "web".to_owned(),
         instance_id: String::new(),
+        folder: None,
     }];
     assert_eq!(blocks(&point, &same(), &planned), ["id-clash"]);
     assert!(blocks(&point, &Request::default(), &planned).is_empty());

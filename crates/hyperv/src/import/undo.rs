@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::applied::Undo;
 use super::aside::{bring_back, is_whole, remove_aside};
-use super::planned::ImportError;
+use super::error::ImportError;
 use super::power::turn_off;
 use super::replace::Replacing;
+use super::steps::undone;
 use super::take_off::{home, same_folder, take_off};
 use crate::control::Control;
 
@@ -62,7 +63,7 @@ pub fn undo(
         if may_turn_off {
             replacing.stop()?;
         }
-        replacing.put_aside(&format!("{} (undone)", undo.folder))?;
+        replacing.put_aside(&undone(&undo.folder))?;
         replacing.take_off(&old.folder)?;
         bring_back(control, old)
     })();

@@ -119,6 +119,9 @@ pub struct PlannedMachine {
     pub name: String,
     /// The host's name for its settings.
     pub instance_id: String,
+    /// The folder of its configuration. Earlier versions did not ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
 }
 
 impl Machine {
@@ -229,6 +232,7 @@ impl Join {
                         id: vm,
                         name: row.text("ElementName", notes).unwrap_or_default(),
                         instance_id: row.id(),
+                        folder: row.text("ConfigurationDataRoot", notes),
                     });
                 }
                 (SettingsKind::Machine, Some(vm), _) => {

@@ -13,7 +13,7 @@ use super::{KnownBy, Left, Machine, Suspect, Thing, Wait, of};
 use crate::checkpoint::CheckpointError;
 use crate::control::Control;
 use crate::ids::{self, fold};
-use crate::import::{destroy_planned, planned};
+use crate::import::{SeenPlanned, destroy_planned, planned, same_folder};
 use crate::journal::{Call, Open, Outcome};
 
 /// How a call about a planned VM ended.
@@ -90,7 +90,7 @@ impl Machine<'_> {
     fn told(
         &mut self,
         open: &Open,
-        there: &[crate::import::SeenPlanned],
+        there: &[SeenPlanned],
         suspects: &mut Vec<Suspect>,
     ) -> Result<Told, CimError> {
         let (control, vm) = (self.control, self.vm);
@@ -124,18 +124,26 @@ impl Machine<'_> {
             Call::MakePlanned { folder, before } => {
                 let new = |id: &str| !before.iter().any(|known| fold(known) == fold(id));
                 let mut all = there.iter().filter(|seen| new(&seen.id));
-                let ours = |seen: &&crate::import::SeenPlanned| {
-                    seen.folder.as_deref().map(fold) == Some(fold(folder))
+                let ours = |seen: &&SeenPlanned| {
+                    let own = seen.folder.as_ref();
+                    own.is_some_and(|own| same_folder(own, folder))
                 };
-                if let Some(made) = all.clone().find(ours) {
-                    self.known.insert(made.id.clone(), KnownBy::Folder);
-                    let made = Some(made.id.clone());
-                    return Ok(Told::Ended(Outcome::Done { made }));
-                }
+                let mut in_ours = all.clone().filter(ours);
+                let several = match (in_ours.next(), in_ours.next()) {
+                    (Some(made), None) => {
+                        self.known.insert(made.id.clone(), KnownBy::Folder);
+                        let made = Some(made.id.clone());
+                        return Ok(Told::Ended(Outcome::Done { made }));
+                    }
+                    (_, several) => several.is_some(),
+                };
                 if may_begin(control, open) {
                     return Ok(Told::Later(BEGINS_YET.to_owned()));
                 }
-                let why = "it is new, and not in our folder";
+                let why = match several {
+                    true => "it is new, and not the only one in our folder",
+                    false => "it is new, and not in our folder",
+                };
                 suspects.extend(all.by_ref().map(|seen| Suspect {
                     vm,
                     what: Thing::Planned,

@@ -121,6 +121,7 @@ fn a_vm_comes_back_beside_the_others() {
     // What is not there is not imported.
     let again = Definition {
         file: from.file.replace("Virtual Machines", "Elsewhere"),
+        folder: "D:\\Elsewhere".to_owned(),
         ..from
     };
     let failed = lab.with(|control| restore(control, lab.vm(), &again));

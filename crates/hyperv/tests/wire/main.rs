@@ -1,6 +1,7 @@
 //! Whole backups of a simulated host, over WS-Management.
 
 mod accidents;
+mod apart;
 mod apply;
 mod backup;
 mod cost;

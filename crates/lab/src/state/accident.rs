@@ -26,6 +26,8 @@ pub enum Accident {
     },
     /// The next job that is begun by a caller ends so, and does nothing.
     JobFails(Failure),
+    /// The same when it has done what it should.
+    JobFailsWhenDone(Failure),
     /// A delta arrives at a replica, whatever its interval.
     ReceivesDelta(Uuid),
     /// The next merge fails so, and leaves the chain as it is.
@@ -111,7 +113,8 @@ impl Host {
                     self.forget_running();
                 }
             }
-            Accident::JobFails(failure) => self.failing = Some(failure.clone()),
+            Accident::JobFails(failure) => self.failing = Some((failure.clone(), false)),
+            Accident::JobFailsWhenDone(failure) => self.failing = Some((failure.clone(), true)),
             Accident::ReceivesDelta(vm) => {
                 let known = self.vm(*vm).and_then(|vm| vm.replication);
                 known.ok_or_else(gone)?;

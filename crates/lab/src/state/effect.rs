@@ -104,6 +104,19 @@ pub(super) enum Work {
     Nothing,
     /// Nothing: it fails.
     Fail(Failure),
+    /// It fails when the other is done.
+    FailWhenDone(Failure, Box<Work>),
+}
+
+impl Work {
+    /// The same, or what fails in its place.
+    pub(super) fn failing(self, how: Option<(Failure, bool)>) -> Self {
+        match how {
+            None => self,
+            Some((failure, false)) => Self::Fail(failure),
+            Some((failure, true)) => Self::FailWhenDone(failure, Box::new(self)),
+        }
+    }
 }
 
 impl From<FileError> for Failure {
@@ -182,6 +195,10 @@ impl Host {
             Work::Merge { vm } => self.merge(vm).map(|()| None),
             Work::Nothing => Ok(None),
             Work::Fail(failure) => Err(failure),
+            Work::FailWhenDone(failure, work) => {
+                self.work(*work, at)?;
+                Err(failure)
+            }
         }
     }
 

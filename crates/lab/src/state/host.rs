@@ -48,8 +48,8 @@ pub struct Host {
     pub(super) ids: Ids,
     /// VMs that shall move, and to which node.
     pub(super) leaving: Vec<(Uuid, usize)>,
-    /// How the next job fails, if it shall.
-    pub(super) failing: Option<Failure>,
+    /// How the next job fails, if it shall, and whether it does what it should all the same.
+    pub(super) failing: Option<(Failure, bool)>,
     /// The same of the next merge.
     pub(super) failing_merge: Option<Failure>,
     pub(super) log: Vec<LogEntry>,

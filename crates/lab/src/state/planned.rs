@@ -90,7 +90,7 @@ impl Host {
 
     /// A job for which there is no VM yet.
     pub(super) fn begin_aside(&mut self, kind: u16, work: Work) -> JobId {
-        let work = self.failing.take().map_or(work, Work::Fail);
+        let work = work.failing(self.failing.take());
         let (now, takes, vm) = (self.now(), self.rules.import_takes, self.new_id());
         self.start_aside(vm, (kind, takes), work, now)
     }
@@ -157,7 +157,7 @@ impl Host {
                 planned.checkpoints.push(missing(settings, now));
             }
         }
-        if wish.new_id {
+        if wish.new_id && !self.rules.copies_share_checkpoint_ids {
             renew(&mut planned);
         }
         untangle(&mut planned);

@@ -56,6 +56,9 @@ pub struct Rules {
     /// UNVERIFIED: whether the configuration of a checkpoint that is imported with its own id has the
     /// checkpoint's rather than the VM's.
     pub checkpoints_keep_ids: bool,
+    /// UNVERIFIED: whether checkpoints keep their ids that are imported with a VM that gets another
+    /// one.
+    pub copies_share_checkpoint_ids: bool,
     /// UNVERIFIED: whether the folder of an imported VM is the one that its configuration names,
     /// rather than the one that it was imported from.
     pub import_keeps_root: bool,
@@ -139,6 +142,7 @@ impl Default for Rules {
             export_takes: Duration::from_secs(5),
             import_takes: Duration::from_secs(2),
             checkpoints_keep_ids: false,
+            copies_share_checkpoint_ids: false,
             import_keeps_root: false,
             foreign_state_refused: false,
             settings_as_job: false,

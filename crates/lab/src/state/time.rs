@@ -65,8 +65,8 @@ impl Host {
         work: Work,
         at: Timestamp,
     ) -> Result<JobId, Refusal> {
-        let failing = self.failing.clone().map(Work::Fail);
-        let id = self.start(vm, busy, (kind, takes), failing.unwrap_or(work), at)?;
+        let work = work.failing(self.failing.clone());
+        let id = self.start(vm, busy, (kind, takes), work, at)?;
         self.failing = None;
         Ok(id)
     }

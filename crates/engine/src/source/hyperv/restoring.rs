@@ -59,7 +59,7 @@ impl HostSource {
         let user = plan.disks.iter().find_map(|disk| target.user_of(&disk.to));
         match (inhabited, user) {
             (_, Some(user)) => Some(format!("the VM {:?} has disks of it", user.name())),
-            (true, None) => Some(format!("a VM has its configuration in {}", plan.folder)),
+            (true, None) => Some(format!("a VM, or an import, is in {}", plan.folder)),
             (false, None) => None,
         }
     }

@@ -77,6 +77,7 @@ fn accident(host: &Host, spec: &AccidentSpec) -> Result<Accident, &'static str> 
         AccidentSpec::Restart => Accident::Restart { in_order: true },
         AccidentSpec::PowerCut => Accident::Restart { in_order: false },
         AccidentSpec::JobFails(spec) => Accident::JobFails(failure(spec)?),
+        AccidentSpec::JobFailsWhenDone(spec) => Accident::JobFailsWhenDone(failure(spec)?),
         AccidentSpec::MergeFails(spec) => Accident::MergeFails(failure(spec)?),
         AccidentSpec::Space(SpaceSpec { volume, free }) => {
             Accident::Space(format!("{}\\", volume.trim_end_matches('\\')), *free)

@@ -18,6 +18,9 @@ impl Scenario {
             checkpoints_keep_ids: spec
                 .checkpoints_keep_ids
                 .unwrap_or(own.checkpoints_keep_ids),
+            copies_share_checkpoint_ids: spec
+                .copies_share_checkpoint_ids
+                .unwrap_or(own.copies_share_checkpoint_ids),
             import_keeps_root: spec.import_keeps_root.unwrap_or(own.import_keeps_root),
             foreign_state_refused: spec
                 .foreign_state_refused

@@ -84,6 +84,8 @@ pub enum AccidentSpec {
     PowerCut,
     /// The next job fails so, and does nothing.
     JobFails(FailureSpec),
+    /// The same when it has done what it should.
+    JobFailsWhenDone(FailureSpec),
     /// The next merge fails so.
     MergeFails(FailureSpec),
     /// So much is free on a volume from now on.

@@ -131,6 +131,7 @@ pub struct RulesSpec {
     pub export_ms: Option<u64>,
     pub import_ms: Option<u64>,
     pub checkpoints_keep_ids: Option<bool>,
+    pub copies_share_checkpoint_ids: Option<bool>,
     pub import_keeps_root: Option<bool>,
     pub foreign_state_refused: Option<bool>,
     pub settings_as_job: Option<bool>,
