@@ -133,6 +133,17 @@ impl Replacing {
         if self.doubt {
             return Err("nobody knows yet whether it was taken off the host".to_owned());
         }
+        // Of the new one, which has its id: the host may still be making it, or changing it.
+        let reading = control.journal().reading();
+        let reading = reading.map_err(|error| error.to_string())?;
+        let waits = |call: &Call| call.is_restore() && !call.is_span();
+        let mut open = reading.open.iter();
+        if open.any(|open| open.intent.vm == self.vm && waits(&open.intent.call)) {
+            return Err("nobody knows yet what became of the VM that should replace it".to_owned());
+        }
+        if reading.planned.iter().any(|(of, _)| *of == self.vm) {
+            return Err("an import of the VM that should replace it is there still".to_owned());
+        }
         let (before, new) = self.folders.clone().unwrap_or_default();
         let own = home(control.session(), self.vm).map_err(|error| error.to_string())?;
         if own.is_some_and(|own| same_folder(&own, &new)) {

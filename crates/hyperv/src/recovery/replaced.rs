@@ -23,6 +23,10 @@ impl Machine<'_> {
         if open.iter().any(|open| waits(&open.intent.call)) {
             return Ok(());
         }
+        // What could not be removed has the id of the VM that would be brought back.
+        if self.journal()?.planned.iter().any(|(of, _)| *of == vm) {
+            return Ok(());
+        }
         for open in open {
             let told = match &open.intent.call {
                 Call::Replace { aside, folder } => self.replaced(aside, folder),

@@ -253,6 +253,31 @@ fn every_call_may_fail() {
     }
 }
 
+/// While the host may still be making the new VM, the old one of the same id is not brought back.
+#[test]
+fn nothing_is_brought_back_beside_what_the_host_may_be_making() {
+    let lost = r#"{"on": "RealizePlannedSystem", "does": {"cut": 0}}"#;
+    for late in [0, 3600] {
+        let (lab, point, written) = start(lost);
+        let mishaps: Vec<Mishap> = std::mem::take(&mut lab.server.service().mishaps);
+        let plan = planned(&lab, &point);
+        let before = machines(&lab);
+        lab.server.service().mishaps = mishaps;
+        let journals = crate::support::folder();
+        let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
+        let control = lab.control(&journal);
+        let failed = apply(&control, &point, &plan, &written, &mut |_| {}).unwrap_err();
+        match failed.replaced.as_deref() {
+            Some(Replaced::Away { why, .. }) => assert!(why.contains("nobody knows yet"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        journal.close().unwrap();
+        lab.time.sleep(Duration::from_secs(late));
+        clean(&lab, journals.path(), "");
+        assert_eq!(which(&lab, &before, ""), Some(Which::New));
+    }
+}
+
 /// A run that is killed at a request, which the host still gets or does not; the next run comes at
 /// once, or when the host has forgotten all jobs.
 fn kill(at: usize, sent: bool, late: u64) -> Option<String> {
