@@ -199,6 +199,7 @@ impl Run<'_> {
                 if self.plan.checkpoints > 0 {
                     planned.rewire_checkpoints(adapters, in_place)?;
                 }
+                planned.has_only_its_own(self.plan)?;
                 planned.validate()
             }
             Step::Realize => {
@@ -251,6 +252,9 @@ impl Run<'_> {
             let found = planned.id().map(|id| id.to_string()).unwrap_or_default();
             return Err(ImportError::OtherId(found));
         }
+        if !checkpoints {
+            planned.drop_missing()?;
+        }
         self.planned = Some(planned);
         Ok(())
     }
@@ -258,11 +262,10 @@ impl Run<'_> {
     /// What is there, compared with the plan.
     fn verified(&self, vm: Uuid) -> Applied {
         let compared = verify(self.control.session(), self.point, self.plan, vm);
-        let (found, unverified) = match compared {
-            Ok(found) => (Some(found), None),
-            Err(why) => (None, Some(why)),
+        let (differences, unverified) = match compared {
+            Ok(found) => (found, None),
+            Err(why) => (Vec::new(), Some(why)),
         };
-        let (folder, differences) = found.unwrap_or_default();
         Applied {
             vm,
             name: self.plan.name.clone(),
@@ -272,7 +275,7 @@ impl Run<'_> {
             not_started: None,
             undo: Undo {
                 vm,
-                folder: folder.unwrap_or_else(|| self.plan.folder.clone()),
+                folder: self.plan.folder.clone(),
                 aside: self.aside.clone(),
             },
         }

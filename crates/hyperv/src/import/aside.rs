@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use cim::path::HYPER_V;
 use cim::wsman::Associations;
-use cim::{CimSession, Instance, ObjectPath};
+use cim::{CimError, CimSession, Instance, ObjectPath};
 use uuid::Uuid;
 
 use super::applied::Aside;
@@ -120,18 +120,22 @@ fn wish(session: &dyn CimSession, vm: Uuid, folder: &str) -> Result<Instance, Im
 
 /// Whether the configuration is there, and is not empty.
 pub(super) fn is_whole(session: &dyn CimSession, aside: &Aside) -> Result<bool, ImportError> {
-    let path = ObjectPath::new("root/cimv2", "CIM_DataFile");
-    let path = ObjectPath {
-        host: aside.node.clone(),
-        ..path.with_key("Name", aside.configuration.as_str())
-    };
-    match session.get(&path) {
-        Ok(row) => {
-            let size: Option<u64> = row.get_opt("FileSize").ok().flatten();
-            Ok(size.is_some_and(|size| size > 0))
-        }
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(error.into()),
+    let size = size(session, aside.node.clone(), &aside.configuration)?;
+    Ok(size.is_some_and(|size| size > 0))
+}
+
+/// The bytes of a file, by the host that has it; `None` if it is not there.
+pub(super) fn size(
+    session: &dyn CimSession,
+    host: Option<String>,
+    file: &str,
+) -> Result<Option<u64>, CimError> {
+    let path = ObjectPath::new("root/cimv2", "CIM_DataFile").with_key("Name", file);
+    match session.get(&ObjectPath { host, ..path }) {
+        // One that does not tell its size is there, and nothing is known to be in it.
+        Ok(row) => Ok(Some(row.get_opt("FileSize").ok().flatten().unwrap_or(0))),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

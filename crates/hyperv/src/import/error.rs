@@ -81,6 +81,17 @@ pub enum ImportError {
          the VM that was backed up"
     )]
     SharedId(String),
+    /// What was imported names a file that was not restored with it.
+    #[error(
+        "{name:?}, as it was imported, has the disk {file}, which was not restored with it: it \
+         makes no VM. Restore it without its checkpoints"
+    )]
+    NotItsOwn {
+        /// The VM, or a checkpoint of it.
+        name: String,
+        /// The file.
+        file: String,
+    },
     /// The folder that it should have for itself is another's.
     #[error(
         "{name:?} has its configuration in {folder}: choose another folder for what is restored"

@@ -12,7 +12,7 @@ use super::request::{Identity, Place, Request, SavedState, Tree, WantedWay};
 use super::steps::{Step, aside, steps, undone};
 use super::{Point, Target, versions};
 use crate::files::{BadHostPath, HostPath};
-use crate::ids::same_host;
+use crate::ids::{fold, same_host};
 
 /// Folders of one name that are looked at.
 const MOST_FOLDERS: u32 = 1000;
@@ -79,6 +79,11 @@ impl Plan {
     /// Whether it can be carried out.
     pub fn is_possible(&self) -> bool {
         self.blocking().next().is_none()
+    }
+
+    /// Whether a file is one of those that are written as its disks.
+    pub(super) fn has_file(&self, path: &str) -> bool {
+        self.disks.iter().any(|disk| fold(&disk.to) == fold(path))
     }
 
     /// What keeps it from that.

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::error::ImportError;
 use super::seen::{Seen, planned};
+use super::take_off::{home, same_folder};
 use crate::control::{Change, ChangeError, Control, NotDone, Returned, believed};
 use crate::ids::{self, fold};
 use crate::journal::{Call, Outcome};
@@ -23,6 +24,9 @@ use crate::journal::{Call, Outcome};
 pub(super) const SERVICE: &str = "Msvm_VirtualSystemManagementService";
 const PLANNED: &str = "Msvm_PlannedComputerSystem";
 pub(super) const SETTINGS: &str = "Msvm_VirtualSystemSettingData";
+const SNAPSHOTS: &str = "Msvm_VirtualSystemSnapshotService";
+/// The `VirtualSystemType` of a checkpoint that is named and not there.
+const MISSING: &str = "microsoft:hyper-v:snapshot:missing";
 /// How often a planned VM is destroyed of which nobody knows whether it is gone.
 const MOST_TRIES: usize = 3;
 
@@ -44,6 +48,8 @@ pub struct PlannedVm {
     control: Arc<Control>,
     vm: Uuid,
     id: String,
+    /// The folder that is its alone.
+    folder: String,
     held: bool,
 }
 
@@ -54,9 +60,13 @@ fn path(id: &str) -> ObjectPath {
 }
 
 pub(super) fn service(session: &dyn CimSession) -> Result<ObjectPath, ImportError> {
-    let found = session.query_paths(HYPER_V, &format!("SELECT * FROM {SERVICE}"))?;
+    only(session, SERVICE)
+}
+
+fn only(session: &dyn CimSession, class: &str) -> Result<ObjectPath, ImportError> {
+    let found = session.query_paths(HYPER_V, &format!("SELECT * FROM {class}"))?;
     let first = found.into_iter().next();
-    first.ok_or_else(|| ImportError::Lacks(SERVICE.to_owned()))
+    first.ok_or_else(|| ImportError::Lacks(class.to_owned()))
 }
 
 impl PlannedVm {
@@ -156,6 +166,7 @@ impl PlannedVm {
             control: Arc::clone(control),
             vm,
             id,
+            folder: folder.to_owned(),
             held: true,
         };
         before.is_apart(session, &made.id)?;
@@ -273,7 +284,9 @@ impl PlannedVm {
                 self.held = false;
                 let gone = !self.is_there()?;
                 let vm = ids::guid(&self.id).filter(|_| gone);
-                if vm.is_none_or(|vm| session.get(&ids::machine_path(vm)).is_err()) {
+                // A VM of that id in another folder is another one.
+                let own = vm.and_then(|vm| home(session, vm).ok().flatten());
+                if own.is_none_or(|own| !same_folder(&own, &self.folder)) {
                     return Err(ChangeError::Unknown { call, why, number }.into());
                 }
                 control.settle(number, Outcome::Done { made: None });
@@ -322,6 +335,25 @@ impl PlannedVm {
                 && text(row, "VirtualSystemType").starts_with("microsoft:hyper-v:snapshot:")
         };
         Ok(all.into_iter().filter(is_one).collect())
+    }
+
+    /// Removes checkpoints that it names and of which it has nothing: it cannot be a VM with them.
+    ///
+    /// # Errors
+    /// When the host does not.
+    pub(super) fn drop_missing(&self) -> Result<(), ImportError> {
+        for settings in self.checkpoints()? {
+            let kind: Option<String> = settings.get_opt("VirtualSystemType").ok().flatten();
+            let missing = kind.is_some_and(|kind| fold(&kind) == MISSING);
+            let id: Option<String> = settings.get_opt("InstanceID").ok().flatten();
+            let (true, Some(id)) = (missing, id) else {
+                continue;
+            };
+            let service = only(self.control.session(), SNAPSHOTS)?;
+            let inputs = Instance::default().with("AffectedSnapshot", ids::settings_path(&id));
+            self.call(&service, "DestroySnapshot", &inputs)?;
+        }
+        Ok(())
     }
 
     /// Calls a method of the service that manages VMs, about this one.

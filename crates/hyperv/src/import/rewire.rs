@@ -7,6 +7,7 @@ use cim::path::HYPER_V;
 use cim::{Instance, ObjectPath};
 use vmconfig::model::{Location, VmConfig};
 
+use super::Plan;
 use super::adapters::AdapterPlan;
 use super::error::ImportError;
 use super::hardware::{
@@ -114,6 +115,25 @@ impl PlannedVm {
                     };
                     let plan = plans.iter().find(by_id).or(by_name).unwrap_or(&own);
                     self.wire(plan, (&all, adapter), in_place)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether it and its checkpoints have no disks but those of the plan.
+    ///
+    /// # Errors
+    /// When they have: written to as they would be, they would be somebody else's loss.
+    pub(super) fn has_only_its_own(&self, plan: &Plan) -> Result<(), ImportError> {
+        let checkpoints = self.checkpoints()?;
+        for settings in std::iter::once(self.settings()?).chain(checkpoints) {
+            let all = Hardware::read(self.control().session(), &settings)?;
+            for medium in all.of(STORAGE).filter(|row| is_disk(row)) {
+                let file = resource(medium).filter(|file| !plan.has_file(file));
+                if let Some(file) = file {
+                    let name = text(&settings, "ElementName").unwrap_or_default();
+                    return Err(ImportError::NotItsOwn { name, file });
                 }
             }
         }

@@ -11,23 +11,26 @@ use vmconfig::model::{ControllerKind, DriveKind, Location, NetworkAdapter, VmCon
 
 use super::adapters::AdapterPlan;
 use super::applied::Difference;
+use super::aside::size;
 use super::plan::Way;
+use super::take_off::same_folder;
 use super::{Plan, Point};
 use crate::ids::{self, fold};
 use crate::inventory::{self, Machine, PowerState};
 
-/// What differs, and the folder of its configuration; an error says why that cannot be told.
+/// What differs; an error says why that cannot be told.
 pub(super) fn verify(
     session: &dyn CimSession,
     point: &Point,
     plan: &Plan,
     vm: Uuid,
-) -> Result<(Option<String>, Vec<Difference>), String> {
+) -> Result<Vec<Difference>, String> {
     let all = inventory::take(session).map_err(|error| error.to_string())?;
     let machine = all.machine(vm);
     let machine = machine.ok_or_else(|| format!("the host tells no VM {vm}"))?;
-    let folder = machine.config().data_roots.configuration.clone();
-    Ok((folder, compare(point, plan, machine)))
+    // What the host has merged is gone.
+    let is_gone = |path: &str| matches!(size(session, None, path), Ok(None));
+    Ok(compare(point, plan, machine, &is_gone))
 }
 
 /// What was found to differ so far.
@@ -54,13 +57,23 @@ impl Compared {
     }
 }
 
-fn compare(point: &Point, plan: &Plan, machine: &Machine) -> Vec<Difference> {
+fn compare(
+    point: &Point,
+    plan: &Plan,
+    machine: &Machine,
+    is_gone: &dyn Fn(&str) -> bool,
+) -> Vec<Difference> {
     let mut all = Compared::default();
     let (wanted, found) = (&point.config, machine.config());
     if found.name != plan.name {
         all.add("its name", &plan.name, &found.name);
     }
-    disks(point, plan, machine, &mut all);
+    let folder = found.data_roots.configuration.as_deref();
+    if folder.is_none_or(|own| !same_folder(own, &plan.folder)) {
+        let found = folder.unwrap_or("not told");
+        all.add("the folder of its configuration", &plan.folder, found);
+    }
+    disks((point, plan), machine, is_gone, &mut all);
     media("", found, &mut all);
     for adapter in &plan.adapters {
         connection("", adapter, (wanted, found), &mut all);
@@ -69,10 +82,23 @@ fn compare(point: &Point, plan: &Plan, machine: &Machine) -> Vec<Difference> {
         let own = &checkpoint.settings.config;
         let of = format!(" in the checkpoint {:?}", own.name);
         media(&of, own, &mut all);
+        for medium in &checkpoint.settings.media {
+            if !plan.has_file(&medium.path) {
+                let what = format!("the disk at {}{of}", medium.location);
+                all.add(&what, "one that was restored", &medium.path);
+            }
+        }
         for adapter in &own.network_adapters {
             let same = |plan: &&AdapterPlan| plan.instance == adapter.instance;
-            if let Some(plan) = plan.adapters.iter().find(same) {
-                connection(&of, plan, (wanted, own), &mut all);
+            match plan.adapters.iter().find(same) {
+                Some(plan) => connection(&of, plan, (wanted, own), &mut all),
+                // One that the VM does not have any more.
+                None if adapter.connected == Some(true) => {
+                    let what = format!("the adapter {:?}{of}", adapter.name);
+                    let switch = adapter.switch_name.as_deref().unwrap_or("a switch");
+                    all.add(&what, "connected to nothing", switch);
+                }
+                None => {}
             }
         }
     }
@@ -160,7 +186,12 @@ fn place(at: Location, wanted: &VmConfig, found: &VmConfig) -> Location {
     Location { number, ..at }
 }
 
-fn disks(point: &Point, plan: &Plan, machine: &Machine, all: &mut Compared) {
+fn disks(
+    (point, plan): (&Point, &Plan),
+    machine: &Machine,
+    is_gone: &dyn Fn(&str) -> bool,
+    all: &mut Compared,
+) {
     let mut known = Vec::new();
     for disk in plan.disks.iter().filter(|disk| disk.leaf) {
         let mut at = place(disk.location, &point.config, machine.config());
@@ -180,7 +211,8 @@ fn disks(point: &Point, plan: &Plan, machine: &Machine, all: &mut Compared) {
             let mut layers = plan.disks.iter().filter(|d| d.location == disk.location);
             plan.checkpoints == 0 && layers.any(|d| fold(&d.to) == fold(path))
         };
-        if found.is_some_and(merged) {
+        // While what was written to is there, a VM that has what lies below would ruin it.
+        if found.is_some_and(|path| merged(path) && is_gone(&disk.to)) {
             continue;
         }
         if found.map(fold) != Some(fold(&disk.to)) {
@@ -279,3 +311,7 @@ fn wires(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

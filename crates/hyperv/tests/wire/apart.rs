@@ -7,6 +7,7 @@ use std::time::Duration;
 use cim::job::Pace;
 use hyperkeep_hyperv::import::{
     ApplyError, Finding, ImportError, Plan, Point, Request, Target, Tree, Written, apply, plan,
+    undo,
 };
 use hyperkeep_hyperv::inventory::{self, Machine};
 use hyperkeep_hyperv::journal::Journal;
@@ -77,6 +78,62 @@ fn nothing_is_changed_by_an_id_that_is_shared() {
         assert_eq!(own(&lab), before);
         assert_eq!(machines(&lab), all);
     }
+}
+
+/// What is restored without its checkpoints has a configuration that names them all the same.
+#[test]
+fn checkpoints_that_are_not_restored_are_not_missed() {
+    let lab = Lab::start(&scenario(""));
+    let (point, written) = (point(&lab), write(&lab));
+    let (before, all) = (own(&lab), machines(&lab));
+    let request = Request {
+        tree: Tree::Flat,
+        ..request()
+    };
+    let plan = planned(&lab, &point, &request);
+    let made = restore(&lab, &point, &plan, &written).unwrap();
+    let inventory = inventory::take(&lab.session()).unwrap();
+    assert_eq!(inventory.machine(made).unwrap().checkpoints, []);
+    assert_eq!(own(&lab), before);
+    assert_eq!(machines(&lab)[..all.len()], all);
+}
+
+/// A checkpoint that names a file that was not restored: somebody else's, if it is there.
+#[test]
+fn a_disk_that_was_not_restored_makes_no_vm() {
+    let lab = Lab::start(&scenario(""));
+    let (point, written) = (point(&lab), write(&lab));
+    let mut plan = planned(&lab, &point, &request());
+    plan.disks.retain(|disk| disk.leaf);
+    let before = machines(&lab);
+    let failed = restore(&lab, &point, &plan, &written).unwrap_err();
+    assert!(
+        matches!(failed.problem, ImportError::NotItsOwn { .. }),
+        "{failed}"
+    );
+    assert_eq!(machines(&lab), before);
+}
+
+/// What the host has put elsewhere is told, and is nothing that could be taken back.
+#[test]
+fn a_vm_in_another_folder_is_told_and_not_undone() {
+    let lab = Lab::start(&scenario(""));
+    let (point, written) = (point(&lab), write(&lab));
+    let mut plan = planned(&lab, &point, &request());
+    plan.folder = "D:\\Elsewhere".to_owned();
+    let done = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let done = done.unwrap();
+    let told: Vec<&str> = done.differences.iter().map(|d| d.what.as_str()).collect();
+    assert_eq!(told, ["the folder of its configuration"]);
+    let there = machines(&lab);
+    let refused = lab
+        .with(|control| undo(control, &done.undo, true))
+        .unwrap_err();
+    assert!(
+        matches!(refused, ImportError::AnotherVm { .. }),
+        "{refused}"
+    );
+    assert_eq!(machines(&lab), there);
 }
 
 /// A job that fails, or is ended, when the planned VM is there already.
