@@ -18,12 +18,11 @@ use uuid::Uuid;
 use crate::bench::{Bench, files_below, patch};
 use crate::killed::killed;
 
-const MIB: u64 = 1 << 20;
-const LEN: u64 = 24 * MIB;
-const SUFFIX: &str = ".hyperkeep-undo";
+pub(crate) const MIB: u64 = 1 << 20;
+pub(crate) const LEN: u64 = 24 * MIB;
 
 /// What a guest sees of a disk file.
-fn seen(path: &Path) -> Vec<u8> {
+pub(crate) fn seen(path: &Path) -> Vec<u8> {
     let mut bytes = vec![0; LEN as usize];
     if OpenAs::by_name(path) == OpenAs::Raw {
         let disk = disk::open(fs::File::open(path).unwrap(), OpenAs::Raw).unwrap();
@@ -68,7 +67,7 @@ fn changed(path: &Path, kind: Kind) {
     editor.close().unwrap();
 }
 
-fn name(kind: Kind) -> &'static str {
+pub(crate) fn name(kind: Kind) -> &'static str {
     match kind {
         Kind::Raw => "disk.raw",
         Kind::Vhd | Kind::VhdFixed => "disk.vhd",
@@ -76,8 +75,13 @@ fn name(kind: Kind) -> &'static str {
     }
 }
 
+/// The file that keeps what a disk file was.
+pub(crate) fn undo_of(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.hyperkeep-undo", path.display()))
+}
+
 /// A vault with a disk, and the disk as its guest has changed it since.
-fn prepared(kind: Kind) -> (Bench, PathBuf, Vec<u8>) {
+pub(crate) fn prepared(kind: Kind) -> (Bench, PathBuf, Vec<u8>) {
     let bench = Bench::new();
     let path = bench.path("source").join(name(kind));
     Image::new(kind, LEN, 1)
@@ -92,7 +96,7 @@ fn prepared(kind: Kind) -> (Bench, PathBuf, Vec<u8>) {
     (bench, path, before)
 }
 
-fn roll_back(bench: &Bench, kind: Kind, more: &[&str], code: i32) -> Value {
+pub(crate) fn roll_back(bench: &Bench, kind: Kind, more: &[&str], code: i32) -> Value {
     let point = format!("{}@latest", name(kind));
     let args = ["restore", "disks", &point, "--to", "source", "--in-place"];
     bench
@@ -101,7 +105,7 @@ fn roll_back(bench: &Bench, kind: Kind, more: &[&str], code: i32) -> Value {
         .json()
 }
 
-fn kept(bench: &Bench, verb: &str, code: i32) -> Value {
+pub(crate) fn kept(bench: &Bench, verb: &str, code: i32) -> Value {
     let run = bench.run(&["restore", verb, "source", "--json"]);
     run.ends(code).json()
 }
@@ -365,7 +369,7 @@ fn what_was_written_to_since_is_not_put_back() {
 fn a_damaged_undo_file_puts_nothing_back() {
     let (bench, path, before) = prepared(Kind::Raw);
     roll_back(&bench, Kind::Raw, &[], 0);
-    let undo = path.with_file_name(format!("{}{SUFFIX}", name(Kind::Raw)));
+    let undo = undo_of(&path);
     patch(&undo, 5000, b"rot");
     for verb in ["undo", "confirm"] {
         let told = kept(&bench, verb, 1);
@@ -387,7 +391,7 @@ fn killed_at_any_moment_it_can_be_finished_or_put_back() {
             .data(0, &noise(20, 22 * MIB as usize))
             .write(&path);
         let theirs = fs::read(&path).unwrap();
-        let undo = path.with_file_name(format!("{}{SUFFIX}", name(kind)));
+        let undo = undo_of(&path);
         let kept_so_far = || fs::metadata(&undo).map_or(0, |found| found.len());
         let point = format!("{}@latest", name(kind));
         let args = ["restore", "disks", &point, "--to", "source", "--in-place"];

@@ -32,6 +32,7 @@ mod host;
 mod hosts;
 mod import;
 mod in_place;
+mod in_place_left;
 mod installations;
 mod killed;
 mod lab;

@@ -2,7 +2,9 @@
 //!
 //! It is decided for all disks before the first of them is written, so that questions come at once and
 //! a child knows its parent's name. Only a regular file is ever replaced, in one step by one that
-//! is whole and durable, and only as long as it is the one that was there when it was decided.
+//! is whole and durable, and only as long as it is the one that was there when it was decided. One of
+//! which an undo file keeps something is never replaced, nor is its name taken: what is kept could be put
+//! into another disk.
 
 use std::fmt;
 use std::fs;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use vmconfig::names::Names;
 
 use crate::restore::plan::free_name;
+use crate::restore::rollback::undo_path;
 use crate::restore::target::TargetError;
 
 /// More files of one name are not looked past.
@@ -115,7 +118,9 @@ impl Existing<'_> {
         taken: u64,
     ) -> Result<Spot, TargetError> {
         let path = folder.join(name);
-        if path.symlink_metadata().is_err() {
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        let kept = |path: &Path| is_there(&undo_path(path));
+        if !is_there(&path) && !kept(&path) {
             return Ok(Spot::new(&path));
         }
         let left = |why| {
@@ -125,7 +130,7 @@ impl Existing<'_> {
         if let Self::Rename = self {
             for _ in 0..MOST_BESIDE {
                 let beside = folder.join(free_name(names, name));
-                if beside.symlink_metadata().is_err() {
+                if !is_there(&beside) && !kept(&beside) {
                     return Ok(Spot {
                         path: beside,
                         became: Became::Beside,
@@ -134,6 +139,12 @@ impl Existing<'_> {
                 }
             }
             return left("and thousands of files beside it exist already");
+        }
+        if kept(&path) {
+            return left(
+                "has an undo file beside it, of a rollback that is to be confirmed or undone first, and \
+                 was left alone",
+            );
         }
         let Some(seen) = Seen::at(&path) else {
             return left("exists, is no regular file, and was left alone");
@@ -222,7 +233,22 @@ mod tests {
         assert_eq!(beside.path, dir.path().join("a (3).vhdx"));
         assert_eq!(beside.became, Became::Beside);
 
-        fs::remove_file(&path).unwrap();
+        // What an undo file keeps is of the file that is there, or was.
+        let undo = undo_path(&path);
+        fs::write(&undo, b"kept").unwrap();
+        fs::write(undo_path(&dir.path().join("a (3).vhdx")), b"kept").unwrap();
+        for there in [true, false] {
+            for existing in [Existing::Keep, Existing::Replace, Existing::Ask(&yes)] {
+                let refused = spot(existing, LATER).unwrap_err();
+                assert!(matches!(refused, TargetError::Left { .. }), "{there}");
+            }
+            let beside = spot(Existing::Rename, LATER).unwrap();
+            assert_eq!(beside.path, dir.path().join("a (4).vhdx"));
+            if there {
+                fs::remove_file(&path).unwrap();
+            }
+        }
+        fs::remove_file(&undo).unwrap();
         fs::create_dir(&path).unwrap();
         for existing in [Existing::Replace, Existing::Older, Existing::Ask(&yes)] {
             assert!(spot(existing, LATER).is_err(), "{existing:?}");

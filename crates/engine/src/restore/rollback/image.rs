@@ -17,7 +17,7 @@ use vault_format::Entropy;
 use vault_format::entropy::random;
 
 use super::RollbackError;
-use super::undo::Stamp;
+use super::undo::{FileId, Stamp};
 use crate::point::Details;
 
 /// A disk file of which nobody else is told to be using it.
@@ -67,6 +67,11 @@ impl Image {
             len: found.len(),
             modified: u64::try_from(since).map_err(io::Error::other)?,
         })
+    }
+
+    pub(super) fn id(&self) -> Result<FileId, RollbackError> {
+        let found = self.file.metadata().map_err(RollbackError::Image)?;
+        Ok(FileId::of(&found))
     }
 
     /// The disk as its guest sees it, as it is at this moment.

@@ -124,6 +124,9 @@ pub enum RollbackError {
     /// It was being put back.
     #[error("it was being put back to what it was, and that did not come to its end")]
     Undoing,
+    /// It is another file.
+    #[error("it is not the file of which something is kept, but another one that took its name")]
+    Replaced,
     /// There is nothing to put back or to confirm.
     #[error("nothing is kept of what it was before a rollback")]
     Nothing,
@@ -145,6 +148,9 @@ pub enum RollbackError {
         /// Bytes.
         free: u64,
     },
+    /// It has another length by now.
+    #[error("it has {0} bytes, and is to have {1}")]
+    Length(u64, u64),
     /// What was written is not what is read.
     #[error("what was written at {0} is not what is read there")]
     Differs(u64),
@@ -162,7 +168,7 @@ impl RollbackError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Image(_) | Self::Disk(_) => {
+            Self::Image(_) | Self::Disk(_) | Self::Length(..) => {
                 "see whether the file is in order and may be written; restore the disk as a new file otherwise"
             }
             Self::InUse => "shut its VM down, and end every program that has it open",
@@ -176,6 +182,10 @@ impl RollbackError {
                 "`restore confirm` keeps what is there, `restore undo` puts back what was"
             }
             Self::Undoing => "`restore undo` brings it to its end",
+            Self::Replaced => {
+                "put the file back that was there; where it is gone, delete the undo file, which is of no \
+                 use without it"
+            }
             Self::Nothing => "name the disk file, or the folder that it is in",
             Self::Unfinished => {
                 "give the rollback's command again to finish it, or put back what was with `restore undo`"
@@ -359,10 +369,16 @@ pub fn undo(file: &Path) -> Result<u64, RollbackError> {
     let image = Image::open(file)?;
     let path = undo_path(file);
     let mut undo = open_undo(&path)?.ok_or(RollbackError::Nothing)?;
-    if let State::Done(stamp) = undo.state()
-        && image.stamp().map_err(RollbackError::Image)? != stamp
-    {
-        return Err(RollbackError::Changed);
+    match undo.state() {
+        State::Done(stamp) if image.stamp().map_err(RollbackError::Image)? != stamp => {
+            return Err(RollbackError::Changed);
+        }
+        State::Done(_) => {}
+        // How it was left is not known, and whether it is the same file is.
+        State::Under | State::Undoing if !undo.begun.file.same(&image.id()?) => {
+            return Err(RollbackError::Replaced);
+        }
+        State::Under | State::Undoing => {}
     }
     let wrong = |why: UndoError| undo_error(&path, &why);
     if undo.state() != State::Undoing {

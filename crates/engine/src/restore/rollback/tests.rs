@@ -1,5 +1,6 @@
 //! Power cuts between an image and its undo file: at every moment the image can be put back.
 
+use std::fs;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +9,8 @@ use proptest::prelude::*;
 use testkit::crash::Random;
 
 use super::kept::Kept;
-use super::undo::{Begun, Stamp, State, Undo, UndoError};
+use super::undo::{Begun, FileId, Stamp, State, Undo, UndoError};
+use super::{RollbackError, undo, undo_path};
 
 /// What was done to which of two files, in the order of both.
 #[derive(Clone)]
@@ -59,6 +61,10 @@ impl WriteAt for Recorded {
 
 fn begun() -> Begun {
     Begun {
+        file: FileId {
+            created: Some(1),
+            number: None,
+        },
         vault: "vault".to_owned(),
         point: "point".to_owned(),
         disk: "disk".to_owned(),
@@ -223,4 +229,46 @@ fn what_is_no_undo_file_is_told() {
         let opened = Undo::open(MemFile::new(bytes));
         assert!(matches!(opened, Err(UndoError::Damaged(_))));
     }
+}
+
+/// What was kept of a disk is never put into another one that took its name. Windows
+/// gives a file that takes a name within seconds the moment at which the one before it was made.
+#[cfg(unix)]
+#[test]
+fn another_file_of_its_name_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk.raw");
+    fs::write(&path, [1; 9000]).unwrap();
+    let file = fs::File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(undo_path(&path));
+    let begun = Begun {
+        file: FileId::of(&fs::metadata(&path).unwrap()),
+        ..begun()
+    };
+    let mut kept = Undo::begin(file.unwrap(), [7; 16], &begun).unwrap();
+    kept.keep(9000, &[(0, vec![1; 5000])]).unwrap();
+    let other = dir.path().join("other");
+    for undoing in [false, true] {
+        if undoing {
+            kept.note_undoing().unwrap();
+        }
+        fs::write(&other, [2; 9000]).unwrap();
+        let theirs = dir.path().join("theirs");
+        fs::rename(&path, &theirs).unwrap();
+        fs::rename(&other, &path).unwrap();
+        let refused = undo(&path);
+        assert!(
+            matches!(refused, Err(RollbackError::Replaced)),
+            "{refused:?}"
+        );
+        assert!(fs::read(&path).unwrap() == [2; 9000]);
+        fs::rename(&theirs, &path).unwrap();
+    }
+    fs::write(&path, [3; 9000]).unwrap();
+    drop(kept);
+    assert_eq!(undo(&path).unwrap(), 5000);
+    assert!(fs::read(&path).unwrap()[..5000] == [1; 5000]);
 }

@@ -15,7 +15,9 @@
 //! - A batch begins at a multiple of 4 KiB and names the file's own random id, so that the contents of a
 //!   disk are never taken for one.
 
+use std::fs::Metadata;
 use std::io;
+use std::time::SystemTime;
 
 use disk::{ReadAt, WriteAt};
 use serde::{Deserialize, Serialize};
@@ -30,12 +32,55 @@ const MOST: u64 = 128 << 20;
 /// What is rolled back to what; the first batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Begun {
+    /// The image.
+    pub(crate) file: FileId,
     /// The vault's id.
     pub(crate) vault: String,
     /// The restore point's id.
     pub(crate) point: String,
     /// The path of the disk's topmost file in the point.
     pub(crate) disk: String,
+}
+
+impl Begun {
+    /// Whether the same is to become of the image, whichever file that is.
+    pub(crate) fn wants(&self, other: &Self) -> bool {
+        let ends = |begun: &Self| (begun.vault.clone(), begun.point.clone(), begun.disk.clone());
+        ends(self) == ends(other)
+    }
+}
+
+/// Tells a file from another one that has its name by now, also after the system was started anew: a
+/// device's number may be another one then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileId {
+    /// When it was made, in nanoseconds since 1970, where the file system keeps that.
+    pub(crate) created: Option<u64>,
+    /// Its number in its file system, where the system tells it.
+    pub(crate) number: Option<u64>,
+}
+
+impl FileId {
+    pub(crate) fn of(found: &Metadata) -> Self {
+        let created = found.created().ok();
+        let since = created.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        Self {
+            created: since.and_then(|since| u64::try_from(since.as_nanos()).ok()),
+            #[cfg(unix)]
+            number: Some(std::os::unix::fs::MetadataExt::ino(found)),
+            #[cfg(not(unix))]
+            number: None,
+        }
+    }
+
+    /// Whether both are of one file. A number may be given again, and some network file systems give a
+    /// file another one: it counts where no moment is known. Where nothing is known it is not the same.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        match (self.created, other.created) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => self.number.is_some() && self.number == other.number,
+        }
+    }
 }
 
 /// How an image was when somebody looked.

@@ -61,23 +61,29 @@ impl Ready {
             .get(disk.top)
             .map(|layer| layer.path.as_str());
         let begun = Begun {
+            file: image.id()?,
             vault: task.vault.id().to_string(),
             point: point.id.clone(),
             disk: path.unwrap_or_default().to_owned(),
         };
         let undo = open_undo(&undo_path(&disk.file))?;
         match &undo {
-            // Whoever began has judged it, and has changed its name since.
             Some(undo) => match undo.state() {
                 State::Undoing => return Err(RollbackError::Undoing),
                 State::Done(stamp) => {
                     let now = image.stamp().map_err(RollbackError::Image)?;
-                    if undo.begun != begun || now != stamp {
+                    if !undo.begun.wants(&begun) || now != stamp {
                         return Err(RollbackError::Unconfirmed);
                     }
                 }
-                State::Under if undo.begun != begun => return Err(RollbackError::Unconfirmed),
-                State::Under => {}
+                State::Under if !undo.begun.file.same(&begun.file) => {
+                    return Err(RollbackError::Replaced);
+                }
+                State::Under if !undo.begun.wants(&begun) => {
+                    return Err(RollbackError::Unconfirmed);
+                }
+                // Whoever began has judged it: much may have happened to it since.
+                State::Under => image.judge(&image.disk()?, details, disk.top)?,
             },
             None => image.judge(&image.disk()?, details, disk.top)?,
         }
@@ -131,6 +137,9 @@ impl Ready {
         loop {
             let disk = self.image.disk().map_err(Stop::Failed)?;
             let info = self.image.info(&disk).map_err(Stop::Failed)?;
+            if disk.len() != len {
+                return Err(Stop::Failed(RollbackError::Length(disk.len(), len)));
+            }
             let found = compare(run, &self.point, &disk, from)?;
             drop(disk);
             changed += found.differing.total();
