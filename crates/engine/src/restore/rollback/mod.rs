@@ -124,6 +124,9 @@ pub enum RollbackError {
     /// It was being put back.
     #[error("it was being put back to what it was, and that did not come to its end")]
     Undoing,
+    /// It was ended, and its file was not yet gone.
+    #[error("its undo file is empty: its rollback was confirmed or undone before")]
+    Ended,
     /// It is another file.
     #[error("it is not the file of which something is kept, but another one that took its name")]
     Replaced,
@@ -182,6 +185,7 @@ impl RollbackError {
                 "`restore confirm` keeps what is there, `restore undo` puts back what was"
             }
             Self::Undoing => "`restore undo` brings it to its end",
+            Self::Ended => "delete the undo file, which keeps nothing any more",
             Self::Replaced => {
                 "put the file back that was there; where it is gone, delete the undo file, which is of no \
                  use without it"
@@ -397,7 +401,7 @@ pub fn undo(file: &Path) -> Result<u64, RollbackError> {
 pub fn confirm(file: &Path) -> Result<(), RollbackError> {
     let path = undo_path(file);
     let undo = match File::open(&path) {
-        Ok(found) => Undo::look(found).map_err(|why| undo_error(&path, &why))?,
+        Ok(found) => Undo::look(found).map_err(|why| unread(&path, &why))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(RollbackError::Nothing);
         }
@@ -416,11 +420,18 @@ pub fn confirm(file: &Path) -> Result<(), RollbackError> {
 fn open_undo(path: &Path) -> Result<Option<Undo<File>>, RollbackError> {
     match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => {
-            let undo = Undo::open(file).map_err(|why| undo_error(path, &why))?;
+            let undo = Undo::open(file).map_err(|why| unread(path, &why))?;
             Ok(Some(undo))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(undo_error(path, &error.into())),
+    }
+}
+
+fn unread(path: &Path, why: &UndoError) -> RollbackError {
+    match why {
+        UndoError::Empty => RollbackError::Ended,
+        why => undo_error(path, why),
     }
 }
 
@@ -431,8 +442,14 @@ fn undo_error(path: &Path, why: &UndoError) -> RollbackError {
     }
 }
 
+/// Ends an undo file. Where a folder cannot be made durable it may be back after a loss of power, when the
+/// VM has long been started: nothing is left in it then to put back.
 fn remove(path: &Path) -> Result<(), RollbackError> {
-    let removed = fs::remove_file(path);
+    let emptied = OpenOptions::new().write(true).open(path).and_then(|file| {
+        file.set_len(0)?;
+        file.sync_all()
+    });
+    let removed = emptied.and_then(|()| fs::remove_file(path));
     let durable = removed.and_then(|()| sync_folder(folder_of(path)));
     durable.map_err(|error| undo_error(path, &error.into()))
 }

@@ -8,9 +8,10 @@ use disk::{MemFile, ReadAt, WriteAt};
 use proptest::prelude::*;
 use testkit::crash::Random;
 
+use super::image::Image;
 use super::kept::Kept;
 use super::undo::{Begun, FileId, Stamp, State, Undo, UndoError};
-use super::{RollbackError, undo, undo_path};
+use super::{RollbackError, confirm, undo, undo_path};
 
 /// What was done to which of two files, in the order of both.
 #[derive(Clone)]
@@ -208,7 +209,7 @@ proptest! {
         let opened = Undo::open(MemFile::new(bytes));
         match opened {
             Err(UndoError::Damaged(_)) => {}
-            Err(UndoError::Io(error)) => prop_assert!(false, "{error}"),
+            Err(error) => prop_assert!(false, "{error}"),
             // What fills a page up says nothing.
             Ok(undo) => {
                 let image = MemFile::new(vec![9; 9000]);
@@ -225,7 +226,7 @@ proptest! {
 
 #[test]
 fn what_is_no_undo_file_is_told() {
-    for bytes in [Vec::new(), vec![0; 50], vec![0; 10_000]] {
+    for bytes in [vec![0; 50], vec![0; 10_000]] {
         let opened = Undo::open(MemFile::new(bytes));
         assert!(matches!(opened, Err(UndoError::Damaged(_))));
     }
@@ -271,4 +272,41 @@ fn another_file_of_its_name_is_left_alone() {
     drop(kept);
     assert_eq!(undo(&path).unwrap(), 5000);
     assert!(fs::read(&path).unwrap()[..5000] == [1; 5000]);
+}
+
+/// After a loss of power the undo file of a rollback that was ended may be back: it puts nothing back.
+#[test]
+fn an_undo_file_that_is_back_keeps_nothing() {
+    for undone in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk.raw");
+        fs::write(&path, [1; 9000]).unwrap();
+        let image = Image::open(&path).unwrap();
+        let file = fs::File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(undo_path(&path));
+        let begun = Begun {
+            file: image.id().unwrap(),
+            ..begun()
+        };
+        let mut kept = Undo::begin(file.unwrap(), [7; 16], &begun).unwrap();
+        kept.keep(9000, &[(0, vec![1; 5000])]).unwrap();
+        kept.note_done(image.settle().unwrap()).unwrap();
+        drop((kept, image));
+        // Whatever is still found under another name is what a folder that was not durable has.
+        let back = dir.path().join("back");
+        fs::hard_link(undo_path(&path), &back).unwrap();
+        match undone {
+            true => assert_eq!(undo(&path).unwrap(), 5000),
+            false => confirm(&path).unwrap(),
+        }
+        assert!(!undo_path(&path).exists());
+        fs::rename(&back, undo_path(&path)).unwrap();
+        fs::write(&path, [2; 9000]).unwrap();
+        assert!(matches!(undo(&path), Err(RollbackError::Ended)));
+        assert!(matches!(confirm(&path), Err(RollbackError::Ended)));
+        assert!(fs::read(&path).unwrap() == [2; 9000]);
+    }
 }

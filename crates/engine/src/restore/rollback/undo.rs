@@ -107,6 +107,9 @@ pub(crate) enum State {
 pub(crate) enum UndoError {
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// It appears with its beginning, and is emptied when it is ended.
+    #[error("it is empty")]
+    Empty,
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
 }
@@ -169,6 +172,9 @@ impl<F: WriteAt> Undo<F> {
     pub(crate) fn look(file: F) -> Result<Self, UndoError> {
         let mut head = [0; HEAD];
         let len = file.len()?;
+        if len == 0 {
+            return Err(UndoError::Empty);
+        }
         if len < HEAD as u64 {
             return Err(UndoError::Damaged("it is shorter than its beginning"));
         }
