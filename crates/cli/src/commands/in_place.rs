@@ -47,6 +47,7 @@ pub(crate) fn run(global: &Global, args: &DisksArgs, ui: Ui) -> Result<Exit> {
         outcome = Outcome::worst([report.outcome, outcome_of(&findings)]);
         findings.extend(report.findings);
         rolled_back = report.disks;
+        findings.extend(at_rest(&point.details.vm_name, &rolled_back));
     }
     drop(progress);
     let mut beside = vault_notes(&vault);
@@ -61,6 +62,20 @@ pub(crate) fn run(global: &Global, args: &DisksArgs, ui: Ui) -> Result<Exit> {
         disks: rolled_back,
         findings,
         outcome,
+    })
+}
+
+/// Nobody has a saved VM's disks open, and its memory must find them as they were.
+fn at_rest(vm: &str, disks: &[RolledBack]) -> Option<Finding> {
+    let changes = |disk: &RolledBack| matches!(disk.became, Became::Now | Became::Would);
+    disks.iter().any(changes).then(|| {
+        Finding::note(
+            Code::Other,
+            vm,
+            "whether the VM is off cannot be told from its disks: one that is saved or paused would go on \
+             with the memory of other disks and damage them",
+        )
+        .hint("shut the VM down, or delete its saved state, before it is started; `restore undo` puts back what was")
     })
 }
 

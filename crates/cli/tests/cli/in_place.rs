@@ -117,6 +117,8 @@ fn disks_are_brought_back_put_back_and_kept() {
         let theirs = fs::read(&path).unwrap();
         let would = roll_back(&bench, kind, &["--simulate"], 0);
         assert_eq!(would["disks"][0]["became"], "would", "{would:#}");
+        // Of a VM that is saved nothing is open.
+        assert!(would.to_string().contains("whether the VM is off"));
         assert!(fs::read(&path).unwrap() == theirs);
         assert_eq!(
             files_below(&bench.path("source")),
@@ -149,6 +151,7 @@ fn disks_are_brought_back_put_back_and_kept() {
         );
         let same = roll_back(&bench, kind, &[], 0);
         assert_eq!(same["disks"][0]["became"], "same", "{same:#}");
+        assert!(!same.to_string().contains("whether the VM is off"));
         assert_eq!(files_below(&bench.path("source")), [path]);
     }
 }
