@@ -61,6 +61,9 @@ pub enum ImportError {
     /// What was put aside could not be seen to.
     #[error("what was put aside: {0}")]
     Aside(String),
+    /// What it had in memory is gone.
+    #[error("the VM was {0:?} and is off: what it had in memory is gone")]
+    MemoryLost(PowerState),
     /// It was to be taken off the host.
     #[error("the VM {0} is still on the host")]
     StillAVm(Uuid),

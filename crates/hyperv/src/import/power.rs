@@ -24,12 +24,37 @@ pub(super) fn start(control: &Control, of: Uuid, vm: Uuid) -> Result<(), ImportE
     change(control, of, vm, (RUNNING, PowerState::Running))
 }
 
+/// Lets a VM that was turned off do again what it did before.
+///
+/// # Errors
+/// When it does not run, or had something in memory that is gone.
+pub(super) fn again(control: &Control, vm: Uuid, before: PowerState) -> Result<(), ImportError> {
+    match before {
+        PowerState::Running => start(control, vm, vm),
+        PowerState::Off => Ok(()),
+        // It did not come to that.
+        before if machine(control.session(), vm)?.state == before => Ok(()),
+        before => Err(ImportError::MemoryLost(before)),
+    }
+}
+
 /// Turns a VM off as by its switch; its guest is not asked.
 ///
 /// # Errors
 /// When it is not off.
 pub(super) fn turn_off(control: &Control, of: Uuid, vm: Uuid) -> Result<(), ImportError> {
     change(control, of, vm, (OFF, PowerState::Off))
+}
+
+/// The same of a VM that is not saved: one that is stays so, with what it had in memory.
+///
+/// # Errors
+/// When it is neither off nor saved.
+pub(super) fn stop(control: &Control, of: Uuid, vm: Uuid) -> Result<(), ImportError> {
+    match machine(control.session(), vm)?.state {
+        PowerState::Saved => Ok(()),
+        _ => turn_off(control, of, vm),
+    }
 }
 
 fn change(

@@ -11,11 +11,12 @@ use uuid::Uuid;
 use super::applied::{Aside, Replaced};
 use super::aside::{bring_back, is_whole, put_aside, remove_aside};
 use super::error::ImportError;
-use super::power::{start, turn_off};
+use super::power::{again, turn_off};
 use super::rollback::at_rest;
 use super::take_off::{home, same_folder, take_off};
 use crate::checkpoint::machine;
 use crate::control::{ChangeError, Control};
+use crate::ids;
 use crate::inventory::PowerState;
 use crate::journal::{Call, Intent, Outcome};
 
@@ -23,8 +24,8 @@ use crate::journal::{Call, Intent, Outcome};
 pub(super) struct Replacing {
     control: Arc<Control>,
     vm: Uuid,
-    /// Whether it ran and was turned off by us.
-    stopped: bool,
+    /// What it did before it was turned off by us, and the number of that in the journal.
+    stopped: Option<(PowerState, u64)>,
     aside: Option<Aside>,
     /// The folder of its configuration, and that of what comes in its place.
     folders: Option<(String, String)>,
@@ -40,7 +41,7 @@ impl Replacing {
         Self {
             control: Arc::clone(control),
             vm,
-            stopped: false,
+            stopped: None,
             aside: None,
             folders: None,
             away: None,
@@ -48,14 +49,26 @@ impl Replacing {
         }
     }
 
-    /// Turns it off.
+    /// Turns it off, unless it is saved.
     ///
     /// # Errors
-    /// When it is not off.
+    /// When it is neither off nor saved.
     pub(super) fn stop(&mut self) -> Result<(), ImportError> {
-        let state = machine(self.control.session(), self.vm)?.state;
-        self.stopped = state == PowerState::Running;
-        turn_off(&self.control, self.vm, self.vm)
+        let control = Arc::clone(&self.control);
+        let state = machine(control.session(), self.vm)?.state;
+        if matches!(state, PowerState::Off | PowerState::Saved) {
+            return Ok(());
+        }
+        let intent = Intent {
+            vm: self.vm,
+            call: Call::KeepOff {
+                machine: ids::upper(self.vm),
+            },
+            at: control.time(),
+        };
+        let number = control.journal().begin(intent);
+        self.stopped = Some((state, number.map_err(ChangeError::from)?));
+        turn_off(&control, self.vm, self.vm)
     }
 
     /// Puts its configuration aside.
@@ -105,6 +118,8 @@ impl Replacing {
 
     /// The new one is there: gives what the old one can come back from.
     pub(super) fn done(&mut self) -> Option<Aside> {
+        let off = self.stopped.take().map(|(_, number)| number);
+        self.control.settle(off, Outcome::Done { made: None });
         let number = self.away.take();
         self.control.settle(number, Outcome::Done { made: None });
         self.aside.take()
@@ -164,17 +179,18 @@ impl Replacing {
         }
     }
 
-    /// Starts it again if it ran; whether it is off and ran.
-    fn start(&self) -> bool {
-        let tried = self.stopped.then(|| start(&self.control, self.vm, self.vm));
-        match tried {
-            Some(Err(error)) => {
-                let note = format!("it was turned off and does not run: {error}");
-                self.control.note(note);
-                true
-            }
-            _ => false,
+    /// Starts it again if it ran; whether it is off and was not.
+    fn start(&mut self) -> bool {
+        let Some((before, number)) = self.stopped.take() else {
+            return false;
+        };
+        let (control, vm) = (&self.control, self.vm);
+        let tried = again(control, vm, before);
+        control.settle(number, Outcome::Done { made: None });
+        if let Err(error) = &tried {
+            control.note(format!("it was turned off and does not run: {error}"));
         }
+        tried.is_err()
     }
 }
 

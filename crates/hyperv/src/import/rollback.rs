@@ -13,7 +13,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::error::ImportError;
-use super::power::{start, turn_off};
+use super::power::{again, start, turn_off};
 use crate::checkpoint::{SeenCheckpoint, checkpoints, machine, reference_points};
 use crate::control::{ChangeError, Control};
 use crate::ids;
@@ -35,7 +35,8 @@ pub struct Rollback {
     control: Arc<Control>,
     vm: Uuid,
     number: u64,
-    ran: bool,
+    /// What it did before.
+    before: PowerState,
     /// The files to write to, by their places.
     pub disks: Vec<Medium>,
     /// Its checkpoints, which read as before.
@@ -65,7 +66,7 @@ impl Rollback {
             )));
         }
         let points = reference_points(session, vm)?.into_iter();
-        turn_off(control, vm, vm)?;
+        // Written down before it is turned off: whoever finds it off is told why.
         let disks = disks(control, vm)?;
         let intent = Intent {
             vm,
@@ -75,20 +76,39 @@ impl Rollback {
             at: control.time(),
         };
         let number = control.journal().begin(intent);
-        Ok(Self {
+        let held = Self {
             control: Arc::clone(control),
             vm,
             number: number.map_err(ChangeError::from)?,
-            ran: state == PowerState::Running,
+            before: state,
             disks,
             checkpoints,
             reference_points: points.map(|point| point.instance_id).collect(),
-        })
+        };
+        match held.take_down() {
+            Ok(()) => Ok(held),
+            // It may be turned off yet.
+            Err(error @ ImportError::Change(ChangeError::Unknown { .. })) => Err(error),
+            Err(error) => {
+                if let Err(off) = held.abandon() {
+                    control.note(format!("it was turned off and does not run: {off}"));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn take_down(&self) -> Result<(), ImportError> {
+        turn_off(&self.control, self.vm, self.vm)?;
+        match disks(&self.control, self.vm)? == self.disks {
+            true => Ok(()),
+            false => Err(ImportError::OtherDisks(self.vm)),
+        }
     }
 
     /// Whether it ran when it was turned off.
     pub fn ran(&self) -> bool {
-        self.ran
+        self.before == PowerState::Running
     }
 
     /// All is written, durably: starts the VM if that is wanted.
@@ -116,14 +136,11 @@ impl Rollback {
     /// Nothing was written: the VM is as it was, and runs again if it ran.
     ///
     /// # Errors
-    /// When it does not run.
+    /// When it does not run, or had something in memory that is gone.
     pub fn abandon(self) -> Result<(), ImportError> {
         let why = "nothing was written".to_owned();
         self.control.settle(self.number, Outcome::NotDone { why });
-        match self.ran {
-            true => start(&self.control, self.vm, self.vm),
-            false => Ok(()),
-        }
+        again(&self.control, self.vm, self.before)
     }
 
     /// What runs before this one have left half done of this VM is done now.

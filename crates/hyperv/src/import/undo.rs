@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::applied::Undo;
 use super::aside::{bring_back, is_whole, remove_aside};
 use super::error::ImportError;
-use super::power::turn_off;
+use super::power::stop;
 use super::replace::Replacing;
 use super::steps::undone;
 use super::take_off::{home, same_folder, take_off};
@@ -47,7 +47,7 @@ pub fn undo(
     is_restored(control, undo)?;
     let Some(old) = &undo.aside else {
         if may_turn_off {
-            turn_off(control, vm, vm)?;
+            stop(control, vm, vm)?;
         }
         take_off(control, vm, vm, &undo.folder)?;
         return Ok(Undone {

@@ -154,6 +154,12 @@ pub enum Call {
         /// The folder of the new one's configuration.
         folder: String,
     },
+    /// Keeps a VM off that runs, from before it is turned off until it runs again, another is in its
+    /// place, or somebody was told.
+    KeepOff {
+        /// Its id.
+        machine: String,
+    },
     /// Writes to the disks of a VM that is off, until they are what they were at another time.
     RollBack {
         /// The files that are written.
@@ -181,7 +187,10 @@ pub enum Call {
 impl Call {
     /// Whether it is none that a host is asked for, but holds while several are.
     pub(crate) fn is_span(&self) -> bool {
-        matches!(self, Self::Replace { .. } | Self::RollBack { .. })
+        matches!(
+            self,
+            Self::Replace { .. } | Self::RollBack { .. } | Self::KeepOff { .. }
+        )
     }
 
     /// Whether it is of a restore: then the VM that it is about need not be there.
@@ -195,6 +204,7 @@ impl Call {
                 | Self::PutAside { .. }
                 | Self::Replace { .. }
                 | Self::RollBack { .. }
+                | Self::KeepOff { .. }
                 | Self::DestroyMachine { .. }
                 | Self::ChangePower { .. }
         )

@@ -177,6 +177,7 @@ fn not_done(intent: Intent, reading: &mut Reading) {
         | Call::ChangePlanned { .. }
         | Call::RealizePlanned { .. }
         | Call::RollBack { .. }
+        | Call::KeepOff { .. }
         | Call::DestroyMachine { .. }
         | Call::ChangePower { .. }
         | Call::SuspendReplication { .. }
@@ -228,7 +229,7 @@ fn done(intent: Intent, made: Option<String>, reading: &mut Reading) {
             reading.asides.insert((vm, aside));
         }
         // It is kept, for who may want the old one back.
-        (Call::Replace { .. } | Call::RollBack { .. }, _) => {}
+        (Call::Replace { .. } | Call::RollBack { .. } | Call::KeepOff { .. }, _) => {}
         (Call::RemoveExport { folder, node }, _) => {
             reading.asides.retain(|(_, aside)| aside.folder != folder);
             reading.exports.remove(&(vm, Export { folder, node }));

@@ -187,6 +187,7 @@ impl Now {
             Call::PutAside { .. }
             | Call::Replace { .. }
             | Call::RollBack { .. }
+            | Call::KeepOff { .. }
             | Call::DestroyMachine { .. }
             | Call::ChangePower { .. }
             | Call::MakePlanned { .. }

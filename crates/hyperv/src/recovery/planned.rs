@@ -110,7 +110,10 @@ impl Machine<'_> {
             // A VM or nothing, and in either case no planned VM any more.
             Call::DestroyPlanned { .. } => done(),
             Call::RealizePlanned { planned } if !has(planned) => done(),
-            Call::RealizePlanned { .. } | Call::ChangePlanned { .. } | Call::PutAside { .. }
+            Call::RealizePlanned { .. }
+            | Call::ChangePlanned { .. }
+            | Call::ChangePower { .. }
+            | Call::PutAside { .. }
                 if may_begin(control, open) =>
             {
                 Told::Later(BEGINS_YET.to_owned())

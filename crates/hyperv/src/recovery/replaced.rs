@@ -10,7 +10,7 @@ use super::{Machine, Returned};
 use crate::checkpoint::{CheckpointError, machine};
 use crate::import::{Aside, bring_back, home, remove_aside, same_folder};
 use crate::inventory::PowerState;
-use crate::journal::{Call, Outcome};
+use crate::journal::{Call, Open, Outcome};
 
 impl Machine<'_> {
     /// Settles what was being replaced, and removes what was put aside and is not needed.
@@ -27,19 +27,33 @@ impl Machine<'_> {
         if self.journal()?.planned.iter().any(|(of, _)| *of == vm) {
             return Ok(());
         }
+        let is_off = |open: &Open| matches!(open.intent.call, Call::KeepOff { .. });
+        let (held, open): (Vec<_>, Vec<_>) = open.into_iter().partition(is_off);
+        let mut is_new = false;
         for open in open {
+            let replaces = matches!(open.intent.call, Call::Replace { .. });
             let told = match &open.intent.call {
                 Call::Replace { aside, folder } => self.replaced(aside, folder),
                 Call::RollBack { .. } => self.rolled_back(),
                 _ => continue,
             };
             match told {
-                Ok(outcome) => self.control.settle(open.number, outcome),
+                Ok(outcome) => {
+                    is_new |= replaces && matches!(outcome, Outcome::Done { .. });
+                    self.control.settle(open.number, outcome);
+                }
                 Err(why) => {
                     self.left(why);
                     return Ok(());
                 }
             }
+        }
+        for open in held {
+            if !is_new && !self.tell_off() {
+                continue;
+            }
+            let done = Outcome::Done { made: None };
+            self.control.settle(open.number, done);
         }
         let asides = self.journal()?.asides.into_iter();
         for (_, aside) in asides.filter(|(of, _)| *of == vm) {
@@ -50,6 +64,25 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells of a VM that is off since a run turned it off. It is not started: who has found it off
+    /// may have done something about it. Whether that is known.
+    fn tell_off(&mut self) -> bool {
+        match machine(self.control.session(), self.vm) {
+            Ok(seen) if seen.state == PowerState::Off => {
+                let what = "a run that ended has turned it off, and changed nothing of it: start it if \
+                            that is right";
+                self.left(what.to_owned());
+                true
+            }
+            Ok(_) => true,
+            Err(error) if error.is_not_found() => true,
+            Err(error) => {
+                self.left(error.to_string());
+                false
+            }
+        }
     }
 
     /// Disks that are half written are nobody's to judge: the VM stays off.

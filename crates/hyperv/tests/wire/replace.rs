@@ -176,6 +176,29 @@ fn a_vm_that_is_saved_comes_back_with_its_memory() {
     assert_eq!(power, Power::Saved);
 }
 
+/// What a paused VM had in memory cannot be put back: that it is off is told.
+#[test]
+fn a_vm_that_was_paused_is_not_called_as_it_was() {
+    let (lab, point, written) = start("");
+    let mut service = lab.server.service();
+    service.repository.host.change_state(lab.vm(), 9).unwrap();
+    drop(service);
+    let before = machines(&lab);
+    let plan = planned(&lab, &point);
+    let file = lab.drive('D').join("Restored/Virtual Hard Disks/a.vhdx");
+    fs::remove_file(file).unwrap();
+    let failed = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let failed = failed.unwrap_err();
+    assert_eq!(which(&lab, &before, ""), Some(Which::Old), "{failed}");
+    assert!(
+        matches!(
+            failed.replaced.as_deref(),
+            Some(Replaced::Back { off: true, .. })
+        ),
+        "{failed}"
+    );
+}
+
 /// A VM that was off when the plan was made, and runs since, is not turned off by it.
 #[test]
 fn a_vm_that_was_started_since_is_left_alone() {
@@ -301,6 +324,13 @@ fn kill(at: usize, sent: bool, late: u64) -> Option<String> {
     let reports = clean(&lab, journals.path(), &what);
     let now = which(&lab, &before, &what);
     assert!(now.is_some(), "{what}: {reports:?}");
+    // It ran: nobody leaves it off without a word.
+    let own = machines(&lab).into_iter().find(|(id, ..)| *id == lab.vm());
+    if now == Some(Which::Old) && own.is_some_and(|(_, _, _, power, ..)| power == Power::Off) {
+        let mut left = reports.iter().flat_map(|report| &report.left);
+        let told = left.any(|left| left.what.contains("turned it off"));
+        assert!(told, "{what}: {reports:?}");
+    }
     // What is aside is there while it is of use, and nobody lives in what is removed.
     if now == Some(Which::New) {
         assert!(there(&lab, ASIDE), "{what}");

@@ -9,6 +9,7 @@ use hyperkeep_hyperv::import::{Consent, ImportError, Rollback};
 use hyperkeep_hyperv::inventory::{self, PowerState};
 use hyperkeep_hyperv::journal::{Journal, dead};
 use hyperkeep_hyperv::recovery::{Remembered, recover};
+use lab::wsman::Mishap;
 use uuid::Uuid;
 
 use crate::restored::{machines, scenario};
@@ -87,6 +88,48 @@ fn somebody_who_starts_it_meanwhile_is_noticed() {
             "{failed}"
         );
     });
+}
+
+/// Disks that change while it is turned off are not written to, and it runs again.
+#[test]
+fn a_vm_that_cannot_be_held_runs_again() {
+    let taken = r#"{"on": "RequestStateChange",
+                    "after": [{"takes-checkpoint": {"vm": "a", "name": "theirs"}}]}"#;
+    let lab = Lab::start(&scenario(taken));
+    let mishaps: Vec<Mishap> = std::mem::take(&mut lab.server.service().mishaps);
+    let mut service = lab.server.service();
+    service.repository.host.change_state(lab.vm(), 2).unwrap();
+    drop(service);
+    machines(&lab);
+    lab.server.service().mishaps = mishaps;
+    lab.with(|control| {
+        let failed = Rollback::begin(control, lab.vm(), ALL).err().unwrap();
+        assert!(matches!(failed, ImportError::OtherDisks(_)), "{failed}");
+        assert!(control.journal().reading().unwrap().is_settled());
+    });
+    assert_eq!(state(&lab), PowerState::Running);
+}
+
+/// What it had in memory is gone with its turning off.
+#[test]
+fn memory_that_is_lost_is_told() {
+    for (requested, was) in [(9, PowerState::Paused), (6, PowerState::Saved)] {
+        let lab = running();
+        let mut service = lab.server.service();
+        let host = &mut service.repository.host;
+        host.change_state(lab.vm(), requested).unwrap();
+        drop(service);
+        machines(&lab);
+        lab.with(|control| {
+            let held = Rollback::begin(control, lab.vm(), ALL).unwrap();
+            let told = held.abandon().unwrap_err();
+            assert!(
+                matches!(told, ImportError::MemoryLost(state) if state == was),
+                "{told}"
+            );
+        });
+        assert_eq!(state(&lab), PowerState::Off);
+    }
 }
 
 /// A run that is killed while disks are written leaves the VM off, and every run tells of it until
