@@ -149,8 +149,10 @@ impl Run<'_> {
             Step::RemoveReplication { .. } => Err(no_planned()),
             Step::PutAside { folder, .. } => self.replacing()?.put_aside(folder),
             Step::Destroy { .. } => {
-                let new = self.plan.folder.clone();
-                self.replacing()?.take_off(&new)
+                let (new, old) = (self.plan.folder.clone(), self.plan.replaced_folder.clone());
+                let lacks =
+                    || ImportError::Lacks("folder of the VM when it was planned".to_owned());
+                self.replacing()?.take_off((&old.ok_or_else(lacks)?, &new))
             }
             Step::Import {
                 new_id,

@@ -17,7 +17,8 @@ use uuid::Uuid;
 use super::applied::Aside;
 use super::error::ImportError;
 use super::planned::{Definition, PlannedVm, service};
-use super::take_off::{home, same_folder};
+use super::seen::Seen;
+use super::take_off::home;
 use crate::checkpoint::checkpoints;
 use crate::control::{Change, ChangeError, Control};
 use crate::ids::{self, fold};
@@ -172,11 +173,11 @@ pub(crate) fn bring_back(control: &Arc<Control>, aside: &Aside) -> Result<String
 pub(crate) fn remove_aside(control: &Control, aside: &Aside) -> Result<bool, ImportError> {
     let vm = aside.vm;
     // Without the VM it is all that there is of it.
-    let Some(own) = home(control.session(), vm)? else {
+    if home(control.session(), vm)?.is_none() {
         return Err(ImportError::OnlyAside(aside.configuration.clone()));
-    };
-    let below = fold(&own).starts_with(&format!("{}\\", fold(&aside.folder)));
-    if below || same_folder(&own, &aside.folder) {
+    }
+    let seen = Seen::look(control.session()).map_err(ImportError::from)?;
+    if seen.lives_in(&ids::upper(vm), &aside.folder) {
         let export = aside.export();
         control.seen_done(
             vm,

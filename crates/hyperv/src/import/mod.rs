@@ -64,6 +64,7 @@ pub use plan::{Plan, Way, plan};
 pub(crate) use planned::destroy_planned;
 pub use planned::{Definition, PlannedVm};
 pub use point::{Point, PointCheckpoint, PointDisk};
+pub(crate) use replace::strange;
 pub use request::{Identity, Mac, Network, Place, Request, SavedState, SwitchMap, Tree, WantedWay};
 pub use rollback::{Consent, Rollback};
 pub use script::script;

@@ -37,6 +37,9 @@ pub struct Plan {
     pub checkpoint_folder: Option<String>,
     /// The VM that it replaces.
     pub replaces: Option<Uuid>,
+    /// The folder of that one's configuration when this was planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_folder: Option<String>,
     /// How it gets there.
     pub way: Way,
     /// Where its disks go.
@@ -145,6 +148,7 @@ pub fn plan(point: &Point, request: &Request, target: &Target) -> Plan {
         folder: parts.folder,
         checkpoint_folder: request.checkpoint_folder.clone(),
         replaces: replaced.map(|machine| machine.id),
+        replaced_folder: replaced.and_then(|old| old.config().data_roots.configuration.clone()),
         way,
         disks: parts.disks,
         adapters: parts.adapters,

@@ -86,17 +86,23 @@ impl Replacing {
         Ok(())
     }
 
-    /// Takes it off the host. `new` is the folder of what comes in its place.
+    /// Takes it off the host. `meant` is the folder that it has if it is the one that is meant, and
+    /// `new` that of what comes in its place.
     ///
     /// # Errors
-    /// When it is there still, or nobody knows.
-    pub(super) fn take_off(&mut self, new: &str) -> Result<(), ImportError> {
+    /// When it is another one, the host is at work on it, it is there still, or nobody knows.
+    pub(super) fn take_off(&mut self, (meant, new): (&str, &str)) -> Result<(), ImportError> {
         let control = Arc::clone(&self.control);
         let not_aside = || ImportError::NotAside(new.to_owned());
         let aside = self.aside.clone().ok_or_else(not_aside)?;
         let session = control.session();
         let lacks = || ImportError::Lacks(format!("VM {}", self.vm));
         let folder = home(session, self.vm)?.ok_or_else(lacks)?;
+        if !same_folder(&folder, meant) {
+            let vm = self.vm;
+            return Err(ImportError::AnotherVm { vm, folder });
+        }
+        at_rest(&control, self.vm)?;
         if !is_whole(session, &aside)? {
             return Err(ImportError::NotAside(aside.configuration));
         }
@@ -105,6 +111,7 @@ impl Replacing {
             call: Call::Replace {
                 aside,
                 folder: new.to_owned(),
+                was: Some(folder.clone()),
             },
             at: control.time(),
         };
@@ -161,8 +168,14 @@ impl Replacing {
         }
         let (before, new) = self.folders.clone().unwrap_or_default();
         let own = home(control.session(), self.vm).map_err(|error| error.to_string())?;
-        if own.is_some_and(|own| same_folder(&own, &new)) {
-            return Err("the VM that should replace it is there".to_owned());
+        match own {
+            Some(own) if same_folder(&own, &new) => {
+                return Err("the VM that should replace it is there".to_owned());
+            }
+            Some(own) if !same_folder(&own, &before) && !same_folder(&own, &aside.folder) => {
+                return Err(strange(&own));
+            }
+            _ => {}
         }
         let folder = bring_back(control, aside).map_err(|error| error.to_string())?;
         let why = "what it should be replaced by is not there".to_owned();
@@ -192,6 +205,14 @@ impl Replacing {
         }
         tried.is_err()
     }
+}
+
+/// Why nobody knows which VM it is that has a folder of its own.
+pub(crate) fn strange(folder: &str) -> String {
+    format!(
+        "there is a VM of its id with its configuration in {folder}, which is neither the old one's \
+         folder nor the new one's: what was put aside stays"
+    )
 }
 
 /// Whether a VM may be taken off though that failed.

@@ -12,7 +12,7 @@ use cim::{CimError, CimSession, Instance};
 
 use super::error::ImportError;
 use super::planned::SETTINGS;
-use super::take_off::same_folder;
+use super::take_off::{is_within, same_folder};
 use crate::ids::{self, fold};
 
 /// A planned VM as the host tells it.
@@ -34,7 +34,19 @@ struct Row {
     kind: String,
     name: String,
     folder: Option<String>,
+    /// All folders that it has anything in.
+    roots: Vec<String>,
 }
+
+/// The folders of a configuration, of saved memory, checkpoints, paging, logs and firmware.
+const ROOTS: [&str; 6] = [
+    "ConfigurationDataRoot",
+    "SnapshotDataRoot",
+    "SuspendDataRoot",
+    "SwapFileDataRoot",
+    "LogDataRoot",
+    "GuestStateDataRoot",
+];
 
 /// All planned VMs of a host, whoever made them.
 pub(crate) fn planned(session: &dyn CimSession) -> Result<Vec<SeenPlanned>, CimError> {
@@ -50,6 +62,7 @@ impl Row {
             kind: fold(&text("VirtualSystemType").unwrap_or_default()),
             name: text("ElementName").unwrap_or_default(),
             folder: text("ConfigurationDataRoot"),
+            roots: ROOTS.iter().filter_map(|name| text(name)).collect(),
         }
     }
 
@@ -91,6 +104,12 @@ impl Seen {
                 name: row.name.clone(),
             }),
         }
+    }
+
+    /// Whether a VM or one of its checkpoints has anything in a folder, or below it.
+    pub(super) fn lives_in(&self, vm: &str, folder: &str) -> bool {
+        let mut own = self.0.iter().filter(|row| fold(&row.of) == fold(vm));
+        own.any(|row| row.roots.iter().any(|root| is_within(root, folder)))
     }
 
     /// Planned VMs that have come since and may be what was to be made in a folder: those that are

@@ -51,6 +51,14 @@ pub(crate) fn same_folder(one: &str, other: &str) -> bool {
     }
 }
 
+/// Whether a folder is another one, or below it.
+pub(super) fn is_within(path: &str, folder: &str) -> bool {
+    match (HostPath::parse(path), HostPath::parse(folder)) {
+        (Ok(path), Ok(folder)) => path.below(&folder).is_some(),
+        _ => fold(path).starts_with(&fold(folder)),
+    }
+}
+
 /// Takes a VM off the host, if its configuration is in that folder. `of` is the VM that the journal
 /// tells of.
 ///

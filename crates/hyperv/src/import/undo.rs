@@ -64,7 +64,7 @@ pub fn undo(
             replacing.stop()?;
         }
         replacing.put_aside(&undone(&undo.folder))?;
-        replacing.take_off(&old.folder)?;
+        replacing.take_off((&undo.folder, &old.folder))?;
         bring_back(control, old)
     })();
     match swapped {

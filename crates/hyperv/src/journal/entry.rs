@@ -153,6 +153,9 @@ pub enum Call {
         aside: Aside,
         /// The folder of the new one's configuration.
         folder: String,
+        /// That of the old one's. Earlier versions did not write it down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        was: Option<String>,
     },
     /// Keeps a VM off that runs, from before it is turned off until it runs again, another is in its
     /// place, or somebody was told.

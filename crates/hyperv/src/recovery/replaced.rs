@@ -2,13 +2,13 @@
 //!
 //! While a VM is replaced there is a moment at which the host has neither the old one nor the new
 //! one. What the run had written down tells where the old one's configuration is aside, and in which
-//! folder the new one's would be: a VM in that folder is the new one, and whole; any other VM of the
-//! id is the old one, which was not taken off or has come back; and if there is none, it is brought
-//! back. What was put aside is removed when the VM is there, and never before.
+//! folder the new one's would be: a VM in that folder is the new one, and whole; one in the folder
+//! that the old one had, or in which it is aside, is the old one; of any other nobody knows; and if
+//! there is none, it is brought back. What was put aside is removed when the VM is there, and never before.
 
 use super::{Machine, Returned};
 use crate::checkpoint::{CheckpointError, machine};
-use crate::import::{Aside, bring_back, home, remove_aside, same_folder};
+use crate::import::{Aside, bring_back, home, remove_aside, same_folder, strange};
 use crate::inventory::PowerState;
 use crate::journal::{Call, Open, Outcome};
 
@@ -33,7 +33,9 @@ impl Machine<'_> {
         for open in open {
             let replaces = matches!(open.intent.call, Call::Replace { .. });
             let told = match &open.intent.call {
-                Call::Replace { aside, folder } => self.replaced(aside, folder),
+                Call::Replace { aside, folder, was } => {
+                    self.replaced(aside, (folder, was.as_deref()))
+                }
                 Call::RollBack { .. } => self.rolled_back(),
                 _ => continue,
             };
@@ -99,7 +101,11 @@ impl Machine<'_> {
         }
     }
 
-    fn replaced(&mut self, aside: &Aside, folder: &str) -> Result<Outcome, String> {
+    fn replaced(
+        &mut self,
+        aside: &Aside,
+        (folder, was): (&str, Option<&str>),
+    ) -> Result<Outcome, String> {
         let own = home(self.control.session(), self.vm).map_err(|error| error.to_string())?;
         let not_done = |why: &str| {
             let why = why.to_owned();
@@ -107,7 +113,14 @@ impl Machine<'_> {
         };
         match own {
             Some(own) if same_folder(&own, folder) => Ok(Outcome::Done { made: None }),
-            Some(_) => Ok(not_done("the VM that should be replaced is there")),
+            // As it was, or brought back from aside.
+            Some(own)
+                if same_folder(&own, &aside.folder)
+                    || was.is_some_and(|was| same_folder(&own, was)) =>
+            {
+                Ok(not_done("the VM that should be replaced is there"))
+            }
+            Some(own) => Err(strange(&own)),
             None => {
                 let control = self.control.apart();
                 let back = bring_back(&control, aside);

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use cim::job::Pace;
 use hyperkeep_hyperv::import::{
-    Applied, ApplyError, Identity, ImportError, Mac, Place, Plan, Point, Replaced, Request,
+    Applied, ApplyError, Aside, Identity, ImportError, Mac, Place, Plan, Point, Replaced, Request,
     SwitchMap, Target, Undo, Written, apply, confirm, plan, undo,
 };
 use hyperkeep_hyperv::inventory::{self, PowerState};
-use hyperkeep_hyperv::journal::Journal;
+use hyperkeep_hyperv::journal::{Call, Intent, Journal};
+use hyperkeep_hyperv::recovery::{Remembered, recover};
+use lab::Clock;
 use lab::state::Power;
 use lab::wsman::Mishap;
 use testkit::vary;
@@ -148,6 +150,73 @@ fn what_was_put_aside_goes_when_somebody_agrees() {
         .unwrap_err();
     assert!(matches!(refused, ImportError::NotAside(_)), "{refused}");
     assert_eq!(which(&lab, &before, ""), Some(Which::New));
+}
+
+/// What is aside stays while the VM has anything in it.
+#[test]
+fn what_is_aside_is_not_removed_under_a_vm() {
+    let (lab, point, written) = start("");
+    let mut plan = planned(&lab, &point);
+    let snapshots = format!("{ASIDE}\\Snapshots");
+    plan.checkpoint_folder = Some(snapshots);
+    let done = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let done = done.unwrap();
+    assert_eq!(done.differences, []);
+    lab.with(|control| confirm(control, &done.undo)).unwrap();
+    assert!(there(&lab, ASIDE));
+}
+
+/// Another VM of the id than the one that the plan was made for is not taken off the host.
+#[test]
+fn another_vm_than_was_planned_is_not_replaced() {
+    let (lab, point, written) = start("");
+    let before = machines(&lab);
+    let mut plan = planned(&lab, &point);
+    assert!(plan.replaced_folder.is_some());
+    plan.replaced_folder = Some("D:\\Another".to_owned());
+    let failed = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let failed = failed.unwrap_err();
+    assert!(
+        matches!(failed.problem, ImportError::AnotherVm { .. }),
+        "{failed}"
+    );
+    let there = Replaced::There { off: false };
+    assert_eq!(failed.replaced.as_deref(), Some(&there));
+    assert_eq!(machines(&lab), before);
+}
+
+/// A VM in a third folder is neither the old one nor the new one, and nothing is removed for it.
+#[test]
+fn of_a_vm_in_a_third_folder_nobody_knows() {
+    let lab = Lab::start(&scenario(""));
+    let before = machines(&lab);
+    let journals = crate::support::folder();
+    let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
+    let control = lab.control(&journal);
+    let id = lab.vm().to_string().to_uppercase();
+    let aside = Aside {
+        vm: lab.vm(),
+        configuration: format!("{ASIDE}\\Virtual Machines\\{id}.vmcx"),
+        snapshots: None,
+        folder: ASIDE.to_owned(),
+        node: None,
+    };
+    let intent = Intent {
+        vm: lab.vm(),
+        call: Call::Replace {
+            aside,
+            folder: FOLDER.to_owned(),
+            was: Some("D:\\Elsewhere".to_owned()),
+        },
+        at: lab.time.clock.now(),
+    };
+    journal.begin(intent).unwrap();
+    let report = recover(&control, &|_, _| Remembered::No).unwrap();
+    let told: Vec<&str> = report.left.iter().map(|left| left.what.as_str()).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("neither"), "{told:?}");
+    assert!(!journal.reading().unwrap().is_settled());
+    assert_eq!(machines(&lab), before);
 }
 
 #[test]
