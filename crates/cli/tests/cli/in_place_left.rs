@@ -8,7 +8,7 @@ use disk::OpenAs;
 use serde_json::Value;
 use testkit::image::{Image, Kind, noise};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, patch};
 use crate::in_place::{LEN, MIB, kept, name, prepared, roll_back, seen, undo_of};
 
 /// As a kill leaves it: the last part of the undo file, which says that it was finished, is not there.
@@ -87,4 +87,24 @@ fn its_file_is_not_replaced() {
     fs::remove_file(&path).unwrap();
     run(&path);
     assert!(!path.exists());
+}
+
+/// What may stand on a disk and cannot be read is not taken for something that does not.
+#[test]
+fn a_file_beside_it_that_cannot_be_read_keeps_it() {
+    let (bench, path, before) = prepared(Kind::Vhdx);
+    let beside = path.with_file_name("disk_1.avhdx");
+    let parent = disk::open(fs::File::open(&path).unwrap(), OpenAs::ByContent).unwrap();
+    Image::child(parent.info(), name(Kind::Vhdx), 3).write(&beside);
+    drop(parent);
+    // Both headers.
+    patch(&beside, 64 << 10, &[0; 128 << 10]);
+    let theirs = fs::read(&path).unwrap();
+    let refused = roll_back(&bench, Kind::Vhdx, &[], 1);
+    assert!(told(&refused).contains("cannot be told"), "{refused:#}");
+    assert!(fs::read(&path).unwrap() == theirs);
+    fs::remove_file(&beside).unwrap();
+    let done = roll_back(&bench, Kind::Vhdx, &[], 0);
+    assert!(done.to_string().contains("linked clone"), "{done:#}");
+    assert!(seen(&path) == before);
 }

@@ -48,10 +48,6 @@ fn fits(name: &Name, system: System) -> bool {
     if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') || bytes.contains(&0) {
         return false;
     }
-    // A name that says what another one would become is another one itself: none meet.
-    if system != System::Unix && is_escape(bytes) {
-        return false;
-    }
     match system {
         System::Unix => return true,
         System::Zip => {
@@ -63,13 +59,6 @@ fn fits(name: &Name, system: System) -> bool {
     let ends_badly = matches!(bytes.last(), Some(b'.' | b' '));
     let bad = |byte: &u8| *byte < 32 || is_special(char::from(*byte));
     !ends_badly && !bytes.iter().any(bad) && !is_device(&name.to_string())
-}
-
-/// Whether a part of it reads as a byte that was escaped.
-fn is_escape(bytes: &[u8]) -> bool {
-    bytes
-        .windows(3)
-        .any(|part| part.first() == Some(&b'%') && part.iter().skip(1).all(u8::is_ascii_hexdigit))
 }
 
 /// What Windows has other uses for.

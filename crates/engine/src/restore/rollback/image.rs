@@ -167,7 +167,9 @@ impl Image {
         Ok(top.info().clone())
     }
 
-    /// A disk file in the same folder that stands on this one. What cannot be opened is none.
+    /// A disk file in the same folder that stands on this one. One of which that cannot be told is refused.
+    /// On Windows one that is in use is none: whoever uses a child has all that it stands on open, and this
+    /// file is open nowhere else.
     fn child(&self, info: &LayerInfo) -> Result<Option<PathBuf>, RollbackError> {
         let identity = info.identity();
         let Some(folder) = self.path.parent().filter(|_| identity.is_some()) else {
@@ -186,9 +188,20 @@ impl Image {
             if !is_image || path.file_name() == self.path.file_name() {
                 continue;
             }
-            let layer = Folders::new().open(&path).ok().flatten();
-            let layer = layer.and_then(|file| disk::open(file, OpenAs::ByContent).ok());
-            let link = layer.as_ref().and_then(|l| l.info().parent.as_ref());
+            let unknown = |why: String| {
+                let path = path.display();
+                let why = format!("whether {path} stands on it cannot be told: {why}");
+                RollbackError::Refused(why, BESIDE)
+            };
+            let file = match Folders::new().open(&path) {
+                Ok(Some(file)) => file,
+                Ok(None) => continue,
+                Err(error) if is_use(&error) => continue,
+                Err(error) => return Err(unknown(error.to_string())),
+            };
+            let layer = disk::open(file, OpenAs::ByContent);
+            let layer = layer.map_err(|error| unknown(error.to_string()))?;
+            let link = layer.info().parent.as_ref();
             if link.is_some_and(|link| link.accepts(identity)) {
                 return Ok(Some(path));
             }
@@ -198,6 +211,8 @@ impl Image {
 }
 
 const ANEW: &str = "restore the disk as a new file, with --overwrite or into another folder";
+const BESIDE: &str = "make that file readable, or move it to another folder if no disk of this VM needs it; \
+                      restore the disk into another folder otherwise";
 const CHECKPOINTS: &str = "apply or delete the checkpoints that were made since on their host, or \
                            restore the disk into another folder";
 

@@ -348,6 +348,15 @@ pub fn roll_back(
                 ),
             }
         }
+        let changes = |disk: &RolledBack| matches!(disk.became, Became::Now | Became::Would);
+        if report.disks.iter().any(changes) {
+            report.findings.push(Finding::note(
+                Code::Other,
+                point.details.vm_name.clone(),
+                "disks that stand on these were looked for beside them only: one that is elsewhere, as of a \
+                 linked clone, would be damaged",
+            ));
+        }
     } else if !ready.is_empty() {
         report.findings.push(Finding::note(
             Code::NotInPlace,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use disk::{BlockRead, ByteRange, ByteRanges, Chain, Content, DiskWrite, Format};
+use disk::{BlockRead, ByteRange, ByteRanges, Chain, Content, DiskWrite, Format, LayerInfo};
 use vault_format::{Entropy, random};
 
 use super::compare::{PointDisk, compare};
@@ -147,7 +147,7 @@ impl Ready {
             let dirty = matches!(&info.format, Format::Vhdx(vhdx) if vhdx.dirty_log) && earlier;
             if (!found.differing.is_empty() || dirty) && !simulate {
                 if kept.is_none() {
-                    self.room(&found.differing).map_err(Stop::Failed)?;
+                    self.room(&found.differing, &info).map_err(Stop::Failed)?;
                     kept = Some(self.begin(rng).map_err(Stop::Failed)?);
                 }
                 if let Some(kept) = &kept {
@@ -184,9 +184,12 @@ impl Ready {
         Arc::new(Kept::new(Arc::clone(&self.image.file), undo))
     }
 
-    /// Whether what will be overwritten can be kept.
-    fn room(&self, differing: &ByteRanges) -> Result<(), RollbackError> {
-        let needed = differing.total().saturating_add(STRUCTURES);
+    /// Whether what will be overwritten can be kept, and a file that grows can grow by as much.
+    fn room(&self, differing: &ByteRanges, info: &LayerInfo) -> Result<(), RollbackError> {
+        let grows = matches!(&info.format, Format::Vhdx(vhdx) if !vhdx.fixed);
+        let total = differing.total();
+        let growth = if grows { total } else { 0 };
+        let needed = total.saturating_add(growth).saturating_add(STRUCTURES);
         match free(folder_of(&self.disk.file)).map_err(RollbackError::Image)? {
             Some(free) if free < needed => Err(RollbackError::Full { needed, free }),
             _ => Ok(()),
