@@ -9,7 +9,7 @@
 //! All of it is serde data, so a plan needs no host: a [`Target`] that was recorded will do, and it
 //! says the same.
 //!
-//! [`apply`] carries a plan out, when the caller has written disks and configuration, and [`undo`]
+//! [`apply()`] carries a plan out, when the caller has written disks and configuration, and [`undo()`]
 //! takes it back; a [`Rollback`] holds a VM while its disks are written. [`PlannedVm`] is what there
 //! is on the host until it is a VM: it goes with whoever holds it, and after a crash with the next
 //! run.

@@ -11,9 +11,9 @@
 //! are kept first; so what is undone is the same file to the byte, whatever its format.
 //!
 //! - No disk is changed before all were judged. One that may not be changed keeps all from it.
-//! - A kill leaves a file that the same rollback finishes and [`undo`] puts back.
+//! - A kill leaves a file that the same rollback finishes and [`undo()`] puts back.
 //! - What somebody wrote to a file since it was rolled back is never mixed with what it was before:
-//!   then [`undo`] is refused. Of a rollback that was killed that cannot be told: such a file is not to be
+//!   then [`undo()`] is refused. Of a rollback that was killed that cannot be told: such a file is not to be
 //!   used before it is finished or undone.
 
 mod compare;

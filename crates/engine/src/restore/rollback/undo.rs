@@ -73,13 +73,14 @@ impl FileId {
         }
     }
 
-    /// Whether both are of one file. A number may be given again, and some network file systems give a
-    /// file another one: it counts where no moment is known. Where nothing is known it is not the same.
+    /// Whether both are of one file. A number may be given again, and two files may be made in one moment:
+    /// all that is known must agree. Where nothing is known it is not the same.
     pub(crate) fn same(&self, other: &Self) -> bool {
-        match (self.created, other.created) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            _ => self.number.is_some() && self.number == other.number,
-        }
+        let agree = |ours: Option<u64>, theirs: Option<u64>| Some(ours? == theirs?);
+        let created = agree(self.created, other.created);
+        let number = agree(self.number, other.number);
+        let known = created.is_some() || number.is_some();
+        known && created.unwrap_or(true) && number.unwrap_or(true)
     }
 }
 
