@@ -48,7 +48,7 @@ fn link_new(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(windows)]
 fn move_new(from: &Path, to: &Path) -> io::Result<()> {
     use windows_sys::Win32::Storage::FileSystem::{MOVEFILE_WRITE_THROUGH, MoveFileExW};
-    let (from, to) = (verbatim(from)?, verbatim(to)?);
+    let (from, to) = (hostfile::verbatim(from)?, hostfile::verbatim(to)?);
     // SAFETY: both are UTF-16 texts that end with a NUL and outlive the call, which only reads
     // them.
     let done = unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), MOVEFILE_WRITE_THROUGH) };
@@ -56,32 +56,6 @@ fn move_new(from: &Path, to: &Path) -> io::Result<()> {
         0 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
-}
-
-/// The path for a function of Windows, ending with a NUL: absolute, and in the form `\\?\…` that
-/// may be longer than 260 units, as the standard library passes it.
-#[cfg(windows)]
-fn verbatim(path: &Path) -> io::Result<Vec<u16>> {
-    use std::os::windows::ffi::OsStrExt;
-    use std::path::{Component, Prefix};
-    let path = std::path::absolute(path)?;
-    let kind = match path.components().next() {
-        Some(Component::Prefix(prefix)) => Some(prefix.kind()),
-        _ => None,
-    };
-    // `C:\…` goes behind the prefix, and so does `\\server\…` without its slashes.
-    let (prefix, skip) = match kind {
-        Some(Prefix::Disk(_)) => (r"\\?\", 0),
-        Some(Prefix::UNC(..)) => (r"\\?\UNC\", 2),
-        _ => ("", 0),
-    };
-    let path = path.as_os_str().encode_wide().skip(skip);
-    let mut units: Vec<u16> = prefix.encode_utf16().chain(path).collect();
-    if units.contains(&0) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    units.push(0);
-    Ok(units)
 }
 
 #[cfg(test)]
@@ -162,24 +136,5 @@ mod tests {
         fs::write(&from, b"b").unwrap();
         let refused = rename_new(&from, &to).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
-    }
-
-    #[cfg(windows)]
-    #[test]
-    fn paths_take_the_form_that_may_be_long() {
-        let shown = |path: &str| {
-            let units = verbatim(Path::new(path)).unwrap();
-            String::from_utf16(units.split_last().unwrap().1).unwrap()
-        };
-        for (path, long) in [
-            (r"C:\a/b\..\c", r"\\?\C:\a\c"),
-            (r"\\server\share\a", r"\\?\UNC\server\share\a"),
-            (r"\\?\C:\a", r"\\?\C:\a"),
-            (r"\\?\UNC\server\share\a", r"\\?\UNC\server\share\a"),
-        ] {
-            assert_eq!(shown(path), long);
-        }
-        assert!(shown("a").ends_with(r"\a") && shown("a").starts_with(r"\\?\"));
-        assert!(verbatim(Path::new("a\0b")).is_err());
     }
 }

@@ -323,6 +323,7 @@ fn what_cannot_be_changed_safely_is_refused() {
     let (bench, path, _) = prepared(Kind::Raw);
     let file = fs::File::options().write(true).open(&path).unwrap();
     file.set_len(LEN + 4096).unwrap();
+    drop(file);
     roll_back(&bench, Kind::Raw, &[], 1);
     assert_eq!(fs::metadata(&path).unwrap().len(), LEN + 4096);
     // One that is not there.

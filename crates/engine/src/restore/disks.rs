@@ -203,7 +203,11 @@ pub(crate) fn write_all(
                 report.findings.push(cancelled(&point.details, AGAIN));
                 return;
             }
-            Err(stop) => report.findings.push(disk_finding(&spot.path, stop)),
+            Err(stop) => {
+                // What else became whole is known again when this one is tried again.
+                journal.iter_mut().for_each(Journal::leave);
+                report.findings.push(disk_finding(&spot.path, stop));
+            }
         }
     }
 }

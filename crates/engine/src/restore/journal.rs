@@ -15,7 +15,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -72,8 +72,10 @@ pub(crate) struct Whole {
 }
 
 impl Whole {
-    /// What a file is whose name is still another one.
+    /// What a file is whose name is still another one. It is said to have been changed now: systems may
+    /// put off telling of writes, and tell of them later.
     pub(crate) fn of(file: &File, name: &str, data: u64, became: Became) -> io::Result<Self> {
+        file.set_modified(SystemTime::now())?;
         let (len, modified) = stamp(&file.metadata()?)?;
         Ok(Self {
             name: name.to_owned(),
@@ -139,8 +141,9 @@ impl Journal {
         };
         let file = OpenOptions::new()
             .read(true)
-            .append(true)
+            .write(true)
             .create(true)
+            .truncate(false)
             .open(&path)
             .map_err(fail("opening the restore's journal"))?;
         match file.try_lock() {
@@ -170,6 +173,7 @@ impl Journal {
         if good < bytes.len() {
             // New lines must not follow a torn one.
             let cut = journal.file.set_len(good as u64);
+            let cut = cut.and_then(|()| journal.file.seek(SeekFrom::End(0)));
             cut.map_err(fail("mending the restore's journal"))?;
         }
         let durable = journal.file.sync_all();
@@ -381,7 +385,7 @@ mod tests {
         }
         let whole = dir.path().join("whole");
         fs::write(&whole, "whole").unwrap();
-        let file = File::open(&whole).unwrap();
+        let file = File::options().write(true).open(&whole).unwrap();
         let noted = Whole::of(&file, "whole", 5, Became::New).unwrap();
         journal.note_whole(2, noted.clone()).unwrap();
         journal.leave();

@@ -15,7 +15,7 @@ use crate::restore::disks::{RestoredFile, restored};
 use crate::restore::existing::Spot;
 use crate::restore::journal::Journal;
 use crate::restore::plan::{DiskFile, DisksPlan, Holds, free_name};
-use crate::restore::room::{Room, Size, free};
+use crate::restore::room::{Room, Size};
 use crate::restore::target::TargetError;
 use crate::restore::to::DisksTo;
 use crate::restore::{Opened, Task};
@@ -107,7 +107,7 @@ pub(crate) fn room(
     let fail = |e| TargetError::io(to.folder, "asking how much is free", e);
     Ok(Room {
         needed,
-        free: free(to.folder).map_err(fail)?,
+        free: hostfile::free(to.folder).map_err(fail)?,
     })
 }
 

@@ -148,20 +148,14 @@ impl NewFile {
 
     /// Starts a file that will be at this spot. Its folder must exist.
     pub(crate) fn at(spot: Spot) -> Result<Self, TargetError> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let path = &spot.path;
         if spot.over.is_none() && path.symlink_metadata().is_ok() {
             return Err(TargetError::Exists(path.clone()));
         }
         let folder = folder_of(path);
         loop {
-            // Unique among the live files of this machine; a leftover of a dead process with the
-            // same numbers is skipped, never taken.
-            let temp = folder.join(format!(
-                "{TEMP_PREFIX}{}-{}{TEMP_SUFFIX}",
-                std::process::id(),
-                NEXT.fetch_add(1, Ordering::Relaxed)
-            ));
+            // A leftover of a dead process with the same numbers is skipped, never taken.
+            let temp = folder.join(unique());
             let opened = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -190,7 +184,7 @@ impl NewFile {
             return Err(TargetError::Exists(path.clone()));
         }
         if !going_on {
-            match fs::remove_file(&temp) {
+            match remove_now(&temp) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(TargetError::io(path, "removing an unfinished file", error));
                 }
@@ -278,6 +272,24 @@ impl Drop for NewFile {
             let _ = fs::remove_file(&self.temp);
         }
     }
+}
+
+/// Removes a file whose name is wanted at once. Windows keeps the name as long as somebody has the file
+/// open, as a scanner may, or what is left of a run that was killed: it goes under another one.
+fn remove_now(temp: &Path) -> io::Result<()> {
+    let old = temp.with_file_name(unique());
+    fs::rename(temp, &old)?;
+    fs::remove_file(old)
+}
+
+/// A name of an unfinished file, unique among the live ones of this machine.
+fn unique() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!(
+        "{TEMP_PREFIX}{}-{}{TEMP_SUFFIX}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 fn folder_of(path: &Path) -> &Path {

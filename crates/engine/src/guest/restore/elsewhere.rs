@@ -74,17 +74,28 @@ pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Los
         use std::os::windows::fs::FileTimesExt as _;
         set = set.set_created(time);
     }
-    // A folder cannot be opened for it.
-    if !at.is_file() {
-        lost.note("the time of a folder", &found.path);
-    } else if OpenOptions::new()
-        .write(true)
-        .open(at)
-        .and_then(|file: File| file.set_times(set))
-        .is_err()
-    {
+    if for_times(at).and_then(|file| file.set_times(set)).is_err() {
         lost.note("the time", &found.path);
     }
+}
+
+/// A file or folder, of which times may be set.
+#[cfg(windows)]
+fn for_times(at: &Path) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt as _;
+    const FILE_WRITE_ATTRIBUTES: u32 = 0x100;
+    // Without it a folder is not opened.
+    const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+    OpenOptions::new()
+        .access_mode(FILE_WRITE_ATTRIBUTES)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS)
+        .open(at)
+}
+
+/// A file, of which times may be set; a folder is not opened.
+#[cfg(not(windows))]
+fn for_times(at: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).open(at)
 }
 
 fn system_time(time: Time) -> Option<SystemTime> {

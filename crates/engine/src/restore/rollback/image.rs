@@ -70,8 +70,7 @@ impl Image {
     }
 
     pub(super) fn id(&self) -> Result<FileId, RollbackError> {
-        let found = self.file.metadata().map_err(RollbackError::Image)?;
-        Ok(FileId::of(&found))
+        FileId::of(&self.file).map_err(RollbackError::Image)
     }
 
     /// The disk as its guest sees it, as it is at this moment.

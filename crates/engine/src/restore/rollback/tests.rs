@@ -232,9 +232,7 @@ fn what_is_no_undo_file_is_told() {
     }
 }
 
-/// What was kept of a disk is never put into another one that took its name. Windows
-/// gives a file that takes a name within seconds the moment at which the one before it was made.
-#[cfg(unix)]
+/// What was kept of a disk is never put into another one that took its name.
 #[test]
 fn another_file_of_its_name_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
@@ -246,7 +244,7 @@ fn another_file_of_its_name_is_left_alone() {
         .create_new(true)
         .open(undo_path(&path));
     let begun = Begun {
-        file: FileId::of(&fs::metadata(&path).unwrap()),
+        file: FileId::of(&fs::File::open(&path).unwrap()).unwrap(),
         ..begun()
     };
     let mut kept = Undo::begin(file.unwrap(), [7; 16], &begun).unwrap();

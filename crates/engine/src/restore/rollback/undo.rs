@@ -15,7 +15,7 @@
 //! - A batch begins at a multiple of 4 KiB and names the file's own random id, so that the contents of a
 //!   disk are never taken for one.
 
-use std::fs::Metadata;
+use std::fs::File;
 use std::io;
 use std::time::SystemTime;
 
@@ -51,7 +51,8 @@ impl Begun {
 }
 
 /// Tells a file from another one that has its name by now, also after the system was started anew: a
-/// device's number may be another one then.
+/// device's number may be another one then. Windows gives a file that takes a name within seconds the
+/// moment at which the one before it was made, and never the same number: there the number is enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileId {
     /// When it was made, in nanoseconds since 1970, where the file system keeps that.
@@ -61,16 +62,15 @@ pub(crate) struct FileId {
 }
 
 impl FileId {
-    pub(crate) fn of(found: &Metadata) -> Self {
-        let created = found.created().ok();
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        let number = hostfile::number(file)?;
+        let enough = cfg!(windows) && number.is_some();
+        let created = file.metadata()?.created().ok().filter(|_| !enough);
         let since = created.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-        Self {
+        Ok(Self {
             created: since.and_then(|since| u64::try_from(since.as_nanos()).ok()),
-            #[cfg(unix)]
-            number: Some(std::os::unix::fs::MetadataExt::ino(found)),
-            #[cfg(not(unix))]
-            number: None,
-        }
+            number,
+        })
     }
 
     /// Whether both are of one file. A number may be given again, and two files may be made in one moment:

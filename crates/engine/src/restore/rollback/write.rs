@@ -16,7 +16,6 @@ use super::{
 use crate::pipeline::Stop;
 use crate::restore::disks::begin;
 use crate::restore::layer::open_chain;
-use crate::restore::room::free;
 use crate::restore::target::{NewFile, TargetError};
 use crate::restore::write::Run;
 use crate::restore::{Opened, Task};
@@ -190,7 +189,7 @@ impl Ready {
         let total = differing.total();
         let growth = if grows { total } else { 0 };
         let needed = total.saturating_add(growth).saturating_add(STRUCTURES);
-        match free(folder_of(&self.disk.file)).map_err(RollbackError::Image)? {
+        match hostfile::free(folder_of(&self.disk.file)).map_err(RollbackError::Image)? {
             Some(free) if free < needed => Err(RollbackError::Full { needed, free }),
             _ => Ok(()),
         }
