@@ -299,7 +299,7 @@ fn rewritten(
     let mut bytes = vec![0; reader.len() as usize];
     reader.read_at(0, &mut bytes).map_err(|e| e.to_string())?;
     match rewrite_file(&bytes, rewrite) {
-        Ok((bytes, _)) => Ok((bytes, None)),
+        Ok((bytes, done)) => Ok((bytes, unused(name, &done.unused))),
         Err(error) => {
             let finding = Finding::new(
                 Code::ConfigUnreadable,
@@ -314,6 +314,17 @@ fn rewritten(
             Ok((bytes, Some(finding)))
         }
     }
+}
+
+/// Drives that were to be pointed elsewhere and are not in the configuration.
+fn unused(name: &str, drives: &[String]) -> Option<Finding> {
+    let message = format!(
+        "it does not name {}: what it names instead was left as it was",
+        drives.join(", ")
+    );
+    let hint = "look at the VM's drives when importing it, and point them at the restored disks";
+    let finding = Finding::new(Code::ConfigUnreadable, Severity::Warning, name, message);
+    (!drives.is_empty()).then(|| finding.hint(hint))
 }
 
 fn lost(name: &str) -> Stop<DiskError> {
@@ -335,5 +346,13 @@ mod tests {
             true => assert!(here.is_some_and(|here| here.to_string().ends_with(r"\restored"))),
             false => assert_eq!(here, None),
         }
+    }
+
+    #[test]
+    fn a_drive_that_the_configuration_does_not_name_is_told() {
+        assert_eq!(unused("a.vmcx", &[]), None);
+        let told = unused("a.vmcx", &["D:\\a.vhdx".to_owned()]).unwrap();
+        assert_eq!(told.severity, Severity::Warning);
+        assert!(told.message.contains("D:\\a.vhdx"), "{}", told.message);
     }
 }
