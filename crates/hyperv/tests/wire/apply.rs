@@ -1,10 +1,10 @@
 //! Plans that are carried out: what was planned is there, and nothing else has changed.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cim::job::Pace;
+use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::import::{
     Applied, ApplyError, Identity, ImportError, Mac, Plan, Point, Request, Step, SwitchMap, Target,
     WantedWay, apply, plan, undo,
@@ -12,11 +12,9 @@ use hyperkeep_hyperv::import::{
 use hyperkeep_hyperv::inventory::{self, PowerState};
 use hyperkeep_hyperv::journal::Journal;
 use lab::wsman::Mishap;
-use testkit::vary;
 use uuid::Uuid;
 
-use crate::killed::Mortal;
-use crate::restored::{FOLDER, clean, machines, point, scenario, write};
+use crate::restored::{FOLDER, at_each_request, clean, killed, machines, point, scenario, write};
 use crate::support::{Lab, MARK};
 
 /// Restores the first VM as it is wanted.
@@ -266,50 +264,33 @@ fn every_call_may_fail() {
     }
 }
 
-/// A run that is killed at a request, which the host still gets or does not.
-fn kill(request: &Request, at: usize, sent: bool, late: u64) -> Option<String> {
+/// A run that is killed at a request.
+fn kill(request: &Request, when: (usize, bool, u64)) -> Option<String> {
     let lab = Lab::start(&scenario(""));
     let (point, written) = (point(&lab), write(&lab));
     let plan = planned(&lab, &point, request);
     let before = machines(&lab);
-    let journals = crate::support::folder();
-    let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
-    let path = journal.path().to_owned();
-    let session = Arc::new(Mortal::new(&lab, at, sent, path.clone()));
-    let control = lab.control_by(session.clone(), &journal);
-    let done = apply(&control, &point, &plan, &written, &mut |_| {});
-    journal.close().unwrap();
-    let Some((died, remains)) = session.died() else {
-        assert_eq!(done.unwrap().differences, []);
-        return None;
+    let run = |control: &Arc<Control>| apply(control, &point, &plan, &written, &mut |_| {});
+    let died = match killed(&lab, when, run) {
+        Ok(died) => died,
+        Err(done) => {
+            assert_eq!(done.unwrap().differences, []);
+            return None;
+        }
     };
-    fs::write(&path, remains).unwrap();
-    let what = format!("request {at} {died}, sent {sent}, late {late}");
-    lab.time.sleep(Duration::from_secs(late));
-    clean(&lab, journals.path(), &what);
+    let what = &died.what;
     let now = machines(&lab);
     assert_eq!(now[..before.len()], before, "{what}");
     for (_, name, planned, ..) in &now[before.len()..] {
         assert_eq!((name.as_str(), *planned), ("a", false), "{what}");
     }
-    Some(died)
+    Some(died.on)
 }
 
 #[test]
 fn a_run_that_is_killed_leaves_a_whole_vm_or_none() {
-    let step = if vary::cases(1) > 1 { 1 } else { 4 };
     for request in both() {
-        let mut requests = 0;
-        for at in (1..600).step_by(step) {
-            let late = [0, 3600][at / step % 2];
-            let Some(died) = kill(&request, at, false, late) else {
-                break;
-            };
-            if died.starts_with(|c: char| c.is_ascii_uppercase()) {
-                kill(&request, at, true, late);
-            }
-            requests = at;
-        }
+        let requests = at_each_request(4, |when| kill(&request, when));
         assert!((20..500).contains(&requests), "{requests}");
     }
 }

@@ -12,11 +12,9 @@ use hyperkeep_hyperv::journal::Journal;
 use hyperkeep_hyperv::recovery::KnownBy;
 use lab::state::{ExportWish, LiveState, Power};
 use lab::wsman::Mishap;
-use testkit::vary;
 use uuid::Uuid;
 
-use crate::killed::Mortal;
-use crate::restored::clean;
+use crate::restored::{Died, at_each_request, clean, killed};
 use crate::support::{Lab, MARK};
 
 /// The VM, somebody else's, and an import that somebody else has not finished.
@@ -193,27 +191,19 @@ fn every_call_may_fail() {
     }
 }
 
-/// A run that is killed at a request, which the host still gets or does not; the next run comes at
-/// once, or when the host has forgotten all jobs. The request, or nothing if it came to its end.
-fn kill(at: usize, sent: bool, late: u64) -> Option<String> {
+/// A run that is killed at a request. The request, or nothing if it came to its end.
+fn kill(when: (usize, bool, u64)) -> Option<String> {
     let lab = Lab::start(&scenario(""));
     let from = written(&lab);
     let before = others(&lab);
-    let journals = crate::support::folder();
-    let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
-    let path = journal.path().to_owned();
-    let session = Arc::new(Mortal::new(&lab, at, sent, path.clone()));
-    let done = restore(&lab.control_by(session.clone(), &journal), lab.vm(), &from);
-    let Some((died, remains)) = session.died() else {
-        assert!(done.is_ok() && restored(&lab, ""), "{done:?}");
-        journal.close().unwrap();
-        return None;
+    let died = match killed(&lab, when, |control| restore(control, lab.vm(), &from)) {
+        Ok(died) => died,
+        Err(done) => {
+            assert!(done.is_ok() && restored(&lab, ""), "{done:?}");
+            return None;
+        }
     };
-    journal.close().unwrap();
-    fs::write(&path, remains).unwrap();
-    let what = format!("request {at} {died}, sent {sent}, late {late}");
-    lab.time.sleep(Duration::from_secs(late));
-    let reports = clean(&lab, journals.path(), &what);
+    let Died { on, what, reports } = died;
     // A whole VM or none: killed while it becomes one, it may be either.
     restored(&lab, &what);
     let removed = reports.iter().flat_map(|report| &report.removed);
@@ -222,22 +212,11 @@ fn kill(at: usize, sent: bool, late: u64) -> Option<String> {
         assert!(by.contains(&removed.known_by), "{what}: {removed:?}");
     }
     assert_eq!(others(&lab), before, "{what}");
-    Some(died)
+    Some(on)
 }
 
 #[test]
 fn a_run_that_is_killed_leaves_no_planned_vm() {
-    let step = if vary::cases(1) > 1 { 1 } else { 2 };
-    let mut requests = 0;
-    for at in (1..200).step_by(step) {
-        let late = [0, 3600][at / step % 2];
-        let Some(died) = kill(at, false, late) else {
-            break;
-        };
-        if died.starts_with(|c: char| c.is_ascii_uppercase()) {
-            kill(at, true, late);
-        }
-        requests = at;
-    }
+    let requests = at_each_request(2, kill);
     assert!((10..150).contains(&requests), "{requests}");
 }

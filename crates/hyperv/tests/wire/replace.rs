@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cim::job::Pace;
+use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::import::{
     Applied, ApplyError, Aside, Identity, ImportError, Mac, Place, Plan, Point, Replaced, Request,
     SwitchMap, Target, Undo, Written, apply, confirm, plan, undo,
@@ -16,10 +17,10 @@ use hyperkeep_hyperv::recovery::{Remembered, recover};
 use lab::Clock;
 use lab::state::Power;
 use lab::wsman::Mishap;
-use testkit::vary;
 
-use crate::killed::Mortal;
-use crate::restored::{FOLDER, Seen, clean, machines, point, scenario, write};
+use crate::restored::{
+    Died, FOLDER, Seen, at_each_request, clean, killed, machines, point, scenario, write,
+};
 use crate::support::{Lab, MARK};
 
 const ASIDE: &str = "D:\\Restored (replaced)";
@@ -370,27 +371,20 @@ fn nothing_is_brought_back_beside_what_the_host_may_be_making() {
     }
 }
 
-/// A run that is killed at a request, which the host still gets or does not; the next run comes at
-/// once, or when the host has forgotten all jobs.
-fn kill(at: usize, sent: bool, late: u64) -> Option<String> {
+/// A run that is killed at a request.
+fn kill(when: (usize, bool, u64)) -> Option<String> {
     let (lab, point, written) = start("");
     let plan = planned(&lab, &point);
     let before = machines(&lab);
-    let journals = crate::support::folder();
-    let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
-    let path = journal.path().to_owned();
-    let session = Arc::new(Mortal::new(&lab, at, sent, path.clone()));
-    let control = lab.control_by(session.clone(), &journal);
-    let done = apply(&control, &point, &plan, &written, &mut |_| {});
-    journal.close().unwrap();
-    let Some((died, remains)) = session.died() else {
-        assert_eq!(done.unwrap().differences, []);
-        return None;
+    let run = |control: &Arc<Control>| apply(control, &point, &plan, &written, &mut |_| {});
+    let died = match killed(&lab, when, run) {
+        Ok(died) => died,
+        Err(done) => {
+            assert_eq!(done.unwrap().differences, []);
+            return None;
+        }
     };
-    fs::write(&path, remains).unwrap();
-    let what = format!("request {at} {died}, sent {sent}, late {late}");
-    lab.time.sleep(Duration::from_secs(late));
-    let reports = clean(&lab, journals.path(), &what);
+    let Died { on, what, reports } = died;
     let now = which(&lab, &before, &what);
     assert!(now.is_some(), "{what}: {reports:?}");
     // It ran: nobody leaves it off without a word.
@@ -404,22 +398,11 @@ fn kill(at: usize, sent: bool, late: u64) -> Option<String> {
     if now == Some(Which::New) {
         assert!(there(&lab, ASIDE), "{what}");
     }
-    Some(died)
+    Some(on)
 }
 
 #[test]
 fn a_run_that_is_killed_leaves_the_new_vm_or_the_old_one() {
-    let step = if vary::cases(1) > 1 { 1 } else { 2 };
-    let mut requests = 0;
-    for at in (1..600).step_by(step) {
-        let late = [0, 3600][at / step % 2];
-        let Some(died) = kill(at, false, late) else {
-            break;
-        };
-        if died.starts_with(|c: char| c.is_ascii_uppercase()) {
-            kill(at, true, late);
-        }
-        requests = at;
-    }
+    let requests = at_each_request(2, kill);
     assert!((40..500).contains(&requests), "{requests}");
 }

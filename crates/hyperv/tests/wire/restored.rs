@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cim::job::Pace;
+use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::import::{Point, PointCheckpoint, PointDisk, Written};
 use hyperkeep_hyperv::inventory;
-use hyperkeep_hyperv::journal::dead;
+use hyperkeep_hyperv::journal::{Journal, dead};
 use hyperkeep_hyperv::recovery::{Remembered, Report, recover};
 use lab::state::{ExportWish, LiveState, Power};
+use testkit::vary;
 use uuid::Uuid;
 
-use crate::support::Lab;
+use crate::killed::Mortal;
+use crate::support::{Lab, MARK, folder};
 
 /// Where what was backed up is written.
 pub(crate) const FOLDER: &str = "D:\\Restored";
@@ -131,4 +134,58 @@ pub(crate) fn clean(lab: &Lab, journals: &Path, what: &str) -> Vec<Report> {
     let suspects = reports.iter().all(|r| r.suspects.is_empty());
     assert!(suspects, "{what}: {reports:?}");
     reports
+}
+
+/// A run that was killed, once the next one had been there.
+pub(crate) struct Died {
+    /// The request at which it was killed.
+    pub(crate) on: String,
+    /// How it was, for people.
+    pub(crate) what: String,
+    pub(crate) reports: Vec<Report>,
+}
+
+/// A run that is killed at its `at`th request, which the host still gets or does not; the next run comes
+/// `late` seconds afterwards. What the run came to, if it was not killed.
+pub(crate) fn killed<T>(
+    lab: &Lab,
+    (at, sent, late): (usize, bool, u64),
+    run: impl FnOnce(&Arc<Control>) -> T,
+) -> Result<Died, T> {
+    let journals = folder();
+    let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
+    let path = journal.path().to_owned();
+    let session = Arc::new(Mortal::new(lab, at, sent, path.clone()));
+    let done = run(&lab.control_by(session.clone(), &journal));
+    journal.close().unwrap();
+    let Some((on, remains)) = session.died() else {
+        return Err(done);
+    };
+    fs::write(&path, remains).unwrap();
+    let what = format!("request {at} {on}, sent {sent}, late {late}");
+    lab.time.sleep(Duration::from_secs(late));
+    let reports = clean(lab, journals.path(), &what);
+    Ok(Died { on, what, reports })
+}
+
+/// Kills at each request of a run, or in an ordinary test run at each `step`th; the next run comes at once,
+/// or when the host has forgotten all jobs. Whether the host gets a request matters only where it changes
+/// something. `kill` gives the request, or nothing when the run came to its end. How many there were.
+pub(crate) fn at_each_request(
+    step: usize,
+    kill: impl Fn((usize, bool, u64)) -> Option<String>,
+) -> usize {
+    let step = if vary::cases(1) > 1 { 1 } else { step };
+    let mut requests = 0;
+    for at in (1..600).step_by(step) {
+        let late = [0, 3600][at / step % 2];
+        let Some(died) = kill((at, false, late)) else {
+            break;
+        };
+        if died.starts_with(|c: char| c.is_ascii_uppercase()) {
+            kill((at, true, late));
+        }
+        requests = at;
+    }
+    requests
 }
