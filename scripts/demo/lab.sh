@@ -7,17 +7,9 @@ lab_image() {
     cp --sparse=always "lab/$1.$(($2 - 1)).raw" "lab/$1.$2.raw"
 }
 
-# lab_mark NAME: a page before the first partition, which all images have.
+# lab_mark NAME: a page before the first partition, which all images have until their guest overwrites it.
 lab_mark() {
     printf 'written before the first backup' | dd of="lab/$1.0.raw" bs=4096 seek=128 conv=notrunc status=none
-}
-
-# lab_unmark NAME: the images as they are once the guest has overwritten its mark.
-lab_unmark() {
-    local number
-    for number in 0 1 2 3; do
-        dd if=/dev/zero of="lab/$1.$number.raw" bs=4096 seek=128 count=1 conv=notrunc status=none
-    done
 }
 
 # lab_scenario: the host, on which each guest goes round its images, a piece every 50 ms. It overwrites
@@ -57,19 +49,31 @@ lab_backup() {
     }
 }
 
-# lab_same WHICH NAME VM: the newest point of the VM is one of the images that its guest goes through.
+# lab_frozen NUMBER FILE: what the guest's checkpoint of this number froze, of which the host kept a copy.
+lab_frozen() {
+    local kept
+    mapfile -t kept < <(find lab/frozen -type f -path "*/$1/D/VMs/$2")
+    [ ${#kept[@]} = 1 ] || die "the simulated host should have kept one $2 of checkpoint $1, and kept ${#kept[@]}"
+    "$python" "$oracle" "${kept[0]}" | cut -d' ' -f1
+}
+
+# lab_marks NUMBER NAME: whether the restored disk has the mark, 1 or 0.
+lab_marks() {
+    dd if="$(one "lab-$2-$1" '*.raw')" bs=4096 skip=128 count=1 status=none | grep -ac 'before the first backup' || true
+}
+
+# lab_same NUMBER: the newest points of both VMs are what their checkpoints of this number froze.
 lab_same() {
-    local to=lab-$2-$1 restored number
-    restore "$to" "$3" last --flatten --format raw
-    restored=$(sha "$(one "$to" '*.raw')")
-    for number in 0 1 2 3; do
-        if [ "$restored" = "$(sha "lab/$2.$number.raw")" ]; then
-            equal "$3, $1 backup: SHA-256 of the disk as it was when its guest settled (image $number)" \
-                "$restored" "$(sha "lab/$2.$number.raw")"
-            return
-        fi
-    done
-    die "NOT EQUAL: $3, $1 backup: it is no state that the guest was in when it settled"
+    restore "lab-ext4-$1" "Linux guest" last --flatten --format raw
+    equal "Linux guest, backup $1: SHA-256 of what its checkpoint froze, as dissect reads it" \
+        "$(sha "$(one "lab-ext4-$1" '*.raw')")" "$(lab_frozen "$1" linux/ext4.vhdx)"
+    take_part "$(one "lab-ext4-$1" '*.raw')" lab.part
+    holds "e2fsck finds it clean" e2fsck -fn lab.part
+    restore "lab-ntfs-$1" "Windows guest" last --flatten --format raw
+    equal "Windows guest, backup $1: SHA-256 of what its checkpoint froze, as dissect reads it" \
+        "$(sha "$(one "lab-ntfs-$1" '*.raw')")" "$(lab_frozen "$1" windows/ntfs.vhdx)"
+    take_part "$(one "lab-ntfs-$1" '*.raw')" lab.part
+    holds "ntfsfix finds it sound" ntfsfix -n lab.part
 }
 
 lab_demo() {
@@ -93,7 +97,7 @@ lab_demo() {
         ntfs_put "lab/ntfs.$number.raw" "lab/files/$number"
     done
     lab_scenario >lab/scenario.json
-    hyperkeep lab lab/scenario.json lab/host 127.0.0.1:0 >lab/address 2>lab/lab.log &
+    hyperkeep lab lab/scenario.json lab/host 127.0.0.1:0 --keep-frozen lab/frozen >lab/address 2>lab/lab.log &
     lab_process=$!
     trap 'kill "$lab_process" 2>/dev/null || true' EXIT
     for number in $(seq 100); do
@@ -105,20 +109,13 @@ lab_demo() {
 
     say "backing them up over WS-Management while they write"
     lab_backup
-    lab_same first ext4 "Linux guest"
-    lab_same first ntfs "Windows guest"
-    lab_unmark ext4
-    lab_unmark ntfs
+    lab_same 1
     lab_backup
     equal "the second backup read what the host's change tracking named, of both" \
         "$("$python" "$ROOT/scripts/demo/readings.py" <lab/backup.json)" "ranges ranges"
-    # They are other disks than the first time: what was written meanwhile is in them.
-    lab_same second ext4 "Linux guest"
-    take_part "$(one lab-ext4-second '*.raw')" lab.part
-    holds "e2fsck finds it clean" e2fsck -fn lab.part
-    lab_same second ntfs "Windows guest"
-    take_part "$(one lab-ntfs-second '*.raw')" lab.part
-    holds "ntfsfix finds it sound" ntfsfix -n lab.part
+    lab_same 2
+    equal "what they overwrote during the first backup is as it was in that, and gone in the second" \
+        "$(lab_marks 1 ext4) $(lab_marks 1 ntfs) $(lab_marks 2 ext4) $(lab_marks 2 ntfs)" "1 1 0 0"
     kill "$lab_process"
     trap - EXIT
 }

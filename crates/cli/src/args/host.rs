@@ -216,7 +216,8 @@ nothing: its passwords are for the lab only.
 
 Examples:
   hyperkeep lab docs/hyperv/lab-scenario.json /tmp/lab
-  hyperkeep lab scenario.json /tmp/lab 127.0.0.1:0")]
+  hyperkeep lab scenario.json /tmp/lab 127.0.0.1:0
+  hyperkeep lab scenario.json /tmp/lab --keep-frozen /tmp/frozen")]
 pub(crate) struct LabArgs {
     /// A JSON file that describes the host: see docs/hyperv/lab-scenario.md
     #[arg(value_name = "SCENARIO")]
@@ -233,4 +234,9 @@ pub(crate) struct LabArgs {
     /// Take from standard input what is to go wrong, a mishap of a scenario on each line
     #[arg(long)]
     pub(crate) orders: bool,
+
+    /// Where to keep a copy of what each checkpoint for a backup froze, to compare what is restored
+    /// with it: the disks' files, in a folder of the VM's id and a number that begins with 1
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep_frozen: Option<PathBuf>,
 }

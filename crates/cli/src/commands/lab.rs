@@ -13,6 +13,11 @@ pub(crate) fn run(args: &LabArgs, ui: Ui) -> Result<Exit> {
         Failure::from(anyhow::Error::new(error))
             .hint("docs/hyperv/lab-scenario.md tells what a scenario can say")
     })?;
+    if let Some(folder) = &args.keep_frozen {
+        for server in &servers {
+            server.service().repository.host.keep_frozen(folder);
+        }
+    }
     // One line for each host, for programs that wait for them.
     for server in &servers {
         ui.print_text(&format!("{}\n", server.address()))?;

@@ -79,7 +79,7 @@ fn guests_that_never_stop_are_backed_up_by_what_changed_and_come_back_whole() {
     let guests = [("web", 1), ("db", 1000)].map(|(name, seed)| (name, images(&bench, name, seed)));
     let vms: Vec<Value> = guests.iter().map(|(name, all)| guest(name, all)).collect();
     let more = json!({"mishaps": marks(&["db", "web"], 6)});
-    let lab = Lab::start(&bench, &scenario(json!(vms), more));
+    let lab = Lab::that_keeps(&bench, &scenario(json!(vms), more));
 
     let vms_of = |args: &[String]| bench.run(&texts(args)).ends(0).json();
     let mut list = vec!["vms".to_owned()];
@@ -112,6 +112,11 @@ fn guests_that_never_stop_are_backed_up_by_what_changed_and_come_back_whole() {
             let point = vm["point"].as_str().unwrap();
             let restored = bench.restore(point, &["--flatten", "--format", "raw"]);
             let restored = raw(&restored);
+            let frozen = lab.frozen(&format!("VMs/{name}/{name}.vhdx"), run + 1);
+            assert!(
+                restored == frozen,
+                "{name}, run {run}: it is not the frozen disk"
+            );
             // The guest settled, so the frozen disk is one of its images and nothing between.
             let is = |image: &Vec<u8>| image[..MARK] == restored[..MARK];
             let whole = images.iter().any(|(_, image)| is(image));

@@ -11,7 +11,8 @@ use cim::{CimSession, WsmanSession, random_ids};
 use hyperv::inventory::{self, CheckpointKind, Inventory};
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, files_below};
+use crate::host::disk;
 #[cfg(unix)]
 use crate::orders::Orders;
 use crate::start::Start as _;
@@ -25,6 +26,7 @@ pub(crate) struct Lab {
     /// Those of all nodes.
     pub(crate) ports: Vec<u16>,
     folder: PathBuf,
+    kept: PathBuf,
 }
 
 /// A scenario of these VMs whose jobs take no time to speak of.
@@ -61,13 +63,18 @@ impl Lab {
 
     /// The same with its files in a folder of this name. Of a cluster, all nodes.
     pub(crate) fn start_in(bench: &Bench, name: &str, scenario: &Value) -> Self {
-        Self::spawn(bench, name, scenario, false).0
+        Self::spawn(bench, name, scenario, &[]).0
+    }
+
+    /// One that keeps what checkpoints for backups freeze: see [`frozen`](Self::frozen).
+    pub(crate) fn that_keeps(bench: &Bench, scenario: &Value) -> Self {
+        Self::spawn(bench, "host", scenario, &["--keep-frozen", "frozen"]).0
     }
 
     /// One that takes orders.
     #[cfg(unix)]
     pub(crate) fn that_obeys(bench: &Bench, scenario: &Value) -> (Self, Orders) {
-        let (mut lab, out) = Self::spawn(bench, "host", scenario, true);
+        let (mut lab, out) = Self::spawn(bench, "host", scenario, &["--orders"]);
         let given = lab.child.stdin.take().unwrap();
         (lab, Orders::new(given, out))
     }
@@ -76,15 +83,15 @@ impl Lab {
         bench: &Bench,
         name: &str,
         scenario: &Value,
-        obeys: bool,
+        options: &[&str],
     ) -> (Self, BufReader<ChildStdout>) {
         let file = format!("{name}.json");
         fs::write(bench.path(&file), scenario.to_string()).unwrap();
         fs::write(bench.path("password"), format!("{PASSWORD}\n")).unwrap();
         let mut args = vec!["lab", &file, name, "127.0.0.1:0"];
-        args.extend(obeys.then_some("--orders"));
+        args.extend(options);
         let mut command = bench.command(&args);
-        if obeys {
+        if options.contains(&"--orders") {
             command.stdin(Stdio::piped());
         }
         let mut child = command.stdout(Stdio::piped()).start();
@@ -96,12 +103,12 @@ impl Lab {
             line.trim().rsplit(':').next().unwrap().parse().unwrap()
         };
         let ports: Vec<u16> = (0..nodes).map(port).collect();
-        let folder = bench.path(name);
         let lab = Self {
             child,
             port: ports[0],
             ports,
-            folder,
+            folder: bench.path(name),
+            kept: bench.path("frozen"),
         };
         (lab, out)
     }
@@ -143,6 +150,16 @@ impl Lab {
     /// A file of the host.
     pub(crate) fn file(&self, below_d: &str) -> PathBuf {
         self.folder.join("D").join(below_d)
+    }
+
+    /// The disk in a file as the VM's checkpoint for a backup of this number froze it, of a VM that
+    /// had no other checkpoint.
+    pub(crate) fn frozen(&self, below_d: &str, number: usize) -> Vec<u8> {
+        let place = format!("{number}/D/{below_d}");
+        let mut kept = files_below(&self.kept);
+        kept.retain(|file| file.ends_with(&place));
+        assert_eq!(kept.len(), 1, "{place}: {kept:?}");
+        disk(self, &kept[0])
     }
 
     /// What there is on it, asked in a session of the test's own.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testkit::image::noise;
 use testkit::samba::{self, Samba};
 
-use crate::bench::{Bench, files_below, vm};
+use crate::bench::{Bench, vm};
 use crate::host::{disk, raw};
 use crate::lab::{Lab, scenario, texts};
 
@@ -36,7 +36,7 @@ fn start(bench: &Bench, samba: &Samba, vms: Value, more: Value) -> Lab {
     ]);
     let mut scenario = scenario(vms, more);
     scenario["accounts"] = accounts;
-    let lab = Lab::start(bench, &scenario);
+    let lab = Lab::that_keeps(bench, &scenario);
     fs::write(bench.path("password"), samba::PASSWORD).unwrap();
     lab
 }
@@ -79,19 +79,18 @@ fn a_host_is_backed_up_from_its_shares_and_not_begun_without_them() {
         "0",
         "--json",
     ];
-    for how in ["full", "ranges"] {
+    for (number, how) in [(1, "full"), (2, "ranges")] {
         let report = bench.run(&args).ends(0).json();
         assert_eq!(report["outcome"], "ok", "{report:#}");
         let web = vm(&report, "web");
         assert_eq!(web["layers"][0]["reading"]["how"], how, "{web:#}");
         let point = web["point"].as_str().unwrap();
         let restored = bench.restore(point, &["--flatten", "--format", "raw"]);
-        let files = files_below(&restored);
-        let restored = fs::read(&files[0]).unwrap();
-        assert!(
-            images.iter().any(|(_, image)| *image == restored),
-            "{how}: it is no whole image"
-        );
+        let frozen = lab.frozen("VMs/web/web.vhdx", number);
+        assert!(raw(&restored) == frozen, "{how}: it is not the frozen disk");
+        // Its guest had settled.
+        let whole = images.iter().any(|(_, image)| *image == frozen);
+        assert!(whole, "{how}: it is no whole image");
         assert_eq!(lab_left(&lab), (0, 0, 1));
     }
     // Without its shares nothing is begun on the host.

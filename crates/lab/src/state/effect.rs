@@ -267,12 +267,16 @@ impl Host {
             match forked.and_then(|()| Ok(self.fork(path)?)) {
                 Ok(child) => children.push((drive, path.to_owned(), child)),
                 Err(failure) => {
-                    for (_, _, child) in &children {
-                        self.files.remove(child)?;
-                    }
+                    self.unfork(&children)?;
                     return Err(failure);
                 }
             }
+        }
+        if wish.kind == CheckpointKind::Recovery
+            && let Err(error) = self.keep(id, children.iter().map(|(_, path, _)| path.as_str()))
+        {
+            self.unfork(&children)?;
+            return Err(error.into());
         }
         for (drive, path, child) in children {
             tracked.extend(self.track(&vm, drive, &path)?);
@@ -308,6 +312,12 @@ impl Host {
         });
         present.parent = Some(checkpoint);
         Ok(checkpoint)
+    }
+
+    /// Removes files that a VM would have gone on in.
+    fn unfork(&self, children: &[(usize, String, String)]) -> Result<(), FileError> {
+        let mut children = children.iter();
+        children.try_for_each(|(_, _, child)| self.files.remove(child))
     }
 
     /// Makes the file that the VM goes on in.

@@ -100,7 +100,8 @@ impl Host {
         if !wish.checkpoints {
             vm.checkpoints.clear();
         }
-        let disks = self.disks_below(&vm);
+        let leaves = vm.all_settings().flat_map(|settings| settings.disks());
+        let disks = self.with_all_below(leaves.map(|(_, leaf)| leaf));
         if wish.storage {
             let mut bytes = 0_u64;
             for path in &disks {
@@ -121,11 +122,10 @@ impl Host {
         Ok(())
     }
 
-    /// The files of a VM's disks and of those of its checkpoints, with all below them.
-    fn disks_below(&self, vm: &Vm) -> Vec<String> {
+    /// Files of disks, with all below them.
+    pub(super) fn with_all_below<'a>(&self, leaves: impl Iterator<Item = &'a str>) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
-        let leaves = vm.all_settings().flat_map(|settings| settings.disks());
-        for (_, leaf) in leaves {
+        for leaf in leaves {
             let mut next = Some(leaf.to_owned());
             while let Some(path) = next {
                 next = self.parent_of(&path).map(str::to_owned);

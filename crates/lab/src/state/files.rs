@@ -311,7 +311,12 @@ impl Files {
 
     /// Copies a file, to a name that is free.
     pub(super) fn copy(&self, from: &str, to: &str) -> Result<(), FileError> {
-        let (source, target) = (self.local(from)?, self.local(to)?);
+        self.copy_out(from, self, to)
+    }
+
+    /// Copies a file among others, to a name that is free there.
+    pub(super) fn copy_out(&self, from: &str, others: &Self, to: &str) -> Result<(), FileError> {
+        let (source, target) = (self.local(from)?, others.local(to)?);
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder).map_err(io(to))?;
         }

@@ -1,6 +1,7 @@
 //! The host itself: what it has.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use disk::Format;
@@ -45,6 +46,8 @@ pub struct Host {
     /// The configuration files of each VM.
     pub(super) configurations: HashMap<Uuid, Vec<String>>,
     pub(super) files: Files,
+    /// Where copies of what checkpoints for backups froze are kept, if they are.
+    pub(super) kept: Option<PathBuf>,
     pub(super) ids: Ids,
     /// VMs that shall move, and to which node.
     pub(super) leaving: Vec<(Uuid, usize)>,
@@ -92,6 +95,7 @@ impl Host {
             parents: Vec::new(),
             configurations: HashMap::new(),
             files: new.files,
+            kept: None,
             ids: new.ids,
             leaving: Vec::new(),
             failing: None,

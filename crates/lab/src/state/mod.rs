@@ -23,6 +23,7 @@ mod effect;
 mod export;
 mod files;
 mod folders;
+mod frozen;
 mod host;
 pub mod job;
 mod log;

@@ -13,6 +13,7 @@ use crate::clock::{Clock, ManualClock, counted_ids};
 mod accident;
 mod cluster;
 mod configuration;
+mod frozen;
 mod jobs;
 mod replica;
 mod tree;
