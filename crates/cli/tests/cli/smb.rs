@@ -15,6 +15,7 @@ use crate::host::{disk, raw};
 use crate::lab::{Lab, scenario, texts};
 
 const SIZE: usize = 4 << 20;
+const FLAT: [&str; 3] = ["--flatten", "--format", "raw"];
 
 /// Samba in front of the host's drive.
 fn share(bench: &Bench) -> Option<Arc<Samba>> {
@@ -229,6 +230,103 @@ fn a_backup_goes_on_when_its_server_of_files_was_killed_in_the_middle() {
     let count = |number: &AtomicU64| number.load(Ordering::SeqCst);
     assert!(killer.killed.load(Ordering::SeqCst) && count(&killer.later) > 0);
     assert!(count(&killer.passed) > SIZE);
+}
+
+/// Every way to read a VM, from the shares and from the same folder here.
+#[test]
+fn each_mode_reads_from_shares_what_it_reads_from_a_mapped_folder() {
+    let bench = Bench::new();
+    let Some(samba) = share(&bench) else {
+        return;
+    };
+    let write = |seed: u64| json!({"offset": seed * 262_144, "length": 131_072, "seed": seed});
+    let vms = json!([
+        {"name": "tree", "state": "off", "tpm": true,
+         "disks": [{"path": "D:\\VMs\\tree\\a.vhdx", "size": SIZE}],
+         "checkpoints": [{"name": "first", "writes": [write(1)], "checkpoints": [
+             {"name": "dead end", "writes": [write(2)]},
+             {"name": "second", "writes": [write(3)], "now": true}]}],
+         "writes": [write(4)]},
+        {"name": "web", "tpm": true, "memory": 64,
+         "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": SIZE}],
+         "writes": [{"offset": 0, "length": SIZE, "seed": 7}]},
+    ]);
+    let lab = start(&bench, &samba, vms, json!({"rules": {"export-ms": 40}}));
+    let staging = lab.file("Staging");
+    fs::create_dir(&staging).unwrap();
+    let here = |path: &str| disk(&lab, &lab.file(&path["D:\\".len()..].replace('\\', "/")));
+    let host = format!("winrm+http://{}@127.0.0.1:{}", samba.user, lab.port);
+    let port = samba.port.to_string();
+    let drive = format!("D:\\={}", lab.file("").display());
+    let back_up = |way: &[&str], how: &[&str], name: &str| {
+        let words = ["backup", &host, "--password-file", "password"];
+        let more = ["--state", "state", "--level", "full", "--vm", name];
+        let rest = ["--stagger", "0", "--json"];
+        let args = [&words[..], &more, &rest, way, how].concat();
+        let report = bench.run(&args).ends(0).json();
+        assert_eq!(report["outcome"], "ok", "{how:?}: {report:#}");
+        vm(&report, name).clone()
+    };
+    let show = |vm: &Value| {
+        let point = vm["point"].as_str().unwrap();
+        bench.run(&["show", point, "--json"]).ends(0).json()
+    };
+    for (how, name, mode) in [
+        (&["--mode", "standard"][..], "web", "standard"),
+        (&["--mode", "all-checkpoints"], "tree", "all-checkpoints"),
+        (&["--memory", "--staging", "D:\\Staging"], "web", "export"),
+    ] {
+        let there = back_up(&["--smb-port", &port], how, name);
+        let mapped = back_up(&["--smb", "off", "--map", &drive], how, name);
+        let (shown, expected) = (show(&there), show(&mapped));
+        assert_eq!(shown["mode"], mode, "{shown:#}");
+        // Everything was read both times, and the second time nothing of it was new.
+        let (layers, same) = (list(&there["layers"]), list(&mapped["layers"]));
+        assert_eq!(layers.len(), same.len(), "{mode}");
+        for (layer, same) in layers.iter().zip(same) {
+            assert_eq!(layer["reading"]["how"], "full", "{layer:#}");
+            assert_eq!(same["reading"]["how"], "full", "{same:#}");
+            for stat in ["data", "read"] {
+                assert_eq!(layer["stats"][stat], same["stats"][stat], "{mode}");
+            }
+            assert_eq!(same["stats"]["new"], 0, "{mode}: {same:#}");
+        }
+        assert_eq!(holds(&shown), holds(&expected), "{mode}");
+        assert_eq!(shown["config"], expected["config"], "{mode}");
+        assert_eq!(shown["not_covered"], expected["not_covered"], "{mode}");
+        let machines = lab.inventory().machines;
+        let machine = machines.iter().find(|machine| machine.name() == name);
+        let machine = machine.unwrap();
+        let now = here(&machine.settings.media[0].path);
+        for of in [&there, &mapped] {
+            let point = of["point"].as_str().unwrap();
+            assert!(raw(&bench.restore(point, &FLAT)) == now, "{mode}");
+        }
+        let point = there["point"].as_str().unwrap();
+        for checkpoint in &machine.checkpoints {
+            let name = checkpoint.settings.config.name.as_str();
+            let args = [&FLAT[..], &["--checkpoint", name]].concat();
+            let then = here(&checkpoint.settings.media[0].path);
+            assert!(raw(&bench.restore(point, &args)) == then, "{name}");
+        }
+    }
+    assert_eq!(fs::read_dir(&staging).unwrap().count(), 0);
+}
+
+/// What a point holds, without the names that files have of the checkpoint they were read under.
+fn holds(shown: &Value) -> Value {
+    let mut holds = shown["holds"].clone();
+    for file in holds["files"].as_array_mut().unwrap() {
+        let path = file["path"].as_str().unwrap();
+        let (folder, name) = path.rsplit_once('/').unwrap();
+        let (_, ending) = name.split_once('.').unwrap();
+        file["path"] = json!(format!("{folder}/….{ending}"));
+    }
+    holds
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
 }
 
 /// Recovery checkpoints, other checkpoints and reference points of the only VM.
