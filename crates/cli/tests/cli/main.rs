@@ -29,6 +29,7 @@ mod guest_zip;
 #[cfg(unix)]
 mod hooks;
 mod host;
+mod host_vhd;
 mod hosts;
 mod import;
 mod in_place;

@@ -13,6 +13,7 @@ use super::host::Host;
 use super::job::{End, Made};
 use super::planned::ImportWish;
 use super::refusal::Failure;
+use super::vhd::is_vhd;
 use super::vm::{
     Checkpoint, CheckpointKind, Consistency, ControllerKind, Medium, Power, ReferencePoint,
     Settings, Tracked, Vm,
@@ -329,7 +330,8 @@ impl Host {
             Some((first, last)) if Uuid::try_parse(last).is_ok() => first,
             _ => stem,
         };
-        let child = format!("{folder}\\{stem}_{}.avhdx", super::vm::upper(id));
+        let extension = if is_vhd(path) { "avhd" } else { "avhdx" };
+        let child = format!("{folder}\\{stem}_{}.{extension}", super::vm::upper(id));
         self.files.create_child(path, &child, &mut self.ids)?;
         Ok(child)
     }

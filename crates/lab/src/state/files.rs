@@ -13,6 +13,7 @@ use disk::vhdx::{EditIds, MergeIds, VhdxEditor, VhdxLayout, VhdxParams, VhdxWrit
 use disk::{ByteRange, DiskWrite, Format, Geometry, Layer, LayerInfo, OpenAs, ParentLink};
 use uuid::Uuid;
 
+use super::vhd::{self, is_vhd};
 use crate::clock::Ids;
 
 /// Bytes of a block of the disks that the lab makes: small, so that small disks have several.
@@ -145,20 +146,32 @@ impl Files {
         self.local(path).is_ok_and(|local| local.is_file())
     }
 
-    /// Makes a dynamic VHDX that reads as zeros.
+    /// Makes a dynamic VHDX, or a VHD if it is called one, that reads as zeros.
     pub fn create(&self, path: &str, geometry: Geometry, ids: &mut Ids) -> Result<(), FileError> {
+        if is_vhd(path) {
+            let made = vhd::create(self.new_file(path)?, geometry.len, ids());
+            return made.map_err(disk(path));
+        }
         self.make(path, geometry, VhdxLayout::Dynamic, ids(), ids)
     }
 
-    /// Makes an empty child of a VHDX, with the same disk id.
+    /// Makes an empty child of a VHDX, with the same disk id, or of a VHD.
     pub fn create_child(&self, parent: &str, child: &str, ids: &mut Ids) -> Result<(), FileError> {
         let info = self.info(parent)?;
-        let Format::Vhdx(vhdx) = &info.format else {
-            return Err(FileError::Format {
-                path: parent.to_owned(),
-                format: info.format.name(),
-                what: "make a differencing disk of",
-            });
+        let vhdx = match &info.format {
+            Format::Vhdx(vhdx) => vhdx,
+            Format::Vhd(vhd) => {
+                let link = link_to(parent, child, vhd.unique_id);
+                let made = vhd::create_child(self.new_file(child)?, (&info, vhd), link, ids());
+                return made.map_err(disk(child));
+            }
+            Format::Raw => {
+                return Err(FileError::Format {
+                    path: parent.to_owned(),
+                    format: info.format.name(),
+                    what: "make a differencing disk of",
+                });
+            }
         };
         let link = link_to(parent, child, vhdx.data_write_guid);
         let layout = VhdxLayout::Differencing(link);
@@ -173,13 +186,6 @@ impl Files {
         disk_id: Uuid,
         ids: &mut Ids,
     ) -> Result<(), FileError> {
-        let local = self.local(path)?;
-        if let Some(folder) = local.parent() {
-            fs::create_dir_all(folder).map_err(io(path))?;
-        }
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).open(&local);
-        let file = file.map_err(io(path))?;
         let params = VhdxParams {
             geometry,
             block_size: BLOCK,
@@ -190,8 +196,18 @@ impl Files {
             creator: "Hyperkeep lab".to_owned(),
             metadata: Vec::new(),
         };
-        let writer = VhdxWriter::create(file, &params).map_err(disk(path))?;
+        let writer = VhdxWriter::create(self.new_file(path)?, &params).map_err(disk(path))?;
         Box::new(writer).finish().map_err(disk(path))
+    }
+
+    fn new_file(&self, path: &str) -> Result<File, FileError> {
+        let local = self.local(path)?;
+        if let Some(folder) = local.parent() {
+            fs::create_dir_all(folder).map_err(io(path))?;
+        }
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).open(&local);
+        file.map_err(io(path))
     }
 
     /// What an image says about itself.
@@ -201,10 +217,7 @@ impl Files {
 
     /// Opens one image for reading, alone.
     pub fn open(&self, path: &str) -> Result<std::sync::Arc<dyn Layer>, FileError> {
-        let local = self.local(path)?;
-        if !local.is_file() {
-            return Err(FileError::Missing(path.to_owned()));
-        }
+        let local = self.present(path)?;
         let file = File::open(&local).map_err(io(path))?;
         disk::open(file, OpenAs::by_name(&local)).map_err(disk(path))
     }
@@ -253,6 +266,10 @@ impl Files {
         data: &[u8],
         ids: &mut Ids,
     ) -> Result<(), FileError> {
+        if is_vhd(path) {
+            let local = self.present(path)?;
+            return vhd::remake(path, &local, |_| (), |new| new.write_at(offset, data));
+        }
         let mut editor =
             VhdxEditor::open(self.writable(path)?, edit_ids(ids)).map_err(disk(path))?;
         editor.write_at(offset, data).map_err(disk(path))?;
@@ -261,6 +278,12 @@ impl Files {
 
     /// Merges a child into its parent and removes it.
     pub fn merge(&self, parent: &str, child: &str, ids: &mut Ids) -> Result<(), FileError> {
+        if is_vhd(parent) {
+            let (local, above) = (self.present(parent)?, self.open(child)?);
+            vhd::remake(parent, &local, |_| (), |new| vhd::copy(&*above, new))?;
+            drop(above);
+            return self.remove(child);
+        }
         let merge = MergeIds {
             child: edit_ids(ids),
             parent: edit_ids(ids),
@@ -272,10 +295,18 @@ impl Files {
 
     /// Says where the parent of a child is now.
     pub fn set_parent(&self, child: &str, parent: &str, ids: &mut Ids) -> Result<(), FileError> {
-        let parent_id = self.info(parent)?.identity().unwrap_or_default();
+        let parent_info = self.info(parent)?;
+        let link = link_to(parent, child, parent_info.identity().unwrap_or_default());
+        if let Format::Vhd(vhd) = &parent_info.format {
+            let link = ParentLink {
+                timestamp: Some(vhd.timestamp),
+                ..link
+            };
+            let restate = |info: &mut LayerInfo| info.parent = Some(link);
+            return vhd::remake(child, &self.present(child)?, restate, |_| Ok(()));
+        }
         let mut editor =
             VhdxEditor::open(self.writable(child)?, edit_ids(ids)).map_err(disk(child))?;
-        let link = link_to(parent, child, parent_id);
         editor.set_parent(&link).map_err(disk(child))?;
         editor.close().map_err(disk(child))
     }
@@ -333,11 +364,17 @@ impl Files {
         fs::remove_file(self.local(path)?).map_err(io(path))
     }
 
-    fn writable(&self, path: &str) -> Result<File, FileError> {
+    /// Where a file lies that is there.
+    fn present(&self, path: &str) -> Result<PathBuf, FileError> {
         let local = self.local(path)?;
-        if !local.is_file() {
-            return Err(FileError::Missing(path.to_owned()));
+        match local.is_file() {
+            true => Ok(local),
+            false => Err(FileError::Missing(path.to_owned())),
         }
+    }
+
+    fn writable(&self, path: &str) -> Result<File, FileError> {
+        let local = self.present(path)?;
         let file = OpenOptions::new().read(true).write(true).open(local);
         file.map_err(io(path))
     }
@@ -379,12 +416,12 @@ fn link_to(parent: &str, child: &str, identity: Uuid) -> ParentLink {
     }
 }
 
-fn io(path: &str) -> impl FnOnce(std::io::Error) -> FileError {
+pub(super) fn io(path: &str) -> impl FnOnce(std::io::Error) -> FileError {
     let path = path.to_owned();
     move |error| FileError::Io { path, error }
 }
 
-fn disk(path: &str) -> impl FnOnce(disk::Error) -> FileError {
+pub(super) fn disk(path: &str) -> impl FnOnce(disk::Error) -> FileError {
     let path = path.to_owned();
     move |error| FileError::Disk { path, error }
 }

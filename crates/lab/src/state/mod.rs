@@ -38,6 +38,7 @@ mod system;
 mod time;
 mod tracking;
 mod tree;
+mod vhd;
 pub mod vm;
 mod volume;
 

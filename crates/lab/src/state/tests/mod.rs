@@ -17,6 +17,7 @@ mod frozen;
 mod jobs;
 mod replica;
 mod tree;
+mod vhd;
 mod volume;
 
 const SIZE: u64 = 8 << 20;
