@@ -26,11 +26,15 @@ fn it_listens_and_keeps_the_hosts_files_in_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let scenario = folder.path().join("scenario.json");
     let text = r#"{"accounts": [{"user": "LAB\\backup", "password": "geheim"}],
-        "vms": [{"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": 4194304}]}]}"#;
+        "vms": [{"name": "web", "disks": [{"path": "D:\\VMs\\web\\a.vhdx", "size": 4194304}]}],
+        "mishaps": [{"on": "Enumerate", "skip": 1, "before": [
+            {"takes-checkpoint": {"vm": "web", "name": "theirs", "kind": "recovery"}}]}]}"#;
     std::fs::write(&scenario, text).unwrap();
     let files = folder.path().join("host");
+    let kept = folder.path().join("kept");
     let mut process = program()
-        .args([&scenario, &files])
+        .arg("--keep-frozen")
+        .args([&kept, &scenario, &files])
         .arg("127.0.0.1:0")
         .stdout(Stdio::piped())
         .spawn()
@@ -47,6 +51,16 @@ fn it_listens_and_keeps_the_hosts_files_in_the_folder() {
     let path: Vec<String> = disks[0].get_list("HostResource").unwrap();
     assert_eq!(path, ["D:\\VMs\\web\\a.vhdx"]);
     assert!(files.join("D/VMs/web/a.vhdx").is_file());
+    // What a checkpoint for a backup freezes is kept, and nothing else.
+    assert!(!kept.exists());
+    let systems = "SELECT * FROM Msvm_ComputerSystem";
+    session.query(HYPER_V, systems).unwrap();
+    let of_vm = std::fs::read_dir(&kept).unwrap().next().unwrap().unwrap();
+    let copy = of_vm.path().join("1/D/VMs/web/a.vhdx");
+    assert_eq!(
+        std::fs::read(copy).unwrap(),
+        std::fs::read(files.join("D/VMs/web/a.vhdx")).unwrap()
+    );
     process.kill().unwrap();
     process.wait().unwrap();
     // The folder is not taken over by chance: what is there is not made again.
