@@ -71,6 +71,10 @@ fn replacing(machine: &Machine, request: &Request, findings: &mut Vec<Finding>) 
             role: role.resource.clone(),
         });
     }
+    let count = machine.reference_points.len();
+    if count > 0 {
+        findings.push(Finding::ReferencePointsGo { count });
+    }
     let count = machine.checkpoints.len();
     if count > 0 {
         findings.push(Finding::CheckpointsGo { count });

@@ -63,6 +63,11 @@ pub enum Finding {
         /// How many.
         count: usize,
     },
+    /// What backups of the VM that shall be replaced ask for changes by goes with it, for good.
+    ReferencePointsGo {
+        /// How many.
+        count: usize,
+    },
     /// Restoring a VM that a cluster has is left to people.
     Clustered {
         /// Its role.
@@ -216,6 +221,7 @@ impl Finding {
             Self::Replicated { removed: true, .. }
             | Self::WillBeStopped { .. }
             | Self::CheckpointsGo { .. }
+            | Self::ReferencePointsGo { .. }
             | Self::VersionUnknown
             | Self::Defined { .. }
             | Self::TreeFlattened { .. }
@@ -270,6 +276,11 @@ impl fmt::Display for Finding {
             Self::CheckpointsGo { count } => {
                 write!(f, "{count} checkpoints of the VM go with it")
             }
+            Self::ReferencePointsGo { count } => write!(
+                f,
+                "{count} reference points of the VM go with it, whoever made them, and do not come back: \
+                 the next backup reads everything"
+            ),
             Self::Clustered { role } => write!(
                 f,
                 "the VM is the role {role:?} of a cluster: remove the role first, or restore a copy"

@@ -9,7 +9,8 @@ use vmconfig::model::{
 use super::*;
 use crate::inventory::{
     Checkpoint, CheckpointKind, ClusterRole, DefaultPaths, Host, Inventory, Machine, Medium,
-    Operation, Os, Parent, PlannedMachine, PowerState, ReplicationMode, Switch, Volume,
+    Operation, Os, Parent, PlannedMachine, PowerState, ReferencePoint, ReplicationMode, Switch,
+    Volume,
 };
 
 const VM: Uuid = Uuid::from_u128(1);
@@ -258,6 +259,10 @@ fn a_vm_is_replaced_when_the_new_one_is_written_and_the_old_put_aside() {
     ];
     assert!(order.is_sorted(), "{:?}", plan.steps);
     assert!(told(&plan, "will-be-stopped") && told(&plan, "checkpoints-go"));
+    assert!(!told(&plan, "reference-points-go"));
+    target.inventory.machines[1].reference_points = vec![ReferencePoint::default()];
+    let plan = super::plan(&point(), &request, &target);
+    assert!(plan.is_possible() && told(&plan, "reference-points-go"));
     // Its own files stay what they are, and its address is no clash with itself.
     assert!(plan.disks.iter().all(|disk| disk.to.contains("(restored)")));
     assert_eq!(plan.adapters[0].mac.as_deref(), Some("00155D000001"));
