@@ -13,9 +13,9 @@ use crate::args::HostArgs;
 #[command(group(ArgGroup::new("what").args(["plan", "script", "yes"])))]
 #[command(after_help = "\
 Unless you say otherwise the VM becomes a copy that harms nothing: beside what is there, with a new
-id and new addresses, connected to no switch, and off. With --in-place it takes the place of the VM
-of its id, on the switches and with the addresses that it had. Disks are written to folders in which
-no VM has anything, also then.
+id and new addresses, connected to no switch, and off. With --in-place it would take the place of
+the VM of its id, on the switches and with the addresses that it had: that is planned, and not carried
+out yet. Disks are written to folders in which no VM has anything.
 
 Disks and configuration are written through folders of the host that are mounted here (--map); then
 the host makes a VM of them, and it is compared with the plan. What was written is removed again if

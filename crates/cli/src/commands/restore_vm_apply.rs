@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::finding::outcome_of;
-use engine::restore::vm::{Applied, Request, Step, VmPlaces, Way, write_vm};
+use engine::restore::vm::{Applied, Request, Step, VmPlaces, write_vm};
 use engine::restore::{RestoredFile, VmPlan};
 use engine::source::hyperv::{HostSource, Hurry, NotRestored, Pacing, Setup};
 use engine::{Code, Finding, Outcome, Severity};
@@ -121,12 +121,10 @@ fn carry_out(
     if !planned.plan.is_possible() {
         return from.ui.print(&told).map(Done::Printed);
     }
-    if planned.plan.replaces.is_some() || planned.plan.way == Way::Define {
-        let why = "this version carries out restores beside other VMs, by the VM's configuration; \
-                   not in place of one, and it makes none anew";
+    if !PlanDocument::is_carried_out(&planned.plan) {
+        let why = "this version carries out restores beside other VMs, and not in place of one";
         return Err(Failure::new(why).hint(
-            "restore it as a copy; or look at --plan, and do it by hand with --script or with \
-             `restore folder`",
+            "restore it as a copy; or look at --plan, and do it by hand from what `restore folder` restores",
         ));
     }
     // Before anybody is asked: what cannot be written to cannot be restored to.
@@ -233,8 +231,7 @@ struct VmDocument {
     /// It was not even written.
     #[serde(skip)]
     stopped: Option<Outcome>,
-    /// Nobody knows whether the host has made something of it.
-    #[serde(skip)]
+    /// Nobody knows whether the host has made something of it; `vm` is null then.
     may_be_there: bool,
 }
 

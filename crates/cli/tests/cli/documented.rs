@@ -176,6 +176,12 @@ fn documents() -> Vec<Value> {
     run(&[&plan[..], &["--description", "described"]].concat());
     let reach = lab.reach();
     run(&[&plan[..], &["--name", "new", "--host"], &texts(&reach)].concat());
+    let folder = ["--in-place", "--checkpoint-folder", r"D:\Checkpoints"];
+    let replaces = run(&[&plan[..], &folder, &["--host"], &texts(&reach)].concat());
+    assert!(
+        replaces["plan"]["replaced_folder"].is_string(),
+        "{replaces:#}"
+    );
     let script = ["restore", "vm", "legacy@latest", "--script"];
     run(&[&script[..], &["--description", "described"]].concat());
     let doctor = [&["doctor".to_owned()], &lab.reach()[..]].concat();
@@ -246,6 +252,7 @@ const OTHER: &[&str] = &[
     "changed",
     "client",
     "confirm",
+    "count",
     "damaged",
     "device",
     "differential",
@@ -282,6 +289,7 @@ const OTHER: &[&str] = &[
     "planned",
     "point-unreadable",
     "property",
+    "protector",
     "recipient",
     "recovery-checkpoint",
     "reference-point",
@@ -294,6 +302,7 @@ const OTHER: &[&str] = &[
     "replica-server",
     "replica-source",
     "resource-pool",
+    "role",
     "root",
     "saved-memory",
     "security",
@@ -312,9 +321,11 @@ const OTHER: &[&str] = &[
     "untold",
     "usage",
     "vault",
+    "volume",
     "wait",
     "was",
     "what",
+    "why",
     "write-only",
     "xattrs",
 ];

@@ -237,3 +237,22 @@ fn nothing_is_done_that_cannot_be_written_or_that_nobody_asked_for() {
     fs::remove_dir_all(lab.file("VMs/new")).unwrap();
     assert_eq!((lab.inventory(), files(&lab)), (inventory, before));
 }
+
+#[test]
+fn a_vm_is_made_anew_with_the_disks_of_the_restore_point() {
+    let (bench, lab) = backed_up();
+    let before = lab.inventory();
+    let held = disks(&lab, machine(&before, "web"));
+    let now = held.iter().find(|(name, _)| name.is_empty()).unwrap();
+    let args = ["--yes", "--define", "--name", "anew", "--switch", "same"];
+    restore(&bench, &lab, &args).ends(0);
+    let after = lab.inventory();
+    let anew = machine(&after, "anew");
+    assert_ne!(anew.id, machine(&before, "web").id);
+    assert!(disks(&lab, anew) == [now.clone()]);
+    assert_eq!(anew.config().memory.startup_mib, Some(64));
+    assert_eq!(machine(&after, "web"), machine(&before, "web"));
+    // It is a VM like others.
+    let args = lab.backup(&["--vm", "anew"]);
+    bench.run(&texts(&args)).ends(0);
+}
