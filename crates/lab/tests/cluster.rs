@@ -1,16 +1,17 @@
 //! A cluster over the wire: two nodes, and a VM that moves in the middle of a backup.
 
+mod support;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use cim::http::{Credentials, Endpoint, HttpTransport, Logon, Secret, Trust};
-use cim::job::{self, JobEnd, Patience, SystemPace};
+use cim::job::{JobEnd, Pace as _};
 use cim::wsman::FaultKind;
 use cim::{CimSession, Instance, Invoked, ObjectPath, WsmanSession, random_ids};
-use hyperkeep_lab::SystemClock;
 use hyperkeep_lab::scenario::Scenario;
 use hyperkeep_lab::schema::{CLUSTER, HYPER_V};
 use hyperkeep_lab::server::Server;
+use support::{A_WHILE, Time};
 
 const SCENARIO: &str = r#"{
     "cluster": {"name": "CL1", "nodes": ["HV01", "HV02"]},
@@ -33,17 +34,18 @@ fn session(server: &Server) -> WsmanSession {
     WsmanSession::new(Box::new(transport), Box::new(random_ids().unwrap()))
 }
 
-fn start(scenario: &str) -> (tempfile::TempDir, Vec<Server>) {
+fn start(scenario: &str) -> (tempfile::TempDir, Vec<Server>, Time) {
+    let time = Time::new();
     let folder = tempfile::tempdir().unwrap();
     let scenario = Scenario::read(scenario).unwrap();
-    let hosts = scenario.build_all(folder.path(), Arc::new(SystemClock));
+    let hosts = scenario.build_all(folder.path(), Arc::new(time.0.clone()));
     let servers = hosts.unwrap().into_iter().map(|host| {
         let service = scenario.service(host).unwrap();
         let address = "127.0.0.1:0".parse().unwrap();
         Server::start(address, service, scenario.accounts(), None).unwrap()
     });
     let servers = servers.collect();
-    (folder, servers)
+    (folder, servers, time)
 }
 
 /// Which node owns the VM of a name, and the VM's id, as the cluster's resources tell it.
@@ -68,7 +70,7 @@ fn names(session: &WsmanSession) -> Vec<String> {
 
 #[test]
 fn a_vm_is_found_where_the_cluster_says_before_and_after_it_moved() {
-    let (_folder, servers) = start(SCENARIO);
+    let (_folder, servers, time) = start(SCENARIO);
     let sessions: Vec<WsmanSession> = servers.iter().map(session).collect();
     for session in &sessions {
         let cluster = session
@@ -102,20 +104,11 @@ fn a_vm_is_found_where_the_cluster_says_before_and_after_it_moved() {
     let Invoked::Job(job) = started.outcome().unwrap() else {
         panic!("no job");
     };
-    let patience = Patience {
-        first: Duration::from_millis(10),
-        ..Patience::default()
-    };
-    let pace = SystemPace::default();
-    let end = job::follow(&sessions[0], &job, &pace, &patience, &mut |_| ()).unwrap();
+    let end = time.follow(&sessions[0], &job);
     assert!(matches!(end, JobEnd::Completed(_)), "{end:?}");
-    // Somebody has to ask the old node before the new one has it.
-    for _ in 0..500 {
-        if owner(&sessions[0], "web").0 == "HV02" {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    // It has time to move now. Somebody has to ask the old node before the new one has it.
+    time.sleep(A_WHILE);
+    assert_eq!(owner(&sessions[0], "web").0, "HV02");
     assert_eq!(names(&sessions[0]), ["HV01"]);
     assert_eq!(names(&sessions[1]), ["HV02", "db", "web"]);
     let error = sessions[0].get(&vm).unwrap_err();
@@ -128,7 +121,7 @@ fn a_vm_is_found_where_the_cluster_says_before_and_after_it_moved() {
 #[test]
 fn a_host_without_a_cluster_does_not_have_its_namespace() {
     let scenario = r#"{"accounts": [{"user": "LAB\\backup", "password": "geheim"}]}"#;
-    let (_folder, servers) = start(scenario);
+    let (_folder, servers, _) = start(scenario);
     let error = session(&servers[0])
         .query(CLUSTER, "SELECT * FROM MSCluster_Cluster")
         .unwrap_err();
@@ -145,7 +138,7 @@ fn private_properties_have_the_names_that_the_scenario_wants() {
         ("untold", &[]),
     ] {
         let rules = format!(r#""rules": {{"cluster-names": "{wanted}", "#);
-        let (_folder, servers) = start(&SCENARIO.replace(r#""rules": {"#, &rules));
+        let (_folder, servers, _) = start(&SCENARIO.replace(r#""rules": {"#, &rules));
         let query = "SELECT * FROM MSCluster_Resource WHERE Type = 'Virtual Machine'";
         let all = session(&servers[0]).query(CLUSTER, query).unwrap();
         assert_eq!(all.len(), 2);

@@ -3,10 +3,9 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use cim::http::{Credentials, Endpoint, HttpTransport, Logon, Secret, Trust};
-use cim::job::{self, JobEnd, Patience, SystemPace};
+use cim::job::JobEnd;
 use cim::wsman::FaultKind;
 use cim::{
     CimSession, Hresult, Instance, Invoked, MethodResult, ObjectPath, WsmanSession, random_ids,
@@ -42,22 +41,21 @@ fn start_with(vm: &str, rules: &str, mishap: &str) -> (Lab, WsmanSession) {
     (lab, WsmanSession::new(Box::new(transport), ids))
 }
 
-fn follow(session: &WsmanSession, started: &MethodResult) -> JobEnd {
+fn follow(lab: &Lab, session: &WsmanSession, started: &MethodResult) -> JobEnd {
     let Invoked::Job(job) = started.outcome().unwrap() else {
         panic!("no job");
     };
-    let patience = Patience {
-        first: Duration::from_millis(10),
-        ..Patience::default()
-    };
-    job::follow(
-        session,
-        &job,
-        &SystemPace::default(),
-        &patience,
-        &mut |_| (),
-    )
-    .unwrap()
+    lab.time.follow(session, &job)
+}
+
+fn completes(lab: &Lab, session: &WsmanSession, started: &MethodResult) {
+    let end = follow(lab, session, started);
+    assert!(matches!(end, JobEnd::Completed(_)), "{end:?}");
+}
+
+fn vanishes(lab: &Lab, session: &WsmanSession, started: &MethodResult) {
+    let end = follow(lab, session, started);
+    assert!(matches!(end, JobEnd::Vanished(_)), "{end:?}");
 }
 
 #[test]
@@ -65,14 +63,14 @@ fn a_method_refuses_as_often_as_it_is_told_to() {
     let mishap = r#"{"on": "CreateSnapshot", "skip": 1, "times": 2, "does": {"returns": 32775}}"#;
     let (lab, session) = start(QUICK, mishap);
     let first = create(&session).unwrap();
-    assert!(matches!(follow(&session, &first), JobEnd::Completed(_)));
+    completes(&lab, &session, &first);
     for _ in 0..2 {
         let outcome = create(&session).unwrap().outcome().unwrap();
         assert_eq!(outcome, Invoked::Refused(32775));
     }
     assert_eq!(checkpoints(&lab), 1);
     let last = create(&session).unwrap();
-    assert!(matches!(follow(&session, &last), JobEnd::Completed(_)));
+    completes(&lab, &session, &last);
     assert_eq!(checkpoints(&lab), 2);
 }
 
@@ -99,7 +97,7 @@ fn a_lost_request_is_not_carried_out_and_nobody_can_know() {
     assert!(error.may_have_happened(), "{error}");
     assert_eq!(checkpoints(&lab), 0);
     let again = create(&session).unwrap();
-    assert!(matches!(follow(&session, &again), JobEnd::Completed(_)));
+    completes(&lab, &session, &again);
 }
 
 #[test]
@@ -107,13 +105,13 @@ fn a_job_fails_with_the_error_that_it_is_told() {
     let mishap = r#"{"on": "CreateSnapshot", "before": [{"job-fails": {"hresult": "0x80070005", "text": "Zugriff"}}]}"#;
     let (lab, session) = start(QUICK, mishap);
     let started = create(&session).unwrap();
-    let JobEnd::Failed(failure) = follow(&session, &started) else {
+    let JobEnd::Failed(failure) = follow(&lab, &session, &started) else {
         panic!("it did not fail");
     };
     assert_eq!(failure.code, Some(Hresult(0x8007_0005)));
     assert_eq!(checkpoints(&lab), 0);
     let again = create(&session).unwrap();
-    assert!(matches!(follow(&session, &again), JobEnd::Completed(_)));
+    completes(&lab, &session, &again);
 }
 
 /// The answer is lost at different places: nothing of it, within the head, within the body.
@@ -152,7 +150,7 @@ fn a_job_that_is_gone_says_nothing_of_its_end() {
     let restart = r#"{"on": "CreateSnapshot", "after": ["restart-service"]}"#;
     let (lab, session) = start(QUICK, restart);
     let started = create(&session).unwrap();
-    assert!(matches!(follow(&session, &started), JobEnd::Vanished(_)));
+    vanishes(&lab, &session, &started);
     assert_eq!(
         checkpoints(&lab),
         0,
@@ -162,18 +160,18 @@ fn a_job_that_is_gone_says_nothing_of_its_end() {
     let restart = r#"{"on": "CreateSnapshot", "after": ["restart-service-when-done"]}"#;
     let (lab, session) = start(QUICK, restart);
     let started = create(&session).unwrap();
-    assert!(matches!(follow(&session, &started), JobEnd::Vanished(_)));
+    vanishes(&lab, &session, &started);
     assert_eq!(checkpoints(&lab), 1);
     // In the middle of it, while somebody looks.
     let restart = r#"{"on": "Get", "skip": 1, "after": ["restart-service"]}"#;
     let (lab, session) = start(r#""checkpoint-ms": 60000"#, restart);
     let started = create(&session).unwrap();
-    assert!(matches!(follow(&session, &started), JobEnd::Vanished(_)));
+    vanishes(&lab, &session, &started);
     assert_eq!(checkpoints(&lab), 0);
     // Done, and forgotten before anybody looked.
     let (lab, session) = start(r#""checkpoint-ms": 50, "job-removed-ms": 0"#, "");
     let started = create(&session).unwrap();
-    assert!(matches!(follow(&session, &started), JobEnd::Vanished(_)));
+    vanishes(&lab, &session, &started);
     assert_eq!(checkpoints(&lab), 1);
 }
 
@@ -250,13 +248,13 @@ fn without_room_a_checkpoint_fails_and_later_does_not() {
     };
     assert!(free(&session) > 99_000_000);
     let started = create(&session).unwrap();
-    let JobEnd::Failed(failure) = follow(&session, &started) else {
+    let JobEnd::Failed(failure) = follow(&lab, &session, &started) else {
         panic!("there was room");
     };
     assert_eq!(failure.code, Some(Hresult(0x8007_0070)));
     assert_eq!((free(&session), checkpoints(&lab)), (0, 0));
     let started = create(&session).unwrap();
-    assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+    completes(&lab, &session, &started);
     assert_eq!(checkpoints(&lab), 1);
 }
 
@@ -267,14 +265,14 @@ fn a_replica_is_in_the_way_until_its_delta_is_applied() {
     let mishap = r#"{"on": "CreateSnapshot", "before": [{"receives-delta": "web"}]}"#;
     let (lab, session) = start_with(vm, QUICK, mishap);
     let started = create(&session).unwrap();
-    let JobEnd::Failed(failure) = follow(&session, &started) else {
+    let JobEnd::Failed(failure) = follow(&lab, &session, &started) else {
         panic!("nothing was in the way");
     };
     // Only the text says what it is.
     assert_eq!((failure.code, failure.errors.len()), (None, 1));
     assert_eq!(checkpoints(&lab), 0);
     let started = create(&session).unwrap();
-    assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+    completes(&lab, &session, &started);
     // Suspended, none arrives; and it goes on afterwards.
     let vm = session
         .query_paths(
@@ -287,7 +285,7 @@ fn a_replica_is_in_the_way_until_its_delta_is_applied() {
         let inputs = Instance::new("").with("RequestedState", wanted);
         let method = "RequestReplicationStateChangeEx";
         let started = session.invoke(&vm, method, &inputs).unwrap();
-        assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+        completes(&lab, &session, &started);
         let query = "SELECT * FROM Msvm_ReplicationRelationship";
         let told = session.query(HYPER_V, query).unwrap();
         assert_eq!(told[0].get::<u16>("ReplicationState"), Ok(state));
@@ -325,11 +323,11 @@ fn an_id_of_change_tracking_is_lost_between_two_backups() {
     let (lab, session) = start(QUICK, mishap);
     for _ in 0..2 {
         let started = create(&session).unwrap();
-        assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+        completes(&lab, &session, &started);
     }
     assert_eq!(changes(&lab, &session), Invoked::Done);
     let started = create(&session).unwrap();
-    assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+    completes(&lab, &session, &started);
     assert_eq!(changes(&lab, &session), Invoked::Refused(32768));
 }
 
@@ -342,7 +340,7 @@ fn a_merge_fails_in_the_background_and_its_job_tells_so() {
         mishap,
     );
     let started = create(&session).unwrap();
-    assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+    completes(&lab, &session, &started);
     let recovery = "SELECT * FROM Msvm_VirtualSystemSettingData WHERE VirtualSystemType = 'Microsoft:Hyper-V:Snapshot:Recovery'";
     let made = session.query_paths(HYPER_V, recovery).unwrap().remove(0);
     let service = ObjectPath::new(HYPER_V, "Msvm_VirtualSystemSnapshotService");
@@ -350,7 +348,7 @@ fn a_merge_fails_in_the_background_and_its_job_tells_so() {
     let started = session
         .invoke(&service, "DestroySnapshot", &inputs)
         .unwrap();
-    assert!(matches!(follow(&session, &started), JobEnd::Completed(_)));
+    completes(&lab, &session, &started);
     assert_eq!(checkpoints(&lab), 0);
     let failed = "SELECT * FROM Msvm_ConcreteJob WHERE JobType = 50 AND JobState = 10";
     let merges = session.query(HYPER_V, failed).unwrap();

@@ -10,7 +10,6 @@ written here after DSP0226 and MS-WSMV with Python's own XML writer.
 
 import json
 import sys
-import time
 import uuid
 import warnings
 import xml.etree.ElementTree as ET
@@ -226,7 +225,6 @@ for _ in range(600):
     states.append(int(job["JobState"]))
     if states[-1] not in (2, 3, 4):
         break
-    time.sleep(0.02)
 said["states"], said["job"] = states, job
 said["checkpoints"] = [plain(i) for i in enumerate_all(NS + "*", 9, settings % (name, "Msvm_SnapshotOfVirtualSystem"))[0]]
 

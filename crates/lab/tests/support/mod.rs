@@ -8,15 +8,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cim::http::{Credentials, Endpoint, HttpTransport, Logon, Secret, Trust};
+use cim::job::{self, JobEnd, Pace, Patience};
 use cim::{CimError, CimSession, Instance, MethodResult, ObjectPath, WsmanSession};
 use data_encoding::BASE64;
-use hyperkeep_lab::SystemClock;
 use hyperkeep_lab::scenario::Scenario;
 use hyperkeep_lab::schema::HYPER_V;
 use hyperkeep_lab::server::{Account, Identity, Server};
 use hyperkeep_lab::wsman::Rights;
+use hyperkeep_lab::{Clock, ManualClock};
+use jiff::Timestamp;
 
-/// Jobs are quick here, and a page is small enough that answers have several.
+/// Longer than any job takes, and all that follows it.
+pub(crate) const A_WHILE: Duration = Duration::from_secs(1);
+
+/// The host's time, which passes only while somebody waits.
+#[derive(Clone)]
+pub(crate) struct Time(pub(crate) ManualClock);
+
+impl Time {
+    pub(crate) fn new() -> Self {
+        Self(ManualClock::new("2026-11-22T12:00:00Z".parse().unwrap()))
+    }
+
+    pub(crate) fn follow(&self, session: &WsmanSession, job: &ObjectPath) -> JobEnd {
+        job::follow(session, job, self, &Patience::default(), &mut |_| ()).unwrap()
+    }
+}
+
+impl Pace for Time {
+    fn now(&self) -> Duration {
+        let now = Clock::now(&self.0).duration_since(Timestamp::UNIX_EPOCH);
+        now.try_into().unwrap()
+    }
+
+    fn sleep(&self, span: Duration) {
+        self.0.advance(span);
+    }
+}
+
+/// A page is small enough that answers have several.
 pub(crate) const SCENARIO: &str = r#"{
     "accounts": [],
     "switches": ["LAN"],
@@ -38,6 +68,7 @@ pub(crate) const PLAIN: &str = "plain:pass word";
 pub(crate) struct Lab {
     pub(crate) server: Server,
     pub(crate) certificate: String,
+    pub(crate) time: Time,
     folder: tempfile::TempDir,
 }
 
@@ -49,9 +80,9 @@ impl Lab {
     pub(crate) fn of(scenario: &str, tls: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let scenario = Scenario::read(scenario).unwrap();
-        let host = scenario
-            .build(folder.path(), Arc::new(SystemClock))
-            .unwrap();
+        let time = Time::new();
+        let host = scenario.build(folder.path(), Arc::new(time.0.clone()));
+        let host = host.unwrap();
         let account = |user: &str, password: &str, rights| Account {
             user: user.to_owned(),
             password: password.to_owned(),
@@ -78,6 +109,7 @@ impl Lab {
         Self {
             server,
             certificate,
+            time,
             folder,
         }
     }
@@ -130,15 +162,11 @@ pub(crate) fn create(session: &WsmanSession) -> Result<MethodResult, CimError> {
 
 /// The checkpoints, once nothing is under way any more.
 pub(crate) fn checkpoints(lab: &Lab) -> usize {
-    for _ in 0..500 {
-        let mut service = lab.server.service();
-        let host = &mut service.repository.host;
-        host.advance();
-        if host.vms()[0].busy.is_none() {
-            return host.vms()[0].checkpoints.len();
-        }
-        drop(service);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("the VM stays busy");
+    lab.time.sleep(A_WHILE);
+    let mut service = lab.server.service();
+    let host = &mut service.repository.host;
+    host.advance();
+    let vm = &host.vms()[0];
+    assert_eq!(vm.busy, None);
+    vm.checkpoints.len()
 }
