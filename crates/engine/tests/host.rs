@@ -16,6 +16,8 @@ mod calm;
 mod cluster;
 #[path = "host/cost.rs"]
 mod cost;
+#[path = "host/differential.rs"]
+mod differential;
 #[path = "host/elsewhere.rs"]
 mod elsewhere;
 #[path = "host/guests.rs"]
