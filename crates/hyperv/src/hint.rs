@@ -152,6 +152,10 @@ impl Hint for ExportError {
                 "memory needs room for a whole copy of the VM: make room, name a staging folder on \
                  another volume, or leave the memory out"
             }
+            Self::Ended(_) => {
+                "make room on the host's volume, name a staging folder on another one, or lower the \
+                 floor"
+            }
             Self::SameName(_) => "leave the memory out, or rename one of the files",
             Self::Changed | Self::NoMemory => AGAIN,
             Self::Unwritable(_) => "report it with the host's version",

@@ -65,6 +65,46 @@ fn without_room_for_its_memory_a_vm_is_saved_without_it_and_partial() {
     assert_eq!((staged(&place), place.rest()), (0, vec![(Vec::new(), 1)]));
 }
 
+/// The staging folder's volume fills while the host exports: the VM is saved all the same.
+#[test]
+fn an_export_that_fills_its_volume_is_given_up_and_told() {
+    let filling = r#"{"mishaps": [{"on": "ExportSystemDefinition", "after":
+            [{"space": {"volume": "E:\\", "free": 1073741824}}]}],
+        "volumes": [{"name": "E:\\", "capacity": 1099511627776}, "#;
+    let scenario = WITH_MEMORY.replacen(
+        r#"{
+    "volumes": ["#,
+        filling,
+        1,
+    );
+    let place = Place::new(&scenario.replace(r#""rules": {"#, r#""rules": {"export-ms": 60000, "#));
+    let staging = place.lab.drive('E').join("Staging");
+    std::fs::create_dir_all(&staging).unwrap();
+    let floor = Floor {
+        percent: 0,
+        bytes: 4 << 30,
+    };
+    let source = place.source(Arc::new(place.lab.time.clone()), floor);
+    let mut source = source.with_memory("E:\\Staging".to_owned());
+    let report = place.back_up(&mut source, None);
+    drop(source);
+    let vm = &report.vms[0];
+    assert_eq!(vm.outcome, Outcome::Partial, "{report:#?}");
+    assert!(vm.point.is_some());
+    let told = |f: &Finding| {
+        f.code == Code::NotCovered
+            && f.message.contains("memory is not in the restore point")
+            && f.message.contains("1024 MiB are free on E:")
+    };
+    assert!(vm.findings.iter().any(told), "{vm:#?}");
+    let points = hyperkeep_engine::list::points(&place.vault).unwrap().points;
+    let details = &points[0].open().details;
+    assert_eq!(details.has_memory(&Owner::Vm), Some(false));
+    assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(place.journals()).unwrap().count(), 0);
+    assert_eq!(place.rest(), vec![(Vec::new(), 1)]);
+}
+
 fn saved() -> Place {
     let state = r#""name": "first", "state": "saved","#;
     Place::new(&WITH_MEMORY.replacen(r#""name": "first","#, state, 1))

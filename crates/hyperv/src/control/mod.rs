@@ -125,6 +125,13 @@ impl Control {
         Arc::new(self.copy(None))
     }
 
+    /// The same by another pace, which may say otherwise when to stop.
+    pub(crate) fn by(self: &Arc<Self>, pace: Arc<dyn Pace + Send + Sync>) -> Self {
+        let mut other = self.copy(Some(Arc::clone(self)));
+        other.pace = pace;
+        other
+    }
+
     fn copy(&self, parent: Option<Arc<Self>>) -> Self {
         Self {
             session: Arc::clone(&self.session),

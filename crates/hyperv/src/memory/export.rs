@@ -11,9 +11,10 @@ use uuid::Uuid;
 use vmconfig::vmrs;
 
 use super::folder::{is_there, remove_export};
+use super::room::{self, Watched};
 use super::{ExportError, Needs};
 use crate::checkpoint::{Mark, machine};
-use crate::control::{Change, ChangeError, Control};
+use crate::control::{Change, ChangeError, Control, NotDone};
 use crate::files::{FileError, FrozenFile, HostFiles, HostPath};
 use crate::frozen::{
     ConfigFile, FileRole, FrozenDisk, LostDisk, LostFile, NotTold, Reading, key_protector,
@@ -22,7 +23,7 @@ use crate::frozen::{
 use crate::ids::{self, fold};
 use crate::inventory::{self, ConfigFiles, Medium, PowerState, Settings};
 use crate::journal::{Call, Export};
-use crate::space::{self, Floor};
+use crate::space::Floor;
 
 const SETTINGS: &str = "Msvm_VirtualSystemExportSettingData";
 const SERVICE: &str = "Msvm_VirtualSystemManagementService";
@@ -91,7 +92,7 @@ impl MemoryExport {
         let name = format!("{} {vm}", request.mark.name());
         let folder = staging.join(&name).map_err(|error| bad(&error))?;
         names(&settings.media)?;
-        let needs = room(session, &settings, &folder, request.floor)?;
+        let needs = room::look(session, &settings, &folder, request.floor)?;
         let service = service(session)?;
         let export = Export {
             folder: folder.to_string(),
@@ -106,7 +107,7 @@ impl MemoryExport {
         let tpm = settings.config.security.virtual_tpm == Some(true);
         let protector = || tpm.then(|| key_protector(session, &own));
         let before = protector();
-        let held = begin(control, vm, (service, export))?;
+        let held = begin(control, vm, (service, export), request.floor)?;
         if present(session, vm)?.media != settings.media {
             return Err(ExportError::Changed);
         }
@@ -282,33 +283,6 @@ fn names(media: &[Medium]) -> Result<(), ExportError> {
     Ok(())
 }
 
-/// Looks whether there is room, and how much is needed.
-fn room(
-    session: &dyn CimSession,
-    settings: &Settings,
-    folder: &HostPath,
-    floor: Floor,
-) -> Result<Needs, ExportError> {
-    let needs = Needs::ask(session, settings)?;
-    let volumes = inventory::volumes(session)?.unwrap_or_default();
-    let volume = space::volume(&volumes, folder);
-    let told = volume.and_then(|volume| Some((volume, volume.free?)));
-    let Some((volume, free)) = told else {
-        return Err(ExportError::RoomUnknown(folder.to_string()));
-    };
-    let floor = floor.of(volume.capacity);
-    if free < needs.bytes().saturating_add(floor) {
-        let volume = volume.name.clone().or_else(|| volume.device.clone());
-        return Err(ExportError::NoRoom {
-            needs,
-            volume: volume.unwrap_or_default(),
-            free,
-            floor,
-        });
-    }
-    Ok(needs)
-}
-
 /// The service that exports, of the node that has the VM now. An export is one node's: should the VM
 /// have moved by then, that one does not have it, and nothing is begun.
 fn service(session: &dyn CimSession) -> Result<ObjectPath, ExportError> {
@@ -327,11 +301,13 @@ fn node(service: &ObjectPath, folder: &HostPath) -> Option<String> {
     service.host.clone().filter(|_| !shared)
 }
 
-/// Exports it: no checkpoints, all disks, and what is in memory.
+/// Exports it: no checkpoints, all disks, and what is in memory. It is ended when its volume is nearly
+/// full.
 fn begin(
     control: &Arc<Control>,
     vm: Uuid,
     (service, export): (ObjectPath, Export),
+    floor: Floor,
 ) -> Result<Folder, ExportError> {
     let unwritable = |error: &dyn ToString| ExportError::Unwritable(error.to_string());
     let session = control.session();
@@ -367,21 +343,35 @@ fn begin(
         cancellable: true,
     };
     let made = export.folder.clone();
-    let done = control.change(vm, &change, &|_| Ok(Some(made.clone())));
-    let held = Folder {
+    let watched = Arc::new(Watched::new(control, &export.folder, floor));
+    let pace = Arc::clone(&watched);
+    let done = control
+        .by(pace)
+        .change(vm, &change, &|_| Ok(Some(made.clone())));
+    let mut held = Folder {
         control: control.clone(),
         vm,
         export,
         held: true,
     };
-    match done {
-        Ok(_) => Ok(held),
-        // What it has written before it failed goes as well, when this is dropped.
-        Err(error @ ChangeError::NotDone { .. }) => Err(error.into()),
+    let ended = |error: &ChangeError| {
+        let ChangeError::NotDone { why, .. } = error else {
+            return false;
+        };
+        matches!(why, NotDone::Cancelled(_))
+    };
+    // What it has written goes as well unless it was done, and well: when this is dropped.
+    match (done, watched.short()) {
+        (Ok(_), None) => Ok(held),
+        (Ok(_), Some(short)) => Err(ExportError::Ended(short)),
+        (Err(error), Some(short)) if ended(&error) => Err(ExportError::Ended(short)),
+        (Err(error @ ChangeError::NotDone { .. }), _) => Err(error.into()),
         // It may go on: what is removed beside it is not gone. The journal keeps it.
-        Err(error) => {
-            let mut held = held;
+        (Err(error), short) => {
             held.held = false;
+            if let Some(short) = short {
+                control.note(format!("the export was asked to end: {short}"));
+            }
             Err(error.into())
         }
     }

@@ -14,12 +14,14 @@
 //!
 //! - The folder bears our mark and is new. It is in the journal before it is made, and it is
 //!   removed on every path, by recovery too. Nothing else is ever removed.
-//! - Nothing is begun where less than the floor would be left free, or the host does not tell.
+//! - Nothing is begun where less than the floor would be left free, or the host does not tell. When
+//!   less is free while it goes on, the host is asked to end it, and it is removed.
 //! - What has no memory in it after all is an error, and no backup with memory.
 
 mod export;
 mod folder;
 mod needs;
+mod room;
 
 use cim::CimError;
 
@@ -30,6 +32,7 @@ pub use needs::Needs;
 
 use crate::control::ChangeError;
 use crate::files::FileError;
+use crate::space::Shortage;
 
 /// A VM that could not be exported with its memory, or whose export could not be removed.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +71,9 @@ pub enum ExportError {
         /// Bytes that have to stay free.
         floor: u64,
     },
+    /// There was not enough room while it went on.
+    #[error("the export was given up to keep the host's volume from filling: {0}")]
+    Ended(Shortage),
     /// Two disks have files of one name, and an export has one folder for all.
     #[error("two disks have files of the name {0}, and an export has one folder for all of them")]
     SameName(String),

@@ -7,7 +7,7 @@ use cim::CimSession;
 use cim::job::Pace;
 use disk::BlockRead;
 use hyperkeep_hyperv::cluster::Cluster;
-use hyperkeep_hyperv::control::Control;
+use hyperkeep_hyperv::control::{ChangeError, Control};
 use hyperkeep_hyperv::files::{HostPath, MappedFiles, PathMap};
 use hyperkeep_hyperv::frozen::FileRole;
 use hyperkeep_hyperv::journal::{Journal, dead};
@@ -181,6 +181,80 @@ fn what_fails_leaves_nothing() {
         assert!(error.to_string().contains("80070005"), "{error}");
         assert_eq!(staged(&lab), 0);
     });
+}
+
+/// The volume fills while the host exports, until less is free than has to be but enough for the export.
+/// The host ends it when it is asked to, or was done with it by then, or does not end it.
+#[test]
+fn an_export_that_would_fill_its_volume_is_ended_and_removed() {
+    let filling = |more: &str| {
+        let mishaps = format!(
+            r#"{{"mishaps": [{more} {{"on": "DeleteEx", "does": "told"}}, {{"on": "ExportSystemDefinition", "after":
+                [{{"space": {{"volume": "D:\\", "free": 104857600}}}}]}}],"#
+        );
+        Lab::start(&SCENARIO.replacen('{', &mishaps, 1))
+    };
+    let floor = Floor {
+        percent: 0,
+        bytes: 1 << 30,
+    };
+    let done = r#"{"on": "RequestStateChange", "before": [{"time-passes-s": 60}]},"#;
+    for more in ["", done] {
+        let lab = filling(more);
+        lab.with(|control| {
+            let begun = lab.time.now();
+            let error = take(control, &lab, lab.vm(0), floor).err().unwrap();
+            assert!(matches!(error, ExportError::Ended(_)), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("100 MiB are free on D:"), "{text}");
+            // Well before the host would have been done.
+            assert!(lab.time.now() - begun < Duration::from_secs(20));
+            assert_eq!(staged(&lab), 0);
+            assert!(control.take_notes().is_empty());
+        });
+        assert_eq!(lab.servers[0].service().mishaps, [], "there was something");
+        // With room again it can be exported.
+        let room = Accident::Space("D:\\".to_owned(), 9 << 30);
+        let mut service = lab.servers[0].service();
+        service.repository.host.suffer(&room).unwrap();
+        drop(service);
+        lab.with(|control| drop(take(control, &lab, lab.vm(0), floor).unwrap()));
+        assert_eq!(staged(&lab), 0);
+    }
+}
+
+/// It goes on, whatever is asked of it: what it will have made is in the journal, and the next run
+/// removes it.
+#[test]
+fn an_export_that_cannot_be_ended_is_left_to_the_next_run() {
+    let mishaps = r#"{"mishaps": [
+        {"on": "ExportSystemDefinition", "after": [{"space": {"volume": "D:\\", "free": 104857600}}]},
+        {"on": "RequestStateChange", "does": {"returns": 32775}}],"#;
+    let long = SCENARIO.replace(r#""export-ms": 30000"#, r#""export-ms": 300000"#);
+    let lab = Lab::start(&long.replacen('{', mishaps, 1));
+    let vm = lab.vm(0);
+    let floor = Floor {
+        percent: 0,
+        bytes: 1 << 30,
+    };
+    let journals = folder();
+    let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
+    let control = Arc::new(lab.control(Arc::new(lab.session()), &journal));
+    let error = take(&control, &lab, vm, floor).err().unwrap();
+    let unknown = |error: &ChangeError| matches!(error, ChangeError::Unknown { .. });
+    assert!(
+        matches!(&error, ExportError::Change(error) if unknown(error)),
+        "{error}"
+    );
+    let notes = control.take_notes();
+    assert!(notes[0].contains("asked to end: 100 MiB"), "{notes:?}");
+    assert!(!journal.reading().unwrap().is_settled());
+    let killed = std::fs::read(journal.path()).unwrap();
+    lab.time.sleep(Duration::from_secs(300));
+    lab.on(vm, |vm| assert_eq!(vm.busy, None));
+    assert_eq!(staged(&lab), 1, "it was exported");
+    lab.next_runs(&killed, "not ended");
+    assert_eq!(staged(&lab), 0);
 }
 
 #[test]

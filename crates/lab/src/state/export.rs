@@ -5,6 +5,9 @@
 //! state is captured. Disks are copied file by file; that a host writes them anew, and to which
 //! paths the exported configuration refers, is UNVERIFIED (here: to the exported files).
 //!
+//! One that is ended before its time leaves the first file that it would have copied (UNVERIFIED what
+//! hosts leave).
+//!
 //! An export without disks keeps a host from merging that VM's disks, until the VM or the service
 //! is started again or somebody allows it: real hosts are known for it.
 
@@ -93,10 +96,7 @@ impl Host {
         if runs && wish.live == LiveState::Saved {
             vm.settings.saved = Some(at);
         }
-        let root = match wish.subfolder {
-            true => format!("{}\\{}", wish.folder, vm.settings.name),
-            false => wish.folder.clone(),
-        };
+        let root = root(wish, &vm);
         if !wish.checkpoints {
             vm.checkpoints.clear();
         }
@@ -120,6 +120,18 @@ impl Host {
         }
         self.write_export(&vm)?;
         Ok(())
+    }
+
+    /// What is there of work that somebody ended.
+    pub(super) fn leave_part(&self, work: &Work) {
+        if let Work::Export { vm, wish } = work
+            && wish.storage
+            && let Some(vm) = self.vm(*vm)
+            && let Some((_, first)) = vm.all_settings().flat_map(|s| s.disks()).next()
+        {
+            // What cannot be written is not there.
+            let _ = self.files.copy(first, &exported(&root(wish, vm), first));
+        }
     }
 
     /// Files of disks, with all below them.
@@ -148,6 +160,13 @@ impl Host {
             self.files.put(&path, &bytes)?;
         }
         Ok(())
+    }
+}
+
+fn root(wish: &ExportWish, vm: &Vm) -> String {
+    match wish.subfolder {
+        true => format!("{}\\{}", wish.folder, vm.settings.name),
+        false => wish.folder.clone(),
     }
 }
 

@@ -145,7 +145,10 @@ impl Host {
             .job(id)
             .is_some_and(|job| job.end.is_none() && job.cancellable);
         if running {
-            self.work.retain(|(job, _)| *job != id);
+            let place = self.work.iter().position(|(job, _)| *job == id);
+            if let Some((_, work)) = place.map(|place| self.work.swap_remove(place)) {
+                self.leave_part(&work);
+            }
             self.end_job(id, now, End::Terminated);
         }
         running
