@@ -114,10 +114,11 @@ fn a_job_fails_with_the_error_that_it_is_told() {
     completes(&lab, &session, &again);
 }
 
-/// The answer is lost at different places: nothing of it, within the head, within the body.
+/// The answer is lost at different places: nothing of it, within the head, behind it, within the body,
+/// and with one byte missing.
 #[test]
 fn a_lost_answer_leaves_open_whether_it_was_done() {
-    for bytes in [0, 30, 700] {
+    for bytes in ["0", "30", r#""before-body""#, "700", r#""before-last""#] {
         let mishap = format!(r#"{{"on": "CreateSnapshot", "does": {{"cut": {bytes}}}}}"#);
         let (lab, session) = start(QUICK, &mishap);
         let error = create(&session).unwrap_err();

@@ -350,16 +350,29 @@ fn an_account_without_rights_sees_no_vm_and_does_nothing() {
     story.end();
 }
 
-/// Answers end anywhere: in the head, within an element, within the last byte.
+/// Answers end anywhere: nothing of them is there, part of the status line, part of the headers, the head
+/// alone, part of the body, and all but the last byte. Anywhere else too where there is time for it.
 #[test]
 fn connections_that_are_cut_at_any_byte() {
     let cuts = testkit::vary::cases(1) as usize;
+    let places = [
+        "0",
+        "5",
+        "60",
+        r#""before-body""#,
+        "600",
+        r#""before-last""#,
+    ];
+    let places = places.map(str::to_owned).into_iter();
+    let blind = (0..1800).step_by(600_usize.div_ceil(cuts).max(7));
+    let blind = blind.filter(|_| cuts > 1).map(|bytes| bytes.to_string());
+    let places: Vec<String> = places.chain(blind).collect();
     for on in [
         "CreateSnapshot",
         "ConvertToReferencePoint",
         "DestroyReferencePoint",
     ] {
-        for bytes in (0..1800).step_by(600_usize.div_ceil(cuts).max(7)) {
+        for bytes in &places {
             let cut = format!(r#"{{"on": "{on}", "does": {{"cut": {bytes}}}}}"#);
             let mut story = Story::of("", &cut);
             let run = story.run();

@@ -24,10 +24,11 @@ mod file;
 pub use build::BuildError;
 pub use file::{
     AccidentSpec, AccountSpec, AdapterSpec, AfterApplySpec, CheckpointKindSpec, CheckpointSpec,
-    ClusterNamesSpec, ClusterSpec, DiskSpec, DoesSpec, DropsSpec, FailureSpec, GuestSpec, HeldSpec,
-    HostDeviceKindSpec, HostDeviceSpec, HostSpec, LimitsSpec, MishapSpec, MoveSpec, PlaceSpec,
-    RefusedSpec, ReplaySpec, ReplicaConflictSpec, ReplicationSpec, RulesSpec, Scenario, SpaceSpec,
-    State, SwitchSpec, TakesSpec, TlsSpec, TurnsSpec, VmSpec, VolumeSpec, WriteSpec, WritesSpec,
+    ClusterNamesSpec, ClusterSpec, CutPlaceSpec, CutSpec, DiskSpec, DoesSpec, DropsSpec,
+    FailureSpec, GuestSpec, HeldSpec, HostDeviceKindSpec, HostDeviceSpec, HostSpec, LimitsSpec,
+    MishapSpec, MoveSpec, PlaceSpec, RefusedSpec, ReplaySpec, ReplicaConflictSpec, ReplicationSpec,
+    RulesSpec, Scenario, SpaceSpec, State, SwitchSpec, TakesSpec, TlsSpec, TurnsSpec, VmSpec,
+    VolumeSpec, WriteSpec, WritesSpec,
 };
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 
+use crate::wsman::Cut;
+
 /// Bytes of a request's head.
 const MOST_HEAD: usize = 64 << 10;
 const MOST_HEADERS: usize = 64;
@@ -132,8 +134,8 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
     /// Whether the connection ends with it.
     pub(super) closes: bool,
-    /// Bytes after which the connection breaks.
-    pub(super) cut: Option<usize>,
+    /// Where the connection breaks.
+    pub(super) cut: Option<Cut>,
 }
 
 impl Reply {
@@ -173,9 +175,13 @@ impl Reply {
         }
         bytes.push_str(&format!("Content-Length: {}\r\n\r\n", self.body.len()));
         let mut bytes = bytes.into_bytes();
+        let head = bytes.len();
         bytes.extend_from_slice(&self.body);
-        if let Some(cut) = self.cut {
-            bytes.truncate(cut);
+        match self.cut {
+            Some(Cut::After(so_many)) => bytes.truncate(so_many),
+            Some(Cut::BeforeBody) => bytes.truncate(head),
+            Some(Cut::BeforeLast) => bytes.truncate(bytes.len().saturating_sub(1)),
+            None => {}
         }
         to.write_all(&bytes)?;
         to.flush()

@@ -1,6 +1,6 @@
 //! Answering a request, or failing to as a scenario wants it.
 
-use super::mishap::{self, Held, Notice, What};
+use super::mishap::{self, Cut, Held, Notice, What};
 use super::request::{Operation, Request, Resource};
 use super::service::{Caller, Result, Service};
 use super::{Fault, instance, reference, write};
@@ -13,8 +13,8 @@ pub struct Answer {
     pub status: u16,
     /// The envelope.
     pub envelope: String,
-    /// Bytes of the whole reply after which the connection breaks.
-    pub cut: Option<usize>,
+    /// Where the connection breaks, within the whole reply.
+    pub cut: Option<Cut>,
     /// What whoever listens is told before the reply is sent, if there is one.
     pub notice: Option<Notice>,
 }
@@ -68,8 +68,8 @@ impl Service {
         let mut answer = self.close(&request, done);
         answer.notice = notice;
         answer.cut = match mishap.what {
-            Some(What::Cut(bytes)) => Some(bytes),
-            Some(What::Lose) => Some(0),
+            Some(What::Cut(cut)) => Some(cut),
+            Some(What::Lose) => Some(Cut::After(0)),
             _ => None,
         };
         answer

@@ -32,8 +32,8 @@ pub enum What {
     Return(u32),
     /// The request is refused, and nothing is done.
     Refuse(Fault),
-    /// It is done, and the connection ends after so many bytes of the reply: 0 for none at all.
-    Cut(usize),
+    /// It is done, and the connection ends within the reply.
+    Cut(Cut),
     /// An enumeration, or what is left of one, ends after so many items as if there were no more.
     Fewer(usize),
     /// It is not done, and the connection ends without a reply.
@@ -42,6 +42,17 @@ pub enum What {
     Hold(Held),
     /// It is answered as ever, and whoever listens is told of it.
     Tell,
+}
+
+/// Where a reply breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// After so many bytes: 0 for none at all.
+    After(usize),
+    /// Between its head and its body.
+    BeforeBody,
+    /// Before its last byte.
+    BeforeLast,
 }
 
 /// What becomes of a request whose client is gone before it had a reply.

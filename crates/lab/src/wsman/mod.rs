@@ -25,7 +25,7 @@ mod xml;
 
 pub use answer::Answer;
 pub use fault::{Fault, FaultStyle};
-pub use mishap::{ANY, Held, Mishap, Notice, What};
+pub use mishap::{ANY, Cut, Held, Mishap, Notice, What};
 pub use request::{Enumerate, Filter, Input, Mode, Operation, Request, Resource, Unreadable};
 pub use service::{Caller, Limits, Rights, Service};
 pub use xml::BadXml;

@@ -3,12 +3,12 @@
 use uuid::Uuid;
 
 use super::super::file::{
-    AccidentSpec, DoesSpec, DropsSpec, FailureSpec, HeldSpec, MishapSpec, MoveSpec, RefusedSpec,
-    SpaceSpec, SwitchSpec, TurnsSpec, WritesSpec,
+    AccidentSpec, CutPlaceSpec, CutSpec, DoesSpec, DropsSpec, FailureSpec, HeldSpec, MishapSpec,
+    MoveSpec, RefusedSpec, SpaceSpec, SwitchSpec, TurnsSpec, WritesSpec,
 };
 use super::{BuildError, tree};
 use crate::state::{Accident, Failure, Host};
-use crate::wsman::{Fault, Held, Mishap, What};
+use crate::wsman::{Cut, Fault, Held, Mishap, What};
 
 impl MishapSpec {
     /// What goes wrong with a host.
@@ -59,7 +59,11 @@ fn what(spec: DoesSpec) -> What {
             RefusedSpec::Quota => Fault::Quota,
         }),
         DoesSpec::Fewer(items) => What::Fewer(items),
-        DoesSpec::Cut(bytes) => What::Cut(bytes),
+        DoesSpec::Cut(place) => What::Cut(match place {
+            CutSpec::After(bytes) => Cut::After(bytes),
+            CutSpec::At(CutPlaceSpec::BeforeBody) => Cut::BeforeBody,
+            CutSpec::At(CutPlaceSpec::BeforeLast) => Cut::BeforeLast,
+        }),
         DoesSpec::Lost => What::Lose,
         DoesSpec::Held(how) => What::Hold(match how {
             HeldSpec::Never => Held::Never,

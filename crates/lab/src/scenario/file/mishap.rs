@@ -33,8 +33,8 @@ pub enum DoesSpec {
     Returns(u32),
     /// It is refused, and nothing is done.
     Refused(RefusedSpec),
-    /// It is done, and the connection ends after so many bytes of the reply.
-    Cut(usize),
+    /// It is done, and the connection ends within the reply.
+    Cut(CutSpec),
     /// An enumeration, or what is left of one, ends after so many items.
     Fewer(usize),
     /// It is not done, and the connection ends without a reply.
@@ -43,6 +43,26 @@ pub enum DoesSpec {
     Held(HeldSpec),
     /// It is answered as ever, and told on standard output.
     Told,
+}
+
+/// Where a reply breaks off.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub enum CutSpec {
+    /// After so many bytes.
+    After(usize),
+    /// At a place that has a name.
+    At(CutPlaceSpec),
+}
+
+/// A place in a reply.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum CutPlaceSpec {
+    /// Between its head and its body.
+    BeforeBody,
+    /// Before its last byte.
+    BeforeLast,
 }
 
 /// What becomes of a request that is held.

@@ -6,8 +6,8 @@ mod vm;
 use serde::Deserialize;
 
 pub use mishap::{
-    AccidentSpec, DoesSpec, DropsSpec, FailureSpec, HeldSpec, MishapSpec, MoveSpec, RefusedSpec,
-    SpaceSpec, SwitchSpec, TakesSpec, TurnsSpec, WritesSpec,
+    AccidentSpec, CutPlaceSpec, CutSpec, DoesSpec, DropsSpec, FailureSpec, HeldSpec, MishapSpec,
+    MoveSpec, RefusedSpec, SpaceSpec, SwitchSpec, TakesSpec, TurnsSpec, WritesSpec,
 };
 pub use vm::{
     AdapterSpec, CheckpointKindSpec, CheckpointSpec, DiskSpec, GuestSpec, HostDeviceKindSpec,
