@@ -78,7 +78,7 @@ pub(crate) struct BackupArgs {
     pub(crate) guest_backup: GuestBackupArg,
 
     /// Percent of a host's volume, and at least 4 GiB, that have to be free where a VM's disks are;
-    /// a backup that finds less is given up. 0 looks at nothing
+    /// a backup that finds less is given up, and so is an export of its memory. 0 looks at nothing
     #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(crate) floor: u8,
 
