@@ -79,5 +79,10 @@ fn attempt(volume: &Volume, state: &mut State) -> Result<Option<Changes>> {
         );
         state.note(How::Replayed, note);
     }
+    if replayed.halfway {
+        let note = "some of these were moving contents or attributes of files: what a file has lost in one step \
+                    it gets in the next, which is not taken here, and reads as zeros or as not there";
+        state.note(How::NotReplayed, note);
+    }
     Ok(Some(replayed.changes))
 }

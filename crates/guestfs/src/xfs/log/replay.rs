@@ -13,6 +13,9 @@ use super::ring::Ring;
 use super::transaction::{Item, MOST, Open, Transaction};
 use crate::error::{Error, Result};
 
+/// Steps that give a file what an earlier one took from it: of extents, of attributes, of what two files
+/// exchange.
+const MOVES: [u16; 3] = [0x1244, 0x1246, 0x1248];
 /// Bytes that a bit of a buffer's map stands for.
 const CHUNK: u32 = 128;
 
@@ -21,6 +24,8 @@ pub(super) struct Replayed {
     pub(super) changes: Changes,
     /// Steps that were to be taken, and of which the log does not say that they were.
     pub(super) open: usize,
+    /// Whether one of these is of a file that has lost what it had and has not yet what it gets.
+    pub(super) halfway: bool,
     /// Whether transactions were begun and not committed: they never were.
     pub(super) unfinished: bool,
 }
@@ -42,6 +47,7 @@ pub(super) fn replay(volume: &Volume, ring: Ring, tail: u64, end: u32) -> Result
     Ok(Replayed {
         changes: run.changes,
         open: run.begun.len(),
+        halfway: run.begun.iter().any(|(kind, _)| MOVES.contains(kind)),
         unfinished,
     })
 }
@@ -217,6 +223,10 @@ impl Run<'_> {
     fn written(&self, at: u64) -> Result<Option<u64>> {
         let mut bytes = [0; 512];
         self.volume.cached().read_at(at, &mut bytes)?;
+        if !self.volume.sb.sums {
+            // As it is by now: its place may have been given away and made anew.
+            self.changes.patch(self.volume.cached(), at, &mut bytes)?;
+        }
         let (lsn, uuid) = match bytes {
             [b'B', b'M', b'A', b'3', ..] => (32, 40),
             [b'X', b'D', b'B' | b'D' | b'F', b'3', ..] => (16, 24),
