@@ -202,6 +202,29 @@ fn disks_that_grew_shrank_or_were_converted_are_told() {
     assert_eq!(read.partitions[0].kind, Kind::Mbr(7));
 }
 
+/// One that was deleted and made again in a gap comes last in the chain, and before the others on the disk.
+#[test]
+fn logical_partitions_are_found_in_the_order_of_their_chain() {
+    let Some(sfdisk) = oracle::sfdisk("logical_partitions_are_found_in_the_order_of_their_chain")
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("disk");
+    let script = "label: dos\nstart=2048,type=5\nstart=16384,size=2048,type=7\n\
+                  start=4096,size=2048,type=83\nstart=20480,size=2048,type=7\n";
+    written(&sfdisk, &image, 16 * MIB, script);
+    let table = read(&image);
+    assert_eq!(table.oddities, [].into());
+    assert_eq!(told(&table), told_by(&sfdisk, &image));
+    let starts: Vec<u64> = table
+        .partitions
+        .iter()
+        .map(|one| one.range.start >> 9)
+        .collect();
+    assert_eq!(starts, [16384, 4096, 20480]);
+}
+
 /// Boot records that lead to themselves, back, and behind the end.
 #[test]
 fn chains_of_boot_records_end() {

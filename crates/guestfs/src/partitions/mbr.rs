@@ -1,5 +1,7 @@
 //! Tables in sector 0, and the chain of boot records behind an extended partition.
 
+use std::collections::BTreeSet;
+
 use disk::{BlockRead, ByteRange};
 
 use super::{Kind, Oddity, Partition, Scheme, Table, le};
@@ -77,6 +79,7 @@ fn logical(disk: &dyn BlockRead, table: &mut Table, extended: Entry) -> disk::Re
     let sector = u64::from(disk.geometry().logical_sector);
     // Where this record is, in sectors behind the beginning of the extended partition.
     let (mut at, mut number) = (0_u64, 5_u32);
+    let mut met = BTreeSet::from([at]);
     for _ in 0..MOST_RECORDS {
         let begin = extended.start.saturating_add(at);
         let record = record(disk, begin.saturating_mul(sector))?;
@@ -91,8 +94,8 @@ fn logical(disk: &dyn BlockRead, table: &mut Table, extended: Entry) -> disk::Re
         }
         match next.filter(|next| next.is_extended()) {
             None => return Ok(()),
-            // Tools write records in the order of their places; any other order may be a circle.
-            Some(next) if next.start <= at => {
+            // One that was made anew in a gap comes last, wherever it is.
+            Some(next) if !met.insert(next.start) => {
                 table.oddities.insert(Oddity::BrokenChain);
                 return Ok(());
             }
