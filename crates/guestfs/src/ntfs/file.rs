@@ -3,7 +3,7 @@
 use super::attribute::{ATTRIBUTE_LIST, Attribute, Form};
 use super::le::{byte, le16, le32, le64};
 use super::record::{NUMBER, Record};
-use super::stored::Stored;
+use super::stored::{Stored, Way};
 use super::volume::Volume;
 use crate::error::{Error, Result};
 
@@ -107,7 +107,9 @@ impl File {
                     .as_ref()
                     .is_some_and(|record| record.is(line.reference))
                 {
-                    other = Some(volume.extension(self.record.number(), line.reference, 0)?);
+                    other = Some(Way::along(|way| {
+                        volume.extension(self.record.number(), line.reference, way)
+                    })?);
                 }
                 other.as_ref().unwrap_or(&self.record)
             };

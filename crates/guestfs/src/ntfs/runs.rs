@@ -18,15 +18,18 @@ impl Run {
     }
 }
 
-/// Decodes a run list from `first` to `next` of a volume of so many clusters, or says what is wrong.
+/// Decodes a run list from `first` to `next` of a volume of so many clusters of so many bytes, or says what is
+/// wrong.
 pub(super) fn decode(
     bytes: &[u8],
-    first: u64,
-    next: u64,
-    clusters: u64,
+    (first, next): (u64, u64),
+    (clusters, cluster): (u64, u64),
 ) -> Result<Arc<[Run]>, String> {
     // Anything behind would be no number of a byte.
-    if next > i64::MAX as u64 >> 9 {
+    if next
+        .checked_mul(cluster)
+        .is_none_or(|end| end > i64::MAX as u64)
+    {
         return Err(format!("a run list up to {next}"));
     }
     let mut runs: Vec<Run> = Vec::new();
@@ -98,16 +101,20 @@ mod tests {
     fn runs_go_forwards_backwards_and_over_holes() {
         let list = [0x21, 0x18, 0x34, 0x56, 0x01, 0x10, 0x11, 0x30, 0x80, 0];
         let run = |at, len, lcn| Run { at, len, lcn };
-        let runs = decode(&list, 0, 0x58, 0x6000).unwrap();
+        let runs = decode(&list, (0, 0x58), (0x6000, 4096)).unwrap();
         let wanted = [
             run(0, 0x18, Some(0x5634)),
             run(0x18, 0x10, None),
             run(0x28, 0x30, Some(0x55b4)),
         ];
         assert_eq!(*runs, wanted);
-        assert!(decode(&list, 0, 0x58, 0x5000).is_err());
-        assert!(decode(&list, 0, 0x57, 0x6000).is_err());
-        assert!(decode(&list, 0, 0x59, 0x6000).is_err());
-        assert!(decode(&list[..5], 0, 0x28, 0x6000).is_err());
+        assert!(decode(&list, (0, 0x58), (0x5000, 4096)).is_err());
+        assert!(decode(&list, (0, 0x57), (0x6000, 4096)).is_err());
+        assert!(decode(&list, (0, 0x59), (0x6000, 4096)).is_err());
+        assert!(decode(&list[..5], (0, 0x28), (0x6000, 4096)).is_err());
+        // A hole of as many clusters as the size of a file can have, and of more.
+        let hole = [0x07, 0, 0, 0, 0, 0, 0, 0x08, 0];
+        assert!(decode(&hole, (0, 1 << 51), (0x6000, 2048)).is_ok());
+        assert!(decode(&hole, (0, 1 << 51), (0x6000, 4096)).is_err());
     }
 }

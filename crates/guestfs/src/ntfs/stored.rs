@@ -4,6 +4,7 @@
 //! A part is decoded when it is met, and few are kept, so that a file of millions of fragments takes no more
 //! memory than another. How many parts there are is bounded by what an attribute list can hold.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::attribute::{self, Attribute, Form, Spread};
@@ -16,6 +17,39 @@ use crate::error::{Error, Result};
 const KEPT: usize = 16;
 /// How deep parts of the MFT's own run list may lead to each other.
 const DEEPEST: u32 = 8;
+/// How many of them may be decoded for one record: each may need others, and these again.
+const MOST_PARTS: u32 = 512;
+
+/// How a record of the MFT is come by: its place may be told by other records, and theirs by others.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'w> {
+    depth: u32,
+    /// Parts that may still be decoded.
+    left: &'w Cell<u32>,
+}
+
+impl Way<'_> {
+    /// Follows a new one.
+    pub(super) fn along<T>(follow: impl FnOnce(Way<'_>) -> T) -> T {
+        let left = Cell::new(MOST_PARTS);
+        follow(Way {
+            depth: 0,
+            left: &left,
+        })
+    }
+
+    /// One further; `None` when it leads too far.
+    fn deeper(self) -> Option<Self> {
+        let left = match self.depth {
+            // What the caller itself wants is bounded by what it reads.
+            0 => MOST_PARTS,
+            _ => self.left.get().checked_sub(1)?,
+        };
+        self.left.set(left);
+        let depth = self.depth + 1;
+        (self.depth <= DEEPEST).then_some(Self { depth, ..self })
+    }
+}
 
 /// An attribute's contents.
 pub(super) struct Stored {
@@ -144,7 +178,8 @@ impl Clusters {
             return Err(damaged(format!("it begins with cluster {}", spread.first)));
         }
         let boot = volume.boot();
-        let decoded = runs::decode(spread.runs, 0, spread.next, boot.clusters).map_err(damaged)?;
+        let decoded = runs::decode(spread.runs, (0, spread.next), (boot.clusters, boot.cluster))
+            .map_err(damaged)?;
         let sizes = [spread.len, spread.initialised, spread.allocated];
         if sizes.iter().any(|size| i64::try_from(*size).is_err()) || spread.len > spread.allocated {
             let [len, initialised, allocated] = sizes;
@@ -174,10 +209,10 @@ impl Clusters {
 
     /// The rest of the run that has a cluster; `None` behind the last.
     pub(super) fn run(&self, volume: &Volume, cluster: u64) -> Result<Option<Run>> {
-        self.run_within(volume, cluster, 0)
+        Way::along(|way| self.run_within(volume, cluster, way))
     }
 
-    fn run_within(&self, volume: &Volume, cluster: u64, depth: u32) -> Result<Option<Run>> {
+    fn run_within(&self, volume: &Volume, cluster: u64, way: Way<'_>) -> Result<Option<Run>> {
         let behind = self.parts.partition_point(|part| part.first <= cluster);
         let Some((at, part)) = behind
             .checked_sub(1)
@@ -187,7 +222,7 @@ impl Clusters {
         };
         let runs = match &part.place {
             Place::Decoded(runs) => runs.clone(),
-            Place::Record(reference, id) => self.part(volume, at, (*reference, *id), depth)?,
+            Place::Record(reference, id) => self.part(volume, at, (*reference, *id), way)?,
         };
         let behind = runs.partition_point(|run| run.at <= cluster);
         let run = behind.checked_sub(1).and_then(|at| runs.get(at));
@@ -207,19 +242,19 @@ impl Clusters {
         volume: &Volume,
         at: usize,
         place: (u64, u16),
-        depth: u32,
+        way: Way<'_>,
     ) -> Result<Arc<[Run]>> {
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, runs)) = kept().iter().find(|(kept, _)| *kept == at) {
             return Ok(runs.clone());
         }
-        if depth > DEEPEST {
+        let Some(further) = way.deeper() else {
             return Err(self.damaged("its parts lead to each other too deep"));
-        }
+        };
         let (reference, id) = place;
         let first = self.parts.get(at).map_or(0, |part| part.first);
         let next = self.parts.get(at + 1).map(|part| part.first);
-        let record = volume.extension(self.who.record, reference, depth + 1)?;
+        let record = volume.extension(self.who.record, reference, further)?;
         for attribute in record.attributes() {
             let attribute = attribute?;
             let Form::Spread(spread) = &attribute.form else {
@@ -233,8 +268,9 @@ impl Clusters {
                 let why = format!("a part up to {} and the next from {next:?}", spread.next);
                 return Err(self.damaged(why));
             }
-            let clusters = volume.boot().clusters;
-            let runs = runs::decode(spread.runs, first, spread.next, clusters);
+            let boot = volume.boot();
+            let runs = (first, spread.next);
+            let runs = runs::decode(spread.runs, runs, (boot.clusters, boot.cluster));
             let runs = runs.map_err(|why| self.damaged(why))?;
             let mut kept = kept();
             if kept.len() >= KEPT {
@@ -257,7 +293,7 @@ impl Clusters {
         offset: u64,
         buf: &mut [u8],
     ) -> Result<()> {
-        self.read_within(volume, via, offset, buf, 0)
+        Way::along(|way| self.read_within(volume, via, offset, buf, way))
     }
 
     pub(super) fn read_within(
@@ -266,7 +302,7 @@ impl Clusters {
         via: Via,
         offset: u64,
         buf: &mut [u8],
-        depth: u32,
+        way: Way<'_>,
     ) -> Result<()> {
         let written = self
             .initialised
@@ -274,12 +310,12 @@ impl Clusters {
             .min(buf.len() as u64);
         let (buf, zeros) = buf.split_at_mut(written as usize);
         zeros.fill(0);
-        self.read_allocated(volume, via, offset, buf, depth)
+        self.read_allocated(volume, via, offset, buf, way)
     }
 
     /// Fills `buf` from clusters, also behind what is initialised: compressed bytes are no contents.
     pub(super) fn read_stored(&self, volume: &Volume, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.read_allocated(volume, Via::Past, offset, buf, 0)
+        Way::along(|way| self.read_allocated(volume, Via::Past, offset, buf, way))
     }
 
     fn read_allocated(
@@ -288,12 +324,12 @@ impl Clusters {
         via: Via,
         offset: u64,
         buf: &mut [u8],
-        depth: u32,
+        way: Way<'_>,
     ) -> Result<()> {
         let size = volume.boot().cluster;
         let (mut at, mut rest) = (offset, buf);
         while !rest.is_empty() {
-            let Some(run) = self.run_within(volume, at / size, depth)? else {
+            let Some(run) = self.run_within(volume, at / size, way)? else {
                 return Err(self.damaged(format!("no cluster for byte {at}")));
             };
             let within = at % size;

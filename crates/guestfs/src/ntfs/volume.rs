@@ -6,7 +6,7 @@ use super::attribute::{ATTRIBUTE_LIST, Attribute, DATA};
 use super::boot::Boot;
 use super::file::File;
 use super::record::{NUMBER, Record};
-use super::stored::{Body, Clusters, Stored};
+use super::stored::{Body, Clusters, Stored, Way};
 use crate::cache::Cached;
 use crate::error::{Error, Result};
 use crate::fs::Device;
@@ -146,10 +146,10 @@ impl Volume {
 
     /// A record of the MFT; `None` if there is none of this number, or it is not in use.
     pub(super) fn record(&self, number: u64) -> Result<Option<Record>> {
-        self.record_within(number, 0)
+        Way::along(|way| self.record_within(number, way))
     }
 
-    fn record_within(&self, number: u64, depth: u32) -> Result<Option<Record>> {
+    fn record_within(&self, number: u64, way: Way<'_>) -> Result<Option<Record>> {
         let Some(mft) = &self.mft else {
             return Err(Error::damaged(
                 "MFT record 0",
@@ -167,15 +167,15 @@ impl Volume {
             return Ok(None);
         };
         let mut bytes = vec![0; self.boot.record];
-        mft.read_within(self, Via::Kept, offset, &mut bytes, depth)?;
+        mft.read_within(self, Via::Kept, offset, &mut bytes, way)?;
         Record::new(number, bytes)
     }
 
     /// The record that a reference means as a further one of a file.
-    pub(super) fn extension(&self, file: u64, reference: u64, depth: u32) -> Result<Record> {
+    pub(super) fn extension(&self, file: u64, reference: u64, way: Way<'_>) -> Result<Record> {
         let number = reference & NUMBER;
         let what = || format!("MFT record {number}");
-        let record = self.record_within(number, depth)?;
+        let record = self.record_within(number, way)?;
         let Some(record) = record.filter(|record| record.is(reference)) else {
             let why = format!("record {file} goes on there, but it is used for something else");
             return Err(Error::damaged(what(), why));

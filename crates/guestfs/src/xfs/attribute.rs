@@ -12,6 +12,8 @@ const MOST: usize = 64 << 20;
 /// Bytes that one value may have.
 const MOST_VALUE: usize = 64 << 10;
 const MOST_LEVELS: u16 = 5;
+/// More attributes than are read anyhow would fill them.
+const MOST_LEAVES: u64 = 1 << 16;
 
 const LOCAL: u8 = 1;
 const ROOT: u8 = 2;
@@ -135,7 +137,7 @@ fn leaves(volume: &Volume, fork: &Fork, read: &mut Read) -> Result<()> {
         if right == 0 {
             return Ok(());
         }
-        if seen > volume.sb.blocks {
+        if seen > volume.sb.blocks.min(MOST_LEAVES) {
             return Err(block.damaged("the leaves of the attributes have no end"));
         }
         (block, magic) = part(volume, fork, right.into(), &mut leaf)?;
