@@ -145,6 +145,14 @@ fn partly_encrypted_volumes_and_damaged_copies() {
         told.oddities()
     );
     assert!(all_of(volume, &Secret::nothing()).unwrap() == seen(&plain));
+    // Where encryption has not come to the place to which the volume's start was moved, that is plain.
+    let hardly = Maker {
+        encrypted: Some(0x10000),
+        ..made(0x8004)
+    };
+    let volume = hardly.volume(&plain);
+    assert!(volume[MOVED..MOVED + 512] == plain[..512]);
+    assert!(all_of(volume, &Secret::nothing()).unwrap() == seen(&plain));
     let whole = made(0x8000).volume(&plain);
     let mut volume = whole.clone();
     // A checksum, a signature, then all copies.

@@ -101,16 +101,18 @@ impl Unlocked {
     fn place(&self, at: u64) -> Place {
         let (moved, len) = self.moved;
         let within = |start: u64, len: u64| at >= start && at - start < len;
+        let stored = |at: u64| match at < self.encrypted {
+            true => Place::Encrypted(at),
+            false => Place::Plain(at),
+        };
+        // Where encryption has not come yet, what was moved is plain as well.
         if at < len {
-            return Place::Encrypted(moved + at);
+            return stored(moved + at);
         }
         if within(moved, len) || self.copies.iter().any(|copy| within(*copy, COPY)) {
             return Place::Zeros;
         }
-        match at < self.encrypted {
-            true => Place::Encrypted(at),
-            false => Place::Plain(at),
-        }
+        stored(at)
     }
 
     /// Decrypts the sector that is stored at `at`.

@@ -46,6 +46,7 @@ pub(super) mod ro_compat {
     pub(in crate::ext) const SPARSE_SUPER: u32 = 0x1;
     pub(in crate::ext) const LARGE_FILE: u32 = 0x2;
     pub(in crate::ext) const BTREE_DIR: u32 = 0x4;
+    pub(in crate::ext) const BIGALLOC: u32 = 0x200;
     pub(in crate::ext) const GDT_CSUM: u32 = 0x10;
     pub(in crate::ext) const METADATA_CSUM: u32 = 0x400;
     pub(in crate::ext) const ORPHAN_PRESENT: u32 = 0x1_0000;

@@ -105,8 +105,9 @@ impl Inode {
         u64::from(le32(&self.raw, 0x68)) | u64::from(le16(&self.raw, 0x76)) << 32
     }
 
-    /// Whether blocks are stored for it, besides the one with extended attributes.
-    pub(super) fn has_blocks(&self, block: u64) -> bool {
+    /// Whether blocks are stored for it, besides those with extended attributes, which are counted as a whole
+    /// `cluster` of bytes.
+    pub(super) fn has_blocks(&self, block: u64, cluster: u64) -> bool {
         let count = u64::from(le32(&self.raw, 0x1c)) | u64::from(le16(&self.raw, 0x74)) << 32;
         let unit = if self.has(flag::HUGE_FILE) {
             block
@@ -116,7 +117,7 @@ impl Inode {
         let attributes = if self.attribute_block() == 0 {
             0
         } else {
-            block
+            cluster
         };
         count.saturating_mul(unit) > attributes
     }

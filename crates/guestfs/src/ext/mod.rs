@@ -214,7 +214,10 @@ impl FileSystem for Ext {
         }
         let (size, block) = (inode.size(), self.volume.sb.block);
         let stored = inode.has(flag::EXTENTS) || inode.has(flag::INLINE_DATA);
-        if size < 60 && !stored && !inode.has_blocks(block) {
+        // With values in inodes of their own blocks tell nothing.
+        let values = self.volume.sb.incompat & incompat::EA_INODE != 0;
+        let has_blocks = !values && inode.has_blocks(block, self.volume.sb.cluster());
+        if size < 60 && !stored && !has_blocks {
             return Ok(Name::new(&inode.block()[..size as usize]));
         }
         Ok(Name::new(Stored::new(&self.volume, inode)?.all(block)?))

@@ -87,6 +87,15 @@ fn at(device: &dyn BlockRead, place: u64) -> Result<Super> {
 }
 
 impl Super {
+    /// Bytes of what blocks are given away in: of one, or of several that lie together.
+    pub(super) fn cluster(&self) -> u64 {
+        match self.ro_compat & ro_compat::BIGALLOC {
+            0 => self.block,
+            // No larger one is made.
+            _ => 1024 << le32(&self.raw, 0x1c).min(20),
+        }
+    }
+
     fn parse(raw: [u8; LEN], device: u64) -> Result<Self> {
         if le16(&raw, 0x38) != 0xef53 {
             return Err(Error::NotThis("ext"));

@@ -129,9 +129,11 @@ impl Object {
 
 fn volume(fields: &mut Fields<'_>) -> Option<Object> {
     let (id, name) = (fields.number()?, fields.text()?);
-    // “gen” or “raid5”, which components tell as well; a state, a number, flags.
+    // “gen” or “raid5”, which components tell as well; whether it has no drive letter; a state, a number,
+    // flags.
     fields.sized()?;
-    fields.skip(1 + 14 + 1 + 1 + 1 + 3 + 1)?;
+    fields.sized()?;
+    fields.skip(14 + 1 + 1 + 1 + 3 + 1)?;
     fields.number()?;
     fields.skip(8 + 8)?;
     let len = fields.number()?;

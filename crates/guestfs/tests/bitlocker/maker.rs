@@ -45,7 +45,9 @@ impl Maker<'_> {
         for from in (0..MOVED_LEN).step_by(self.sector) {
             let at = MOVED + from;
             volume[at..at + self.sector].copy_from_slice(&plain[from..from + self.sector]);
-            self.encrypt(at, &mut volume[at..at + self.sector]);
+            if at < encrypted {
+                self.encrypt(at, &mut volume[at..at + self.sector]);
+            }
         }
         volume[..MOVED_LEN].fill(0);
         volume[..11].copy_from_slice(b"\xeb\x58\x90-FVE-FS-");

@@ -243,6 +243,11 @@ fn attributes(root: &Path, room: Room) {
     set("trusted.own", b"root's");
     set("security.other", &noise(3, 20));
     set("user.large", &noise(4, room.xattr));
+    // Its target is in the inode all the same.
+    let link = root.join("link with attributes");
+    symlink("b", &link).unwrap();
+    let large = noise(5, room.xattr);
+    lsetxattr(&link, "trusted.large", &large, XattrFlags::empty()).unwrap();
     set("system.posix_acl_access", &acl());
     let folder = root.join("folder with a default");
     fs::create_dir(&folder).unwrap();

@@ -93,7 +93,8 @@ pub(crate) fn database(name: &str, disks: usize, volumes: &[Volume<'_>]) -> Vec<
         let body = object()
             .text(volume.name)
             .text("gen")
-            .zeros(1)
+            // Whether it has no drive letter; of most nothing is told.
+            .text(if at.is_multiple_of(2) { "1" } else { "" })
             .padded("ACTIVE", 14);
         let body = body.raw(&[3, 1, 5]).zeros(3).raw(&[0x11]);
         let body = body
