@@ -10,6 +10,7 @@ use engine::restore::{DisksTo, restore_disks};
 use hyperkeep_engine as engine;
 use testkit::image::{Image, Kind, noise};
 use testkit::vm::{Layout, Vm};
+use vmconfig::WindowsFolder;
 
 use crate::world::{MIB, World, only};
 
@@ -67,6 +68,8 @@ fn a_restore_that_is_stopped_goes_on_and_becomes_the_same_files() {
         Some(DiskFormat::Raw),
         Some(DiskFormat::Qcow2),
     ];
+    // Where a child says that its parent is: on Windows it would be each folder's own place.
+    let told: WindowsFolder = r"E:\Restored".parse().unwrap();
     for (number, format) in formats.into_iter().enumerate() {
         let wanted = DisksWanted {
             flatten: format.is_some(),
@@ -74,8 +77,11 @@ fn a_restore_that_is_stopped_goes_on_and_becomes_the_same_files() {
             ..DisksWanted::default()
         };
         let whole = world.dir.path().join(format!("whole {number}"));
-        let done =
-            world.with_task(|task| restore_disks(task, &point, &wanted, &DisksTo::folder(&whole)));
+        let to = DisksTo {
+            windows: Some(&told),
+            ..DisksTo::folder(&whole)
+        };
+        let done = world.with_task(|task| restore_disks(task, &point, &wanted, &to));
         assert_eq!(done.outcome, Outcome::Ok, "{format:?}: {done:?}");
         let whole = files(&whole);
         assert_eq!(whole.len(), done.files.len());
@@ -83,6 +89,7 @@ fn a_restore_that_is_stopped_goes_on_and_becomes_the_same_files() {
         let folder = world.dir.path().join(format!("again {number}"));
         let to = DisksTo {
             every: 1,
+            windows: Some(&told),
             ..DisksTo::folder(&folder)
         };
         let mut stops = 0;
