@@ -54,6 +54,7 @@ mod smb;
 mod stage;
 mod start;
 mod verified;
+mod vm_folder;
 mod vm_plan;
 mod vm_restore;
 mod vms;
