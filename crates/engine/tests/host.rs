@@ -63,7 +63,7 @@ use hyperkeep_engine::pipeline::Limits;
 use hyperkeep_engine::progress::Quiet;
 use hyperkeep_engine::restore::plan::{DiskFormat, DisksWanted};
 use hyperkeep_engine::restore::{DisksTo, Task, restore_disks};
-use hyperkeep_engine::source::hyperv::{HostSource, Hurry, Neighbour, Pacing, Setup};
+use hyperkeep_engine::source::hyperv::{HostSource, Hurry, Neighbour, OnReturn, Pacing, Setup};
 use hyperkeep_engine::source::{
     Consistency, End, Finished, FrozenView, FrozenVm, LetGo, Listing, Memory, Moved, Request,
     Source, SourceError, VmRef,
@@ -178,6 +178,7 @@ impl Place {
             journals: self.journals().to_owned(),
             neighbours: Vec::new(),
             node: None,
+            on_return: OnReturn::default(),
         }
     }
 

@@ -35,7 +35,8 @@ pub(crate) use keys::{
 };
 pub(crate) use point::{LsArgs, PointsArgs, ShowArgs};
 pub(crate) use restore::{
-    DiskFormatArg, DisksArgs, FolderArgs, KeptArgs, OverwriteArg, RestoreCommand,
+    DiskFormatArg, DisksArgs, FolderArgs, KeptArgs, KeptListArgs, OverwriteArg, RestoreCommand,
+    UndoArgs,
 };
 pub(crate) use restore_vm::{SavedStateArg, VmArgs, VmWantedArgs};
 pub(crate) use secret::{SecretCommand, WhichSecretArgs};

@@ -13,10 +13,12 @@ use crate::args::{FilesArgs, HostArgs, VmArgs};
 pub(crate) enum RestoreCommand {
     /// Restore disks as files
     Disks(DisksArgs),
-    /// Keep what disks are after `restore disks --in-place`, and give up what they were before
-    Confirm(KeptArgs),
-    /// Put disks back to what they were before `restore disks --in-place`
-    Undo(KeptArgs),
+    /// Keep what a restore made of disks or of a VM, and give up what was there before
+    Confirm(Box<KeptArgs>),
+    /// Put disks, or a VM, back to what they were before a restore
+    Undo(Box<UndoArgs>),
+    /// List the restores of VMs that can be confirmed or undone
+    Kept(KeptListArgs),
     /// Restore files and folders of the guest, out of any checkpoint
     Files(FilesArgs),
     /// Restore everything in the folder layout that Hyper-V's import accepts
@@ -94,7 +96,18 @@ pub(crate) struct DisksArgs {
     pub(crate) simulate: bool,
 }
 
-/// `restore confirm`, `restore undo`
+/// `restore undo`
+#[derive(Debug, Args)]
+pub(crate) struct UndoArgs {
+    #[command(flatten)]
+    pub(crate) kept: KeptArgs,
+
+    /// No host has the VM that was restored any more: bring back what it replaced all the same
+    #[arg(long, requires = "vm")]
+    pub(crate) gone: bool,
+}
+
+/// `restore confirm`, and most of `restore undo`
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What a disk was before it was changed in place is in a file beside it, whose name ends in
@@ -102,13 +115,54 @@ What a disk was before it was changed in place is in a file beside it, whose nam
 It is refused for a disk that was written to since, as by its VM: the two would be mixed.
 `restore confirm` removes the file, and is refused where the change did not come to its end.
 
+Of a VM that `restore vm --replace` took off its host, the configuration is put aside there. With --vm
+and --host `restore undo` takes the restored VM off and brings that one back; the restored one must be
+off, and its files stay. `restore confirm` removes what was put aside; the old disks stay. Of a VM whose
+disks `restore vm --in-place` brought back, both do with its disks as above, and need --map.
+
 Examples:
   hyperkeep restore confirm /mnt/hv01-e/VMs/web
-  hyperkeep restore undo /mnt/hv01-e/VMs/web/data.vhdx")]
+  hyperkeep restore undo /mnt/hv01-e/VMs/web/data.vhdx
+  hyperkeep --vault /srv/vault restore undo --vm 'web server' --host winrm://backup@hv01")]
 pub(crate) struct KeptArgs {
     /// A disk file, or a folder for all disks in it of which something is kept
-    #[arg(value_name = "DISK|DIR", required = true)]
+    #[arg(value_name = "DISK|DIR", required_unless_present = "vm")]
     pub(crate) paths: Vec<PathBuf>,
+
+    /// A VM that was restored: the beginning of the id that its restore told, or its name
+    #[arg(
+        long,
+        value_name = "ID|NAME",
+        requires = "host",
+        conflicts_with = "paths"
+    )]
+    pub(crate) vm: Option<String>,
+
+    /// The host of that VM: `winrm://USER@HOST[:PORT]`, `winrm+http://…`, or the name of a host in --hosts
+    #[arg(long, value_name = "HOST", requires = "vm")]
+    pub(crate) host: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) reach: HostArgs,
+}
+
+/// `restore kept`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+No host is asked, and no vault is opened.
+
+Examples:
+  hyperkeep restore kept
+  hyperkeep restore kept --json")]
+pub(crate) struct KeptListArgs {
+    /// Where this installation keeps its id and the journals of what it does to hosts
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "HYPERKEEP_STATE",
+        hide_env_values = true
+    )]
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// What happens to a file that is where a disk is to go.

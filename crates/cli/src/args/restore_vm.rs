@@ -13,9 +13,17 @@ use crate::args::HostArgs;
 #[command(group(ArgGroup::new("what").args(["plan", "script", "yes"])))]
 #[command(after_help = "\
 Unless you say otherwise the VM becomes a copy that harms nothing: beside what is there, with a new
-id and new addresses, connected to no switch, and off. With --in-place it would take the place of
-the VM of its id, on the switches and with the addresses that it had: that is planned, and not carried
-out yet. Disks are written to folders in which no VM has anything.
+id and new addresses, connected to no switch, and off. With --replace it takes the place of the VM
+of its id, on the switches and with the addresses that it had. Disks are written to folders in which
+no VM has anything, also then; the VM that is replaced is turned off and taken off the host when they
+are, and its disks stay. Until `restore confirm --vm` or `restore undo --vm` what is needed to bring it
+back is kept, and `restore kept` lists that.
+
+With --in-place the VM that is there stays, and its disks become what the restore point holds: it is
+turned off, what differs is written into its disk files, and with --start it is started. What was there
+is kept beside the files until `restore confirm --vm` or `restore undo --vm`. Its next backup reads
+everything. Killed at any moment, the same command finishes it; do not start the VM before. --plan tells
+what differs if the VM is off and its folders are mapped.
 
 Disks and configuration are written through folders of the host that are mounted here (--map); then
 the host makes a VM of them, and it is compared with the plan. What was written is removed again if
@@ -31,7 +39,8 @@ Examples:
       --map 'D:\\VMs=/mnt/hv01-vms' --name 'web test' --start
   hyperkeep --vault /srv/vault restore vm 5f3a9c --description hv02.json --plan --json \\
       --name 'web test' --switch LAN='Test LAN' --switch Backup=
-  hyperkeep --vault /srv/vault restore vm 5f3a9c --host hv01 --plan --in-place
+  hyperkeep --vault /srv/vault restore vm 5f3a9c --host hv01 --in-place --start
+  hyperkeep --vault /srv/vault restore vm 5f3a9c --host hv01 --plan --replace
   hyperkeep --vault /srv/vault restore vm 5f3a9c --description hv02.json --script > make-web.ps1")]
 pub(crate) struct VmArgs {
     /// The restore point: the beginning of its id, VM@latest, or VM@TIME
@@ -52,7 +61,7 @@ pub(crate) struct VmArgs {
 
     /// Print a PowerShell script instead that makes the VM anew on the host from restored disks: read
     /// it, and run it there
-    #[arg(long, conflicts_with_all = ["in_place", "keep_id"])]
+    #[arg(long, conflicts_with_all = ["replace", "keep_id"])]
     pub(crate) script: bool,
 
     /// Carry the plan out without asking; without it you are asked on the terminal
@@ -70,10 +79,18 @@ pub(crate) struct VmArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What the VM shall be")]
 pub(crate) struct VmWantedArgs {
+    /// Bring the disks of the VM of its id back where they are, at the cost of what differs, and change
+    /// nothing else of it
+    #[arg(long, conflicts_with_all = [
+        "replace", "keep_id", "name", "folder", "disk_folder", "checkpoint_folder", "switch", "keep_mac",
+        "saved_state", "flatten", "define", "remove_checkpoints", "script",
+    ])]
+    pub(crate) in_place: bool,
+
     /// In place of the VM of its id, which is taken off the host when all disks are written; that one's
     /// disks stay
     #[arg(long)]
-    pub(crate) in_place: bool,
+    pub(crate) replace: bool,
 
     /// With the id of the VM that was backed up, not a new one
     #[arg(long)]
@@ -97,12 +114,12 @@ pub(crate) struct VmWantedArgs {
     pub(crate) checkpoint_folder: Option<String>,
 
     /// `same`: on switches of the same name, or else id; `none`: on none; OLD=NEW: on another one, or
-    /// with OLD= on none, and others as `same`; may be given several times (default: none, and in place
-    /// the same)
+    /// with OLD= on none, and others as `same`; may be given several times (default: none, and with
+    /// --replace the same)
     #[arg(long, value_name = "same|none|OLD=NEW")]
     pub(crate) switch: Vec<String>,
 
-    /// With the addresses that its adapters had, as in place
+    /// With the addresses that its adapters had, as with --replace
     #[arg(long)]
     pub(crate) keep_mac: bool,
 
@@ -122,9 +139,9 @@ pub(crate) struct VmWantedArgs {
     #[arg(long)]
     pub(crate) start: bool,
 
-    /// Replication of the VM that is replaced may be removed
-    #[arg(long, requires = "in_place")]
-    pub(crate) remove_replication: bool,
+    /// The VM that is replaced may have checkpoints, which go with it; they come back with `restore undo`
+    #[arg(long, requires = "replace")]
+    pub(crate) remove_checkpoints: bool,
 }
 
 /// What becomes of saved memory.

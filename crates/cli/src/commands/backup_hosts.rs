@@ -15,7 +15,7 @@ use crate::args::{BackupArgs, Global, HostArgs, SideArg, SourceKind};
 use crate::commands::backup::{options, pacing, policy, staging, work};
 use crate::commands::source;
 use crate::failure::{Exit, Failure, Result};
-use crate::host::{Claim, HostAddress, HostPace, Meant, Nodes, Own, Reach, State};
+use crate::host::{Claim, HostAddress, HostPace, Meant, Nodes, Own, Reach, State, on_return};
 use crate::ui::Ui;
 use crate::{open, stop};
 
@@ -290,6 +290,7 @@ impl Opening<'_> {
             journals: claim.journals.clone(),
             neighbours: claim.neighbours.clone(),
             node,
+            on_return: on_return(),
         });
         let mut source = source.map_err(source::failure)?;
         if let Some(staging) = &self.staging {

@@ -248,6 +248,7 @@ fn put_right(vault: &Vault, patient: &Patient, pace: &Arc<HostPace>) -> Result<V
             name: node.name.clone(),
             all: node.all,
         }),
+        on_return: host::on_return(),
     })
     .map_err(source::failure)?;
     let found = engine::backup::put_right(vault, &mut source).map_err(source::failure);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use engine::finding::{Code, Severity, outcome_of, vault_notes};
 use engine::restore::Task;
 use engine::restore::rollback::{
-    Became, RollbackError, RolledBack, confirm as give_up, disks_in, kept_in, roll_back,
+    Became, Before, RollbackError, RolledBack, confirm as give_up, disks_in, kept_in, roll_back,
     undo as put_back,
 };
 use engine::{Finding, Outcome, SystemClock};
@@ -43,7 +43,12 @@ pub(crate) fn run(global: &Global, args: &DisksArgs, ui: Ui) -> Result<Exit> {
     let mut rolled_back = Vec::new();
     // A VM of which one disk is older than the others is none.
     if outcome_of(&findings) < Outcome::Partial {
-        let report = roll_back(&task, &point, &disks, args.simulate, &mut random);
+        let mut nothing = || Ok(());
+        let before: Option<&mut Before<'_>> = match args.simulate {
+            true => None,
+            false => Some(&mut nothing),
+        };
+        let report = roll_back(&task, &point, &disks, before, &mut random);
         outcome = Outcome::worst([report.outcome, outcome_of(&findings)]);
         findings.extend(report.findings);
         rolled_back = report.disks;

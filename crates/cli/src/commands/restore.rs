@@ -19,7 +19,7 @@ use crate::commands::backup::limits;
 use crate::commands::findings::findings_text;
 use crate::commands::host_settings::{self, Compared};
 use crate::commands::points::find_point;
-use crate::commands::{in_place, restore_files, restore_vm};
+use crate::commands::{in_place, restore_files, restore_kept, restore_vm};
 use crate::failure::{Exit, Failure, Result};
 use crate::progress::Progress;
 use crate::ui::{Document, Ui};
@@ -36,8 +36,15 @@ pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<E
     match command {
         RestoreCommand::Files(args) => restore_files::run(global, args, ui),
         RestoreCommand::Vm(args) => restore_vm::run(global, args, ui),
-        RestoreCommand::Confirm(args) => in_place::confirm(args, ui),
-        RestoreCommand::Undo(args) => in_place::undo(args, ui),
+        RestoreCommand::Confirm(args) => match &args.vm {
+            Some(vm) => restore_kept::confirm(global, vm, args, ui),
+            None => in_place::confirm(args, ui),
+        },
+        RestoreCommand::Undo(args) => match &args.kept.vm {
+            Some(vm) => restore_kept::undo(global, vm, args, ui),
+            None => in_place::undo(&args.kept, ui),
+        },
+        RestoreCommand::Kept(args) => restore_kept::list(args, ui),
         RestoreCommand::Disks(args) if args.in_place => in_place::run(global, args, ui),
         RestoreCommand::Disks(args) => whole(global, &Whole::Disks(args), ui),
         RestoreCommand::Folder(args) => whole(global, &Whole::Folder(args), ui),

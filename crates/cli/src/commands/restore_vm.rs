@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cim::CimSession;
 use engine::restore::vm::{Request, Target, script};
-use engine::restore::{Opened, Task, VmPlan, plan_vm};
+use engine::restore::{Opened, Task, VmError, VmPlan, plan_vm};
 use engine::{Cancel, SystemClock};
 use hyperv::inventory;
 use vault::Vault;
@@ -14,6 +14,7 @@ use crate::args::{Global, VmArgs};
 use crate::commands::backup::limits;
 use crate::commands::points::find_point;
 use crate::commands::restore_vm_apply::Work;
+use crate::commands::restore_vm_in_place;
 use crate::commands::restore_vm_plan::{PlanDocument, ScriptDocument};
 use crate::commands::restore_vm_wanted::request;
 use crate::failure::{Exit, Failure, Result};
@@ -41,16 +42,30 @@ pub(crate) fn run(global: &Global, args: &VmArgs, ui: Ui) -> Result<Exit> {
     };
     let Some(named) = &args.host else {
         let description = Description::read(args.description.as_deref().unwrap_or("".as_ref()))?;
+        if args.wanted.in_place {
+            let host = (line.id.as_str(), description.host.as_str());
+            return restore_vm_in_place::tells(&from, host, &description.target, None);
+        }
         let told = (description.host.clone(), description.taken.clone());
         return from.tells(args, &line.id, told, &request, &description.target);
     };
     let (address, reach) = host::find(named, &args.reach)?;
+    if applies && args.wanted.in_place {
+        return restore_vm_in_place::run(&from, (&address, &reach), &line.id, args);
+    }
     if applies {
         let work = Work::begin(&from, (&address, &reach), args)?;
         return work.run(&from, &line.id, &request);
     }
     let session = host::session(&address, &reach)?;
     let target = ask(&address, session.as_ref())?;
+    if args.wanted.in_place {
+        let files = (!reach.map.is_empty()).then(|| host::mapped(&address, &reach));
+        let files = files.transpose()?;
+        let host = address.to_string();
+        let told = (line.id.as_str(), host.as_str());
+        return restore_vm_in_place::tells(&from, told, &target, files.as_ref());
+    }
     from.tells(
         args,
         &line.id,
@@ -116,10 +131,7 @@ impl From<'_> {
 
     pub(super) fn plan(&self, request: &Request, target: &Target) -> Result<VmPlan> {
         let planned = self.task(|task| plan_vm(task, self.opened, request, target));
-        planned.map_err(|error| {
-            let hint = error.hint();
-            Failure::from(anyhow::Error::new(error)).hint(hint)
-        })
+        planned.map_err(not_here)
     }
 
     /// Tells what it would come to, and does nothing.
@@ -142,6 +154,12 @@ impl From<'_> {
         let point = point.to_owned();
         self.ui.print(&ScriptDocument { point, script })
     }
+}
+
+/// Why nothing can be planned, or where it goes is not found here.
+pub(super) fn not_here(error: VmError) -> Failure {
+    let hint = error.hint();
+    Failure::from(anyhow::Error::new(error)).hint(hint)
 }
 
 /// A session that is shared.

@@ -1,33 +1,32 @@
 //! A restore to a host, carried out.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use engine::finding::outcome_of;
-use engine::restore::vm::{Applied, Request, Step, VmPlaces, write_vm};
+use engine::restore::vm::{
+    Applied, Plan, Replaced, Request, Step, Target, Undo, VmPlaces, write_vm,
+};
 use engine::restore::{RestoredFile, VmPlan};
-use engine::source::hyperv::{HostSource, Hurry, NotRestored, Pacing, Setup};
+use engine::source::hyperv::{HostSource, NotRestored};
 use engine::{Code, Finding, Outcome, Severity};
 use hyperv::files::MappedFiles;
-use hyperv::plan::Policy;
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::args::{HostArgs, VmArgs};
 use crate::commands::findings::findings_text;
-use crate::commands::restore_vm::{From, Session, ask, may_go_on};
+use crate::commands::host_run::HostRun;
+use crate::commands::restore_vm::{From, ask, may_go_on, not_here};
 use crate::commands::restore_vm_plan::PlanDocument;
 use crate::commands::source;
 use crate::failure::{Exit, Failure, Result};
-use crate::host::{self, Claim, HostAddress, HostPace, State};
+use crate::host::{Claim, Done, HostAddress, KeptVm, kept_in, mapped, moved};
 use crate::ui::Document;
 use crate::{apart, open, text};
 
-/// A host that is this run's.
+/// A host that is this run's, and whether somebody is asked.
 pub(super) struct Work {
-    address: HostAddress,
-    files: MappedFiles,
-    session: Session,
-    source: HostSource,
-    claim: Claim,
+    run: HostRun,
     asks: bool,
 }
 
@@ -35,65 +34,53 @@ impl Work {
     /// Takes the host. Nothing is done to it.
     pub(super) fn begin(
         from: &From<'_>,
-        (address, reach): (&HostAddress, &HostArgs),
+        host: (&HostAddress, &HostArgs),
         args: &VmArgs,
     ) -> Result<Self> {
-        let files = host::mapped(address, reach)?;
-        let session = host::session(address, reach)?;
-        let claim = State::open(reach)?.claim(address, &from.vault.id().to_string())?;
-        let source = HostSource::open(Setup {
-            name: address.to_string(),
-            session: Arc::clone(&session),
-            files: Arc::new(files.clone()),
-            hurry: Hurry::default(),
-            pace: Arc::new(HostPace::new(from.cancel.clone())),
-            clock: Arc::new(jiff::Timestamp::now),
-            policy: Policy::default(),
-            pacing: Pacing::default(),
-            mark: claim.mark,
-            journals: claim.journals.clone(),
-            neighbours: claim.neighbours.clone(),
-            node: None,
-        });
+        let files = mapped(host.0, host.1)?;
         Ok(Self {
-            address: address.clone(),
-            files,
-            session,
-            source: source.map_err(source::failure)?,
-            claim,
+            run: HostRun::begin(from.vault, from.cancel, host, files)?,
             asks: !args.yes,
         })
     }
 
     /// What earlier runs have left is put right first: it may be in the way.
     pub(super) fn run(self, from: &From<'_>, point: &str, request: &Request) -> Result<Exit> {
-        let Self {
+        let HostRun {
             address,
             files,
             session,
             mut source,
             claim,
-            asks,
-        } = self;
-        let mut planned = None;
+        } = self.run;
         let done = engine::backup::in_run(from.vault, &mut source, |source| {
-            let planned = planned.insert(from.plan(request, &ask(&address, &*session)?)?);
-            carry_out(from, &address, &files, source, (point, planned), asks)
+            let target = ask(&address, &*session)?;
+            let planned = from.plan(request, &target)?;
+            let carried = Carried {
+                from,
+                address: &address,
+                files: &files,
+                source,
+                claim: &claim,
+                disks: disks_of(&target, planned.plan.replaces),
+                asks: self.asks,
+            };
+            carried.out(point, &planned)
         });
         // The journal ends before another run may have its folder.
         drop((source, claim));
         let (done, findings) = done.map_err(source::failure)?;
         // What earlier runs had left is told however this one ends.
-        if !findings.is_empty() && !matches!(done, Ok(Done::Restored(_))) {
+        if !findings.is_empty() && !matches!(done, Ok(Ended::Restored(_))) {
             from.ui.note(findings_text(&findings, 0).trim_end());
         }
         match done? {
-            Done::Printed(Exit::Outcome(outcome)) => {
+            Ended::Printed(Exit::Outcome(outcome)) => {
                 let worst = Outcome::worst([outcome, outcome_of(&findings)]);
                 Ok(Exit::Outcome(worst))
             }
-            Done::Printed(exit) => Ok(exit),
-            Done::Restored(mut document) => {
+            Ended::Printed(exit) => Ok(exit),
+            Ended::Restored(mut document) => {
                 document.findings.extend(findings);
                 from.ui.print(&*document)
             }
@@ -101,102 +88,195 @@ impl Work {
     }
 }
 
+/// The disks of the VM that is replaced: nobody has them then.
+fn disks_of(target: &Target, replaced: Option<Uuid>) -> Vec<String> {
+    let machine = replaced.and_then(|vm| target.inventory.machine(vm));
+    let all = machine.into_iter().flat_map(|machine| {
+        let checkpoints = machine.checkpoints.iter().map(|c| &c.settings);
+        std::iter::once(&machine.settings).chain(checkpoints)
+    });
+    let media = all.flat_map(|settings| settings.media.iter().map(|medium| medium.path.clone()));
+    let disks: BTreeSet<String> = media.collect();
+    disks.into_iter().collect()
+}
+
 /// How it ended.
-enum Done {
+enum Ended {
     /// What there is to say was said.
     Printed(Exit),
     Restored(Box<VmDocument>),
 }
 
-fn carry_out(
-    from: &From<'_>,
-    address: &HostAddress,
-    files: &MappedFiles,
-    source: &HostSource,
-    (point, planned): (&str, &VmPlan),
+/// A plan that is carried out on a host.
+struct Carried<'a> {
+    from: &'a From<'a>,
+    address: &'a HostAddress,
+    files: &'a MappedFiles,
+    source: &'a HostSource,
+    claim: &'a Claim,
+    /// Those of the VM that is replaced.
+    disks: Vec<String>,
     asks: bool,
-) -> Result<Done> {
-    let host = address.to_string();
-    let told = PlanDocument::new(point.to_owned(), (host.clone(), None), planned);
-    if !planned.plan.is_possible() {
-        return from.ui.print(&told).map(Done::Printed);
-    }
-    if !PlanDocument::is_carried_out(&planned.plan) {
-        let why = "this version carries out restores beside other VMs, and not in place of one";
-        return Err(Failure::new(why).hint(
-            "restore it as a copy; or look at --plan, and do it by hand from what `restore folder` restores",
-        ));
-    }
-    // Before anybody is asked: what cannot be written to cannot be restored to.
-    let places = VmPlaces::find(planned, files).map_err(|error| {
-        let hint = error.hint();
-        Failure::from(anyhow::Error::new(error)).hint(hint)
-    })?;
-    for place in places.folders() {
-        apart::target(open::location(from.global)?, place)?;
-    }
-    from.ui.note(told.text().trim_end());
-    if asks && !may_go_on(from.ui) {
-        return Err(Failure::new("nothing was done")
-            .outcome(Outcome::Cancelled)
-            .hint("answer y to carry the plan out"));
-    }
-    let mut document = VmDocument {
-        point: point.to_owned(),
-        host,
-        plan: told,
-        vm: None,
-        files: Vec::new(),
-        findings: planned.findings.clone(),
-        stopped: None,
-        may_be_there: false,
-    };
-    let written = from.task(|task| write_vm(task, from.opened, planned, &places));
-    let mut written = match written {
-        Ok(written) => written,
-        Err(not) => {
-            document.findings.extend(not.findings);
-            document.stopped = Some(not.outcome);
-            return Ok(Done::Restored(Box::new(document)));
+}
+
+impl Carried<'_> {
+    fn out(self, point: &str, planned: &VmPlan) -> Result<Ended> {
+        let Self {
+            from,
+            address,
+            files,
+            source,
+            ..
+        } = self;
+        let host = address.to_string();
+        let told = PlanDocument::new(point.to_owned(), (host.clone(), None), planned);
+        if !planned.plan.is_possible() {
+            return from.ui.print(&told).map(Ended::Printed);
         }
-    };
-    document.findings.append(&mut written.findings);
-    let mut tell = |step: &Step| {
-        if !matches!(
-            step,
-            Step::WriteDisk { .. } | Step::WriteConfiguration { .. }
-        ) {
-            from.ui.note(&format!("{step}"));
+        self.none_is_rolled_back(&planned.plan)?;
+        source
+            .has_room_aside(&planned.plan)
+            .map_err(source::failure)?;
+        // Before anybody is asked: what cannot be written to cannot be restored to.
+        let places = VmPlaces::find(planned, files).map_err(not_here)?;
+        for place in places.folders() {
+            apart::target(open::location(from.global)?, place)?;
         }
-    };
-    let (point, plan) = (&planned.point, &planned.plan);
-    match source.restore(point, plan, &written.written, &mut tell) {
-        Ok(applied) => {
-            document.files = std::mem::take(&mut written.files);
-            document.findings.extend(noticed(&applied));
-            document.vm = Some(applied);
+        from.ui.note(told.text().trim_end());
+        if self.asks && !may_go_on(from.ui) {
+            return Err(Failure::new("nothing was done")
+                .outcome(Outcome::Cancelled)
+                .hint("answer y to carry the plan out"));
         }
-        Err(NotRestored { error, in_use }) => {
-            document.may_be_there = in_use.is_some();
-            let kept = match &in_use {
-                None => {
-                    document.findings.extend(written.remove());
-                    String::new()
+        let mut document = VmDocument {
+            point: point.to_owned(),
+            host,
+            plan: told,
+            vm: None,
+            kept: None,
+            files: Vec::new(),
+            findings: planned.findings.clone(),
+            stopped: None,
+            may_be_there: false,
+        };
+        let written = from.task(|task| write_vm(task, from.opened, planned, &places));
+        let mut written = match written {
+            Ok(written) => written,
+            Err(not) => {
+                document.findings.extend(not.findings);
+                document.stopped = Some(not.outcome);
+                return Ok(Ended::Restored(Box::new(document)));
+            }
+        };
+        document.findings.append(&mut written.findings);
+        let mut tell = |step: &Step| {
+            if !matches!(
+                step,
+                Step::WriteDisk { .. } | Step::WriteConfiguration { .. }
+            ) {
+                from.ui.note(&format!("{step}"));
+            }
+        };
+        let (point, plan) = (&planned.point, &planned.plan);
+        let mut kept = None;
+        let mut keep = |undo: &Undo| {
+            let one = self.kept(undo, &document.point, plan);
+            let done = one.write(&self.claim.journals);
+            done.map_err(|failure| format!("{:#}", failure.error))?;
+            kept = Some(one);
+            Ok(())
+        };
+        let done = source.restore(point, plan, &written.written, &mut tell, &mut keep);
+        match done {
+            Ok(applied) => {
+                document.files = std::mem::take(&mut written.files);
+                document.findings.extend(noticed(&applied));
+                document.kept = kept.map(|kept| kept.id);
+                document.vm = Some(applied);
+            }
+            Err(NotRestored { error, in_use }) => {
+                let noted = match (&kept, error.replaced.as_deref()) {
+                    // What the next run may still bring back is told until it has.
+                    (Some(kept), Some(Replaced::Away { .. })) => {
+                        document.kept = Some(kept.id);
+                        Ok(())
+                    }
+                    (kept, Some(Replaced::Back { folder, .. })) => {
+                        self.is_back(kept.as_ref(), plan, folder)
+                    }
+                    (Some(kept), _) => kept.remove(&self.claim.journals),
+                    (None, _) => Ok(()),
+                };
+                if let Err(failure) = noted {
+                    let what = format!("{:#}", failure.error);
+                    let finding = Finding::new(Code::HostNote, Severity::Warning, &plan.name, what);
+                    document
+                        .findings
+                        .push(finding.hint(failure.hint.unwrap_or_default()));
                 }
-                Some(why) => {
-                    document.files = std::mem::take(&mut written.files);
-                    format!("; what was written stays, since {why}")
-                }
-            };
-            let what = format!("{error}{kept}");
-            let finding = Finding::new(Code::Failed, Severity::Error, &plan.name, what);
-            document.findings.push(finding.hint(
+                document.may_be_there = in_use.is_some();
+                let kept = match &in_use {
+                    None => {
+                        document.findings.extend(written.remove());
+                        String::new()
+                    }
+                    Some(why) => {
+                        document.files = std::mem::take(&mut written.files);
+                        format!("; what was written stays, since {why}")
+                    }
+                };
+                let what = format!("{error}{kept}");
+                let finding = Finding::new(Code::Failed, Severity::Error, &plan.name, what);
+                document.findings.push(finding.hint(
                 "see to what the host says and give the same command again: what is left of this \
                  one is put right first",
             ));
+            }
+        }
+        Ok(Ended::Restored(Box::new(document)))
+    }
+
+    /// Disks that were brought back in place are seen to first: undoing that needs the VM that has them.
+    fn none_is_rolled_back(&self, plan: &Plan) -> Result<()> {
+        let Some(vm) = plan.replaces else {
+            return Ok(());
+        };
+        let is_of =
+            |one: &KeptVm| matches!(&one.done, Done::RolledBack { vm: of, .. } if *of == vm);
+        match kept_in(&self.claim.journals)?.iter().any(is_of) {
+            false => Ok(()),
+            true => Err(Failure::new(format!(
+                "{}: its disks were rolled back, which was neither confirmed nor undone",
+                plan.name
+            ))
+            .hint(
+                "`restore kept` lists it; `restore confirm --vm` or `restore undo --vm` ends it",
+            )),
         }
     }
-    Ok(Done::Restored(Box::new(document)))
+
+    /// The VM that should have been replaced is back in `folder`: what earlier restores have kept of it is
+    /// told that.
+    fn is_back(&self, kept: Option<&KeptVm>, plan: &Plan, folder: &str) -> Result<()> {
+        let journals = &self.claim.journals;
+        if let (Some(vm), Some(was)) = (plan.replaces, &plan.replaced_folder) {
+            moved(journals, vm, (was, folder))?;
+        }
+        kept.map_or(Ok(()), |kept| kept.remove(journals))
+    }
+
+    /// What is needed to bring the VM back that is replaced.
+    fn kept(&self, undo: &Undo, point: &str, plan: &Plan) -> KeptVm {
+        let name = &plan.name;
+        let done = Done::Replaced {
+            undo: undo.clone(),
+            disks: self.disks.clone(),
+            was: plan.replaced_folder.clone(),
+            confirming: false,
+        };
+        let (host, vault) = (self.address.to_string(), self.from.vault.id().to_string());
+        KeptVm::new(self.claim.mark.run, (&host, &vault, point), name, done)
+    }
 }
 
 /// What is told of a VM that is there.
@@ -226,6 +306,8 @@ struct VmDocument {
     host: String,
     plan: PlanDocument,
     vm: Option<Applied>,
+    /// By what `restore confirm` and `restore undo` know it, if it replaced another one.
+    kept: Option<Uuid>,
     files: Vec<RestoredFile>,
     findings: Vec<Finding>,
     /// It was not even written.
@@ -261,6 +343,13 @@ impl Document for VmDocument {
             None => "there is no VM of it on the host\n".to_owned(),
         };
         out.push_str(&format!("{}: {end}", self.outcome()));
+        if let Some(kept) = self.kept {
+            let id = kept.simple().to_string();
+            out.push_str(&format!(
+                "what is needed to bring the VM back that it replaced is kept: \
+                 `restore undo --vm {id} --host …` does it, `restore confirm --vm {id} --host …` gives it up\n",
+            ));
+        }
         out
     }
 }

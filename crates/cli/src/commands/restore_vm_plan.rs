@@ -20,8 +20,6 @@ pub(super) struct PlanDocument {
     /// When the host told what the plan rests on; nothing when that is now.
     described: Option<String>,
     possible: bool,
-    /// This version does such a thing.
-    carried_out: bool,
     plan: Plan,
     told: Vec<Told>,
     findings: Vec<Finding>,
@@ -36,11 +34,6 @@ struct Told {
 }
 
 impl PlanDocument {
-    /// Whether this version does such a thing, when nothing is in the way.
-    pub(super) fn is_carried_out(plan: &Plan) -> bool {
-        plan.replaces.is_none()
-    }
-
     pub(super) fn new(
         point: String,
         (host, described): (String, Option<String>),
@@ -56,7 +49,6 @@ impl PlanDocument {
             host,
             described,
             possible: planned.plan.is_possible(),
-            carried_out: Self::is_carried_out(&planned.plan),
             told: planned.plan.findings.iter().map(told).collect(),
             plan: planned.plan.clone(),
             findings: planned.findings.clone(),
@@ -139,12 +131,9 @@ impl Document for PlanDocument {
     }
 
     fn human(&self) -> String {
-        let end = match (self.possible, self.carried_out) {
-            (true, true) => "nothing was done; it can be carried out\n",
-            (true, false) => {
-                "nothing was done; nothing is in the way, and this version does not carry it out\n"
-            }
-            (false, _) => "nothing was done; it cannot be carried out\n",
+        let end = match self.possible {
+            true => "nothing was done; it can be carried out\n",
+            false => "nothing was done; it cannot be carried out\n",
         };
         format!("{}{end}", self.text())
     }

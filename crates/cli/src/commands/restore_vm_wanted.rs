@@ -31,12 +31,12 @@ pub(super) fn request(args: &VmArgs) -> Result<Request> {
     });
     let define = wanted.define || args.script;
     Ok(Request {
-        place: match wanted.in_place {
+        place: match wanted.replace {
             true => Place::InPlace,
             false => Place::Beside,
         },
         name: wanted.name.clone(),
-        identity: match wanted.in_place || wanted.keep_id {
+        identity: match wanted.replace || wanted.keep_id {
             true => Identity::Keep,
             false => Identity::New,
         },
@@ -45,7 +45,7 @@ pub(super) fn request(args: &VmArgs) -> Result<Request> {
         disk_folders: disk_folders.collect::<Result<_>>()?,
         network: Network {
             switches: switches(wanted)?,
-            mac: match wanted.in_place || wanted.keep_mac {
+            mac: match wanted.replace || wanted.keep_mac {
                 true => Mac::Keep,
                 false => Mac::New,
             },
@@ -64,7 +64,9 @@ pub(super) fn request(args: &VmArgs) -> Result<Request> {
             false => WantedWay::Auto,
         },
         start: wanted.start,
-        remove_replication: wanted.remove_replication,
+        // It is not carried out.
+        remove_replication: false,
+        remove_checkpoints: wanted.remove_checkpoints,
     })
 }
 
@@ -72,7 +74,7 @@ pub(super) fn request(args: &VmArgs) -> Result<Request> {
 fn switches(wanted: &VmWantedArgs) -> Result<SwitchMap> {
     const HINT: &str = "write --switch same, --switch none, or --switch OLD=NEW for each switch";
     let mut map = BTreeMap::new();
-    let (mut same, mut none) = (wanted.in_place, false);
+    let (mut same, mut none) = (wanted.replace, false);
     for rule in &wanted.switch {
         match (rule.as_str(), rule.split_once('=')) {
             ("same", _) => same = true,
@@ -107,9 +109,9 @@ fn switches(wanted: &VmWantedArgs) -> Result<SwitchMap> {
 mod tests {
     use super::*;
 
-    fn read(in_place: bool, rules: &[&str]) -> Option<SwitchMap> {
+    fn read(replace: bool, rules: &[&str]) -> Option<SwitchMap> {
         let wanted = VmWantedArgs {
-            in_place,
+            replace,
             switch: rules.iter().map(|rule| (*rule).to_owned()).collect(),
             ..VmWantedArgs::default()
         };

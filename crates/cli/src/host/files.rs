@@ -101,6 +101,11 @@ pub(crate) fn mapped(address: &HostAddress, args: &HostArgs) -> Result<MappedFil
             r"shares are only read: mount the folder that the VM goes to here, and map it: --map 'D:\VMs=/mnt/vms'",
         ));
     }
+    mapped_if_any(args)
+}
+
+/// The same where perhaps nothing is written.
+pub(crate) fn mapped_if_any(args: &HostArgs) -> Result<MappedFiles> {
     Ok(MappedFiles::new(path_map(args)?))
 }
 

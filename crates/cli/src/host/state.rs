@@ -4,6 +4,7 @@
 //! STATE/installation                  whose checkpoints are ours
 //! STATE/hosts/HOST_PORT_VAULT/lock    held by the run that is at work
 //! STATE/hosts/HOST_PORT_VAULT/*.journal
+//! STATE/hosts/HOST_PORT_VAULT/*.kept  restores that can be confirmed or undone
 //! ```
 //!
 //! The journal of a host and a vault is of one run at a time: a second one is refused, since what
@@ -19,6 +20,7 @@ use hyperv::checkpoint::Mark;
 use uuid::Uuid;
 
 use super::HostAddress;
+use super::kept::{KeptVm, kept_below};
 use crate::args::HostArgs;
 use crate::failure::{Failure, OnPath, Result};
 
@@ -64,6 +66,17 @@ impl State {
         let folder = args.state.clone().or_else(usual);
         let there = folder.filter(|folder| folder.join("installation").is_file());
         there.map(|folder| installation(&folder)).transpose()
+    }
+
+    /// All restores that can be confirmed or undone. Nothing is made.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub(crate) fn kept(args: &HostArgs) -> Result<Vec<KeptVm>> {
+        match args.state.clone().or_else(usual) {
+            Some(folder) => kept_below(&folder.join("hosts")),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Takes a host and a vault for this run.

@@ -176,12 +176,6 @@ fn documents() -> Vec<Value> {
     run(&[&plan[..], &["--description", "described"]].concat());
     let reach = lab.reach();
     run(&[&plan[..], &["--name", "new", "--host"], &texts(&reach)].concat());
-    let folder = ["--in-place", "--checkpoint-folder", r"D:\Checkpoints"];
-    let replaces = run(&[&plan[..], &folder, &["--host"], &texts(&reach)].concat());
-    assert!(
-        replaces["plan"]["replaced_folder"].is_string(),
-        "{replaces:#}"
-    );
     let script = ["restore", "vm", "legacy@latest", "--script"];
     run(&[&script[..], &["--description", "described"]].concat());
     let doctor = [&["doctor".to_owned()], &lab.reach()[..]].concat();
@@ -210,6 +204,7 @@ fn documents() -> Vec<Value> {
     let plan = ["restore", "vm", "legacy@latest", "--plan", "--host"];
     run(&[&plan[..], &texts(&reach)].concat());
     drop(lab);
+    replaced(&bench, &mut run);
     run(&["secret", "show"]);
     run(&["keys", "list"]);
     let new = ["--new-passphrase-file", "second"];
@@ -239,6 +234,39 @@ fn documents() -> Vec<Value> {
     all
 }
 
+/// A VM that is replaced, and what can be done then.
+fn replaced(bench: &Bench, run: &mut dyn FnMut(&[&str]) -> Value) {
+    let vm = json!({"name": "later", "state": "off",
+        "disks": [{"path": "D:\\VMs\\later\\a.vhdx", "size": 4 << 20}]});
+    let lab = Lab::start_in(bench, "later", &scenario(json!([vm]), json!({})));
+    bench.run(&texts(&lab.backup(&[]))).ends(0);
+    let map = format!("D:\\={}", lab.file("").display());
+    let reach = lab.reach();
+    let reach = texts(&reach);
+    let args = ["restore", "vm", "later@latest", "--yes", "--map", &map];
+    let restore = [&args[..], &["--replace", "--host"], &reach].concat();
+    let in_place = [&args[..], &["--in-place", "--host"], &reach].concat();
+    let plans = [
+        "--plan",
+        "--replace",
+        "--checkpoint-folder",
+        r"D:\Checkpoints",
+        "--host",
+    ];
+    let planned = [&args[..3], &plans[..], &reach].concat();
+    let told = run(&planned);
+    assert!(told["plan"]["replaced_folder"].is_string(), "{told:#}");
+    assert!(told["plan"]["checkpoint_folder"].is_string());
+    let told = run(&in_place);
+    assert_eq!(told["kind"], "restore-vm-in-place", "{told:#}");
+    for end in ["undo", "confirm"] {
+        let told = run(&restore);
+        assert!(told["kept"].is_string(), "{told:#}");
+        run(&["restore", "kept", "--state", "state"]);
+        run(&[&["restore", end, "--vm", "later", "--host"][..], &reach].concat());
+    }
+}
+
 /// Words of the document that are neither members nor values of what is made above: values that
 /// something else would have, and commands.
 const OTHER: &[&str] = &[
@@ -252,6 +280,7 @@ const OTHER: &[&str] = &[
     "changed",
     "client",
     "confirm",
+    "confirming",
     "count",
     "damaged",
     "device",
@@ -303,23 +332,27 @@ const OTHER: &[&str] = &[
     "replica-source",
     "resource-pool",
     "role",
+    "rolled-back",
     "root",
     "saved-memory",
     "security",
     "service",
     "short-name",
     "socket",
+    "stage",
     "streams",
     "target",
     "terminal",
     "times",
     "torn",
     "undo",
+    "undoing",
     "unfinished-import",
     "unknown",
     "unknown-writer",
     "untold",
     "usage",
+    "used",
     "vault",
     "volume",
     "wait",
@@ -327,6 +360,8 @@ const OTHER: &[&str] = &[
     "what",
     "why",
     "write-only",
+    "writing",
+    "written",
     "xattrs",
 ];
 

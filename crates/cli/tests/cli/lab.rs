@@ -169,6 +169,11 @@ impl Lab {
 
     /// The same for one of several nodes.
     pub(crate) fn inventory_of(&self, port: u16) -> Inventory {
+        inventory::take(Self::session(port).as_ref()).unwrap()
+    }
+
+    /// A session of the test's own with a lab at this port.
+    pub(crate) fn session(port: u16) -> Arc<dyn CimSession> {
         let endpoint = Endpoint::http("127.0.0.1", Some(port)).unwrap();
         let who = Credentials {
             user: "LAB\\backup".to_owned(),
@@ -176,8 +181,7 @@ impl Lab {
         };
         let transport = HttpTransport::new(endpoint, Trust::System, who, Logon::Ntlm).unwrap();
         let ids = Box::new(random_ids().unwrap());
-        let session: Arc<dyn CimSession> = Arc::new(WsmanSession::new(Box::new(transport), ids));
-        inventory::take(session.as_ref()).unwrap()
+        Arc::new(WsmanSession::new(Box::new(transport), ids))
     }
 
     /// For each VM, its recovery checkpoints, its other checkpoints and its reference points.

@@ -146,7 +146,13 @@ fn a_plan_tells_a_copy_that_harms_nothing_and_does_nothing() {
 #[test]
 fn a_description_of_a_host_gives_the_same_plan_without_it() {
     let (bench, lab) = backed_up();
-    let wanted = ["--in-place", "--saved-state", "discard", "--start"];
+    let wanted = [
+        "--replace",
+        "--remove-checkpoints",
+        "--saved-state",
+        "discard",
+        "--start",
+    ];
     let mut now = plan(&bench, &lab, &wanted).ends(0).json();
     let reach = lab.reach();
     let describe = [
@@ -208,6 +214,7 @@ fn each_clash_with_what_is_there_is_told_by_its_name_and_blocks() {
         (&["--folder", "VMs"], "bad-path"),
         (&["--saved-state", "keep"], "no-saved-state"),
         (&["--define", "--keep-id"], "not-importable"),
+        (&["--replace"], "checkpoints-go"),
     ] {
         let answer = plan(&bench, &lab, wanted).ends(1).json();
         assert_eq!(answer["possible"], false, "{wanted:?}");
@@ -217,7 +224,10 @@ fn each_clash_with_what_is_there_is_told_by_its_name_and_blocks() {
     }
     // And what is asked for otherwise goes.
     for (wanted, limits) in [
-        (&["--keep-id", "--in-place"][..], "checkpoints-go"),
+        (
+            &["--keep-id", "--replace", "--remove-checkpoints"][..],
+            "checkpoints-go",
+        ),
         (&["--flatten"], "tree-flattened"),
         (&["--define"], "defined"),
     ] {
@@ -260,7 +270,7 @@ fn another_host_is_planned_for_as_it_is() {
     on(
         none.clone(),
         hv02.clone(),
-        &["--in-place"],
+        &["--replace"],
         1,
         "nothing-to-replace",
     );
@@ -299,12 +309,10 @@ fn another_host_is_planned_for_as_it_is() {
     let replica = json!({"mode": 2, "state": 3, "health": 1, "interval": 0, "delta-ms": 1,
                          "delta-bytes": 4096});
     let replica = with("replication", replica);
-    on(replica.clone(), json!({}), &["--in-place"], 1, "replicated");
-    let removed = ["--in-place", "--remove-replication"];
-    let removed = on(replica, json!({}), &removed, 0, "replicated");
-    assert!(steps(&removed).contains(&"remove-replication"));
+    let replaces = ["--replace", "--remove-checkpoints"];
+    on(replica, json!({}), &replaces, 1, "replicated");
     let runs = with("state", json!("running"));
-    let stopped = on(runs, json!({}), &["--in-place"], 0, "will-be-stopped");
+    let stopped = on(runs, json!({}), &replaces, 0, "will-be-stopped");
     assert!(steps(&stopped).contains(&"turn-off"));
 }
 
@@ -354,5 +362,5 @@ fn a_script_makes_the_vm_anew_and_no_name_becomes_code() {
         .json();
     assert_eq!(blocked["kind"], "restore-vm-plan");
     script("a\nb", &["--folder", r"D:\VMs\b"]).ends(1);
-    script("web", &["--in-place"]).ends(2);
+    script("web", &["--replace"]).ends(2);
 }

@@ -12,7 +12,7 @@ use crate::lab::{Lab, scenario, texts};
 use crate::vm_plan::{backed_up, other, vms};
 
 /// Restores with everything that a run needs.
-fn restore(bench: &Bench, lab: &Lab, more: &[&str]) -> Answer {
+pub(crate) fn restore(bench: &Bench, lab: &Lab, more: &[&str]) -> Answer {
     let reach = lab.reach();
     // A host without VMs has nothing there yet.
     fs::create_dir_all(lab.file("")).unwrap();
@@ -31,7 +31,7 @@ fn restore(bench: &Bench, lab: &Lab, more: &[&str]) -> Answer {
     bench.run(&args)
 }
 
-fn machine<'a>(inventory: &'a Inventory, name: &str) -> &'a Machine {
+pub(crate) fn machine<'a>(inventory: &'a Inventory, name: &str) -> &'a Machine {
     let mut named = inventory.machines.iter().filter(|vm| vm.name() == name);
     let found = named.next().unwrap_or_else(|| panic!("no VM {name}"));
     assert!(named.next().is_none(), "two VMs {name}");
@@ -39,7 +39,7 @@ fn machine<'a>(inventory: &'a Inventory, name: &str) -> &'a Machine {
 }
 
 /// What is on the disks of a VM and of its checkpoints, in the order of their names.
-fn disks(lab: &Lab, machine: &Machine) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn disks(lab: &Lab, machine: &Machine) -> Vec<(String, Vec<u8>)> {
     let local = |host: &str| lab.file(&host["D:\\".len()..].replace('\\', "/"));
     let checkpoints = machine.checkpoints.iter().map(|c| &c.settings);
     let all = std::iter::once(&machine.settings).chain(checkpoints);
@@ -236,23 +236,4 @@ fn nothing_is_done_that_cannot_be_written_or_that_nobody_asked_for() {
     assert_eq!(fs::read(&there).unwrap(), b"theirs");
     fs::remove_dir_all(lab.file("VMs/new")).unwrap();
     assert_eq!((lab.inventory(), files(&lab)), (inventory, before));
-}
-
-#[test]
-fn a_vm_is_made_anew_with_the_disks_of_the_restore_point() {
-    let (bench, lab) = backed_up();
-    let before = lab.inventory();
-    let held = disks(&lab, machine(&before, "web"));
-    let now = held.iter().find(|(name, _)| name.is_empty()).unwrap();
-    let args = ["--yes", "--define", "--name", "anew", "--switch", "same"];
-    restore(&bench, &lab, &args).ends(0);
-    let after = lab.inventory();
-    let anew = machine(&after, "anew");
-    assert_ne!(anew.id, machine(&before, "web").id);
-    assert!(disks(&lab, anew) == [now.clone()]);
-    assert_eq!(anew.config().memory.startup_mib, Some(64));
-    assert_eq!(machine(&after, "web"), machine(&before, "web"));
-    // It is a VM like others.
-    let args = lab.backup(&["--vm", "anew"]);
-    bench.run(&texts(&args)).ends(0);
 }

@@ -117,6 +117,10 @@ fn bad_usage_is_2_and_says_what_to_do() {
             "--flatten",
         ],
         &["restore", "undo"],
+        &["restore", "undo", "--vm", "web"],
+        &[
+            "restore", "confirm", "disk", "--vm", "web", "--host", "hv01",
+        ],
         &["--vault", "s3://bucket/vault", "points"],
         &["points", "--threads", "0"],
     ] {

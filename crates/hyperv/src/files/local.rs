@@ -26,12 +26,15 @@ impl MappedFiles {
         Self { map }
     }
 
-    /// Where a path is found here.
+    /// Where a file or folder that is there is found here.
     ///
     /// Each name is taken as it is, or else as the only one that differs from it in case alone: a
     /// host does not tell them apart, this system may. Links are followed as long as they stay in
     /// the mapped folder.
-    fn find(&self, path: &HostPath) -> Result<PathBuf, FileError> {
+    ///
+    /// # Errors
+    /// When its folder is not mapped, it is not there, or it leads out of that folder.
+    pub fn find(&self, path: &HostPath) -> Result<PathBuf, FileError> {
         let failed = |error: io::Error| FileError::io(path, &error);
         let found = self.map.find(path);
         let (folder, names) = found.ok_or_else(|| FileError::new(path, FileProblem::Unmapped))?;

@@ -144,8 +144,8 @@ impl fmt::Display for Replaced {
             ),
             Self::Away { aside, why } => write!(
                 f,
-                "the VM that should be replaced is not back ({why}): the next run tries again, or \
-                 import {} by hand; its disks are where they were",
+                "the VM that should be replaced is not back ({why}): the next run looks again, and brings it \
+                 back if the new one is not there; or import {} by hand; its disks are where they were",
                 aside.configuration
             ),
         }

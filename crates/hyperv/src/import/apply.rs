@@ -15,8 +15,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::applied::{Applied, ApplyError, Aside, Undo, Written};
+use super::aside::may_put_aside;
 use super::define::{Controllers, define};
 use super::error::ImportError;
+use super::finding::Finding;
 use super::plan::Way;
 use super::planned::{Definition, PlannedVm};
 use super::power::start;
@@ -29,8 +31,12 @@ use super::{Plan, Point};
 use crate::control::Control;
 use crate::ids;
 
+/// Keeps what is needed to take a restore back, durably, or says why it could not.
+pub type Keep<'k> = dyn FnMut(&Undo) -> Result<(), String> + 'k;
+
 /// Carries a plan out. `tell` is told of each step before it is done; what the caller has written
-/// before is told as well, in its place.
+/// before is told as well, in its place. `keep` gets what is needed to bring a VM back that is replaced,
+/// before another one has its id: when it cannot be kept, none has.
 ///
 /// # Errors
 /// When there is no VM of the plan, as far as is known. Then nothing of it is left on the host, or
@@ -41,13 +47,18 @@ pub fn apply(
     plan: &Plan,
     written: &Written,
     tell: &mut dyn FnMut(&Step),
+    keep: &mut Keep<'_>,
 ) -> Result<Applied, ApplyError> {
     let mut run = Run {
         control,
         point,
         plan,
         written,
-        replacing: plan.replaces.map(|vm| Replacing::new(control, vm)),
+        keep,
+        replacing: plan.replaces.map(|vm| {
+            let go = |finding: &Finding| matches!(finding, Finding::CheckpointsGo { .. });
+            Replacing::new(control, vm, plan.findings.iter().any(go))
+        }),
         aside: None,
         planned: None,
         made: Controllers::new(),
@@ -71,11 +82,12 @@ pub fn apply(
 }
 
 /// A plan that is carried out.
-struct Run<'r> {
+struct Run<'r, 'k> {
     control: &'r Arc<Control>,
     point: &'r Point,
     plan: &'r Plan,
     written: &'r Written,
+    keep: &'r mut Keep<'k>,
     /// What is replaced, until the new one is there.
     replacing: Option<Replacing>,
     aside: Option<Aside>,
@@ -88,7 +100,7 @@ struct Run<'r> {
     applied: Option<Applied>,
 }
 
-impl Run<'_> {
+impl Run<'_, '_> {
     /// Looks whether the plan can be carried out, and the host is still what it was made for.
     fn may_begin(&self) -> Result<(), ImportError> {
         if !self.plan.is_possible() || self.plan.steps.is_empty() {
@@ -107,7 +119,11 @@ impl Run<'_> {
         Seen::look(self.control.session())?.is_free(&self.plan.folder)?;
         match (self.plan.replaces, self.plan.id) {
             (None, Some(id)) => self.is_free(id),
-            (Some(vm), _) => at_rest(self.control, vm),
+            (Some(vm), _) => {
+                at_rest(self.control, vm)?;
+                // Before it is turned off.
+                has_room_aside(self.control, self.plan)
+            }
             (None, None) => Ok(()),
         }
     }
@@ -207,6 +223,10 @@ impl Run<'_> {
             Step::Realize => {
                 let planned = self.planned.take();
                 let planned = planned.ok_or_else(no_planned)?;
+                if let Some(aside) = self.replacing.as_ref().and_then(Replacing::aside) {
+                    let undo = self.undo(aside.vm, Some(aside.clone()));
+                    (self.keep)(&undo).map_err(ImportError::NotKept)?;
+                }
                 self.realized = Some(planned.realize()?);
                 self.aside = self.replacing.take().and_then(|mut old| old.done());
                 Ok(())
@@ -275,13 +295,29 @@ impl Run<'_> {
             unverified,
             started: false,
             not_started: None,
-            undo: Undo {
-                vm,
-                folder: self.plan.folder.clone(),
-                aside: self.aside.clone(),
-            },
+            undo: self.undo(vm, self.aside.clone()),
         }
     }
+
+    fn undo(&self, vm: Uuid, aside: Option<Aside>) -> Undo {
+        Undo {
+            vm,
+            folder: self.plan.folder.clone(),
+            aside,
+        }
+    }
+}
+
+/// Looks whether what a plan puts aside can be put where the plan says. [`apply`] does it too; who writes
+/// disks before asks before that.
+///
+/// # Errors
+/// When something is there already, or the host does not tell.
+pub fn has_room_aside(control: &Control, plan: &Plan) -> Result<(), ImportError> {
+    plan.steps.iter().try_for_each(|step| match step {
+        Step::PutAside { vm, folder } => may_put_aside(control, *vm, folder),
+        _ => Ok(()),
+    })
 }
 
 /// Starts what is as it was planned.

@@ -45,22 +45,8 @@ impl Aside {
 /// When it is not. What was written of it is the next run's to remove.
 pub(super) fn put_aside(control: &Control, vm: Uuid, folder: &str) -> Result<Aside, ImportError> {
     let session = control.session();
-    let service = service(session)?;
-    let host = service.key("SystemName");
-    let service = ObjectPath { host, ..service };
-    let shared = fold(folder).split('\\').nth(1) == Some("clusterstorage");
-    let aside = Aside {
-        vm,
-        configuration: format!("{folder}\\Virtual Machines\\{}.{ENDING}", ids::upper(vm)),
-        snapshots: (!checkpoints(session, vm)?.is_empty()).then(|| format!("{folder}\\Snapshots")),
-        folder: folder.to_owned(),
-        node: service.host.clone().filter(|_| !shared),
-    };
-    if is_there(session, &aside.export()).map_err(|error| no_export(&error))? {
-        return Err(ImportError::NotPossible(format!(
-            "{folder} is there already, and what is put aside has a folder of its own"
-        )));
-    }
+    let (service, aside) = whither(session, vm, folder)?;
+    is_free(session, &aside)?;
     let inputs = wish(session, vm, folder)?;
     let change = Change {
         call: Call::PutAside {
@@ -90,6 +76,47 @@ pub(super) fn put_aside(control: &Control, vm: Uuid, folder: &str) -> Result<Asi
             remove_aside(control, &aside)?;
             Err(error)
         }
+    }
+}
+
+/// Looks whether a VM can be put aside in a folder: nothing is there yet.
+///
+/// # Errors
+/// When something is, or the host does not tell.
+pub(super) fn may_put_aside(control: &Control, vm: Uuid, folder: &str) -> Result<(), ImportError> {
+    let session = control.session();
+    let (_, aside) = whither(session, vm, folder)?;
+    is_free(session, &aside)
+}
+
+/// Who is asked for it, and what it will be.
+fn whither(
+    session: &dyn CimSession,
+    vm: Uuid,
+    folder: &str,
+) -> Result<(ObjectPath, Aside), ImportError> {
+    let service = service(session)?;
+    let host = service.key("SystemName");
+    let service = ObjectPath { host, ..service };
+    let shared = fold(folder).split('\\').nth(1) == Some("clusterstorage");
+    let aside = Aside {
+        vm,
+        configuration: format!("{folder}\\Virtual Machines\\{}.{ENDING}", ids::upper(vm)),
+        snapshots: (!checkpoints(session, vm)?.is_empty()).then(|| format!("{folder}\\Snapshots")),
+        folder: folder.to_owned(),
+        node: service.host.clone().filter(|_| !shared),
+    };
+    Ok((service, aside))
+}
+
+fn is_free(session: &dyn CimSession, aside: &Aside) -> Result<(), ImportError> {
+    match is_there(session, &aside.export()).map_err(|error| no_export(&error))? {
+        false => Ok(()),
+        true => Err(ImportError::NotPossible(format!(
+            "{} is there already, and what is put aside has a folder of its own: restore to a folder of \
+             another name, or see what is in it",
+            aside.folder
+        ))),
     }
 }
 

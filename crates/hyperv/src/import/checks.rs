@@ -77,7 +77,8 @@ fn replacing(machine: &Machine, request: &Request, findings: &mut Vec<Finding>) 
     }
     let count = machine.checkpoints.len();
     if count > 0 {
-        findings.push(Finding::CheckpointsGo { count });
+        let removed = request.remove_checkpoints;
+        findings.push(Finding::CheckpointsGo { count, removed });
     }
 }
 

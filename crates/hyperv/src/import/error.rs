@@ -55,12 +55,24 @@ pub enum ImportError {
     /// Somebody has attached other disks.
     #[error("the disks of the VM {0} are others than those that were to be written")]
     OtherDisks(Uuid),
+    /// Somebody has used it.
+    #[error("the VM {0} was started and turned off again while its disks were written")]
+    RanMeanwhile(Uuid),
+    /// What it had replaced is back.
+    #[error("the VM that it had replaced is back, with its configuration in {0}")]
+    IsBack(String),
+    /// It is not there.
+    #[error("the VM {0} that was restored is not on this host: it may live on another one")]
+    Elsewhere(Uuid),
     /// What was put aside is all that there is of a VM.
     #[error("the VM is not on the host: {0} is needed to bring it back, and stays")]
     OnlyAside(String),
     /// What was put aside could not be seen to.
     #[error("what was put aside: {0}")]
     Aside(String),
+    /// What is needed to bring it back could not be kept.
+    #[error("what is needed to bring the VM back that is replaced could not be kept: {0}")]
+    NotKept(String),
     /// What it had in memory is gone.
     #[error("the VM was {0:?} and is off: what it had in memory is gone")]
     MemoryLost(PowerState),

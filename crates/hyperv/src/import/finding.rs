@@ -62,6 +62,8 @@ pub enum Finding {
     CheckpointsGo {
         /// How many.
         count: usize,
+        /// Whether they may.
+        removed: bool,
     },
     /// What backups of the VM that shall be replaced ask for changes by goes with it, for good.
     ReferencePointsGo {
@@ -204,6 +206,7 @@ impl Finding {
             | Self::IdClash { .. }
             | Self::NewIdInPlace
             | Self::Replicated { removed: false, .. }
+            | Self::CheckpointsGo { removed: false, .. }
             | Self::Busy { .. }
             | Self::Clustered { .. }
             | Self::Version { .. }
@@ -220,7 +223,7 @@ impl Finding {
             | Self::NoRoom { .. } => Weight::Blocks,
             Self::Replicated { removed: true, .. }
             | Self::WillBeStopped { .. }
-            | Self::CheckpointsGo { .. }
+            | Self::CheckpointsGo { removed: true, .. }
             | Self::ReferencePointsGo { .. }
             | Self::VersionUnknown
             | Self::Defined { .. }
@@ -257,7 +260,7 @@ impl fmt::Display for Finding {
             } => write!(
                 f,
                 "the VM is part of a replication ({mode:?}), which would go on from a wrong state: \
-                 allow its removal, or restore a copy"
+                 remove that on its host first (Remove-VMReplication), or restore a copy"
             ),
             Self::Replicated {
                 mode,
@@ -273,9 +276,20 @@ impl fmt::Display for Finding {
                     "the host is at work on {name:?}: wait until that has ended"
                 )
             }
-            Self::CheckpointsGo { count } => {
-                write!(f, "{count} checkpoints of the VM go with it")
-            }
+            Self::CheckpointsGo {
+                count,
+                removed: false,
+            } => write!(
+                f,
+                "the VM has {count} checkpoints, which would go with it: allow that, or restore a copy"
+            ),
+            Self::CheckpointsGo {
+                count,
+                removed: true,
+            } => write!(
+                f,
+                "{count} checkpoints of the VM go with it, and come back with it if it is brought back"
+            ),
             Self::ReferencePointsGo { count } => write!(
                 f,
                 "{count} reference points of the VM go with it, whoever made them, and do not come back: \

@@ -55,7 +55,7 @@ mod versions;
 
 pub use adapters::AdapterPlan;
 pub use applied::{Applied, ApplyError, Aside, Difference, Replaced, Undo, Written};
-pub use apply::apply;
+pub use apply::{Keep, apply, has_room_aside};
 pub(crate) use aside::{bring_back, remove_aside};
 pub use disks::DiskPlan;
 pub use error::ImportError;
@@ -66,13 +66,13 @@ pub use planned::{Definition, PlannedVm};
 pub use point::{Point, PointCheckpoint, PointDisk};
 pub(crate) use replace::strange;
 pub use request::{Identity, Mac, Network, Place, Request, SavedState, SwitchMap, Tree, WantedWay};
-pub use rollback::{Consent, Rollback};
+pub use rollback::{Consent, Rollback, has_file, settle_rollbacks};
 pub use script::script;
-pub(crate) use seen::{SeenPlanned, planned};
+pub(crate) use seen::{SeenPlanned, is_lived_in, planned};
 pub use steps::Step;
 pub(crate) use take_off::{home, same_folder};
 pub use target::Target;
-pub use undo::{Undone, confirm, undo};
+pub use undo::{Found, MayUndo, NotUndone, Undone, confirm, undo};
 pub use versions::versions;
 
 pub use crate::powershell::Unspeakable;

@@ -14,16 +14,18 @@ use super::error::ImportError;
 use super::power::{again, turn_off};
 use super::rollback::at_rest;
 use super::take_off::{home, same_folder, take_off};
-use crate::checkpoint::machine;
+use crate::checkpoint::{checkpoints, machine};
 use crate::control::{ChangeError, Control};
 use crate::ids;
-use crate::inventory::PowerState;
+use crate::inventory::{self, PowerState};
 use crate::journal::{Call, Intent, Outcome};
 
 /// A VM that is replaced.
 pub(super) struct Replacing {
     control: Arc<Control>,
     vm: Uuid,
+    /// Whether it may have checkpoints, which go with it.
+    checkpoints: bool,
     /// What it did before it was turned off by us, and the number of that in the journal.
     stopped: Option<(PowerState, u64)>,
     aside: Option<Aside>,
@@ -37,10 +39,11 @@ pub(super) struct Replacing {
 
 impl Replacing {
     /// Of a VM of which nothing has been done yet.
-    pub(super) fn new(control: &Arc<Control>, vm: Uuid) -> Self {
+    pub(super) fn new(control: &Arc<Control>, vm: Uuid, checkpoints: bool) -> Self {
         Self {
             control: Arc::clone(control),
             vm,
+            checkpoints,
             stopped: None,
             aside: None,
             folders: None,
@@ -81,9 +84,26 @@ impl Replacing {
             // It was off when this was planned.
             state => return Err(ImportError::OtherState(state)),
         }
-        at_rest(&self.control, self.vm)?;
+        self.may_go()?;
         self.aside = Some(put_aside(&self.control, self.vm, folder)?);
         Ok(())
+    }
+
+    /// Whether it is still such that may be taken off: much may have happened since that was planned.
+    fn may_go(&self) -> Result<(), ImportError> {
+        at_rest(&self.control, self.vm)?;
+        let session = self.control.session();
+        let not = |why: &str| Err(ImportError::NotPossible(why.to_owned()));
+        if !self.checkpoints && !checkpoints(session, self.vm)?.is_empty() {
+            return not(
+                "the VM has got checkpoints since this was planned, which would go with it",
+            );
+        }
+        let seen = inventory::take(session)?;
+        match seen.machine(self.vm).and_then(|seen| seen.cluster.as_ref()) {
+            Some(_) => not("the VM has become a role of a cluster: remove the role first"),
+            None => Ok(()),
+        }
     }
 
     /// Takes it off the host. `meant` is the folder that it has if it is the one that is meant, and
@@ -102,7 +122,7 @@ impl Replacing {
             let vm = self.vm;
             return Err(ImportError::AnotherVm { vm, folder });
         }
-        at_rest(&control, self.vm)?;
+        self.may_go()?;
         if !is_whole(session, &aside)? {
             return Err(ImportError::NotAside(aside.configuration));
         }
@@ -121,6 +141,11 @@ impl Replacing {
         let tried = take_off(&control, self.vm, self.vm, &folder);
         self.doubt = tried.as_ref().is_err_and(may_be_done);
         tried
+    }
+
+    /// What was put aside of it.
+    pub(super) fn aside(&self) -> Option<&Aside> {
+        self.aside.as_ref()
     }
 
     /// The new one is there: gives what the old one can come back from.

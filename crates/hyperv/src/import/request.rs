@@ -33,6 +33,9 @@ pub struct Request {
     pub start: bool,
     /// Whether replication of the VM that is replaced may be removed.
     pub remove_replication: bool,
+    /// Whether the VM that is replaced may have checkpoints, which go with it.
+    #[serde(default)]
+    pub remove_checkpoints: bool,
 }
 
 /// In place or beside.

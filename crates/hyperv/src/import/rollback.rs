@@ -10,9 +10,12 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::aside::size;
 use super::error::ImportError;
+use super::planned::service;
 use super::power::{again, start, turn_off};
 use crate::checkpoint::{SeenCheckpoint, checkpoints, machine, reference_points};
 use crate::control::{ChangeError, Control};
@@ -37,6 +40,8 @@ pub struct Rollback {
     number: u64,
     /// What it did before.
     before: PowerState,
+    /// When it went off, if the host tells.
+    off_since: Option<Timestamp>,
     /// The files to write to, by their places.
     pub disks: Vec<Medium>,
     /// Its checkpoints, which read as before.
@@ -76,11 +81,12 @@ impl Rollback {
             at: control.time(),
         };
         let number = control.journal().begin(intent);
-        let held = Self {
+        let mut held = Self {
             control: Arc::clone(control),
             vm,
             number: number.map_err(ChangeError::from)?,
             before: state,
+            off_since: None,
             disks,
             checkpoints,
             reference_points: points.map(|point| point.instance_id).collect(),
@@ -90,7 +96,7 @@ impl Rollback {
             // It may be turned off yet.
             Err(error @ ImportError::Change(ChangeError::Unknown { .. })) => Err(error),
             Err(error) => {
-                if let Err(off) = held.abandon() {
+                if let Err(off) = held.abandon(false) {
                     control.note(format!("it was turned off and does not run: {off}"));
                 }
                 Err(error)
@@ -98,8 +104,9 @@ impl Rollback {
         }
     }
 
-    fn take_down(&self) -> Result<(), ImportError> {
+    fn take_down(&mut self) -> Result<(), ImportError> {
         turn_off(&self.control, self.vm, self.vm)?;
+        self.off_since = machine(self.control.session(), self.vm)?.since;
         match disks(&self.control, self.vm)? == self.disks {
             true => Ok(()),
             false => Err(ImportError::OtherDisks(self.vm)),
@@ -111,65 +118,86 @@ impl Rollback {
         self.before == PowerState::Running
     }
 
-    /// All is written, durably: starts the VM if that is wanted.
+    /// All is written, durably: starts the VM if that is wanted. Gives why it was not started.
     ///
     /// # Errors
-    /// When somebody has started it or attached other disks meanwhile: then the journal keeps it.
-    /// When it was not started: its disks are right.
-    pub fn finish(self, run: bool) -> Result<(), ImportError> {
+    /// When somebody has started it or attached other disks meanwhile: then what it has is not what was
+    /// written alone, and the journal keeps it.
+    pub fn finish(self, run: bool) -> Result<Option<ImportError>, ImportError> {
         let (control, vm) = (&self.control, self.vm);
-        let state = machine(control.session(), vm)?.state;
-        if state != PowerState::Off {
-            return Err(ImportError::OtherState(state));
+        let seen = machine(control.session(), vm)?;
+        if seen.state != PowerState::Off {
+            return Err(ImportError::OtherState(seen.state));
         }
         if disks(control, vm)? != self.disks {
             return Err(ImportError::OtherDisks(vm));
         }
-        control.settle(self.number, Outcome::Done { made: None });
-        self.settle_earlier();
-        match run {
-            true => start(control, vm, vm),
-            false => Ok(()),
+        if let (Some(then), Some(now)) = (self.off_since, seen.since)
+            && then != now
+        {
+            return Err(ImportError::RanMeanwhile(vm));
         }
+        control.settle(self.number, Outcome::Done { made: None });
+        settle_rollbacks(control, vm);
+        Ok(match run {
+            true => start(control, vm, vm).err(),
+            false => None,
+        })
     }
 
-    /// Nothing was written: the VM is as it was, and runs again if it ran.
+    /// Nothing was written: the VM is as it was, and runs again if it ran. `untouched` says that no run
+    /// before this one has written anything either.
     ///
     /// # Errors
     /// When it does not run, or had something in memory that is gone.
-    pub fn abandon(self) -> Result<(), ImportError> {
+    pub fn abandon(self, untouched: bool) -> Result<(), ImportError> {
+        // Until it runs again, whoever comes after a kill is told that it is off.
+        let tried = again(&self.control, self.vm, self.before);
         let why = "nothing was written".to_owned();
         self.control.settle(self.number, Outcome::NotDone { why });
-        again(&self.control, self.vm, self.before)
+        if untouched {
+            settle_rollbacks(&self.control, self.vm);
+        }
+        tried
     }
+}
 
-    /// What runs before this one have left half done of this VM is done now.
-    fn settle_earlier(&self) {
-        let own = self.control.journal();
-        let host = own.reading().ok().and_then(|reading| reading.host);
-        let is_one = |open: &&journal::Open| {
-            open.intent.vm == self.vm && matches!(open.intent.call, Call::RollBack { .. })
-        };
-        let wanted = |reading: &Reading| {
-            reading.host == host && reading.open.iter().any(|open| is_one(&open))
-        };
-        let Some(folder) = own.path().parent() else {
-            return;
-        };
-        let settle = |journal: &journal::Journal| -> Result<(), journal::JournalError> {
-            for open in journal.reading()?.open.iter().filter(is_one) {
-                journal.end(open.number, Outcome::Done { made: None })?;
-            }
-            journal.close().map(drop)
-        };
-        let all = journal::dead_that(folder, &wanted);
-        for earlier in all.into_iter().flatten() {
-            let settled = earlier.and_then(|journal| settle(&journal));
-            if let Err(error) = settled {
-                self.control.note(error.to_string());
-            }
+/// What earlier runs have left half done of a VM's disks is done, undone or agreed to now: their journals
+/// let go of it.
+pub fn settle_rollbacks(control: &Control, vm: Uuid) {
+    let own = control.journal();
+    let host = own.reading().ok().and_then(|reading| reading.host);
+    let is_one = |open: &&journal::Open| {
+        open.intent.vm == vm && matches!(open.intent.call, Call::RollBack { .. })
+    };
+    let wanted =
+        |reading: &Reading| reading.host == host && reading.open.iter().any(|open| is_one(&open));
+    let Some(folder) = own.path().parent() else {
+        return;
+    };
+    let settle = |journal: &journal::Journal| -> Result<(), journal::JournalError> {
+        for open in journal.reading()?.open.iter().filter(is_one) {
+            journal.end(open.number, Outcome::Done { made: None })?;
+        }
+        journal.close().map(drop)
+    };
+    let all = journal::dead_that(folder, &wanted);
+    for earlier in all.into_iter().flatten() {
+        let settled = earlier.and_then(|journal| settle(&journal));
+        if let Err(error) = settled {
+            control.note(error.to_string());
         }
     }
+}
+
+/// Whether the host has a file of this name. One that was made here a moment ago tells whether a folder
+/// here is the one of the host that it is taken for.
+///
+/// # Errors
+/// When the host does not tell.
+pub fn has_file(control: &Control, path: &str) -> Result<bool, ImportError> {
+    let host = service(control.session())?.key("SystemName");
+    Ok(size(control.session(), host, path)?.is_some())
 }
 
 /// Looks whether nothing and nobody else is at work on a VM.

@@ -112,6 +112,12 @@ impl Seen {
         own.any(|row| row.roots.iter().any(|root| is_within(root, folder)))
     }
 
+    /// Whether any VM has anything in a folder, or below it.
+    fn is_inhabited(&self, folder: &str) -> bool {
+        let mut all = self.0.iter();
+        all.any(|row| row.roots.iter().any(|root| is_within(root, folder)))
+    }
+
     /// Planned VMs that have come since and may be what was to be made in a folder: those that are
     /// there, and those of which the host does not tell where they are.
     pub(super) fn new_in(
@@ -154,4 +160,12 @@ impl Seen {
         }
         Ok(())
     }
+}
+
+/// Whether a VM lives in a folder: then nothing there is removed, whoever made it.
+///
+/// # Errors
+/// When the host does not tell.
+pub(crate) fn is_lived_in(session: &dyn CimSession, folder: &str) -> Result<bool, CimError> {
+    Ok(Seen::look(session)?.is_inhabited(folder))
 }

@@ -142,6 +142,7 @@ fn in_place() -> Request {
             switches: SwitchMap::Same,
             mac: Mac::Keep,
         },
+        remove_checkpoints: true,
         ..Request::default()
     }
 }
@@ -260,9 +261,21 @@ fn a_vm_is_replaced_when_the_new_one_is_written_and_the_old_put_aside() {
     assert!(order.is_sorted(), "{:?}", plan.steps);
     assert!(told(&plan, "will-be-stopped") && told(&plan, "checkpoints-go"));
     assert!(!told(&plan, "reference-points-go"));
-    target.inventory.machines[1].reference_points = vec![ReferencePoint::default()];
+    let asked = &mut target.inventory.machines[1].reference_points;
+    asked.push(ReferencePoint {
+        instance_id: "Microsoft:1".to_owned(),
+        vm: VM,
+        kind: Some(2),
+        consistency: None,
+        disks: None,
+    });
     let plan = super::plan(&point(), &request, &target);
     assert!(plan.is_possible() && told(&plan, "reference-points-go"));
+    let not_allowed = Request {
+        remove_checkpoints: false,
+        ..in_place()
+    };
+    assert_eq!(blocks(&point(), &not_allowed, &target), ["checkpoints-go"]);
     // Its own files stay what they are, and its address is no clash with itself.
     assert!(plan.disks.iter().all(|disk| disk.to.contains("(restored)")));
     assert_eq!(plan.adapters[0].mac.as_deref(), Some("00155D000001"));

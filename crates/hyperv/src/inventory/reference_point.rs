@@ -11,7 +11,7 @@ use super::row::Row;
 use crate::ids;
 
 /// A reference point.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReferencePoint {
     /// The host's name for it.
     pub instance_id: String,

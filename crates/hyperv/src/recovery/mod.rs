@@ -25,6 +25,7 @@ pub use sweep::{Seen, Swept, Whose, sweep};
 use crate::checkpoint::{CheckpointError, destroy_checkpoint, destroy_reference_point};
 use crate::control::Control;
 use crate::ids::fold;
+use crate::import::is_lived_in;
 use crate::journal::{Call, Export, JournalError, Open, Outcome, Reading};
 use crate::memory;
 use crate::replication;
@@ -219,6 +220,20 @@ impl Machine<'_> {
         for (vm, export) in self.journal()?.exports {
             if vm != self.vm || written.contains(&export) || before.contains(&export) {
                 continue;
+            }
+            // What was put aside may have become the home of the VM again.
+            match is_lived_in(self.control.session(), &export.folder) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let Export { folder, node } = export.clone();
+                    self.control
+                        .seen_done(vm, Call::RemoveExport { folder, node });
+                    continue;
+                }
+                Err(error) => {
+                    self.left(error.to_string());
+                    continue;
+                }
             }
             match memory::remove_export(self.control, vm, &export) {
                 Ok(true) => self.removed(export.folder.clone()),

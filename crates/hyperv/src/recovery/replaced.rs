@@ -41,7 +41,13 @@ impl Machine<'_> {
             };
             match told {
                 Ok(outcome) => {
-                    is_new |= replaces && matches!(outcome, Outcome::Done { .. });
+                    if replaces && matches!(outcome, Outcome::Done { .. }) {
+                        is_new = true;
+                        let what = "it has taken the place of another VM when a run ended, and was not \
+                                    compared with its plan nor started: look at it, and start it if that is \
+                                    right";
+                        self.left(what.to_owned());
+                    }
                     self.control.settle(open.number, outcome);
                 }
                 Err(why) => {
@@ -88,9 +94,14 @@ impl Machine<'_> {
     }
 
     /// Disks that are half written are nobody's to judge: the VM stays off.
-    fn rolled_back(&self) -> Result<Outcome, String> {
+    fn rolled_back(&mut self) -> Result<Outcome, String> {
         match machine(self.control.session(), self.vm) {
-            Ok(seen) if seen.state == PowerState::Running => Ok(Outcome::Done { made: None }),
+            Ok(seen) if seen.state == PowerState::Running => {
+                let what = "its disks were being rolled back when a run ended, and somebody has started it \
+                            since: what it has may be part old and part new";
+                self.left(what.to_owned());
+                Ok(Outcome::Done { made: None })
+            }
             Ok(_) => Err(
                 "its disks were being rolled back when a run ended, and may be part old and part \
                  new: roll it back again before it is started"
@@ -99,6 +110,11 @@ impl Machine<'_> {
             Err(error) if error.is_not_found() => Ok(Outcome::Done { made: None }),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    fn returned(&mut self, folder: String, was: Option<&str>) {
+        let (vm, was) = (self.vm, was.map(str::to_owned));
+        self.report.returned.push(Returned { vm, folder, was });
     }
 
     fn replaced(
@@ -113,11 +129,12 @@ impl Machine<'_> {
         };
         match own {
             Some(own) if same_folder(&own, folder) => Ok(Outcome::Done { made: None }),
-            // As it was, or brought back from aside.
-            Some(own)
-                if same_folder(&own, &aside.folder)
-                    || was.is_some_and(|was| same_folder(&own, was)) =>
-            {
+            Some(own) if was.is_some_and(|was| same_folder(&own, was)) => {
+                Ok(not_done("the VM that should be replaced is there"))
+            }
+            // Brought back by a run that did not come to tell it.
+            Some(own) if same_folder(&own, &aside.folder) => {
+                self.returned(own, was);
                 Ok(not_done("the VM that should be replaced is there"))
             }
             Some(own) => Err(strange(&own)),
@@ -132,8 +149,7 @@ impl Machine<'_> {
                         aside.configuration
                     )
                 })?;
-                let vm = self.vm;
-                self.report.returned.push(Returned { vm, folder });
+                self.returned(folder, was);
                 Ok(not_done("the VM that should be replaced was brought back"))
             }
         }

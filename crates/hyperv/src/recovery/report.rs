@@ -52,6 +52,9 @@ pub struct Returned {
     pub vm: Uuid,
     /// The folder that its configuration is in now.
     pub folder: String,
+    /// That in which it was before.
+    #[serde(default)]
+    pub was: Option<String>,
 }
 
 /// What tells that something is ours.

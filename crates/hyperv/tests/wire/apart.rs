@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use cim::job::Pace;
 use hyperkeep_hyperv::import::{
-    ApplyError, Finding, ImportError, Plan, Point, Request, Target, Tree, Written, apply, plan,
-    undo,
+    ApplyError, Finding, ImportError, Plan, Point, Request, Target, Tree, Written, plan, undo,
 };
 use hyperkeep_hyperv::inventory::{self, Machine};
 use hyperkeep_hyperv::journal::Journal;
@@ -15,7 +14,7 @@ use lab::state::{Host, ImportWish};
 use lab::wsman::Mishap;
 use uuid::Uuid;
 
-use crate::restored::{FOLDER, clean, machines, point, scenario, write};
+use crate::restored::{FOLDER, TURNING_OFF, carry_out, clean, machines, point, scenario, write};
 use crate::support::{Lab, MARK};
 
 fn with_rules(rules: &str) -> String {
@@ -39,7 +38,7 @@ fn request() -> Request {
 
 fn restore(lab: &Lab, point: &Point, plan: &Plan, written: &Written) -> Result<Uuid, ApplyError> {
     assert!(plan.is_possible(), "{:?}", plan.findings);
-    let done = lab.with(|control| apply(control, point, plan, written, &mut |_| {}))?;
+    let done = lab.with(|control| carry_out(control, point, plan, written))?;
     assert_eq!(done.differences, []);
     Ok(done.vm)
 }
@@ -121,16 +120,16 @@ fn a_vm_in_another_folder_is_told_and_not_undone() {
     let (point, written) = (point(&lab), write(&lab));
     let mut plan = planned(&lab, &point, &request());
     plan.folder = "D:\\Elsewhere".to_owned();
-    let done = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let done = lab.with(|control| carry_out(control, &point, &plan, &written));
     let done = done.unwrap();
     let told: Vec<&str> = done.differences.iter().map(|d| d.what.as_str()).collect();
     assert_eq!(told, ["the folder of its configuration"]);
     let there = machines(&lab);
     let refused = lab
-        .with(|control| undo(control, &done.undo, true))
+        .with(|control| undo(control, &done.undo, TURNING_OFF))
         .unwrap_err();
     assert!(
-        matches!(refused, ImportError::AnotherVm { .. }),
+        matches!(refused.problem, ImportError::AnotherVm { .. }),
         "{refused}"
     );
     assert_eq!(machines(&lab), there);
@@ -150,7 +149,7 @@ fn what_a_failed_import_leaves_is_found_and_removed() {
     let journals = crate::support::folder();
     let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
     let control = lab.control(&journal);
-    apply(&control, &point, &plan, &written, &mut |_| {}).unwrap_err();
+    carry_out(&control, &point, &plan, &written).unwrap_err();
     // It is there, and whoever wrote its files is told so.
     assert_eq!(machines(&lab).len(), before.len() + 1);
     let inventory = inventory::take(&lab.session()).unwrap();
@@ -216,7 +215,7 @@ fn of_several_new_ones_in_a_folder_none_is_removed() {
     let journals = crate::support::folder();
     let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
     let control = lab.control(&journal);
-    apply(&control, &point, &plan, &written, &mut |_| {}).unwrap_err();
+    carry_out(&control, &point, &plan, &written).unwrap_err();
     journal.close().unwrap();
     import(&mut lab.server.service().repository.host, &written);
     let both = machines(&lab);

@@ -6,15 +6,18 @@ use std::time::Duration;
 use cim::job::Pace;
 use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::import::{
-    Applied, ApplyError, Identity, ImportError, Mac, Plan, Point, Request, Step, SwitchMap, Target,
-    WantedWay, apply, plan, undo,
+    Applied, ApplyError, Identity, ImportError, Mac, MayUndo, Plan, Point, Request, Step,
+    SwitchMap, Target, WantedWay, apply, plan, undo,
 };
 use hyperkeep_hyperv::inventory::{self, PowerState};
 use hyperkeep_hyperv::journal::Journal;
 use lab::wsman::Mishap;
 use uuid::Uuid;
 
-use crate::restored::{FOLDER, at_each_request, clean, killed, machines, point, scenario, write};
+use crate::restored::{
+    FOLDER, TURNING_OFF, at_each_request, carry_out, clean, killed, machines, point, scenario,
+    write,
+};
 use crate::support::{Lab, MARK};
 
 /// Restores the first VM as it is wanted.
@@ -25,7 +28,7 @@ fn restore(lab: &Lab, request: &Request) -> (Plan, Result<Applied, ApplyError>) 
     let mut told = Vec::new();
     let done = lab.with(|control| {
         let tell = &mut |step: &Step| told.push(step.clone());
-        apply(control, &point, &plan, &written, tell)
+        apply(control, &point, &plan, &written, tell, &mut |_| Ok(()))
     });
     if done.is_ok() {
         assert_eq!(told, plan.steps);
@@ -85,14 +88,14 @@ fn a_copy_is_whole_and_connected_to_nothing() {
     let mut other = done.undo.clone();
     other.folder = "D:\\Elsewhere".to_owned();
     lab.with(|control| {
-        let refused = undo(control, &other, true).unwrap_err();
+        let refused = undo(control, &other, TURNING_OFF).unwrap_err();
         assert!(
-            matches!(refused, ImportError::AnotherVm { .. }),
+            matches!(refused.problem, ImportError::AnotherVm { .. }),
             "{refused}"
         );
-        undo(control, &done.undo, false).unwrap();
-        let gone = undo(control, &done.undo, false).unwrap_err();
-        assert!(matches!(gone, ImportError::Lacks(_)), "{gone}");
+        undo(control, &done.undo, MayUndo::default()).unwrap();
+        let gone = undo(control, &done.undo, MayUndo::default()).unwrap_err();
+        assert!(matches!(gone.problem, ImportError::Lacks(_)), "{gone}");
     });
     assert_eq!(machines(&lab), before);
 }
@@ -118,7 +121,7 @@ fn a_vm_that_is_gone_comes_back_as_it_was() {
         ..same()
     };
     let plan = planned(&lab, &point, &request);
-    let done = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let done = lab.with(|control| carry_out(control, &point, &plan, &written));
     let done = done.unwrap();
     assert_eq!((done.differences, done.not_started), (vec![], None));
     assert!(done.started && done.vm == lab.vm());
@@ -133,12 +136,12 @@ fn a_vm_that_is_gone_comes_back_as_it_was() {
     assert_eq!(adapters(back.config()), adapters(&point.config));
     // It runs: what undoes it has to be allowed to turn it off.
     lab.with(|control| {
-        let refused = undo(control, &done.undo, false).unwrap_err();
+        let refused = undo(control, &done.undo, MayUndo::default()).unwrap_err();
         assert!(matches!(
-            refused,
+            refused.problem,
             ImportError::OtherState(PowerState::Running)
         ));
-        undo(control, &done.undo, true).unwrap();
+        undo(control, &done.undo, TURNING_OFF).unwrap();
     });
     assert!(machines(&lab).iter().all(|(id, ..)| *id != lab.vm()));
 }
@@ -160,7 +163,7 @@ fn an_id_that_is_taken_meanwhile_is_noticed_before_anything_is_done() {
     let stale = plan(&point, &request, &target);
     assert!(stale.is_possible(), "{:?}", stale.findings);
     let before = machines(&lab);
-    let failed = lab.with(|control| apply(control, &point, &stale, &written, &mut |_| {}));
+    let failed = lab.with(|control| carry_out(control, &point, &stale, &written));
     let problem = failed.unwrap_err().problem;
     assert!(
         matches!(problem, ImportError::Exists(id) if id == lab.vm()),
@@ -168,7 +171,7 @@ fn an_id_that_is_taken_meanwhile_is_noticed_before_anything_is_done() {
     );
     // A plan that is blocked is none.
     let blocked = planned(&lab, &point, &request);
-    let failed = lab.with(|control| apply(control, &point, &blocked, &written, &mut |_| {}));
+    let failed = lab.with(|control| carry_out(control, &point, &blocked, &written));
     let problem = failed.unwrap_err().problem;
     assert!(matches!(problem, ImportError::NotPossible(_)), "{problem}");
     assert_eq!(machines(&lab), before);
@@ -185,7 +188,7 @@ fn what_is_not_as_planned_is_told_and_not_started() {
         ..Request::default()
     };
     let plan = planned(&lab, &point, &request);
-    let done = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let done = lab.with(|control| carry_out(control, &point, &plan, &written));
     let done = done.unwrap();
     let told: Vec<String> = done.differences.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["its memory in MiB should be 4096 and is 1024"]);
@@ -238,7 +241,7 @@ fn every_call_may_fail() {
             let journals = crate::support::folder();
             let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
             let control = lab.control(&journal);
-            let done = apply(&control, &point, &plan, &written, &mut |_| {});
+            let done = carry_out(&control, &point, &plan, &written);
             journal.close().unwrap();
             // A call that goes to no job has none that fails.
             let jobless = on.ends_with("Settings") && way.contains("job-fails");
@@ -270,7 +273,7 @@ fn kill(request: &Request, when: (usize, bool, u64)) -> Option<String> {
     let (point, written) = (point(&lab), write(&lab));
     let plan = planned(&lab, &point, request);
     let before = machines(&lab);
-    let run = |control: &Arc<Control>| apply(control, &point, &plan, &written, &mut |_| {});
+    let run = |control: &Arc<Control>| carry_out(control, &point, &plan, &written);
     let died = match killed(&lab, when, run) {
         Ok(died) => died,
         Err(done) => {
@@ -305,7 +308,7 @@ fn nothing_is_undone_twice() {
         aside: None,
     };
     let failed = lab
-        .with(|control| undo(control, &nobody, true))
+        .with(|control| undo(control, &nobody, TURNING_OFF))
         .unwrap_err();
-    assert!(matches!(failed, ImportError::Lacks(_)), "{failed}");
+    assert!(matches!(failed.problem, ImportError::Lacks(_)), "{failed}");
 }

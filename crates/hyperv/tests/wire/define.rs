@@ -1,12 +1,12 @@
 //! VMs that are made anew: with all that is known of them, and nothing of an old configuration.
 
 use hyperkeep_hyperv::import::{
-    Applied, Plan, Point, Request, SwitchMap, Target, WantedWay, Written, apply, plan,
+    Applied, Plan, Point, Request, SwitchMap, Target, WantedWay, Written, plan,
 };
 use hyperkeep_hyperv::inventory::{self, Machine};
 use vmconfig::model::{DeviceKind, DriveKind, Memory};
 
-use crate::restored::{FOLDER, point, write};
+use crate::restored::{FOLDER, carry_out, point, write};
 use crate::support::Lab;
 
 /// One of generation 2 with two controllers, adapters of one name, and all that can be chosen.
@@ -40,7 +40,7 @@ fn define(lab: &Lab, point: &Point, change: impl FnOnce(&mut Request)) -> (Plan,
     let plan = plan(point, &request, &target);
     assert!(plan.is_possible(), "{:?}", plan.findings);
     let written = Written::default();
-    let done = lab.with(|control| apply(control, point, &plan, &written, &mut |_| {}));
+    let done = lab.with(|control| carry_out(control, point, &plan, &written));
     (plan, done.unwrap())
 }
 

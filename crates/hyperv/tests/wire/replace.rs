@@ -8,18 +8,20 @@ use std::time::Duration;
 use cim::job::Pace;
 use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::import::{
-    Applied, ApplyError, Aside, Identity, ImportError, Mac, Place, Plan, Point, Replaced, Request,
-    SwitchMap, Target, Undo, Written, apply, confirm, plan, undo,
+    Applied, ApplyError, Aside, Finding, Found, Identity, ImportError, Mac, MayUndo, Place, Plan,
+    Point, Replaced, Request, SwitchMap, Target, Undo, Written, apply, confirm, plan, undo,
 };
 use hyperkeep_hyperv::inventory::{self, PowerState};
 use hyperkeep_hyperv::journal::{Call, Intent, Journal};
 use hyperkeep_hyperv::recovery::{Remembered, recover};
 use lab::Clock;
-use lab::state::Power;
+use lab::state::{Host, Power};
 use lab::wsman::Mishap;
+use uuid::Uuid;
 
 use crate::restored::{
-    Died, FOLDER, Seen, at_each_request, clean, killed, machines, point, scenario, write,
+    Died, FOLDER, Seen, TURNING_OFF, at_each_request, carry_out, clean, killed, machines, point,
+    scenario, write,
 };
 use crate::support::{Lab, MARK};
 
@@ -48,6 +50,7 @@ fn planned(lab: &Lab, point: &Point) -> Plan {
         place: Place::InPlace,
         identity: Identity::Keep,
         start: true,
+        remove_checkpoints: true,
         ..Request::default()
     };
     request.network.switches = SwitchMap::Same;
@@ -102,7 +105,7 @@ fn there(lab: &Lab, folder: &str) -> bool {
 
 fn replace(lab: &Lab, point: &Point, written: &Written) -> Result<Applied, ApplyError> {
     let plan = planned(lab, point);
-    lab.with(|control| apply(control, point, &plan, written, &mut |_| {}))
+    lab.with(|control| carry_out(control, point, &plan, written))
 }
 
 #[test]
@@ -117,13 +120,20 @@ fn a_vm_is_replaced_and_can_come_back() {
     let kept: Undo = serde_json::from_str(&serde_json::to_string(&done.undo).unwrap()).unwrap();
     assert_eq!(kept, done.undo);
     // It runs.
-    let refused = lab.with(|control| undo(control, &kept, false)).unwrap_err();
+    let refused = lab
+        .with(|control| undo(control, &kept, MayUndo::default()))
+        .unwrap_err();
     assert!(
-        matches!(refused, ImportError::OtherState(PowerState::Running)),
+        matches!(
+            refused.problem,
+            ImportError::OtherState(PowerState::Running)
+        ),
         "{refused}"
     );
     assert_eq!(which(&lab, &before, ""), Some(Which::New));
-    let undone = lab.with(|control| undo(control, &kept, true)).unwrap();
+    let undone = lab
+        .with(|control| undo(control, &kept, TURNING_OFF))
+        .unwrap();
     assert_eq!(undone.back.as_deref(), Some(ASIDE));
     assert_eq!(which(&lab, &before, ""), Some(Which::Old));
     let now = inventory::take(&lab.session()).unwrap();
@@ -132,9 +142,101 @@ fn a_vm_is_replaced_and_can_come_back() {
     // What it lives in is not removed, and the new one's is.
     assert!(there(&lab, ASIDE) && !there(&lab, "D:\\Restored (undone)"));
     let refused = lab.with(|control| confirm(control, &kept)).unwrap_err();
+    assert!(matches!(refused, ImportError::IsBack(_)), "{refused}");
+    // Who was killed when it was back asks again.
+    let again = lab
+        .with(|control| undo(control, &kept, MayUndo::default()))
+        .unwrap();
+    assert_eq!(undone.found, Found::Restored);
+    assert_eq!((again.found, again.back), (Found::Back, undone.back));
+    assert_eq!(again.state, Some(PowerState::Off));
+    assert_eq!(which(&lab, &before, ""), Some(Which::Old));
+}
+
+#[test]
+fn the_old_vm_comes_back_when_somebody_has_removed_the_new_one() {
+    let (lab, point, written) = start("");
+    let before = machines(&lab);
+    let done = replace(&lab, &point, &written).unwrap();
+    let theirs = |act: &dyn Fn(&mut Host) -> Uuid| {
+        act(&mut lab.server.service().repository.host);
+        lab.time.sleep(Duration::from_secs(60));
+    };
+    theirs(&|host| host.change_state(lab.vm(), 3).unwrap());
+    theirs(&|host| host.destroy_system(lab.vm()).unwrap());
+    assert_eq!(which(&lab, &before, ""), None);
+    // It may have been taken to another host.
+    let refused = lab
+        .with(|control| undo(control, &done.undo, MayUndo::default()))
+        .unwrap_err();
     assert!(
-        matches!(refused, ImportError::AnotherVm { .. }),
+        matches!(refused.problem, ImportError::Elsewhere(vm) if vm == lab.vm()),
         "{refused}"
+    );
+    assert_eq!(which(&lab, &before, ""), None);
+    let may = MayUndo {
+        gone: true,
+        ..MayUndo::default()
+    };
+    let undone = lab.with(|control| undo(control, &done.undo, may)).unwrap();
+    assert_eq!(
+        (undone.found, undone.back.as_deref(), undone.state),
+        (Found::Gone, Some(ASIDE), Some(PowerState::Off))
+    );
+    assert_eq!(which(&lab, &before, ""), Some(Which::Old));
+}
+
+/// Checkpoints that nobody has agreed to lose keep the VM, also those that were not there when it was
+/// planned.
+#[test]
+fn a_vm_that_has_got_checkpoints_since_is_not_replaced() {
+    let (lab, point, written) = start("");
+    let before = machines(&lab);
+    let mut plan = planned(&lab, &point);
+    let go = |finding: &Finding| matches!(finding, Finding::CheckpointsGo { .. });
+    plan.findings.retain(|finding| !go(finding));
+    let failed = lab.with(|control| carry_out(control, &point, &plan, &written));
+    let failed = failed.unwrap_err();
+    assert!(
+        matches!(failed.problem, ImportError::NotPossible(_)),
+        "{failed}"
+    );
+    let there = Replaced::There { off: false };
+    assert_eq!(failed.replaced.as_deref(), Some(&there));
+    assert_eq!(machines(&lab), before);
+}
+
+/// What could not be brought back later is not replaced.
+#[test]
+fn what_cannot_be_kept_of_a_vm_keeps_it() {
+    let (lab, point, written) = start("");
+    let before = machines(&lab);
+    let plan = planned(&lab, &point);
+    let mut offered = Vec::new();
+    let failed = lab.with(|control| {
+        let keep = &mut |undo: &Undo| {
+            offered.push(undo.clone());
+            Err("the disk is full".to_owned())
+        };
+        apply(control, &point, &plan, &written, &mut |_| {}, keep)
+    });
+    let failed = failed.unwrap_err();
+    assert!(
+        matches!(failed.problem, ImportError::NotKept(_)),
+        "{failed}"
+    );
+    assert!(matches!(
+        failed.replaced.as_deref(),
+        Some(Replaced::Back { off: false, .. })
+    ));
+    assert_eq!(which(&lab, &before, ""), Some(Which::Old));
+    let [offered] = &offered[..] else {
+        panic!("{offered:?}");
+    };
+    assert_eq!((offered.vm, offered.folder.as_str()), (lab.vm(), FOLDER));
+    assert_eq!(
+        offered.aside.as_ref().map(|aside| aside.folder.as_str()),
+        Some(ASIDE)
     );
 }
 
@@ -147,10 +249,58 @@ fn what_was_put_aside_goes_when_somebody_agrees() {
     assert!(!there(&lab, ASIDE));
     assert_eq!(which(&lab, &before, ""), Some(Which::New));
     let refused = lab
-        .with(|control| undo(control, &done.undo, true))
+        .with(|control| undo(control, &done.undo, TURNING_OFF))
         .unwrap_err();
-    assert!(matches!(refused, ImportError::NotAside(_)), "{refused}");
+    assert!(
+        matches!(refused.problem, ImportError::NotAside(_)),
+        "{refused}"
+    );
     assert_eq!(which(&lab, &before, ""), Some(Which::New));
+}
+
+/// A restore that could not be taken back is where it was before, or is told where it is: it can be taken
+/// back then, as often as that has failed.
+#[test]
+fn a_restore_that_was_not_taken_back_is_known_by_its_folder() {
+    let refused = r#"{"on": "ImportSystemDefinition", "times": 1, "does": {"returns": 32768}}"#;
+    let (lab, point, written) = start(refused);
+    let refused: Vec<Mishap> = std::mem::take(&mut lab.server.service().mishaps);
+    let before = machines(&lab);
+    let done = replace(&lab, &point, &written).unwrap();
+    let mut kept = done.undo;
+    for _ in 0..3 {
+        lab.server.service().mishaps.clone_from(&refused);
+        let failed = lab
+            .with(|control| undo(control, &kept, TURNING_OFF))
+            .unwrap_err();
+        let folder = failed.folder.expect("it was taken off and came back");
+        assert_ne!(folder, kept.folder);
+        kept.folder = folder;
+        assert_eq!(which(&lab, &before, ""), Some(Which::New));
+    }
+    let undone = lab.with(|control| undo(control, &kept, TURNING_OFF));
+    assert_eq!(undone.unwrap().found, Found::Restored);
+    assert_eq!(which(&lab, &before, ""), Some(Which::Old));
+}
+
+/// What lies where the old VM would be put aside is noticed before it is turned off.
+#[test]
+fn a_folder_that_is_taken_keeps_the_vm_running() {
+    let (lab, point, written) = start("");
+    let plan = planned(&lab, &point);
+    let service = lab.server.service();
+    let taken = service.repository.host.files().local(ASIDE).unwrap();
+    drop(service);
+    fs::create_dir_all(&taken).unwrap();
+    fs::write(taken.join("x.txt"), "somebody's").unwrap();
+    let before = machines(&lab);
+    let failed = lab.with(|control| carry_out(control, &point, &plan, &written));
+    let failed = failed.unwrap_err();
+    assert!(failed.step.is_none(), "{failed}");
+    assert!(failed.to_string().contains(ASIDE), "{failed}");
+    assert_eq!(machines(&lab), before);
+    let now = inventory::take(&lab.session()).unwrap();
+    assert_eq!(now.machine(lab.vm()).unwrap().state, PowerState::Running);
 }
 
 /// What is aside stays while the VM has anything in it.
@@ -160,7 +310,7 @@ fn what_is_aside_is_not_removed_under_a_vm() {
     let mut plan = planned(&lab, &point);
     let snapshots = format!("{ASIDE}\\Snapshots");
     plan.checkpoint_folder = Some(snapshots);
-    let done = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let done = lab.with(|control| carry_out(control, &point, &plan, &written));
     let done = done.unwrap();
     assert_eq!(done.differences, []);
     lab.with(|control| confirm(control, &done.undo)).unwrap();
@@ -175,7 +325,7 @@ fn another_vm_than_was_planned_is_not_replaced() {
     let mut plan = planned(&lab, &point);
     assert!(plan.replaced_folder.is_some());
     plan.replaced_folder = Some("D:\\Another".to_owned());
-    let failed = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let failed = lab.with(|control| carry_out(control, &point, &plan, &written));
     let failed = failed.unwrap_err();
     assert!(
         matches!(failed.problem, ImportError::AnotherVm { .. }),
@@ -231,7 +381,7 @@ fn a_vm_that_is_saved_comes_back_with_its_memory() {
     // What it had been written of is gone.
     let file = lab.drive('D').join("Restored/Virtual Hard Disks/a.vhdx");
     fs::remove_file(file).unwrap();
-    let failed = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let failed = lab.with(|control| carry_out(control, &point, &plan, &written));
     let failed = failed.unwrap_err();
     assert!(
         matches!(failed.problem, ImportError::Invalid(_)),
@@ -257,7 +407,7 @@ fn a_vm_that_was_paused_is_not_called_as_it_was() {
     let plan = planned(&lab, &point);
     let file = lab.drive('D').join("Restored/Virtual Hard Disks/a.vhdx");
     fs::remove_file(file).unwrap();
-    let failed = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let failed = lab.with(|control| carry_out(control, &point, &plan, &written));
     let failed = failed.unwrap_err();
     assert_eq!(which(&lab, &before, ""), Some(Which::Old), "{failed}");
     assert!(
@@ -282,7 +432,7 @@ fn a_vm_that_was_started_since_is_left_alone() {
         .change_state(lab.vm(), 2)
         .unwrap();
     let before = machines(&lab);
-    let failed = lab.with(|control| apply(control, &point, &plan, &written, &mut |_| {}));
+    let failed = lab.with(|control| carry_out(control, &point, &plan, &written));
     let failed = failed.unwrap_err();
     assert!(
         matches!(failed.problem, ImportError::OtherState(PowerState::Running)),
@@ -323,7 +473,7 @@ fn every_call_may_fail() {
             let journals = crate::support::folder();
             let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
             let control = lab.control(&journal);
-            let done = apply(&control, &point, &plan, &written, &mut |_| {});
+            let done = carry_out(&control, &point, &plan, &written);
             journal.close().unwrap();
             let jobless = on.ends_with("Settings") && way.contains("job-fails");
             assert!(lab.server.service().mishaps.is_empty() || jobless, "{what}");
@@ -359,7 +509,7 @@ fn nothing_is_brought_back_beside_what_the_host_may_be_making() {
         let journals = crate::support::folder();
         let journal = Arc::new(Journal::create(journals.path(), MARK.run).unwrap());
         let control = lab.control(&journal);
-        let failed = apply(&control, &point, &plan, &written, &mut |_| {}).unwrap_err();
+        let failed = carry_out(&control, &point, &plan, &written).unwrap_err();
         match failed.replaced.as_deref() {
             Some(Replaced::Away { why, .. }) => assert!(why.contains("nobody knows yet"), "{why}"),
             other => panic!("{other:?}"),
@@ -376,7 +526,7 @@ fn kill(when: (usize, bool, u64)) -> Option<String> {
     let (lab, point, written) = start("");
     let plan = planned(&lab, &point);
     let before = machines(&lab);
-    let run = |control: &Arc<Control>| apply(control, &point, &plan, &written, &mut |_| {});
+    let run = |control: &Arc<Control>| carry_out(control, &point, &plan, &written);
     let died = match killed(&lab, when, run) {
         Ok(died) => died,
         Err(done) => {

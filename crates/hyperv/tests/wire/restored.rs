@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use cim::job::Pace;
 use hyperkeep_hyperv::control::Control;
-use hyperkeep_hyperv::import::{Point, PointCheckpoint, PointDisk, Written};
+use hyperkeep_hyperv::import::{
+    Applied, ApplyError, MayUndo, Plan, Point, PointCheckpoint, PointDisk, Written, apply,
+};
 use hyperkeep_hyperv::inventory;
 use hyperkeep_hyperv::journal::{Journal, dead};
 use hyperkeep_hyperv::recovery::{Remembered, Report, recover};
@@ -20,6 +22,12 @@ use crate::support::{Lab, MARK, folder};
 
 /// Where what was backed up is written.
 pub(crate) const FOLDER: &str = "D:\\Restored";
+
+/// Taking a restore back may turn its VM off.
+pub(crate) const TURNING_OFF: MayUndo = MayUndo {
+    turn_off: true,
+    gone: false,
+};
 
 /// The VM, somebody else's, and an import that somebody else has not finished.
 pub(crate) fn scenario(mishap: &str) -> String {
@@ -134,6 +142,16 @@ pub(crate) fn clean(lab: &Lab, journals: &Path, what: &str) -> Vec<Report> {
     let suspects = reports.iter().all(|r| r.suspects.is_empty());
     assert!(suspects, "{what}: {reports:?}");
     reports
+}
+
+/// Carries a plan out, with nobody to tell.
+pub(crate) fn carry_out(
+    control: &Arc<Control>,
+    point: &Point,
+    plan: &Plan,
+    written: &Written,
+) -> Result<Applied, ApplyError> {
+    apply(control, point, plan, written, &mut |_| {}, &mut |_| Ok(()))
 }
 
 /// A run that was killed, once the next one had been there.

@@ -61,10 +61,10 @@ fn a_vm_is_off_while_its_disks_are_written_and_runs_again() {
         assert_eq!((state(&lab), held.ran()), (PowerState::Off, true));
         assert_eq!((held.disks.len(), held.checkpoints.len()), (1, 1));
         assert!(!control.journal().reading().unwrap().is_settled());
-        held.finish(true).unwrap();
+        assert!(held.finish(true).unwrap().is_none());
         assert!(control.journal().reading().unwrap().is_settled());
         let held = Rollback::begin(control, lab.vm(), ALL).unwrap();
-        held.abandon().unwrap();
+        held.abandon(true).unwrap();
         assert!(control.journal().reading().unwrap().is_settled());
     });
     assert_eq!(machines(&lab), before);
@@ -87,6 +87,26 @@ fn somebody_who_starts_it_meanwhile_is_noticed() {
             matches!(failed, ImportError::OtherState(PowerState::Running)),
             "{failed}"
         );
+    });
+}
+
+/// Off again, it looks as if nothing had been.
+#[test]
+fn somebody_who_starts_and_stops_it_meanwhile_is_noticed() {
+    let lab = running();
+    lab.with(|control| {
+        let held = Rollback::begin(control, lab.vm(), ALL).unwrap();
+        for requested in [2, 3] {
+            lab.time.sleep(Duration::from_secs(60));
+            let mut service = lab.server.service();
+            let host = &mut service.repository.host;
+            host.change_state(lab.vm(), requested).unwrap();
+        }
+        lab.time.sleep(Duration::from_secs(60));
+        assert_eq!(state(&lab), PowerState::Off);
+        let failed = held.finish(true).unwrap_err();
+        assert!(matches!(failed, ImportError::RanMeanwhile(_)), "{failed}");
+        assert!(!control.journal().reading().unwrap().is_settled());
     });
 }
 
@@ -122,7 +142,7 @@ fn memory_that_is_lost_is_told() {
         machines(&lab);
         lab.with(|control| {
             let held = Rollback::begin(control, lab.vm(), ALL).unwrap();
-            let told = held.abandon().unwrap_err();
+            let told = held.abandon(true).unwrap_err();
             assert!(
                 matches!(told, ImportError::MemoryLost(state) if state == was),
                 "{told}"
@@ -162,15 +182,15 @@ fn half_written_disks_are_told_until_they_are_whole() {
     let journal = Arc::new(Journal::create(folder, Uuid::from_u128(2)).unwrap());
     let held = Rollback::begin(&lab.control(&journal), lab.vm(), ALL).unwrap();
     assert!(!held.ran());
-    held.finish(false).unwrap();
+    assert!(held.finish(false).unwrap().is_none());
     journal.close().unwrap();
     assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
     assert_eq!(told(), [""; 0]);
 }
 
-/// Whoever starts it all the same has decided.
+/// Whoever starts it all the same is told once what it may have.
 #[test]
-fn a_vm_that_runs_is_told_of_no_more() {
+fn a_vm_that_runs_is_told_of_once() {
     let lab = running();
     let journals = crate::support::folder();
     let journal = Arc::new(Journal::create(journals.path(), Uuid::from_u128(1)).unwrap());
@@ -183,6 +203,10 @@ fn a_vm_that_runs_is_told_of_no_more() {
         .unwrap();
     lab.time.sleep(Duration::from_secs(60));
     let report = recover(&lab.control(&journal), &|_, _| Remembered::No).unwrap();
-    assert_eq!(report.left, []);
+    let told: Vec<_> = report.left.iter().map(|left| left.what.as_str()).collect();
+    assert!(
+        matches!(told[..], [one] if one.contains("part old and part new")),
+        "{told:?}"
+    );
     assert!(journal.close().unwrap().is_settled());
 }

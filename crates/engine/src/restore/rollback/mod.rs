@@ -154,6 +154,9 @@ pub enum RollbackError {
     /// It has another length by now.
     #[error("it has {0} bytes, and is to have {1}")]
     Length(u64, u64),
+    /// Something had to be done first.
+    #[error("{0}: nothing of it was written")]
+    NotReady(String),
     /// What was written is not what is read.
     #[error("what was written at {0} is not what is read there")]
     Differs(u64),
@@ -201,6 +204,7 @@ impl RollbackError {
             Self::Full { .. } => {
                 "free some space there, or restore the disk as a new file elsewhere"
             }
+            Self::NotReady(_) => "see to what is said, and give the same command again",
             Self::Differs(_) => {
                 "the medium may be failing: `restore undo` puts back what was; restore to another one"
             }
@@ -301,13 +305,47 @@ pub fn disks_in(
     (disks, findings)
 }
 
+/// Looks whether disk files may be brought back in place. Nothing is changed; nobody may use them meanwhile.
+pub fn may_roll_back(task: &Task<'_>, point: &Opened, disks: &[RollbackDisk]) -> Vec<Finding> {
+    all_ready(task, point, disks).err().unwrap_or_default()
+}
+
+fn all_ready(
+    task: &Task<'_>,
+    point: &Opened,
+    disks: &[RollbackDisk],
+) -> Result<Vec<write::Ready>, Vec<Finding>> {
+    let mut findings = Vec::new();
+    let mut ready = Vec::new();
+    for disk in disks {
+        match write::Ready::open(task, point, disk) {
+            Ok(one) => ready.push(one),
+            Err(error) => findings.push(error.finding(&disk.file)),
+        }
+    }
+    if !findings.is_empty() && !ready.is_empty() {
+        findings.push(Finding::note(
+            Code::NotInPlace,
+            point.details.vm_name.clone(),
+            "the other disks were left as they are: disks of different moments make no VM",
+        ));
+    }
+    match findings.is_empty() {
+        true => Ok(ready),
+        false => Err(findings),
+    }
+}
+
+/// What is done before something of a disk is written, each time; an error keeps it from being written.
+pub type Before<'b> = dyn FnMut() -> Result<(), String> + 'b;
+
 /// Brings disk files back in place to what the point holds; see the [module](self). Nobody may use them
-/// until it has ended. With `simulate` nothing is written.
+/// until it has ended. Without `before` nothing is written.
 pub fn roll_back(
     task: &Task<'_>,
     point: &Opened,
     disks: &[RollbackDisk],
-    simulate: bool,
+    mut before: Option<&mut Before<'_>>,
     rng: &mut dyn Entropy,
 ) -> RollbackReport {
     let mut report = RollbackReport {
@@ -315,53 +353,42 @@ pub fn roll_back(
         disks: Vec::new(),
         findings: Vec::new(),
     };
-    let mut ready = Vec::new();
-    for disk in disks {
-        match write::Ready::open(task, point, disk) {
-            Ok(one) => ready.push(one),
-            Err(error) => report.findings.push(error.finding(&disk.file)),
+    let ready = all_ready(task, point, disks).unwrap_or_else(|findings| {
+        report.findings = findings;
+        Vec::new()
+    });
+    for one in ready {
+        let file = one.file().to_owned();
+        let top = one.top();
+        match one.roll_back(task, point, before.as_deref_mut(), rng) {
+            Ok(done) => {
+                let moved = torn(&point.details, Holds::Chain { top }, &done.path);
+                report.findings.extend(moved);
+                report.disks.push(done);
+            }
+            Err(Stop::Cancelled) => {
+                report.findings.push(cancelled(&point.details, AGAIN));
+                break;
+            }
+            Err(Stop::Failed(error)) => report.findings.push(error.finding(&file)),
+            Err(stop) => report.findings.push(
+                Finding::new(
+                    Code::Failed,
+                    Severity::Partial,
+                    file.display().to_string(),
+                    format!("was not rolled back: {stop}"),
+                )
+                .hint(AGAIN),
+            ),
         }
     }
-    if report.findings.is_empty() {
-        for one in ready {
-            let file = one.file().to_owned();
-            let top = one.top();
-            match one.roll_back(task, point, simulate, rng) {
-                Ok(done) => {
-                    let moved = torn(&point.details, Holds::Chain { top }, &done.path);
-                    report.findings.extend(moved);
-                    report.disks.push(done);
-                }
-                Err(Stop::Cancelled) => {
-                    report.findings.push(cancelled(&point.details, AGAIN));
-                    break;
-                }
-                Err(Stop::Failed(error)) => report.findings.push(error.finding(&file)),
-                Err(stop) => report.findings.push(
-                    Finding::new(
-                        Code::Failed,
-                        Severity::Partial,
-                        file.display().to_string(),
-                        format!("was not rolled back: {stop}"),
-                    )
-                    .hint(AGAIN),
-                ),
-            }
-        }
-        let changes = |disk: &RolledBack| matches!(disk.became, Became::Now | Became::Would);
-        if report.disks.iter().any(changes) {
-            report.findings.push(Finding::note(
-                Code::Other,
-                point.details.vm_name.clone(),
-                "disks that stand on these were looked for beside them only: one that is elsewhere, as of a \
-                 linked clone, would be damaged",
-            ));
-        }
-    } else if !ready.is_empty() {
+    let changes = |disk: &RolledBack| matches!(disk.became, Became::Now | Became::Would);
+    if report.disks.iter().any(changes) {
         report.findings.push(Finding::note(
-            Code::NotInPlace,
+            Code::Other,
             point.details.vm_name.clone(),
-            "the other disks were left as they are: disks of different moments make no VM",
+            "disks that stand on these were looked for beside them only: one that is elsewhere, as of a \
+             linked clone, would be damaged",
         ));
     }
     report.outcome = match outcome_of(&report.findings) {
@@ -379,20 +406,8 @@ const AGAIN: &str =
 /// # Errors
 /// When nothing is kept of it, it is in use, or somebody wrote to it since it was rolled back.
 pub fn undo(file: &Path) -> Result<u64, RollbackError> {
-    let image = Image::open(file)?;
     let path = undo_path(file);
-    let mut undo = open_undo(&path)?.ok_or(RollbackError::Nothing)?;
-    match undo.state() {
-        State::Done(stamp) if image.stamp().map_err(RollbackError::Image)? != stamp => {
-            return Err(RollbackError::Changed);
-        }
-        State::Done(_) => {}
-        // How it was left is not known, and whether it is the same file is.
-        State::Under | State::Undoing if !undo.begun.file.same(&image.id()?) => {
-            return Err(RollbackError::Replaced);
-        }
-        State::Under | State::Undoing => {}
-    }
+    let (image, mut undo) = undoable(file)?;
     let wrong = |why: UndoError| undo_error(&path, &why);
     if undo.state() != State::Undoing {
         undo.note_undoing().map_err(|e| wrong(e.into()))?;
@@ -403,11 +418,52 @@ pub fn undo(file: &Path) -> Result<u64, RollbackError> {
     Ok(written)
 }
 
+/// Looks whether [`undo`] would put a disk file back. Nothing is changed.
+///
+/// # Errors
+/// As of [`undo`].
+pub fn may_undo(file: &Path) -> Result<(), RollbackError> {
+    undoable(file).map(drop)
+}
+
+fn undoable(file: &Path) -> Result<(Image, Undo<File>), RollbackError> {
+    let image = Image::open(file)?;
+    let undo = open_undo(&undo_path(file))?.ok_or(RollbackError::Nothing)?;
+    match undo.state() {
+        State::Done(stamp) if image.stamp().map_err(RollbackError::Image)? != stamp => {
+            Err(RollbackError::Changed)
+        }
+        // How it was left is not known, and whether it is the same file is.
+        State::Under | State::Undoing if !undo.begun.file.same(&image.id()?) => {
+            Err(RollbackError::Replaced)
+        }
+        State::Done(_) | State::Under | State::Undoing => Ok((image, undo)),
+    }
+}
+
 /// Gives up what a disk file was before its rollback.
 ///
 /// # Errors
 /// When nothing is kept of it, or its rollback did not come to its end.
 pub fn confirm(file: &Path) -> Result<(), RollbackError> {
+    may_confirm(file)?;
+    remove(&undo_path(file))
+}
+
+/// Gives up what a disk file was before its rollback, however far that has come: who does that means it to
+/// stay what it is.
+///
+/// # Errors
+/// When what is kept is there still.
+pub fn give_up(file: &Path) -> Result<(), RollbackError> {
+    remove(&undo_path(file))
+}
+
+/// Looks whether [`confirm`] would give it up. Nothing is changed.
+///
+/// # Errors
+/// As of [`confirm`].
+pub fn may_confirm(file: &Path) -> Result<(), RollbackError> {
     let path = undo_path(file);
     let undo = match File::open(&path) {
         Ok(found) => Undo::look(found).map_err(|why| unread(&path, &why))?,
@@ -417,12 +473,21 @@ pub fn confirm(file: &Path) -> Result<(), RollbackError> {
         Err(error) => return Err(undo_error(&path, &error.into())),
     };
     match undo.state() {
-        State::Done(_) => {
-            drop(undo);
-            remove(&path)
-        }
+        State::Done(_) => Ok(()),
         State::Under => Err(RollbackError::Unfinished),
         State::Undoing => Err(RollbackError::Undoing),
+    }
+}
+
+/// Whether something is kept of what a disk file was.
+///
+/// # Errors
+/// When that cannot be looked at.
+pub fn is_kept(file: &Path) -> io::Result<bool> {
+    match undo_path(file).symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

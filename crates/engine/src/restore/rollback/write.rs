@@ -11,7 +11,8 @@ use super::image::Image;
 use super::kept::Kept;
 use super::undo::{Begun, State, Undo, UndoError};
 use super::{
-    Became, RollbackDisk, RollbackError, RolledBack, folder_of, open_undo, undo_error, undo_path,
+    Became, Before, RollbackDisk, RollbackError, RolledBack, folder_of, open_undo, undo_error,
+    undo_path,
 };
 use crate::pipeline::Stop;
 use crate::restore::disks::begin;
@@ -119,7 +120,7 @@ impl Ready {
         mut self,
         task: &Task<'_>,
         point: &Opened,
-        simulate: bool,
+        mut before: Option<&mut Before<'_>>,
         rng: &mut dyn Entropy,
     ) -> Result<RolledBack, Stop<RollbackError>> {
         if let Some(State::Done(_)) = self.undo.as_ref().map(Undo::state) {
@@ -144,7 +145,10 @@ impl Ready {
             changed += found.differing.total();
             // What a kill left is brought into order even where no byte of the disk differs.
             let dirty = matches!(&info.format, Format::Vhdx(vhdx) if vhdx.dirty_log) && earlier;
-            if (!found.differing.is_empty() || dirty) && !simulate {
+            if (!found.differing.is_empty() || dirty)
+                && let Some(before) = before.as_deref_mut()
+            {
+                before().map_err(|why| Stop::Failed(RollbackError::NotReady(why)))?;
                 if kept.is_none() {
                     self.room(&found.differing, &info).map_err(Stop::Failed)?;
                     kept = Some(self.begin(rng).map_err(Stop::Failed)?);
@@ -161,7 +165,7 @@ impl Ready {
                 break;
             }
         }
-        let became = match (&kept, simulate) {
+        let became = match (&kept, before.is_none()) {
             (_, true) if changed > 0 => Became::Would,
             (Some(_), true) => Became::Would,
             (Some(kept), false) => {

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! [`write`](write_vm) puts its files where the host finds them, and `HostSource::restore` has the host
-//! make a VM of them. What a plan says is decided in [`hyperv::import`]; here a restore point is told in its words, and
-//! what it plans to write is tied to what the vault holds.
+//! make a VM of them; [`roll_back_vm`] changes disks where they are. What a plan says is decided
+//! in [`hyperv::import`]; here a restore point is told in its words, and what it plans to write is tied to
+//! what the vault holds.
 //!
 //! Invariants:
 //!
@@ -17,6 +18,10 @@
 //! - What was written goes again when there will be no VM, and nothing else does.
 //! - What the point does not hold is never taken for there.
 
+mod in_place;
+mod in_place_folder;
+mod in_place_run;
+mod in_place_undo;
 mod point;
 mod write;
 
@@ -31,9 +36,14 @@ use crate::restore::plan::{DiskFile, Holds};
 use crate::restore::{Opened, Task};
 
 pub use hyperv::import::{
-    Applied, Finding as PlanFinding, Identity, Mac, Network, Place, Plan, Request, SavedState,
-    Step, SwitchMap, Target, Tree, Unspeakable, WantedWay, Way, Weight, script,
+    Applied, Finding as PlanFinding, Found, Identity, Mac, Network, Place, Plan, Replaced, Request,
+    SavedState, Step, SwitchMap, Target, Tree, Undo, Undone, Unspeakable, WantedWay, Way, Weight,
+    script,
 };
+pub use in_place::{InPlaceDisk, InPlacePlan, plan_in_place};
+pub use in_place_folder::{HereFile, here};
+pub use in_place_run::{AllWritten, InPlaceReport, Reached, roll_back_vm};
+pub use in_place_undo::{Confirmed, Noted, confirm_in_place, undo_in_place};
 pub use point::VmPoint;
 pub use write::{NotWritten, VmPlaces, WrittenVm, write_vm};
 

@@ -57,10 +57,7 @@ impl VmPoint {
             let moved = finding.code == Code::ChangedDuringBackup;
             moved.then(|| finding.clone())
         }));
-        let memory = details.has_memory(&Owner::Vm).unwrap_or_else(|| {
-            let mut files = details.files.iter();
-            files.any(|f| f.owner == Owner::Vm && f.role == FileRole::SavedMemory)
-        });
+        let memory = has_memory(details);
         let key_protector = details
             .files
             .iter()
@@ -254,6 +251,14 @@ fn not_importable(task: &Task<'_>, opened: &Opened, flat: bool) -> Result<Option
     let wanted = opened.details.checkpoints.len();
     let lacks = !flat && there < wanted;
     Ok(lacks.then(|| format!("the configuration files of {} of its {wanted} checkpoints are not in the restore point; flat it needs none", wanted - there)))
+}
+
+/// Whether a point has what its VM had in memory.
+pub(super) fn has_memory(details: &Details) -> bool {
+    details.has_memory(&Owner::Vm).unwrap_or_else(|| {
+        let mut files = details.files.iter();
+        files.any(|f| f.owner == Owner::Vm && f.role == FileRole::SavedMemory)
+    })
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@ use cim::{CimError, CimSession};
 use hyperv::cluster::{Cluster, Following};
 use hyperv::control::Control;
 use hyperv::journal::Journal;
+use hyperv::recovery::Report;
 use uuid::Uuid;
 
-use super::{BEGIN, CLEAN_UP, Setup};
+use super::{BEGIN, CLEAN_UP, OnReturn, Setup};
 use crate::finding::{Code, Finding};
 
 /// See the [module](self).
@@ -20,6 +21,7 @@ pub(super) struct Controls {
     own: Arc<Control>,
     make: Box<dyn Fn(Arc<dyn CimSession>) -> Control + Send + Sync>,
     follow: Option<Follow>,
+    on_return: OnReturn,
 }
 
 struct Follow {
@@ -52,6 +54,7 @@ impl Controls {
                 pace: Arc::clone(&setup.pace),
                 vms: Mutex::default(),
             }),
+            on_return: setup.on_return.clone(),
         }
     }
 
@@ -84,6 +87,11 @@ impl Controls {
         };
         follow.lock().insert(vm, followed);
         Ok(control)
+    }
+
+    /// Tells whom it concerns of VMs that are back.
+    pub(super) fn returned(&self, report: &Report) -> Vec<Finding> {
+        self.on_return.tell(self.own.journal(), report)
     }
 
     /// Whether a VM is one of the cluster's, so that it is found wherever it is.

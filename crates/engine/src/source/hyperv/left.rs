@@ -74,7 +74,12 @@ fn recover(controls: &Controls, memory: &dyn Memory) -> Vec<Finding> {
     };
     let needed = |vm: Uuid, point: &str| remembered(memory, vm, point);
     let one = |vm| match controls.of(vm) {
-        Ok(control) => told(recovery::recover_one(&control, vm, Wait::Long, &needed)),
+        Ok(control) => {
+            let report = recovery::recover_one(&control, vm, Wait::Long, &needed);
+            let mut findings = controls.returned(&report);
+            findings.extend(told(report));
+            findings
+        }
         Err(error) => told_left(&[Left {
             vm: Some(vm),
             what: error.to_string(),

@@ -31,6 +31,7 @@ mod paths;
 mod peace;
 mod reach;
 mod restoring;
+mod returned;
 mod start;
 mod taken;
 mod view;
@@ -69,7 +70,8 @@ pub use elsewhere::Neighbour;
 pub use findings::inventory as inventory_findings;
 pub use peace::Pacing;
 use peace::Peace;
-pub use restoring::NotRestored;
+pub use restoring::{NotRestored, NotTakenBack};
+pub use returned::OnReturn;
 pub use watch::Hurry;
 
 /// After this time the inventory is taken again.
@@ -114,6 +116,8 @@ pub struct Setup {
     pub neighbours: Vec<Neighbour>,
     /// The node of a cluster that it is: its VMs are followed when they move.
     pub node: Option<Node>,
+    /// Who is told of VMs that come back to the host when what earlier runs have left is put right.
+    pub on_return: OnReturn,
 }
 
 /// A node of a cluster.

@@ -60,7 +60,8 @@ impl Taken {
             },
         };
         let changed = !report.removed.is_empty() || !report.resumed.is_empty();
-        let mut findings = told(report);
+        let mut findings = self.controls.returned(&report);
+        findings.extend(told(report));
         if let Some(memory) = memory {
             findings.extend(forgotten(&self.controls, vm, self.mark, memory));
         }
