@@ -28,8 +28,9 @@ use uuid::Uuid;
 use vault::{Env, InitOptions, PointRef, Vault};
 use vmconfig::VmConfig;
 use vmconfig::model::{
-    Controller, ControllerKind, Device, DeviceKind, Drive, DriveKind, Finding as ConfigFinding,
-    IntegrationService, Location, NetworkAdapter, Qos, SavedState, SerialPort,
+    BootSource, Controller, ControllerKind, Device, DeviceKind, Drive, DriveKind,
+    Finding as ConfigFinding, IntegrationService, Location, NetworkAdapter, Qos, SavedState,
+    SerialPort,
 };
 
 type Words = BTreeSet<String>;
@@ -359,6 +360,11 @@ fn configuration() -> VmConfig {
         }],
         ..VmConfig::default()
     };
+    config.firmware.secure_boot_template = Some(id(5));
+    config.firmware.boot_sources = vec![
+        BootSource::Drive { location },
+        BootSource::Adapter { instance: id(6) },
+    ];
     config.findings = vec![
         ConfigFinding::PassThroughDisk {
             location,

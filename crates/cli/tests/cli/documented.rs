@@ -254,6 +254,7 @@ fn replaced(bench: &Bench, run: &mut dyn FnMut(&[&str]) -> Value) {
         "--host",
     ];
     let planned = [&args[..3], &plans[..], &reach].concat();
+    run(&[&args[..3], &["--plan", "--define", "--host"], &reach].concat());
     let told = run(&planned);
     assert!(told["plan"]["replaced_folder"].is_string(), "{told:#}");
     assert!(told["plan"]["checkpoint_folder"].is_string());

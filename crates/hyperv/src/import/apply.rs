@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::applied::{Applied, ApplyError, Aside, Undo, Written};
 use super::aside::may_put_aside;
-use super::define::{Controllers, define};
+use super::define::{Made, define};
 use super::error::ImportError;
 use super::finding::Finding;
 use super::plan::Way;
@@ -61,7 +61,7 @@ pub fn apply(
         }),
         aside: None,
         planned: None,
-        made: Controllers::new(),
+        made: Made::default(),
         realized: None,
         connected: 0,
         applied: None,
@@ -92,8 +92,8 @@ struct Run<'r, 'k> {
     replacing: Option<Replacing>,
     aside: Option<Aside>,
     planned: Option<PlannedVm>,
-    /// The controllers of one that is made anew.
-    made: Controllers,
+    /// The pieces of one that is made anew.
+    made: Made,
     realized: Option<Uuid>,
     /// How many adapters have been connected: they are in the order of the plan.
     connected: usize,
@@ -191,7 +191,8 @@ impl Run<'_, '_> {
                 Way::Import => self.planned()?.attach(*location, path, config),
                 Way::Define => {
                     let disk = (*location, path.as_str());
-                    self.planned()?.add_disk(disk, config, &self.made)
+                    let planned = self.planned.as_ref().ok_or_else(no_planned)?;
+                    planned.add_disk(disk, config, &mut self.made)
                 }
             },
             Step::TakeOut { location } => self.planned()?.take_out(*location, config),
@@ -203,13 +204,17 @@ impl Run<'_, '_> {
                         let in_place = self.plan.replaces.is_some();
                         self.planned()?.connect(adapter, in_place)?;
                     }
-                    Way::Define => self.planned()?.add_adapter(adapter)?,
+                    Way::Define => {
+                        let planned = self.planned.as_ref().ok_or_else(no_planned)?;
+                        planned.add_adapter(adapter, &mut self.made)?;
+                    }
                 }
                 self.connected += 1;
                 Ok(())
             }
             // With the connection.
             Step::NewAddress { .. } => Ok(()),
+            Step::BootFrom { .. } => self.planned()?.boot_from(config, &self.made),
             Step::DropSavedState => self.planned()?.drop_saved_state(),
             Step::Validate => {
                 let (adapters, in_place) = (&self.plan.adapters, self.plan.replaces.is_some());

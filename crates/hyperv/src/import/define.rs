@@ -10,9 +10,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cim::{Instance, Scalar, Value};
+use cim::{Instance, Interval, Scalar, Value};
 use uuid::Uuid;
-use vmconfig::model::{Controller, ControllerKind, DriveKind, Generation, VmConfig};
+use vmconfig::model::{Controller, ControllerKind, DriveKind, Generation, Location, VmConfig};
 
 use super::error::ImportError;
 use super::hardware::{Hardware, text};
@@ -20,10 +20,19 @@ use super::pieces::Pieces;
 use super::planned::{PlannedVm, SETTINGS};
 use super::{Plan, Point};
 use crate::control::Control;
+use crate::ids;
 use crate::inventory::{boot_device, service_class};
 
-/// The controllers that were made, by their numbers in the restore point.
-pub(super) type Controllers = BTreeMap<u32, String>;
+/// What was made, by the host's names for it.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// SCSI controllers, by their numbers in the restore point.
+    pub(super) controllers: BTreeMap<u32, String>,
+    /// Drives, by their places in it.
+    pub(super) drives: BTreeMap<Location, String>,
+    /// Adapters, in the order of the plan.
+    pub(super) adapters: Vec<String>,
+}
 
 /// Makes a planned VM, with all that is no disk and no adapter.
 ///
@@ -33,7 +42,7 @@ pub(super) fn define(
     control: &Arc<Control>,
     point: &Point,
     plan: &Plan,
-) -> Result<(PlannedVm, Controllers), ImportError> {
+) -> Result<(PlannedVm, Made), ImportError> {
     let config = &point.config;
     let number = match config.generation {
         Generation::One => 1,
@@ -91,6 +100,24 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// What happens when the host starts and stops. Hosts differ in what of it they have.
+    fn actions(&mut self, config: &VmConfig) {
+        let told = config.automatic.host.unwrap_or_default();
+        self.number("AutomaticStartupAction", told.startup.map(u64::from));
+        self.number("AutomaticShutdownAction", told.shutdown.map(u64::from));
+        self.number("AutomaticRecoveryAction", told.recovery.map(u64::from));
+        if let Some(seconds) = told.startup_delay_s {
+            let delay = Interval::from_micros(seconds.saturating_mul(1_000_000));
+            self.row.set("AutomaticStartupActionDelay", delay);
+            self.changed = true;
+        }
+        if self.row.has("AutomaticSnapshotsEnabled") {
+            self.flag("AutomaticSnapshotsEnabled", told.checkpoints);
+        }
+    }
+}
+
 impl PlannedVm {
     fn fit_settings(&self, config: &VmConfig) -> Result<(), ImportError> {
         let mut wanted = Wanted::of(&self.settings()?);
@@ -104,7 +131,10 @@ impl PlannedVm {
         wanted.text("ChassisAssetTag", firmware.asset_tag.as_deref());
         if config.generation == Generation::Two {
             wanted.flag("SecureBootEnabled", firmware.secure_boot);
+            let template = firmware.secure_boot_template.map(ids::upper);
+            wanted.text("SecureBootTemplateId", template.as_deref());
         }
+        wanted.actions(config);
         let user = config.checkpoints.user_type.map(u64::from);
         wanted.number("UserSnapshotType", user);
         if !config.notes.is_empty() {
@@ -182,15 +212,15 @@ impl PlannedVm {
     }
 
     /// SCSI controllers and empty drives for images. Generation 1 has its two IDE controllers.
-    fn add_controllers(&self, config: &VmConfig) -> Result<Controllers, ImportError> {
+    fn add_controllers(&self, config: &VmConfig) -> Result<Made, ImportError> {
         let pieces = Pieces::of(self)?;
-        let mut made = Controllers::new();
+        let mut made = Made::default();
         let of_kind = |kind| config.controllers.iter().filter(move |c| c.kind == kind);
         let mut scsi: Vec<&Controller> = of_kind(ControllerKind::Scsi).collect();
         scsi.sort_by_key(|controller| controller.number);
         for controller in scsi {
             let id = pieces.add("Microsoft:Hyper-V:Synthetic SCSI Controller", &[])?;
-            made.insert(controller.number, id);
+            made.controllers.insert(controller.number, id);
         }
         let all = self.hardware()?;
         let both = of_kind(ControllerKind::Ide).chain(of_kind(ControllerKind::Scsi));
@@ -199,7 +229,7 @@ impl PlannedVm {
             let drives = controller.drives.iter();
             for drive in drives.filter(|drive| empty.contains(&drive.kind)) {
                 let at = controller.location(drive);
-                let parent = made.get(&at.number).cloned();
+                let parent = made.controllers.get(&at.number).cloned();
                 let parent = parent.filter(|_| at.controller == ControllerKind::Scsi);
                 let known = || {
                     all.controller(at, config)
@@ -207,11 +237,9 @@ impl PlannedVm {
                 };
                 let lacks = || ImportError::Lacks(format!("controller for {at}"));
                 let parent = parent.or_else(known).ok_or_else(lacks)?;
-                pieces.add_drive(
-                    "Microsoft:Hyper-V:Synthetic DVD Drive",
-                    &parent,
-                    at.position,
-                )?;
+                let subtype = "Microsoft:Hyper-V:Synthetic DVD Drive";
+                let drive = pieces.add_drive(subtype, &parent, at.position)?;
+                made.drives.insert(at, drive);
             }
         }
         Ok(made)

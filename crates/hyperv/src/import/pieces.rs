@@ -5,11 +5,11 @@
 
 use cim::path::HYPER_V;
 use cim::wsman::Associations;
-use cim::{Instance, ObjectPath, job};
-use vmconfig::model::{ControllerKind, Location, VmConfig};
+use cim::{Instance, ObjectPath, Scalar, Value, job};
+use vmconfig::model::{ControllerKind, Location, Qos, VmConfig};
 
 use super::adapters::AdapterPlan;
-use super::define::Controllers;
+use super::define::Made;
 use super::error::ImportError;
 use super::hardware::{self, CONNECTION, RESOURCE};
 use super::planned::{PlannedVm, SETTINGS, service};
@@ -28,6 +28,7 @@ pub(super) enum With<'w> {
     List(&'w str, String),
     Flag(&'w str, bool),
     Number(&'w str, u16),
+    Large(&'w str, u64),
 }
 
 /// Where pieces are added to.
@@ -86,6 +87,11 @@ impl<'p> Pieces<'p> {
                 With::List(name, value) => piece.set(name, vec![value.clone()]),
                 With::Flag(name, value) => piece.set(name, *value),
                 With::Number(name, value) => piece.set(name, *value),
+                // Its class knows how long it is.
+                With::Large(name, value) => {
+                    let value = Value::Scalar(Scalar::Untyped(value.to_string()));
+                    piece.put(name, None, value);
+                }
             }
         }
         let class = piece.class.clone();
@@ -143,21 +149,36 @@ impl PlannedVm {
         &self,
         (at, file): (Location, &str),
         config: &VmConfig,
-        made: &Controllers,
+        made: &mut Made,
     ) -> Result<(), ImportError> {
         let pieces = Pieces::of(self)?;
         let controller = match at.controller {
-            ControllerKind::Scsi => made.get(&at.number).cloned(),
+            ControllerKind::Scsi => made.controllers.get(&at.number).cloned(),
             _ => self.hardware()?.controller(at, config).map(hardware::id),
         };
         let lacks = || ImportError::Lacks(format!("controller for {at}"));
         let controller = controller.ok_or_else(lacks)?;
         let drive = pieces.add_drive(DISK_DRIVE, &controller, at.position)?;
-        let parent = ObjectPath::new(HYPER_V, RESOURCE).with_key("InstanceID", drive);
-        let with = [
+        let parent = ObjectPath::new(HYPER_V, RESOURCE).with_key("InstanceID", drive.as_str());
+        made.drives.insert(at, drive);
+        let mut with = vec![
             With::Text("Parent", parent.to_string()),
             With::List("HostResource", file.to_owned()),
         ];
+        let own = config.drives().find(|(own, _)| *own == at);
+        let speed = own.map(|(_, drive)| drive.qos).unwrap_or_default();
+        let Qos {
+            iops_limit,
+            iops_reservation,
+            weight,
+        } = speed;
+        let speed = [
+            ("IOPSLimit", iops_limit),
+            ("IOPSReservation", iops_reservation),
+            ("Weight", weight),
+        ];
+        let speed = speed.into_iter();
+        with.extend(speed.filter_map(|(name, value)| Some(With::Large(name, value?))));
         pieces.add(DISK, &with).map(drop)
     }
 
@@ -165,7 +186,11 @@ impl PlannedVm {
     ///
     /// # Errors
     /// When the host does not, or does not have the switch.
-    pub(super) fn add_adapter(&self, plan: &AdapterPlan) -> Result<(), ImportError> {
+    pub(super) fn add_adapter(
+        &self,
+        plan: &AdapterPlan,
+        made: &mut Made,
+    ) -> Result<(), ImportError> {
         let pieces = Pieces::of(self)?;
         let (subtype, class) = match plan.legacy {
             true => (OLD_PORT, hardware::LEGACY_PORT),
@@ -177,6 +202,7 @@ impl PlannedVm {
             with.push(With::Text("Address", mac.clone()));
         }
         let port = pieces.add(subtype, &with)?;
+        made.adapters.push(port.clone());
         let Some((key, name)) = &plan.switch else {
             return Ok(());
         };

@@ -6,6 +6,7 @@ use vmconfig::model::{DriveKind, Location};
 
 use super::adapters::{self, AdapterPlan};
 use super::checks;
+use super::defined;
 use super::disks::{self, DiskPlan};
 use super::finding::{Finding, Weight};
 use super::request::{Identity, Place, Request, SavedState, Tree, WantedWay};
@@ -195,26 +196,13 @@ fn way(point: &Point, request: &Request, target: &Target, findings: &mut Vec<Fin
             Way::Define
         }
         WantedWay::Auto | WantedWay::Define => {
-            findings.push(Finding::Defined { lost: lost(point) });
+            let version = host.map(|(_, most)| most);
+            let lost = defined::lost(&point.config, version);
+            findings.push(Finding::Defined { lost });
+            findings.extend(defined::unplaced(point));
             Way::Define
         }
     }
-}
-
-/// What a VM that is made anew does not have.
-fn lost(point: &Point) -> Vec<String> {
-    let config = &point.config;
-    let mut lost = vec!["its id".to_owned()];
-    if config.security.virtual_tpm == Some(true) {
-        lost.push("its virtual TPM".to_owned());
-    }
-    if config.firmware.secure_boot.is_some() {
-        lost.push("its firmware's variables, the order of booting among them".to_owned());
-    }
-    if !config.serial_ports.is_empty() {
-        lost.push("its serial ports".to_owned());
-    }
-    lost
 }
 
 /// The VM's folder on the host.

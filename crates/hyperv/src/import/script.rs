@@ -84,11 +84,13 @@ pub fn script(point: &Point, plan: &Plan, of: &str) -> Result<String, Unspeakabl
             ));
         }
     }
+    body(&format!("{} = @()", firmware::ADAPTERS));
     for adapter in &plan.adapters {
         let mut text = format!(
             "$Adapter = Add-VMNetworkAdapter -VM $Vm -Name {} -Passthru",
             quoted_line(&adapter.name)?
         );
+        let next = firmware::ADAPTERS;
         if adapter.legacy {
             text.push_str(" -IsLegacy $true");
         }
@@ -99,23 +101,16 @@ pub fn script(point: &Point, plan: &Plan, of: &str) -> Result<String, Unspeakabl
             let _ = write!(text, " -StaticMacAddress {}", quoted_line(mac)?);
         }
         body(&text);
+        body(&format!("{next} += $Adapter"));
         if let Some(vlan) = adapter.vlan {
             body(&format!(
                 "Set-VMNetworkAdapterVlan -VMNetworkAdapter $Adapter -Access -VlanId {vlan}"
             ));
         }
     }
-    if config.generation == Generation::Two {
-        if let Some(secure) = config.firmware.secure_boot {
-            let how = if secure { "On" } else { "Off" };
-            body(&format!("Set-VMFirmware -VM $Vm -EnableSecureBoot {how}"));
-        }
-        if let Some(first) = leaves.iter().map(|disk| disk.location).min() {
-            body(&format!(
-                "Set-VMFirmware -VM $Vm -FirstBootDevice (Get-VMHardDiskDrive -VM $Vm {})",
-                at(first)
-            ));
-        }
+    let first = leaves.iter().map(|disk| disk.location).min();
+    for firmware in firmware::lines(config, first) {
+        body(&firmware);
     }
     out.push_str("} catch {\n    # Its disks stay.\n    Remove-VM -VM $Vm -Force\n    throw\n}\n");
     let start = plan.steps.contains(&super::Step::Start);
@@ -129,7 +124,7 @@ fn line(out: &mut String, text: &str) {
 }
 
 /// Where a drive is.
-fn at(location: Location) -> String {
+pub(super) fn at(location: Location) -> String {
     format!(
         "-ControllerType {} -ControllerNumber {} -ControllerLocation {}",
         match location.controller {
@@ -205,6 +200,8 @@ fn settings(config: &VmConfig) -> Vec<String> {
         _ => None,
     };
     out.extend(checkpoints.map(|kind| format!("Set-VM -VM $Vm -CheckpointType {kind}")));
+    out.extend(firmware::automatic(config));
+    out.extend(firmware::services(config));
     // Free text of several lines, of which nothing is taken but what can be read.
     let notes = config.notes.lines().map(|line| {
         let plain: String = line.chars().filter(|c| !c.is_control()).collect();
@@ -220,6 +217,8 @@ fn settings(config: &VmConfig) -> Vec<String> {
     out
 }
 
+#[path = "script_firmware.rs"]
+mod firmware;
 #[cfg(test)]
 #[path = "script_tests.rs"]
 mod tests;

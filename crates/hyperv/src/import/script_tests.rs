@@ -1,7 +1,10 @@
 //! Scripts: what stands in one, and that no text from outside becomes code.
 
 use proptest::prelude::*;
-use vmconfig::model::{ConfigVersion, Controller, ControllerKind, DriveKind, Generation, Qos};
+use vmconfig::model::{
+    BootSource, ConfigVersion, Controller, ControllerKind, DeviceKind, DriveKind, Generation,
+    HostActions, IntegrationService, Qos,
+};
 
 use super::super::tests::{drive, point, target};
 use super::super::{Point, Request, SwitchMap, Tree, WantedWay, plan};
@@ -51,6 +54,34 @@ fn everything_that_is_known_of_a_vm_is_in_its_script() {
     config.memory.buffer_percent = Some(20);
     config.memory.weight = Some(5000);
     config.firmware.secure_boot = Some(true);
+    config.firmware.secure_boot_template = Some(uuid::Uuid::from_u128(0x272e));
+    let nic = uuid::Uuid::from_u128(5);
+    config.network_adapters[0].instance = Some(nic);
+    let drive_at = |position| BootSource::Drive {
+        location: Location {
+            controller: ControllerKind::Scsi,
+            number: 0,
+            position,
+        },
+    };
+    config.firmware.boot_sources = vec![
+        BootSource::Other,
+        drive_at(1),
+        BootSource::Adapter { instance: nic },
+        drive_at(0),
+    ];
+    config.automatic.host = Some(HostActions {
+        startup: Some(4),
+        startup_delay_s: Some(90),
+        shutdown: Some(3),
+        ..HostActions::default()
+    });
+    let vss = DeviceKind::Vss;
+    config.integration_services = vec![IntegrationService {
+        device_type: vss.guid().unwrap(),
+        name: vss.name().to_owned(),
+        enabled: Some(false),
+    }];
     config.checkpoints.user_type = Some(3);
     config.controllers[0].drives[0].qos = Qos {
         iops_limit: Some(500),
@@ -85,14 +116,18 @@ try {
     Set-VMProcessor -VM $Vm -Count 4 -Maximum 75 -ExposeVirtualizationExtensions $true
     Set-VMMemory -VM $Vm -DynamicMemoryEnabled $true -StartupBytes 2048MB -MinimumBytes 512MB -MaximumBytes 8192MB -Buffer 20 -Priority 50
     Set-VM -VM $Vm -CheckpointType Production
+    Set-VM -VM $Vm -AutomaticStartAction Start -AutomaticStartDelay 90 -AutomaticStopAction Save
+    Get-VMIntegrationService -VM $Vm | Where-Object Id -like '*\5ced1297-4598-4915-a5fc-ad21bb4d02a4' | Disable-VMIntegrationService
     Set-VM -VM $Vm -Notes (@('it''s', 'the web server') -join [Environment]::NewLine)
     while (@(Get-VMScsiController -VM $Vm).Count -lt 2) { Add-VMScsiController -VM $Vm }
     Add-VMHardDiskDrive -VM $Vm -ControllerType SCSI -ControllerNumber 0 -ControllerLocation 0 -Path $Disks[0] -MaximumIOPS 500
     Add-VMDvdDrive -VM $Vm -ControllerNumber 0 -ControllerLocation 1
+    $Adapters = @()
     $Adapter = Add-VMNetworkAdapter -VM $Vm -Name 'NIC' -Passthru -SwitchName 'LAN'
+    $Adapters += $Adapter
     Set-VMNetworkAdapterVlan -VMNetworkAdapter $Adapter -Access -VlanId 17
-    Set-VMFirmware -VM $Vm -EnableSecureBoot On
-    Set-VMFirmware -VM $Vm -FirstBootDevice (Get-VMHardDiskDrive -VM $Vm -ControllerType SCSI -ControllerNumber 0 -ControllerLocation 0)
+    Set-VMFirmware -VM $Vm -EnableSecureBoot On -SecureBootTemplateId '00000000-0000-0000-0000-00000000272e'
+    Set-VMFirmware -VM $Vm -BootOrder (Get-VMDvdDrive -VM $Vm -ControllerNumber 0 -ControllerLocation 1), $Adapters[0], (Get-VMHardDiskDrive -VM $Vm -ControllerType SCSI -ControllerNumber 0 -ControllerLocation 0)
 } catch {
     # Its disks stay.
     Remove-VM -VM $Vm -Force

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use vmconfig::model::Location;
 
 use super::Point;
+use super::boot;
 use super::plan::{Parts, Way};
 use super::request::{Identity, Request};
 use crate::inventory::{Machine, PowerState, ReplicationMode};
@@ -93,6 +94,11 @@ pub enum Step {
     NewAddress {
         /// The adapter.
         adapter: String,
+    },
+    /// A VM of generation 2 that is made anew boots from these first.
+    BootFrom {
+        /// Places of drives, and adapters.
+        order: Vec<String>,
     },
     /// Saved memory is dropped.
     DropSavedState,
@@ -181,6 +187,10 @@ pub(super) fn steps(
             steps.push(Step::NewAddress { adapter });
         }
     }
+    let order = boot::told(&point.config);
+    if parts.way == Way::Define && !order.is_empty() {
+        steps.push(Step::BootFrom { order });
+    }
     if parts.drops_state {
         steps.push(Step::DropSavedState);
     }
@@ -212,6 +222,7 @@ impl fmt::Display for Step {
                 None => write!(f, "connect the adapter {adapter:?} to nothing"),
             },
             Self::NewAddress { adapter } => write!(f, "give the adapter {adapter:?} a new address"),
+            Self::BootFrom { order } => write!(f, "boot from {}", order.join(", ")),
             Self::DropSavedState => f.write_str("drop its saved memory"),
             Self::Validate => f.write_str("let the host look whether it can be a VM"),
             Self::Realize => f.write_str("make a VM of it"),

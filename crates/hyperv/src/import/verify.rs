@@ -12,6 +12,7 @@ use vmconfig::model::{ControllerKind, DriveKind, Location, NetworkAdapter, VmCon
 use super::adapters::AdapterPlan;
 use super::applied::Difference;
 use super::aside::size;
+use super::defined;
 use super::plan::Way;
 use super::take_off::same_folder;
 use super::{Plan, Point};
@@ -128,6 +129,11 @@ fn compare(
         }
     }
     hardware(plan, wanted, found, &mut all);
+    if plan.way == Way::Define {
+        for (what, planned, own) in defined::differs(wanted, found, plan) {
+            all.add(&what, planned, own);
+        }
+    }
     all.0
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Storage {
     pub(super) controllers: Vec<Controller>,
     pub(super) media: Vec<Medium>,
     pub(super) findings: Vec<ConfigFinding>,
+    /// Where drives are, by the host's names for them in lower case.
+    pub(super) drives: HashMap<String, Location>,
 }
 
 /// What a resource is, by its subtype, which is in no language.
@@ -292,6 +294,9 @@ impl Places {
             number: controller.number,
             position,
         };
+        if let Some(resource) = resource {
+            found.drives.insert(fold(&resource.row.id()), location);
+        }
         let drive = drive(location, resource, medium, found, notes);
         controller.drives.push(drive);
     }

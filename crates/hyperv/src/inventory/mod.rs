@@ -15,6 +15,7 @@
 //!   the numbers of several SCSI controllers of one VM: hosts tell none, and management tools count
 //!   them as they are told. Their ids are what identifies them.
 
+mod boot;
 mod checkpoint;
 mod cluster;
 mod devices;
@@ -51,7 +52,7 @@ pub use network::Switch;
 pub use one::{Configuration, configuration};
 pub use reference_point::{ReferencePoint, TrackedDisk};
 pub use replication::{Relationship, Replication, ReplicationMode};
-pub use settings::{Automatic, ConfigFiles, Settings};
+pub use settings::{ConfigFiles, Settings};
 pub use state::{Contact, Health, Operation, PowerState, power_state};
 pub use volume::{Volume, volumes};
 

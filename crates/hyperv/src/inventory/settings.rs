@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vmconfig::model::{
     CheckpointSettings, ConfigVersion, DataRoots, DeviceKind, Finding as ConfigFinding, Firmware,
-    Generation, IntegrationService, Kind, Memory, Processors, SavedState, Security, VmConfig,
+    Generation, HostActions, IntegrationService, Kind, Memory, Processors, SavedState, Security,
+    VmConfig,
 };
 
+use super::boot;
 use super::devices::{self, Medium};
 use super::finding::Notes;
 use super::network::{self, Ports, Switch};
@@ -28,8 +30,6 @@ pub struct Settings {
     pub media: Vec<Medium>,
     /// Its files.
     pub files: ConfigFiles,
-    /// What happens when the host starts and stops.
-    pub automatic: Automatic,
 }
 
 /// Files and folders of a configuration, as the host spells them.
@@ -43,21 +43,6 @@ pub struct ConfigFiles {
     pub saved_state_root: Option<String>,
     /// The folder of smart paging files.
     pub paging_root: Option<String>,
-}
-
-/// What happens when the host starts and stops, by the host's numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Automatic {
-    /// When the host starts: 2 nothing, 3 start if it ran, 4 start.
-    pub startup: Option<u16>,
-    /// How long it waits before, in seconds.
-    pub startup_delay_s: Option<u64>,
-    /// When the host stops: 2 turn off, 3 save, 4 shut down.
-    pub shutdown: Option<u16>,
-    /// When its worker process dies: 2 nothing, 3 restart, 4 go back to a checkpoint.
-    pub recovery: Option<u16>,
-    /// Whether the host takes a checkpoint at each start.
-    pub checkpoints: Option<bool>,
 }
 
 /// The rows that belong to one configuration.
@@ -98,6 +83,9 @@ pub(super) fn read(
         .unwrap_or_default();
     config.network_adapters = network::adapters(&ports, switches, notes);
     config.integration_services = services(rows, notes);
+    config.firmware.boot_sources =
+        boot::sources(row, &storage.drives, &config.network_adapters, notes);
+    config.automatic.host = Some(automatic(row, notes));
     config.controllers = storage.controllers;
     config.findings = storage.findings;
     for port in of(Part::FibreChannel) {
@@ -119,15 +107,6 @@ pub(super) fn read(
         config,
         media: storage.media,
         files: files(row, notes),
-        automatic: Automatic {
-            startup: row.opt("AutomaticStartupAction", notes),
-            startup_delay_s: row
-                .opt::<Interval>("AutomaticStartupActionDelay", notes)
-                .map(|delay| delay.micros() / 1_000_000),
-            shutdown: row.opt("AutomaticShutdownAction", notes),
-            recovery: row.opt("AutomaticRecoveryAction", notes),
-            checkpoints: row.opt("AutomaticSnapshotsEnabled", notes),
-        },
     }
     .with_roots(DataRoots {
         configuration: text("ConfigurationDataRoot", notes),
@@ -202,8 +181,22 @@ fn firmware(row: Row<'_>, notes: &mut Notes) -> Firmware {
         chassis_serial: row.text("ChassisSerialNumber", notes),
         asset_tag: row.text("ChassisAssetTag", notes),
         secure_boot: row.opt("SecureBootEnabled", notes),
+        secure_boot_template: row.parsed("SecureBootTemplateId", ids::guid, notes),
         boot_order: order.into_iter().map(name).collect(),
+        boot_sources: Vec::new(),
         generation_id: None,
+    }
+}
+
+fn automatic(row: Row<'_>, notes: &mut Notes) -> HostActions {
+    HostActions {
+        startup: row.opt("AutomaticStartupAction", notes),
+        startup_delay_s: row
+            .opt::<Interval>("AutomaticStartupActionDelay", notes)
+            .map(|delay| delay.micros() / 1_000_000),
+        shutdown: row.opt("AutomaticShutdownAction", notes),
+        recovery: row.opt("AutomaticRecoveryAction", notes),
+        checkpoints: row.opt("AutomaticSnapshotsEnabled", notes),
     }
 }
 

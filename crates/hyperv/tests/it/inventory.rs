@@ -124,7 +124,7 @@ fn a_machine_is_told_with_all_that_it_has() {
     assert_eq!(config.processors.count, Some(4));
     assert_eq!(config.memory.startup_mib, Some(2048));
     assert_eq!(config.created.unwrap().to_string(), "2026-01-05T04:23:50Z");
-    assert_eq!(vm.settings.automatic.startup_delay_s, Some(90));
+    assert_eq!(config.automatic.host.unwrap().startup_delay_s, Some(90));
     let file = vm.settings.files.configuration.clone().unwrap();
     assert_eq!(
         file,

@@ -1,10 +1,14 @@
 //! VMs that are made anew: with all that is known of them, and nothing of an old configuration.
 
 use hyperkeep_hyperv::import::{
-    Applied, Plan, Point, Request, SwitchMap, Target, WantedWay, Written, plan,
+    Applied, Finding, Plan, Point, Request, SwitchMap, Target, WantedWay, Written, plan,
 };
 use hyperkeep_hyperv::inventory::{self, Machine};
-use vmconfig::model::{DeviceKind, DriveKind, Memory};
+use uuid::Uuid;
+use vmconfig::VmConfig;
+use vmconfig::model::{
+    BootSource, DeviceKind, DriveKind, Firmware, HostActions, Location, Memory, Qos,
+};
 
 use crate::restored::{FOLDER, carry_out, point, write};
 use crate::support::Lab;
@@ -12,7 +16,7 @@ use crate::support::Lab;
 /// One of generation 2 with two controllers, adapters of one name, and all that can be chosen.
 const SECOND: &str = r#"{"switches": ["LAN", "DMZ"], "vms": [
     {"name": "a", "state": "off", "generation": 2, "processors": 4, "memory": 2048,
-     "dynamic-memory": [1024, 4096], "scsi-controllers": 2, "checkpoint-type": 4,
+     "dynamic-memory": [1024, 4096], "scsi-controllers": 2, "checkpoint-type": 4, "boot-file": true,
      "adapters": [{"switch": "LAN", "vlan": 17}, {"switch": "DMZ"}, {}],
      "disks": [{"path": "D:\\VMs\\a\\a.vhdx", "size": 4194304},
                {"path": "D:\\VMs\\a\\b.vhdx", "size": 4194304,
@@ -53,6 +57,22 @@ fn made(lab: &Lab, done: &Applied) -> Machine {
 fn a_vm_of_generation_2_has_all_that_it_had() {
     let lab = Lab::start(SECOND);
     let mut point = point(&lab);
+    // What it did is boot by a loader of its own, then from the second disk, and by the network.
+    assert_eq!(point.config.firmware.boot_sources[0], BootSource::Other);
+    point.config.firmware.boot_sources.swap(1, 2);
+    point.config.firmware.secure_boot_template = Some(Uuid::from_u128(0x272e));
+    point.config.automatic.host = Some(HostActions {
+        startup: Some(4),
+        startup_delay_s: Some(90),
+        shutdown: Some(4),
+        recovery: Some(2),
+        checkpoints: Some(false),
+    });
+    point.config.controllers[1].drives[0].qos = Qos {
+        iops_limit: Some(500),
+        iops_reservation: Some(100),
+        weight: Some(7),
+    };
     point.config.notes = "one\ntwo".to_owned();
     point.config.firmware.asset_tag = Some("rack 7".to_owned());
     point.config.firmware.secure_boot = Some(true);
@@ -75,7 +95,33 @@ fn a_vm_of_generation_2_has_all_that_it_had() {
     assert_eq!(made.name(), "made anew");
     assert_eq!((own.generation, own.memory), (was.generation, was.memory));
     assert_eq!(own.processors, was.processors);
-    assert_eq!(own.firmware, was.firmware);
+    let sources = |config: &VmConfig| config.firmware.boot_sources.len();
+    // All but the loader, which is in no plain data, in the same order.
+    assert_eq!(sources(own), sources(was) - 1);
+    let lost = plan.findings.iter().find_map(|finding| match finding {
+        Finding::Defined { lost } => Some(lost.join(", ")),
+        _ => None,
+    });
+    assert!(lost.unwrap().contains("the boot loaders in them"));
+    let boots = |config: &VmConfig| -> Vec<Location> {
+        let all = config.firmware.boot_sources.iter();
+        all.filter_map(|source| match source {
+            BootSource::Drive { location } => Some(*location),
+            _ => None,
+        })
+        .collect()
+    };
+    assert_eq!(boots(own), boots(was));
+    let plain = |firmware: &Firmware| Firmware {
+        boot_sources: Vec::new(),
+        ..firmware.clone()
+    };
+    assert_eq!(plain(&own.firmware), plain(&was.firmware));
+    assert_eq!(own.automatic, was.automatic);
+    assert_eq!(
+        own.controllers[1].drives[0].qos,
+        was.controllers[1].drives[0].qos
+    );
     assert_eq!(
         (&own.notes, &own.checkpoints),
         (&was.notes, &was.checkpoints)

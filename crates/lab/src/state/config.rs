@@ -253,6 +253,7 @@ fn describe(vm: &Vm, settings: &Settings, (kind, created): (Kind, jiff::Timestam
         automatic: AutomaticActions {
             start: Some(0),
             stop: Some(1),
+            host: None,
         },
         checkpoints: CheckpointSettings {
             count: u64::try_from(vm.checkpoints.len()).ok(),

@@ -75,6 +75,8 @@ impl Host {
             processors: 1,
             checkpoint_type: 3,
             secure_boot: new.generation == 2,
+            boot: Vec::new(),
+            boot_file: false,
             tpm: false,
             shielded: false,
             controllers: controllers.collect(),

@@ -150,6 +150,8 @@ pub(super) fn settings(
         processors: config.processors.count.unwrap_or(1),
         checkpoint_type: definition.own.checkpoint_type.unwrap_or(3),
         secure_boot: config.firmware.secure_boot == Some(true),
+        boot: Vec::new(),
+        boot_file: false,
         tpm: config.security.virtual_tpm == Some(true),
         shielded: false,
         controllers: controllers.collect(),

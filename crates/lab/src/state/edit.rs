@@ -50,6 +50,8 @@ pub enum Edit {
     Firmware(Uuid),
     /// Whether only signed code is started.
     SecureBoot(bool),
+    /// What generation 2 boots from, by places.
+    Boot(Vec<String>),
     /// `UserSnapshotType`.
     CheckpointType(u16),
     /// Takes out a controller, a drive, an adapter or a device of the host.
@@ -238,6 +240,15 @@ impl Settings {
             Edit::CheckpointFolder(folder) => self.checkpoint_folder = Some(folder.clone()),
             Edit::Firmware(id) => self.firmware = *id,
             Edit::SecureBoot(on) => self.secure_boot = *on,
+            Edit::Boot(places) => {
+                let known = self.boot_places();
+                let is_known =
+                    |place: &String| known.iter().any(|own| own.eq_ignore_ascii_case(place));
+                if !places.iter().all(is_known) {
+                    return Err(no("Diese Startquelle gibt es hier nicht."));
+                }
+                self.boot.clone_from(places);
+            }
             Edit::CheckpointType(kind) => self.checkpoint_type = *kind,
             Edit::Remove(place) => self.remove(place)?,
             Edit::Tell(changed) => {

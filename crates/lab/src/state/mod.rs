@@ -57,9 +57,9 @@ pub use planned::ImportWish;
 pub use refusal::{Failure, Refusal};
 pub use rules::{AfterApply, ClusterNames, ReplicaConflict, Rules};
 pub use vm::{
-    Adapter, Busy, Changed, Checkpoint, CheckpointKind, Consistency, Controller, ControllerKind,
-    Drive, Guest, GuestSystem, HostDevice, HostDeviceKind, Medium, Power, ReferencePoint,
-    Replication, Settings, Switch, Tracked, Vm, upper,
+    Adapter, BOOT_FILE, Busy, Changed, Checkpoint, CheckpointKind, Consistency, Controller,
+    ControllerKind, Drive, Guest, GuestSystem, HostDevice, HostDeviceKind, Medium, Power,
+    ReferencePoint, Replication, Settings, Switch, Tracked, Vm, upper,
 };
 pub use volume::Volume;
 

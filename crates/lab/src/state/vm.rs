@@ -104,6 +104,10 @@ pub struct Settings {
     pub checkpoint_type: u16,
     /// Whether a generation 2 VM verifies what it boots.
     pub secure_boot: bool,
+    /// What generation 2 boots from first, by places, as somebody has set it.
+    pub boot: Vec<String>,
+    /// Whether a boot loader has put itself into the firmware's variables.
+    pub boot_file: bool,
     /// Whether it has a virtual TPM.
     pub tpm: bool,
     /// Whether it is shielded from its host.
@@ -132,6 +136,9 @@ pub struct Changed {
     /// What it is set to.
     pub property: cim::Property,
 }
+
+/// The place of a boot loader that is a file.
+pub const BOOT_FILE: &str = "BootFile";
 
 /// The id of IDE controllers.
 const IDE: Uuid = uuid::uuid!("83f8638b-8dca-4152-9eda-2ca8b33039b4");
@@ -383,6 +390,28 @@ impl Settings {
         let controller = self.controllers.get(drive.controller);
         let path = controller.map(Controller::place).unwrap_or_default();
         format!("{path}\\{}", drive.slot)
+    }
+
+    /// What generation 2 boots from, in its order, by places: what somebody has set, and then the rest.
+    pub fn boot_places(&self) -> Vec<String> {
+        let file = self.boot_file.then(|| BOOT_FILE.to_owned());
+        let drives = self
+            .drives
+            .iter()
+            .map(|drive| format!("{}\\D", self.place(drive)));
+        let adapters = self.adapters.iter().map(|adapter| upper(adapter.id));
+        let all: Vec<String> = match self.generation {
+            2 => file.into_iter().chain(drives).chain(adapters).collect(),
+            _ => Vec::new(),
+        };
+        let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+        let set = self.boot.iter();
+        let set = set.filter_map(|place| all.iter().find(|own| same(own, place)));
+        let mut order: Vec<String> = set.cloned().collect();
+        let rest = all.iter().filter(|own| !order.contains(own));
+        let rest: Vec<String> = rest.cloned().collect();
+        order.extend(rest);
+        order
     }
 
     /// The `InstanceID` of the setting of the disk in a drive.

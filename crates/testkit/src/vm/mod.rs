@@ -117,6 +117,7 @@ impl Vm {
                 automatic: AutomaticActions {
                     start: Some(0),
                     stop: Some(1),
+                    host: None,
                 },
                 checkpoints: CheckpointSettings {
                     count: Some(0),

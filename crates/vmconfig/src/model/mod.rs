@@ -9,6 +9,7 @@
 //! - Every device of the manifest is in [`VmConfig::devices`], known or not.
 //! - What needs someone's attention is a [`Finding`].
 
+mod boot;
 mod device;
 mod drives;
 mod finding;
@@ -23,13 +24,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use boot::BootSource;
 pub use device::{Device, DeviceKind};
 pub use drives::MAX_DRIVES;
 pub use finding::Finding;
 pub use read::NotAConfiguration;
 pub use settings::{
-    AutomaticActions, CheckpointSettings, DataRoots, Firmware, IntegrationService, Memory,
-    NetworkAdapter, Processors, SavedState, Security, SerialPort,
+    AutomaticActions, CheckpointSettings, DataRoots, Firmware, HostActions, IntegrationService,
+    Memory, NetworkAdapter, Processors, SavedState, Security, SerialPort,
 };
 pub use storage::{Controller, ControllerKind, Drive, DriveKind, Location, NotALocation, Qos};
 pub use write::to_tree;

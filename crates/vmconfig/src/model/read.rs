@@ -131,6 +131,7 @@ fn identity(root: &Entry) -> VmConfig {
         automatic: AutomaticActions {
             start: root.int(&["global_settings", "power", "host_startup", "action"]),
             stop: root.int(&["global_settings", "power", "host_shutdown", "action"]),
+            host: None,
         },
         checkpoints: CheckpointSettings {
             count: root.uint(&["global_settings", "snapshots", "list", "size"]),
@@ -283,7 +284,9 @@ fn firmware(root: &Entry, parts: &Parts<'_>) -> Firmware {
         chassis_serial: text(&["chassis", "serial_number"]),
         asset_tag: text(&["chassis", "asset_tag"]),
         secure_boot: bios.bool(&["secure_boot_enabled"]),
+        secure_boot_template: None,
         boot_order,
+        boot_sources: Vec::new(),
         generation_id: root
             .text(&["global_settings", "devices", "generation_id"])
             .map(str::to_owned),

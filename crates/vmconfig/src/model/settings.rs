@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::BootSource;
+
 /// Virtual processors. Shares are in units where 100 000 is all of a processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Processors {
@@ -50,10 +52,16 @@ pub struct Firmware {
     pub asset_tag: Option<String>,
     /// Whether the firmware starts signed code only.
     pub secure_boot: Option<bool>,
-    /// Boot order of generation 1. That of generation 2 is binary, partly kept in the guest
-    /// state file, and not described here.
+    /// Which signatures secure boot takes, by the id of a template. Only a host tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secure_boot_template: Option<Uuid>,
+    /// Boot order of generation 1.
     #[serde(default)]
     pub boot_order: Vec<String>,
+    /// Boot order of generation 2. Only a host tells it: in files it is binary, and partly kept in
+    /// the guest state file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boot_sources: Vec<BootSource>,
     /// Id that tells a guest that it was copied or rolled back; Hyper-V renews it on import.
     pub generation_id: Option<String>,
 }
@@ -114,13 +122,31 @@ pub struct SerialPort {
 }
 
 /// What happens when the host starts and stops: the numbers of the configuration, whose meaning
-/// in files is not public.
+/// in files is not public, or those of a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AutomaticActions {
     /// When the host starts.
     pub start: Option<i64>,
     /// When the host stops.
     pub stop: Option<i64>,
+    /// What a host told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostActions>,
+}
+
+/// What happens when the host starts and stops, by the host's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostActions {
+    /// When the host starts: 2 nothing, 3 start if it ran, 4 start.
+    pub startup: Option<u16>,
+    /// How long it waits before, in seconds.
+    pub startup_delay_s: Option<u64>,
+    /// When the host stops: 2 turn off, 3 save, 4 shut down.
+    pub shutdown: Option<u16>,
+    /// When its worker process dies: 2 nothing, 3 restart, 4 go back to a checkpoint.
+    pub recovery: Option<u16>,
+    /// Whether the host takes a checkpoint at each start.
+    pub checkpoints: Option<bool>,
 }
 
 /// How checkpoints are taken.

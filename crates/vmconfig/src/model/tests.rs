@@ -64,6 +64,8 @@ fn sample() -> VmConfig {
             chassis_serial: Some("c".into()),
             asset_tag: Some("t".into()),
             secure_boot: Some(true),
+            secure_boot_template: None,
+            boot_sources: Vec::new(),
             boot_order: vec!["Optical".into(), "HardDrive".into()],
             generation_id: Some("g".into()),
         },
@@ -131,6 +133,7 @@ fn sample() -> VmConfig {
         automatic: AutomaticActions {
             start: Some(1),
             stop: Some(2),
+            host: None,
         },
         checkpoints: CheckpointSettings {
             count: Some(2),

@@ -144,6 +144,13 @@ fn config(machine: &Machine, settings: &Settings) -> Option<Value> {
     config.kind = Kind::Machine;
     config.created = own.created;
     config.notes.clone_from(&own.notes);
+    // What hosts are not known to tell of a checkpoint.
+    if config.firmware.boot_sources.is_empty() {
+        let sources = &own.firmware.boot_sources;
+        config.firmware.boot_sources.clone_from(sources);
+    }
+    let template = config.firmware.secure_boot_template;
+    config.firmware.secure_boot_template = template.or(own.firmware.secure_boot_template);
     // VLANs belong to connections, and the questions about one checkpoint do not tell them.
     for adapter in &mut config.network_adapters {
         let mut all = own.network_adapters.iter();

@@ -58,7 +58,6 @@ const TOLD: &[&str] = &[
     "BaseBoardSerialNumber",
     "BIOSSerialNumber",
     "BootOrder",
-    "BootSourceOrder",
     "ChassisAssetTag",
     "ChassisSerialNumber",
     "SecureBootTemplateId",
@@ -97,6 +96,12 @@ pub(super) fn modify(repository: &mut Repository, inputs: &Instance) -> Called {
             "securebootenabled" => {
                 edits.push(Edit::SecureBoot(needed(&given, "SecureBootEnabled")?));
             }
+            "bootsourceorder" => {
+                let paths = given.get_list::<String>("BootSourceOrder");
+                let paths = paths.map_err(|_| Refusal::INCORRECT_TYPE)?;
+                let places = paths.iter().map(|path| boot_place(path));
+                edits.push(Edit::Boot(places.collect::<Result<_, _>>()?));
+            }
             "usersnapshottype" => {
                 edits.push(Edit::CheckpointType(needed(&given, "UserSnapshotType")?));
             }
@@ -119,6 +124,16 @@ pub(super) fn modify(repository: &mut Repository, inputs: &Instance) -> Called {
     }
     host.modify(settings, name.as_deref(), notes.as_deref())?;
     done()
+}
+
+/// The place that a boot source's path names.
+fn boot_place(path: &str) -> Result<String, Refusal> {
+    let path: ObjectPath = path.parse().map_err(|_| Refusal::INVALID_PARAMETER)?;
+    let id = path.key("InstanceID").ok_or(Refusal::INVALID_PARAMETER)?;
+    let place = id
+        .split_once('\\')
+        .and_then(|(_, place)| place.strip_suffix("\\B"));
+    place.map(str::to_owned).ok_or(Refusal::INVALID_PARAMETER)
 }
 
 /// Takes a VM that does not run, or is only planned, off the host. Its disks stay.

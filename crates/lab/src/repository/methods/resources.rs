@@ -34,6 +34,9 @@ const TOLD: &[&str] = &[
     "StorageQoSPolicyID",
 ];
 
+/// What of these a disk may have from the beginning.
+const SPEED: &[&str] = &["IOPSLimit", "IOPSReservation", "Weight"];
+
 pub(super) fn add(host: &mut Host, inputs: &Instance) -> Called {
     let path = reference(inputs, "AffectedConfiguration")?;
     let (_, settings) = views::settings_id(host, &path).ok_or(Refusal::INVALID_PARAMETER)?;
@@ -221,8 +224,20 @@ fn new(host: &Host, one: &Instance) -> Result<Vec<Edit>, Refusal> {
         "Physical Disk Drive" => drive(pass_through(&needed()?)?)?,
         "Virtual Hard Disk" => {
             let shared = text(one, "PersistentReservationsSupported")?.unwrap_or(false);
-            let path = needed()?;
-            Edit::Medium(parent(host, one)?, Medium::Disk { path, shared })
+            let (path, drive) = (needed()?, parent(host, one)?);
+            let told = one.properties().iter().filter(|given| {
+                let is = |name: &&str| given.name.eq_ignore_ascii_case(name);
+                SPEED.iter().any(is) && !given.value.is_null()
+            });
+            let told = told.map(|property| {
+                Edit::Tell(Changed {
+                    place: format!("{drive}\\L"),
+                    property: property.clone(),
+                })
+            });
+            let told: Vec<Edit> = told.collect();
+            let medium = Medium::Disk { path, shared };
+            return Ok([vec![Edit::Medium(drive, medium)], told].concat());
         }
         "Virtual CD/DVD Disk" => Edit::Medium(parent(host, one)?, Medium::Dvd(Some(needed()?))),
         "Synthetic Ethernet Port" | "Emulated Ethernet Port" => {

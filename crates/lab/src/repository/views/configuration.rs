@@ -3,10 +3,13 @@
 use cim::{Instance, Interval, Timestamp};
 use vmconfig::model::Kind;
 
+use super::boot;
 use super::names::{microsoft, settings_path};
 use crate::state::{CheckpointKind, Host, Settings, Vm, upper};
 
 const REALIZED: &str = "Microsoft:Hyper-V:System:Realized";
+/// That of Windows.
+const TEMPLATE: &str = "1734C6E8-3154-4DDA-BA5F-A874CC483422";
 const PLANNED: &str = "Microsoft:Hyper-V:System:Planned";
 
 pub(super) fn all(host: &Host) -> Vec<Instance> {
@@ -88,6 +91,10 @@ fn of(
     if settings.generation == 2 {
         instance.set("GuestStateFile", format!("{stem}.vmgs"));
         instance.set("SecureBootEnabled", settings.secure_boot);
+        instance.set("SecureBootTemplateId", TEMPLATE);
+        instance.set("BootSourceOrder", boot::order(host, settings));
+    } else {
+        instance.set("BootOrder", vec![1_u16, 2, 3, 0]);
     }
     if let Some(parent) = parent {
         instance.set("Parent", settings_path(host, parent).to_string());

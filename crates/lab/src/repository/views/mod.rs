@@ -3,6 +3,7 @@
 //! Texts for people are German on purpose: a client that decides by them fails here.
 
 mod association;
+mod boot;
 mod capabilities;
 mod cluster;
 mod configuration;
@@ -56,6 +57,7 @@ pub(super) fn views(namespace: &str) -> &'static [(&'static str, View)] {
 
 const HYPER_V_VIEWS: &[(&str, View)] = &[
     ("Msvm_AffectedJobElement", association::affected_job_element),
+    ("Msvm_BootSourceSettingData", boot::sources),
     ("Msvm_ComputerSystem", system::all),
     ("Msvm_ConcreteJob", job::concrete),
     ("Msvm_StorageJob", job::storage),
@@ -67,6 +69,7 @@ const HYPER_V_VIEWS: &[(&str, View)] = &[
         service::of(host, "Msvm_ImageManagementService")
     }),
     ("Msvm_LastAppliedSnapshot", association::last_applied),
+    ("Msvm_LogicalIdentity", boot::identities),
     ("Msvm_MemorySettingData", device::memory),
     (
         "Msvm_MostCurrentSnapshotInBranch",

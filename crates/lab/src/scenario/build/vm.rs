@@ -50,6 +50,8 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
         processors: spec.processors,
         checkpoint_type: spec.checkpoint_type,
         secure_boot: spec.generation == 2,
+        boot: Vec::new(),
+        boot_file: spec.boot_file,
         tpm: spec.tpm,
         shielded: spec.shielded,
         controllers: controllers(host, spec),

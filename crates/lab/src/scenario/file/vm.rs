@@ -28,6 +28,8 @@ pub struct VmSpec {
     pub processors: u64,
     /// `UserSnapshotType`.
     pub checkpoint_type: u16,
+    /// Whether its guest's boot loader is in its firmware's variables.
+    pub boot_file: bool,
     /// Virtual TPM.
     pub tpm: bool,
     /// Shielded from its host.
@@ -74,6 +76,7 @@ impl Default for VmSpec {
             dynamic_memory: None,
             processors: 1,
             checkpoint_type: 3,
+            boot_file: false,
             tpm: false,
             shielded: false,
             scsi_controllers: None,

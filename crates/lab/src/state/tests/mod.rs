@@ -51,6 +51,8 @@ fn settings(id: Uuid, controller: Uuid, medium: Vec<Medium>) -> Settings {
         processors: 2,
         checkpoint_type: 3,
         secure_boot: true,
+        boot: Vec::new(),
+        boot_file: false,
         tpm: false,
         shielded: false,
         controllers: vec![Controller {
