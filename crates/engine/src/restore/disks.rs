@@ -87,7 +87,7 @@ pub fn restore_disks(
         false => fs::create_dir_all(to.folder),
     };
     match made {
-        Ok(()) => write_all(task, point, &plan, to, &mut report),
+        Ok(()) => drop(write_all(task, point, &plan, to, &mut report)),
         Err(error) => report.findings.push(target_finding(&TargetError::io(
             to.folder,
             "making the folder",
@@ -107,24 +107,40 @@ pub(crate) fn settle(report: &RestoreReport) -> Outcome {
     }
 }
 
-/// Writes all files of a plan into a folder that is there.
+/// Writes all files of a plan into a folder that is there. The journal is given back, for who wants it to
+/// stay until more than these files is whole.
 pub(crate) fn write_all(
     task: &Task<'_>,
     point: &Opened,
     plan: &DisksPlan,
     to: &DisksTo<'_>,
     report: &mut RestoreReport,
-) {
+) -> Option<Journal> {
     let opened = match to.simulate {
         // Whoever goes on would not know what was lost of what is there.
         _ if to.damaged => Ok(None),
         true => Journal::look(to.folder, &told(task, point, plan)),
         false => Journal::open(to.folder, &told(task, point, plan)),
     };
-    let mut journal = match opened {
-        Ok(journal) => journal,
-        Err(error) => return report.findings.push(target_finding(&error)),
-    };
+    match opened {
+        Ok(mut journal) => {
+            write_under(task, point, plan, to, (&mut journal, report));
+            journal
+        }
+        Err(error) => {
+            report.findings.push(target_finding(&error));
+            None
+        }
+    }
+}
+
+fn write_under(
+    task: &Task<'_>,
+    point: &Opened,
+    plan: &DisksPlan,
+    to: &DisksTo<'_>,
+    (journal, report): (&mut Option<Journal>, &mut RestoreReport),
+) {
     let spots = spots(point, plan, to, journal.as_ref());
     let sizes = match sizes(task, point, plan, &spots, to) {
         Ok(sizes) => sizes,

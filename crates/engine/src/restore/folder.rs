@@ -32,6 +32,7 @@ use crate::restore::disks::{
     write_disk, write_error,
 };
 use crate::restore::existing::{Became, Spot};
+use crate::restore::journal::{Journal, Whole};
 use crate::restore::plan::{DiskFile, DiskFormat, Holds, not_in_point, not_restored};
 use crate::restore::spots::parent_paths;
 use crate::restore::target::{NewFile, TargetError};
@@ -132,9 +133,9 @@ fn attempt(
                 task,
                 point,
                 &folder,
-                file,
-                planned.rewrites.get(&file.source),
+                (file, planned.rewrites.get(&file.source)),
                 &path,
+                None,
                 &mut report.findings,
             ),
         };
@@ -236,13 +237,14 @@ fn one_disk(
     write_disk(task, point, &file, Spot::new(path), parent, None, None)
 }
 
+/// Writes one file, noted in a journal under its number there before it has its name.
 pub(crate) fn one_file(
     task: &Task<'_>,
     point: &Opened,
     folder: &PointFolder,
-    planned: &PlannedFile,
-    rewrite: Option<&Rewrite>,
+    (planned, rewrite): (&PlannedFile, Option<&Rewrite>),
     path: &Path,
+    under: Option<(&mut Journal, usize, &str)>,
     findings: &mut Vec<Finding>,
 ) -> Result<RestoredFile, Stop<DiskError>> {
     let target = |e| Stop::Failed(DiskError::Target(e));
@@ -250,7 +252,16 @@ pub(crate) fn one_file(
         .readers
         .get(&planned.source)
         .ok_or_else(|| lost(&planned.source))?;
-    let new = NewFile::create(path).map_err(target)?;
+    let new = match &under {
+        // An unfinished one of this name is of a run that was killed.
+        Some((journal, number, _)) => {
+            let temp = journal.temp(*number);
+            let temp = path.with_file_name(temp.file_name().unwrap_or_default());
+            NewFile::again(Spot::new(path), temp, false)
+        }
+        None => NewFile::create(path),
+    };
+    let new = new.map_err(target)?;
     let data = match rewrite {
         Some(rewrite) => {
             let (bytes, damaged) = rewritten(reader, &planned.source, rewrite)
@@ -273,6 +284,11 @@ pub(crate) fn one_file(
             reader.len()
         }
     };
+    if let Some((journal, number, name)) = under {
+        let noted = |e| target(TargetError::io(path, "writing the restore's journal", e));
+        let whole = Whole::of(new.host_file(), name, data, Became::New).map_err(noted)?;
+        journal.note_whole(number, whole).map_err(noted)?;
+    }
     new.place().map_err(target)?;
     Ok(RestoredFile {
         path: path.display().to_string(),

@@ -280,6 +280,11 @@ impl Journal {
         self.file.sync_data()
     }
 
+    /// Whether this file was noted to be whole, whatever has become of it since.
+    pub(crate) fn was_whole(&self, file: usize) -> bool {
+        self.whole.contains_key(&file)
+    }
+
     /// Something is left to go on with: the journal stays.
     pub(crate) fn leave(&mut self) {
         self.left = true;

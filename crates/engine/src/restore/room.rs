@@ -67,12 +67,12 @@ pub(crate) fn nowhere() -> Arc<Rehearsal<MemFile>> {
 }
 
 #[cfg(unix)]
-fn allocated(file: &Metadata) -> u64 {
+pub(crate) fn allocated(file: &Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::blocks(file).saturating_mul(512)
 }
 
 #[cfg(not(unix))]
-fn allocated(file: &Metadata) -> u64 {
+pub(crate) fn allocated(file: &Metadata) -> u64 {
     file.len()
 }
 

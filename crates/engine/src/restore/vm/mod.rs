@@ -45,7 +45,7 @@ pub use in_place_folder::{HereFile, here};
 pub use in_place_run::{AllWritten, InPlaceReport, Reached, roll_back_vm};
 pub use in_place_undo::{Confirmed, Noted, confirm_in_place, undo_in_place};
 pub use point::VmPoint;
-pub use write::{NotWritten, VmPlaces, WrittenVm, write_vm};
+pub use write::{NotWritten, VmPlaces, WrittenVm, write_vm, written_earlier};
 
 /// A restore to a host that was planned.
 #[derive(Debug, Clone)]

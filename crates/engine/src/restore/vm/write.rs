@@ -3,7 +3,8 @@
 //! Disks first, then what says that they are a VM's. A file appears whole or not at all, and nothing
 //! that is there is ever replaced. What was written is known by name until the host has the VM, so that
 //! it goes again when there will be none: [`WrittenVm::remove`] removes that, and folders that it leaves
-//! empty and that were not there before, and nothing else.
+//! empty and that were not there before, and nothing else. So long journals in its folders say what of it
+//! is whole: a run that is killed leaves them, and the same restore goes on with that.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,10 +24,13 @@ use crate::outcome::Outcome;
 use crate::pipeline::Stop;
 use crate::restore::as_folder::{PointFolder, graph};
 use crate::restore::disks::{
-    RestoreReport, RestoredFile, cancelled, disk_finding, target_finding, write_all,
+    AGAIN, RestoreReport, RestoredFile, cancelled, disk_finding, target_finding, write_all,
 };
 use crate::restore::folder::one_file;
+use crate::restore::journal::Journal;
 use crate::restore::plan::{DiskFile, DisksPlan, Holds};
+use crate::restore::room::allocated;
+use crate::restore::spots::told;
 use crate::restore::target::TargetError;
 use crate::restore::to::DisksTo;
 use crate::restore::{Opened, Task};
@@ -83,6 +87,8 @@ pub struct WrittenVm {
     pub findings: Vec<Finding>,
     /// Folders that were not there, those above before those in them.
     folders: Vec<PathBuf>,
+    /// By these the same restore goes on after a kill, until there is a VM or all of it was removed.
+    journals: Vec<Journal>,
 }
 
 /// A VM that was not written.
@@ -98,7 +104,7 @@ pub struct NotWritten {
 ///
 /// # Errors
 /// When one of them could not be written. Then all are gone again; but a run that somebody stops leaves
-/// what it has of the folder that it was at, and the same one goes on with it.
+/// what it has, and the same one goes on with it.
 pub fn write_vm(
     task: &Task<'_>,
     opened: &Opened,
@@ -116,21 +122,20 @@ pub fn write_vm(
         return Ok(vm);
     };
     let mut findings = failed;
-    let stopped = is_cancelled(&findings);
-    findings.extend(vm.remove());
-    Err(NotWritten {
-        outcome: match stopped {
-            true => Outcome::Cancelled,
-            false => Outcome::Failed,
-        },
-        findings,
-    })
+    let outcome = match is_cancelled(&findings) {
+        true => {
+            vm.leave();
+            Outcome::Cancelled
+        }
+        false => {
+            findings.extend(vm.remove());
+            Outcome::Failed
+        }
+    };
+    Err(NotWritten { outcome, findings })
 }
 
 type Failed = Vec<Finding>;
-
-/// What to do when somebody stopped it and nothing is left to go on with.
-const ANEW: &str = "give the same command again: it begins anew";
 
 fn is_cancelled(findings: &[Finding]) -> bool {
     findings.iter().any(|one| one.code == Code::Cancelled)
@@ -165,12 +170,10 @@ impl WrittenVm {
                 simulated: None,
                 room: None,
             };
-            write_all(task, opened, &plan, &to, &mut report);
-            // What a stopped run has here its journal knows, and the next one goes on with it. Of folders
-            // that are whole there is no journal any more.
-            if !is_cancelled(&report.findings) {
-                self.files.append(&mut report.files);
-            }
+            // What a killed run has here its journal knows, and the next one goes on with it.
+            let journal = write_all(task, opened, &plan, &to, &mut report);
+            self.journals.extend(journal);
+            self.files.append(&mut report.files);
             let bad = |f: &Finding| f.severity >= Severity::Partial;
             if report.findings.iter().any(bad) {
                 return Err(report.findings);
@@ -205,7 +208,14 @@ impl WrittenVm {
         let mut export = export::plan(&machine, "VM", Some(&root));
         let checkpoints = plan.checkpoint_folder.as_ref().unwrap_or(&plan.folder);
         rewire(&mut export.rewrites, &machine, opened, planned, checkpoints);
-        for file in export.files.iter().filter(|file| file.role.is_some()) {
+        self.make(&places.machine)?;
+        let what = what(task, opened, planned);
+        let journal = Journal::open(&places.machine, &what);
+        let journal = journal.map_err(|error| vec![target_finding(&error)])?;
+        let own = journal.is_some().then_some(self.journals.len());
+        self.journals.extend(journal);
+        let all = export.files.iter().filter(|file| file.role.is_some());
+        for (number, file) in all.enumerate() {
             let mut parts = file.target.split('/').skip(1);
             let place = parts.next().unwrap_or_default();
             let (here, host) = match place {
@@ -214,7 +224,7 @@ impl WrittenVm {
                 _ => continue,
             };
             if task.cancel.is_cancelled() {
-                return Err(vec![cancelled(&opened.details, ANEW)]);
+                return Err(vec![cancelled(&opened.details, AGAIN)]);
             }
             let names: Vec<&str> = parts.collect();
             let path = names
@@ -223,12 +233,20 @@ impl WrittenVm {
             if let Some(folder) = path.parent() {
                 self.make(folder)?;
             }
-            let rewrite = export.rewrites.get(&file.source);
+            let under = own.and_then(|at| self.journals.get_mut(at));
+            // A run that was killed has made it, for the same plan: its host may have changed it since.
+            if under.as_ref().is_some_and(|under| under.was_whole(number)) {
+                remove_own(&path)?;
+            }
+            let name = path.strip_prefix(&places.machine).unwrap_or(&path);
+            let name = name.to_string_lossy();
+            let under = under.map(|journal| (journal, number, &*name));
+            let what = (file, export.rewrites.get(&file.source));
             let mut noticed = Vec::new();
-            let done = one_file(task, opened, &folder, file, rewrite, &path, &mut noticed);
+            let done = one_file(task, opened, &folder, what, &path, under, &mut noticed);
             match done {
                 Ok(done) => self.files.push(done),
-                Err(Stop::Cancelled) => return Err(vec![cancelled(&opened.details, ANEW)]),
+                Err(Stop::Cancelled) => return Err(vec![cancelled(&opened.details, AGAIN)]),
                 Err(stop) => return Err(vec![disk_finding(&path, stop)]),
             }
             // A configuration that names the disks of another VM is none to import.
@@ -273,9 +291,16 @@ impl WrittenVm {
         Ok(())
     }
 
+    /// Leaves all of it for the same restore to go on with.
+    pub fn leave(&mut self) {
+        self.journals.iter_mut().for_each(Journal::leave);
+    }
+
     /// Removes all of it, since there will be no VM; what is still there is told.
     #[must_use]
-    pub fn remove(self) -> Vec<Finding> {
+    pub fn remove(mut self) -> Vec<Finding> {
+        // They lie in these folders.
+        self.journals.clear();
         let mut left = Vec::new();
         for file in self.files.iter().rev() {
             match fs::remove_file(&file.path) {
@@ -304,6 +329,66 @@ impl WrittenVm {
             ],
         }
     }
+}
+
+/// All that decides what configurations say.
+fn what(task: &Task<'_>, opened: &Opened, planned: &VmPlan) -> String {
+    let plan = &planned.plan;
+    let disks = plan.disks.iter().map(|disk| (&disk.from, &disk.to));
+    let disks: Vec<_> = disks.collect();
+    let folders = (&plan.folder, &plan.checkpoint_folder, plan.checkpoints);
+    format!("{}\n{}\n{disks:?}\n{folders:?}", task.vault.id(), opened.id)
+}
+
+/// Removes a file that a run has made which was killed.
+fn remove_own(path: &Path) -> Result<(), Failed> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let error = TargetError::io(path, "removing what a killed run has made", error);
+            Err(vec![target_finding(&error)])
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that the disks of a plan take by now which an earlier run of it has begun, by their paths on the
+/// host.
+pub fn written_earlier(
+    task: &Task<'_>,
+    opened: &Opened,
+    planned: &VmPlan,
+    places: &VmPlaces,
+) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for (folder, which) in folders(places) {
+        let plan = DisksPlan {
+            files: in_folder(&planned.files, &which, places),
+            findings: Vec::new(),
+        };
+        // What cannot be read tells nothing: then it is needed once more.
+        let journal = Journal::look(folder, &told(task, opened, &plan))
+            .ok()
+            .flatten();
+        let Some(journal) = journal else { continue };
+        for (number, disk) in which.iter().enumerate() {
+            let whole = journal.whole(number).map(|whole| whole.path(folder));
+            // One that is whole takes no more, whatever it has of holes.
+            let (file, is_whole) = match whole {
+                Some(file) => (file, true),
+                None => (journal.temp(number), false),
+            };
+            if let (Ok(about), Some(disk)) =
+                (file.symlink_metadata(), planned.plan.disks.get(*disk))
+            {
+                let bytes = match is_whole {
+                    true => disk.bytes,
+                    false => allocated(&about),
+                };
+                all.insert(disk.to.clone(), bytes);
+            }
+        }
+    }
+    all
 }
 
 /// The disks of each folder.
