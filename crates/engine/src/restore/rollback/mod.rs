@@ -19,6 +19,7 @@
 mod compare;
 mod image;
 mod kept;
+mod room;
 #[cfg(test)]
 mod tests;
 mod undo;
@@ -357,6 +358,16 @@ pub fn roll_back(
         report.findings = findings;
         Vec::new()
     });
+    let ready = match room::looked(task, point, ready, before.is_some()) {
+        Ok((ready, short)) => {
+            report.findings.extend(short);
+            ready
+        }
+        Err(stopped) => {
+            report.findings.push(stopped);
+            Vec::new()
+        }
+    };
     for one in ready {
         let file = one.file().to_owned();
         let top = one.top();

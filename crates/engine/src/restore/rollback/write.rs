@@ -6,7 +6,7 @@ use std::sync::Arc;
 use disk::{BlockRead, ByteRange, ByteRanges, Chain, Content, DiskWrite, Format, LayerInfo};
 use vault_format::{Entropy, random};
 
-use super::compare::{PointDisk, compare};
+use super::compare::{Compared, PointDisk, compare};
 use super::image::Image;
 use super::kept::Kept;
 use super::undo::{Begun, State, Undo, UndoError};
@@ -36,6 +36,8 @@ pub(super) struct Ready {
     begun: Begun,
     /// An earlier run has begun.
     undo: Option<Undo<std::fs::File>>,
+    /// What a first look has found.
+    first: Option<Compared>,
 }
 
 impl Ready {
@@ -93,7 +95,44 @@ impl Ready {
             disk: disk.clone(),
             begun,
             undo,
+            first: None,
         })
+    }
+
+    /// Compares it as far as one comparison goes.
+    pub(super) fn look(
+        &mut self,
+        task: &Task<'_>,
+        point: &Opened,
+    ) -> Result<(), Stop<RollbackError>> {
+        if let Some(State::Done(_)) = self.undo.as_ref().map(Undo::state) {
+            return Ok(());
+        }
+        let len = self.point.chain.len();
+        let meter = begin(task, &point.details, &self.name(), len);
+        let disk = self.image.disk().map_err(Stop::Failed)?;
+        if disk.len() != len {
+            return Err(Stop::Failed(RollbackError::Length(disk.len(), len)));
+        }
+        self.first = Some(compare(task.run(&meter), &self.point, &disk, 0)?);
+        Ok(())
+    }
+
+    /// Bytes beside its file that it will take as far as was looked; none of one that an earlier run has
+    /// begun, which has kept what it overwrites.
+    pub(super) fn needs(&self) -> Result<u64, RollbackError> {
+        match &self.first {
+            Some(found) if self.undo.is_none() && !found.differing.is_empty() => {
+                let disk = self.image.disk()?;
+                Ok(needs(&found.differing, &self.image.info(&disk)?))
+            }
+            _ => Ok(0),
+        }
+    }
+
+    fn name(&self) -> String {
+        let name = self.disk.file.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
     }
 
     pub(super) fn file(&self) -> &Path {
@@ -126,10 +165,8 @@ impl Ready {
         if let Some(State::Done(_)) = self.undo.as_ref().map(Undo::state) {
             return Ok(self.rolled_back(Became::Before, 0));
         }
-        let name = self.disk.file.file_name().unwrap_or_default();
-        let name = name.to_string_lossy().into_owned();
         let len = self.point.chain.len();
-        let meter = begin(task, &point.details, &name, len);
+        let meter = begin(task, &point.details, &self.name(), len);
         let run = task.run(&meter);
         let earlier = self.undo.is_some();
         let mut kept = self.undo.take().map(|undo| self.keeping(undo));
@@ -140,7 +177,13 @@ impl Ready {
             if disk.len() != len {
                 return Err(Stop::Failed(RollbackError::Length(disk.len(), len)));
             }
-            let found = compare(run, &self.point, &disk, from)?;
+            let found = match self.first.take() {
+                Some(found) => {
+                    meter.add(found.end);
+                    found
+                }
+                None => compare(run, &self.point, &disk, from)?,
+            };
             drop(disk);
             changed += found.differing.total();
             // What a kill left is brought into order even where no byte of the disk differs.
@@ -189,10 +232,7 @@ impl Ready {
 
     /// Whether what will be overwritten can be kept, and a file that grows can grow by as much.
     fn room(&self, differing: &ByteRanges, info: &LayerInfo) -> Result<(), RollbackError> {
-        let grows = matches!(&info.format, Format::Vhdx(vhdx) if !vhdx.fixed);
-        let total = differing.total();
-        let growth = if grows { total } else { 0 };
-        let needed = total.saturating_add(growth).saturating_add(STRUCTURES);
+        let needed = needs(differing, info);
         match hostfile::free(folder_of(&self.disk.file)).map_err(RollbackError::Image)? {
             Some(free) if free < needed => Err(RollbackError::Full { needed, free }),
             _ => Ok(()),
@@ -276,4 +316,12 @@ fn image(error: std::io::Error) -> Stop<RollbackError> {
 fn pieces(range: ByteRange) -> impl Iterator<Item = ByteRange> {
     disk::block::windows(range.len(), PIECE)
         .map(move |part| ByteRange::new(range.start + part.start, range.start + part.end))
+}
+
+/// What keeping these ranges takes, and what a file that grows may grow by.
+fn needs(differing: &ByteRanges, info: &LayerInfo) -> u64 {
+    let grows = matches!(&info.format, Format::Vhdx(vhdx) if !vhdx.fixed);
+    let total = differing.total();
+    let growth = if grows { total } else { 0 };
+    total.saturating_add(growth).saturating_add(STRUCTURES)
 }
