@@ -142,6 +142,11 @@ pub(crate) struct VmWantedArgs {
     /// The VM that is replaced may have checkpoints, which go with it; they come back with `restore undo`
     #[arg(long, requires = "replace")]
     pub(crate) remove_checkpoints: bool,
+
+    /// With --replace or --in-place: the VM that is there may be replicated, and its replication is removed
+    /// on its host before anything else is done; `restore undo` does not bring it back
+    #[arg(long)]
+    pub(crate) remove_replication: bool,
 }
 
 /// What becomes of saved memory.

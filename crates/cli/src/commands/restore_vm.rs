@@ -4,9 +4,10 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::sync::Arc;
 
 use cim::CimSession;
-use engine::restore::vm::{Request, Target, script};
+use engine::restore::vm::{Request, Target, VmPlaces, script, written_earlier};
 use engine::restore::{Opened, Task, VmError, VmPlan, plan_vm};
 use engine::{Cancel, SystemClock};
+use hyperv::files::MappedFiles;
 use hyperv::inventory;
 use vault::Vault;
 
@@ -44,7 +45,8 @@ pub(crate) fn run(global: &Global, args: &VmArgs, ui: Ui) -> Result<Exit> {
         let description = Description::read(args.description.as_deref().unwrap_or("".as_ref()))?;
         if args.wanted.in_place {
             let host = (line.id.as_str(), description.host.as_str());
-            return restore_vm_in_place::tells(&from, host, &description.target, None);
+            let target = (&description.target, args.wanted.remove_replication);
+            return restore_vm_in_place::tells(&from, host, target, None);
         }
         let told = (description.host.clone(), description.taken.clone());
         return from.tells(args, &line.id, told, &request, &description.target);
@@ -64,7 +66,8 @@ pub(crate) fn run(global: &Global, args: &VmArgs, ui: Ui) -> Result<Exit> {
         let files = files.transpose()?;
         let host = address.to_string();
         let told = (line.id.as_str(), host.as_str());
-        return restore_vm_in_place::tells(&from, told, &target, files.as_ref());
+        let target = (&target, args.wanted.remove_replication);
+        return restore_vm_in_place::tells(&from, told, target, files.as_ref());
     }
     from.tells(
         args,
@@ -132,6 +135,28 @@ impl From<'_> {
     pub(super) fn plan(&self, request: &Request, target: &Target) -> Result<VmPlan> {
         let planned = self.task(|task| plan_vm(task, self.opened, request, target));
         planned.map_err(not_here)
+    }
+
+    /// The same, where an earlier run of it may have written some of it already.
+    pub(super) fn plan_going_on(
+        &self,
+        request: &Request,
+        target: &Target,
+        files: &MappedFiles,
+    ) -> Result<VmPlan> {
+        let planned = self.plan(request, target)?;
+        let Ok(places) = VmPlaces::find(&planned, files) else {
+            return Ok(planned);
+        };
+        let written = self.task(|task| written_earlier(task, self.opened, &planned, &places));
+        if written.is_empty() {
+            return Ok(planned);
+        }
+        let request = Request {
+            written,
+            ..request.clone()
+        };
+        self.plan(&request, target)
     }
 
     /// Tells what it would come to, and does nothing.

@@ -55,7 +55,7 @@ impl Work {
         } = self.run;
         let done = engine::backup::in_run(from.vault, &mut source, |source| {
             let target = ask(&address, &*session)?;
-            let planned = from.plan(request, &target)?;
+            let planned = from.plan_going_on(request, &target, &files)?;
             let carried = Carried {
                 from,
                 address: &address,
@@ -221,6 +221,8 @@ impl Carried<'_> {
                         String::new()
                     }
                     Some(why) => {
+                        // Should the next run find that nobody has it, it goes on with it.
+                        written.leave();
                         document.files = std::mem::take(&mut written.files);
                         format!("; what was written stays, since {why}")
                     }

@@ -25,10 +25,10 @@ use crate::{apart, open, text};
 pub(super) fn tells(
     from: &From<'_>,
     (point, host): (&str, &str),
-    target: &Target,
+    (target, may_remove): (&Target, bool),
     files: Option<&MappedFiles>,
 ) -> Result<Exit> {
-    let plan = plan_in_place(from.opened, target);
+    let plan = plan_in_place(from.opened, target, may_remove);
     let mut document = InPlaceVmDocument::new((point, host), &plan, true);
     // Of a VM that runs nobody else opens the disks.
     if let Some(files) = files
@@ -59,7 +59,8 @@ pub(super) fn run(
         ..
     } = HostRun::begin(from.vault, from.cancel, (address, reach), files)?;
     let done = engine::backup::in_run(from.vault, &mut source, |source| {
-        let plan = plan_in_place(from.opened, &ask(address, &*session)?);
+        let may_remove = args.wanted.remove_replication;
+        let plan = plan_in_place(from.opened, &ask(address, &*session)?, may_remove);
         let host = address.to_string();
         let document = InPlaceVmDocument::new((point, &host), &plan, false);
         if !plan.is_possible() {
@@ -284,6 +285,7 @@ struct InPlaceVmDocument {
     /// All of it was done.
     done: bool,
     turns_off: bool,
+    removes_replication: bool,
     reference_points: usize,
     disks: Vec<Told>,
     started: bool,
@@ -309,6 +311,7 @@ impl InPlaceVmDocument {
             planned,
             done: false,
             turns_off: plan.turns_off,
+            removes_replication: plan.removes_replication,
             reference_points: plan.reference_points,
             disks: plan.disks.iter().map(told).collect(),
             started: false,

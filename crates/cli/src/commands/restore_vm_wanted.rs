@@ -15,6 +15,10 @@ use crate::failure::{Failure, Result};
 /// When it contradicts itself.
 pub(super) fn request(args: &VmArgs) -> Result<Request> {
     let wanted = &args.wanted;
+    if wanted.remove_replication && !(wanted.replace || wanted.in_place) {
+        let why = "--remove-replication is for a VM that is replaced or rolled back";
+        return Err(Failure::usage(why).hint("say --replace or --in-place with it"));
+    }
     let disk_folders = wanted.disk_folder.iter().map(|rule| {
         let bad = |why: String| {
             Failure::usage(format!("--disk-folder {rule}: {why}"))
@@ -64,9 +68,9 @@ pub(super) fn request(args: &VmArgs) -> Result<Request> {
             false => WantedWay::Auto,
         },
         start: wanted.start,
-        // It is not carried out.
-        remove_replication: false,
+        remove_replication: wanted.remove_replication,
         remove_checkpoints: wanted.remove_checkpoints,
+        written: BTreeMap::new(),
     })
 }
 

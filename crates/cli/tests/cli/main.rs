@@ -54,8 +54,11 @@ mod smb;
 mod stage;
 mod start;
 mod verified;
+mod vm_clashes;
 mod vm_folder;
 mod vm_in_place;
+#[cfg(unix)]
+mod vm_killed;
 mod vm_plan;
 mod vm_replace;
 mod vm_restore;

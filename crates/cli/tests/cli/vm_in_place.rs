@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hyperv::inventory::PowerState;
+use hyperv::inventory::{PowerState, ReplicationMode};
 use serde_json::{Value, json};
 
 use crate::bench::{Answer, Bench, files_below, patch};
@@ -385,4 +385,31 @@ fn what_is_lost_of_what_was_kept_is_noticed() {
     fs::remove_file(&leaf).unwrap();
     end(&bench, &lab, "confirm").ends(0);
     assert_eq!(kept(&bench), 0);
+}
+
+/// Its replication would go on from what its disks were: it goes first, and only if it may.
+#[test]
+fn a_replicated_vm_loses_its_replication_first_and_only_if_it_may() {
+    let mut all = vms();
+    all[0]["replication"] = json!({"mode": 1, "state": 3, "health": 1, "interval": 0});
+    let (bench, lab, held, leaf) = backed_up(all, json!({}));
+    let sides = || machine(&lab.inventory(), "web").replication.clone();
+    let wrecked = wreck(&held, &leaf, 524_288, 8192);
+    let refused = restore(&bench, &lab, &["--in-place", "--yes"])
+        .ends(1)
+        .json();
+    let told = refused["findings"].to_string();
+    assert!(told.contains("--remove-replication"), "{told}");
+    let may = ["--in-place", "--remove-replication"];
+    let planned = restore(&bench, &lab, &[&may[..], &["--plan"]].concat());
+    let planned = planned.ends(3).json();
+    assert_eq!(planned["removes_replication"], true);
+    assert!(fs::read(&leaf).unwrap() == wrecked && sides().relationships.len() == 1);
+    let done = restore(&bench, &lab, &[&may[..], &["--yes"]].concat());
+    assert_eq!(done.ends(3).json()["done"], true);
+    assert_eq!(sides().mode, ReplicationMode::None);
+    assert!(disks(&lab, machine(&lab.inventory(), "web")) == held);
+    // It does not come back with what the disks were.
+    end(&bench, &lab, "undo").ends(0);
+    assert!(fs::read(&leaf).unwrap() == wrecked && sides().relationships.is_empty());
 }

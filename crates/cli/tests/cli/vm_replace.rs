@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use hyperv::inventory::{Machine, PowerState};
+use hyperv::inventory::{Machine, PowerState, ReplicationMode};
 use serde_json::{Value, json};
 
 use crate::bench::{Answer, Bench, files_below, patch};
@@ -238,11 +238,26 @@ fn a_replica_is_not_replaced() {
     let args = ["--yes", "--replace", "--remove-checkpoints"];
     let answer = restore(&bench, &lab, &args).ends(1).json();
     assert_eq!(answer["possible"], false);
-    assert!(answer["told"].to_string().contains("Remove-VMReplication"));
+    assert!(answer["told"].to_string().contains("--remove-replication"));
     assert_eq!(
         (lab.inventory(), files_below(&lab.file(""))),
         (before, theirs)
     );
+    // It may, and then it is gone for good.
+    let args = [&args[..], &["--remove-replication"]].concat();
+    let told = restore(&bench, &lab, &args).ends(0).json();
+    let weight = |told: &Value| {
+        let all = told["plan"]["told"].as_array().unwrap();
+        let own = all.iter().find(|one| one["finding"] == "replicated");
+        own.unwrap()["weight"].clone()
+    };
+    assert_eq!(weight(&told), "limits", "{told:#}");
+    let now = lab.inventory();
+    let web = machine(&now, "web");
+    assert_eq!(web.replication.mode, ReplicationMode::None);
+    assert_eq!(Value::from(web.id.to_string()), told["vm"]["vm"]);
+    // Of a copy there is nothing to remove.
+    restore(&bench, &lab, &["--plan", "--remove-replication"]).ends(2);
 }
 
 /// Killed when the old VM is away and what is needed to bring it back was just kept: it can be brought

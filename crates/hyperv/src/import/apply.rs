@@ -23,7 +23,8 @@ use super::plan::Way;
 use super::planned::{Definition, PlannedVm};
 use super::power::start;
 use super::replace::Replacing;
-use super::rollback::at_rest;
+use super::replication::remove_replication;
+use super::rollback::{at_rest, is_idle};
 use super::seen::{Seen, planned};
 use super::steps::Step;
 use super::verify::verify;
@@ -109,18 +110,15 @@ impl Run<'_, '_> {
             return Err(ImportError::NotPossible(why.join("; ")));
         }
         let removes = |step: &Step| matches!(step, Step::RemoveReplication { .. });
-        if self.plan.steps.iter().any(removes) {
-            return Err(ImportError::NotPossible(
-                "the VM that should be replaced is replicated: remove its replication on the host \
-                 (Remove-VMReplication), and plan anew"
-                    .to_owned(),
-            ));
-        }
+        let removes = self.plan.steps.iter().any(removes);
         Seen::look(self.control.session())?.is_free(&self.plan.folder)?;
         match (self.plan.replaces, self.plan.id) {
             (None, Some(id)) => self.is_free(id),
             (Some(vm), _) => {
-                at_rest(self.control, vm)?;
+                match removes {
+                    true => is_idle(self.control, vm)?,
+                    false => at_rest(self.control, vm)?,
+                }
                 // Before it is turned off.
                 has_room_aside(self.control, self.plan)
             }
@@ -161,8 +159,7 @@ impl Run<'_, '_> {
             // The caller's, and done.
             Step::WriteDisk { .. } | Step::WriteConfiguration { .. } => Ok(()),
             Step::TurnOff { .. } => self.replacing()?.stop(),
-            // Not begun with.
-            Step::RemoveReplication { .. } => Err(no_planned()),
+            Step::RemoveReplication { vm } => remove_replication(self.control, *vm).map(drop),
             Step::PutAside { folder, .. } => self.replacing()?.put_aside(folder),
             Step::Destroy { .. } => {
                 let (new, old) = (self.plan.folder.clone(), self.plan.replaced_folder.clone());

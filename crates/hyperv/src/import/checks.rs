@@ -4,6 +4,7 @@ use uuid::Uuid;
 use vmconfig::model::{DriveKind, Finding as ConfigFinding};
 
 use super::finding::Finding;
+use super::replication::can_be_removed;
 use super::request::{Identity, Place, Request};
 use super::{Point, Target};
 use crate::ids::fold;
@@ -57,7 +58,8 @@ fn replacing(machine: &Machine, request: &Request, findings: &mut Vec<Finding>) 
     // What is not told may be a replica.
     let mode = machine.replication.mode;
     if mode != ReplicationMode::None || !machine.replication.relationships.is_empty() {
-        let removed = request.remove_replication;
+        let can = can_be_removed(mode, &machine.replication.relationships);
+        let removed = request.remove_replication && can;
         findings.push(Finding::Replicated { mode, removed });
     }
     if machine.operation.is_some() {

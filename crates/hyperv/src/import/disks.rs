@@ -80,11 +80,11 @@ pub(super) fn plan(
             findings.push(Finding::DiskMissing { location, path });
         }
     }
-    room(&all, target, findings);
+    room(&all, request, target, findings);
     all
 }
 
-fn room(disks: &[DiskPlan], target: &Target, findings: &mut Vec<Finding>) {
+fn room(disks: &[DiskPlan], request: &Request, target: &Target, findings: &mut Vec<Finding>) {
     let mut needs: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for disk in disks {
         let path = HostPath::parse(&disk.to).ok();
@@ -96,7 +96,8 @@ fn room(disks: &[DiskPlan], target: &Target, findings: &mut Vec<Finding>) {
         match told {
             Some((name, free)) => {
                 let (needed, _) = needs.entry(name).or_insert((0, free));
-                *needed = needed.saturating_add(disk.bytes);
+                let written = request.written.get(&disk.to).copied().unwrap_or(0);
+                *needed = needed.saturating_add(disk.bytes.saturating_sub(written));
             }
             None => findings.push(Finding::RoomUnknown {
                 path: disk.to.clone(),

@@ -76,6 +76,12 @@ pub enum ImportError {
     /// What it had in memory is gone.
     #[error("the VM was {0:?} and is off: what it had in memory is gone")]
     MemoryLost(PowerState),
+    /// A replication was to be ended.
+    #[error(
+        "the VM {0} is replicated still, or the host does not tell that it is not: remove its \
+         replication on the host (Remove-VMReplication)"
+    )]
+    StillReplicated(Uuid),
     /// It was to be taken off the host.
     #[error("the VM {0} is still on the host")]
     StillAVm(Uuid),

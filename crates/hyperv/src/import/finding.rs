@@ -260,14 +260,16 @@ impl fmt::Display for Finding {
             } => write!(
                 f,
                 "the VM is part of a replication ({mode:?}), which would go on from a wrong state: \
-                 remove that on its host first (Remove-VMReplication), or restore a copy"
+                 let it be removed (--remove-replication; on a copy that was made to try it, end that on its \
+                 host), or restore a copy"
             ),
             Self::Replicated {
                 mode,
                 removed: true,
             } => write!(
                 f,
-                "the VM's replication ({mode:?}) is removed; set it up again afterwards"
+                "the VM's replication ({mode:?}) is removed before anything else of it is touched, and does not \
+                 come back, even if the VM does: remove it on the other host too, and set it up again afterwards"
             ),
             Self::WillBeStopped { name } => write!(f, "{name:?} runs and will be turned off"),
             Self::Busy { name } => {

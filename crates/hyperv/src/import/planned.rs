@@ -63,7 +63,7 @@ pub(super) fn service(session: &dyn CimSession) -> Result<ObjectPath, ImportErro
     only(session, SERVICE)
 }
 
-fn only(session: &dyn CimSession, class: &str) -> Result<ObjectPath, ImportError> {
+pub(super) fn only(session: &dyn CimSession, class: &str) -> Result<ObjectPath, ImportError> {
     let found = session.query_paths(HYPER_V, &format!("SELECT * FROM {class}"))?;
     let first = found.into_iter().next();
     first.ok_or_else(|| ImportError::Lacks(class.to_owned()))

@@ -36,6 +36,10 @@ pub struct Request {
     /// Whether the VM that is replaced may have checkpoints, which go with it.
     #[serde(default)]
     pub remove_checkpoints: bool,
+    /// Bytes that disks take by now which an earlier run of the same has begun, by their paths on the host:
+    /// these are free no more, and needed no more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub written: BTreeMap<String, u64>,
 }
 
 /// In place or beside.

@@ -205,22 +205,35 @@ pub fn has_file(control: &Control, path: &str) -> Result<bool, ImportError> {
 /// # Errors
 /// When the host is, or the VM is replicated, or may be.
 pub(super) fn at_rest(control: &Control, vm: Uuid) -> Result<(), ImportError> {
-    let row = control.session().get(&ids::machine_path(vm))?;
-    let seen = machine(control.session(), vm)?;
-    if let Some(operation) = seen.operation {
-        return Err(ImportError::NotPossible(format!(
-            "the host is at work on the VM ({operation:?}): wait until that has ended"
-        )));
-    }
-    let mode: Option<u16> = row.get_opt("ReplicationMode").ok().flatten();
-    match mode {
-        Some(0) => Ok(()),
-        _ => Err(ImportError::NotPossible(
+    is_idle(control, vm)?;
+    match is_replicated(control, vm)? {
+        false => Ok(()),
+        true => Err(ImportError::NotPossible(
             "the VM is replicated, or the host does not tell that it is not: remove its \
-             replication first"
+             replication first (--remove-replication does)"
                 .to_owned(),
         )),
     }
+}
+
+/// Looks whether the host is at nothing with a VM.
+///
+/// # Errors
+/// When it is.
+pub(super) fn is_idle(control: &Control, vm: Uuid) -> Result<(), ImportError> {
+    match machine(control.session(), vm)?.operation {
+        None => Ok(()),
+        Some(operation) => Err(ImportError::NotPossible(format!(
+            "the host is at work on the VM ({operation:?}): wait until that has ended"
+        ))),
+    }
+}
+
+/// Whether a VM is replicated, or the host does not tell that it is not.
+pub(super) fn is_replicated(control: &Control, vm: Uuid) -> Result<bool, ImportError> {
+    let row = control.session().get(&ids::machine_path(vm))?;
+    let mode: Option<u16> = row.get_opt("ReplicationMode").ok().flatten();
+    Ok(mode != Some(0))
 }
 
 fn disks(control: &Control, vm: Uuid) -> Result<Vec<Medium>, ImportError> {

@@ -30,13 +30,13 @@ pub enum Step {
         /// Its folder.
         folder: String,
     },
-    /// The VM that is replaced is turned off.
-    TurnOff {
+    /// The replication of the VM that is replaced is removed, for good.
+    RemoveReplication {
         /// Its id.
         vm: Uuid,
     },
-    /// Its replication is removed.
-    RemoveReplication {
+    /// The VM that is replaced is turned off.
+    TurnOff {
         /// Its id.
         vm: Uuid,
     },
@@ -139,13 +139,13 @@ pub(super) fn steps(
     }
     if let Some(machine) = replaced {
         let vm = machine.id;
-        // One that is saved keeps what it has in memory.
-        if !matches!(machine.state, PowerState::Off | PowerState::Saved) {
-            steps.push(Step::TurnOff { vm });
-        }
         let mode = machine.replication.mode;
         if mode != ReplicationMode::None || !machine.replication.relationships.is_empty() {
             steps.push(Step::RemoveReplication { vm });
+        }
+        // One that is saved keeps what it has in memory.
+        if !matches!(machine.state, PowerState::Off | PowerState::Saved) {
+            steps.push(Step::TurnOff { vm });
         }
         // Beside the new one's folder: should it come back, it lives there.
         let folder = aside(&parts.folder);

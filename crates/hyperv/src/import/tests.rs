@@ -9,8 +9,8 @@ use vmconfig::model::{
 use super::*;
 use crate::inventory::{
     Checkpoint, CheckpointKind, ClusterRole, DefaultPaths, Host, Inventory, Machine, Medium,
-    Operation, Os, Parent, PlannedMachine, PowerState, ReferencePoint, ReplicationMode, Switch,
-    Volume,
+    Operation, Os, Parent, PlannedMachine, PowerState, ReferencePoint, Relationship,
+    ReplicationMode, Switch, Volume,
 };
 
 const VM: Uuid = Uuid::from_u128(1);
@@ -320,20 +320,28 @@ fn who_is_there_already_is_told() {
     );
     let role = |vm: &mut Machine| vm.cluster = Some(ClusterRole::default());
     assert_eq!(change(role), ["clustered"]);
-    for mode in [
-        ReplicationMode::Replica,
-        ReplicationMode::Primary,
-        ReplicationMode::Unknown,
+    for (mode, can) in [
+        (ReplicationMode::Replica, true),
+        (ReplicationMode::Primary, true),
+        (ReplicationMode::TestReplica, false),
+        (ReplicationMode::Unknown, false),
     ] {
         let mut target = with_original();
-        target.inventory.machines[1].replication.mode = mode;
+        let own = &mut target.inventory.machines[1].replication;
+        own.mode = mode;
+        own.relationships = vec![Relationship {
+            instance_id: "Microsoft:1\\HVR\\0".to_owned(),
+            state: Some(3),
+            health: Some(1),
+        }];
         assert_eq!(blocks(&point, &in_place(), &target), ["replicated"]);
         let removed = Request {
             remove_replication: true,
             ..in_place()
         };
         let plan = plan(&point, &removed, &target);
-        assert!(plan.steps.contains(&Step::RemoveReplication { vm: VM }));
+        let step = Step::RemoveReplication { vm: VM };
+        assert_eq!((plan.is_possible(), plan.steps.contains(&step)), (can, can));
     }
 }
 
@@ -439,6 +447,29 @@ fn disks_have_room_and_places_of_their_own() {
     let mut full = target();
     full.inventory.host.volumes.as_mut().unwrap()[0].free = Some((2 << 30) - 1);
     assert_eq!(blocks(&point(), &same(), &full), ["no-room"]);
+    // What an earlier run has written of one of them is there already.
+    let leaf = plan(&point(), &same(), &target()).disks[0].to.clone();
+    let again = Request {
+        written: [(leaf, 1)].into(),
+        ..same()
+    };
+    assert!(blocks(&point(), &again, &full).is_empty());
+    // On a volume of its own each has enough.
+    let mut two = full.clone();
+    let volumes = two.inventory.host.volumes.as_mut().unwrap();
+    let mut other = volumes[0].clone();
+    other.name = Some("E:\\".to_owned());
+    volumes.push(other);
+    let apart = Request {
+        disk_folders: vec![(at(1), "E:\\x".to_owned())],
+        ..same()
+    };
+    let mut disks = point();
+    disks.disks[1].location = at(1);
+    let second = drive(1, DriveKind::VirtualDisk, "D:\\VMs\\web\\a.vhdx");
+    disks.config.controllers[0].drives.push(second);
+    assert!(blocks(&disks, &apart, &two).is_empty());
+    assert_eq!(blocks(&disks, &same(), &two), ["no-room"]);
     let mut silent = target();
     silent.inventory.host.volumes = None;
     assert!(told(&plan(&point(), &same(), &silent), "room-unknown"));

@@ -103,6 +103,11 @@ pub enum Call {
         /// The relationship.
         relationship: String,
     },
+    /// Ends a replication for good, as somebody wanted of a restore.
+    RemoveReplication {
+        /// The relationship.
+        relationship: String,
+    },
     /// Exports the VM with its memory.
     ExportMemory {
         /// Our folder of the host, which is not there before.

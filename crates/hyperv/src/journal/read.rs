@@ -181,6 +181,7 @@ fn not_done(intent: Intent, reading: &mut Reading) {
         | Call::DestroyMachine { .. }
         | Call::ChangePower { .. }
         | Call::SuspendReplication { .. }
+        | Call::RemoveReplication { .. }
         | Call::CreateCheckpoint { .. }
         | Call::RenameCheckpoint { .. }
         | Call::ConvertCheckpoint { .. } => {}
@@ -219,7 +220,10 @@ fn done(intent: Intent, made: Option<String>, reading: &mut Reading) {
         (Call::SuspendReplication { relationship }, _) => {
             reading.suspended.insert((vm, relationship));
         }
-        (Call::ResumeReplication { relationship }, _) => {
+        (
+            Call::ResumeReplication { relationship } | Call::RemoveReplication { relationship },
+            _,
+        ) => {
             reading.suspended.remove(&(vm, relationship));
         }
         (Call::ExportMemory { folder, node }, _) => {

@@ -88,6 +88,7 @@ impl Now {
                 open.intent.call,
                 Call::SuspendReplication { .. }
                     | Call::ResumeReplication { .. }
+                    | Call::RemoveReplication { .. }
                     | Call::ExportMemory { .. }
             )
         });
@@ -183,6 +184,12 @@ impl Now {
                 false if !self.jobs.is_empty() => Told::busy(self.at_jobs()),
                 false => unseen(control, open, "the replication is not suspended"),
             },
+            // What was wanted of that run is not done by another one.
+            Call::RemoveReplication { relationship } => match self.is_replicated_by(relationship) {
+                false => Told::done(),
+                true if !self.jobs.is_empty() => Told::busy(self.at_jobs()),
+                true => unseen(control, open, "the replication is there still"),
+            },
             // They are seen to before all else, and need no VM.
             Call::PutAside { .. }
             | Call::Replace { .. }
@@ -206,6 +213,11 @@ impl Now {
         let mut all = self.relationships.iter();
         let found = all.find(|known| fold(&known.instance_id) == fold(relationship));
         found.is_some_and(|known| known.state == Some(SUSPENDED))
+    }
+
+    fn is_replicated_by(&self, relationship: &str) -> bool {
+        let mut all = self.relationships.iter();
+        all.any(|known| fold(&known.instance_id) == fold(relationship))
     }
 
     fn at_jobs(&self) -> String {

@@ -22,8 +22,8 @@ mod suspension;
 
 pub use conflict::{Conflict, ToldBy, conflict};
 pub use sides::{Choice, Prefer, Seen, Side, Taken, Why, sides};
-pub(crate) use state::jobs;
 pub use state::{Calm, relationships};
+pub(crate) use state::{jobs, rows};
 pub use suspension::{SuspendError, Suspended, Suspension, resume};
 
 /// `ReplicationState` of one that goes on.

@@ -89,7 +89,7 @@ pub(crate) fn jobs(session: &dyn CimSession, vm: Uuid) -> Result<Vec<u16>, CimEr
 }
 
 /// A VM's relationships with the objects that the host has of them, in the order of their names.
-pub(super) fn rows(
+pub(crate) fn rows(
     session: &dyn CimSession,
     vm: Uuid,
 ) -> Result<Vec<(Relationship, Instance)>, CimError> {

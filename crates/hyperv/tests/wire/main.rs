@@ -14,6 +14,7 @@ mod matrix;
 mod mishaps;
 mod neighbours;
 mod replace;
+mod replicated;
 mod restored;
 mod rollback;
 mod room;

@@ -59,6 +59,10 @@ pub(super) enum Work {
         vm: Uuid,
         to: u16,
     },
+    RemoveReplication {
+        vm: Uuid,
+        second: bool,
+    },
     Leave {
         vm: Uuid,
         to: usize,
@@ -164,6 +168,9 @@ impl Host {
             Work::ChangeReplication { vm, to } => {
                 self.set_replication(vm, to, at);
                 Ok(None)
+            }
+            Work::RemoveReplication { vm, second } => {
+                self.drop_replication(vm, second).map(|()| None)
             }
             Work::Leave { vm, to } => self.leave(vm, to).map(|()| None),
             Work::Export { vm, wish } => self.carry_away(vm, &wish, at).map(|()| None),

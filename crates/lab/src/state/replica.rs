@@ -115,6 +115,37 @@ impl Host {
         self.begin(id, Busy::Other, (CHANGE, takes), work, now)
     }
 
+    /// Begins to end a replication: that of a copy on to a third host, if `second` says so. A copy that is
+    /// replicated on keeps the first.
+    pub fn remove_replication(&mut self, id: Uuid, second: bool) -> Result<JobId, Refusal> {
+        self.advance();
+        let vm = self.vm(id).ok_or(Refusal::INVALID_PARAMETER)?;
+        let replication = vm.replication.ok_or(Refusal::INVALID_STATE)?;
+        if replication.extended != second {
+            return Err(Refusal::INVALID_STATE);
+        }
+        let (now, takes) = (self.now(), self.rules.state_takes);
+        let work = Work::RemoveReplication { vm: id, second };
+        self.begin(id, Busy::Other, (CHANGE, takes), work, now)
+    }
+
+    /// Its recovery points go with it.
+    pub(super) fn drop_replication(&mut self, id: Uuid, second: bool) -> Result<(), Failure> {
+        let vm = self.vm_mut(id).ok_or_else(gone)?;
+        if let (true, Some(replication)) = (second, &mut vm.replication) {
+            replication.extended = false;
+            return Ok(());
+        }
+        vm.replication = None;
+        let is_its = |c: &&super::Checkpoint| c.kind == CheckpointKind::Replica;
+        let points = vm.checkpoints.iter().filter(is_its);
+        let points: Vec<Uuid> = points.map(|c| c.settings.id).collect();
+        for point in points {
+            self.drop_checkpoint(id, point)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn set_replication(&mut self, id: Uuid, to: u16, at: Timestamp) {
         if let Some(replication) = self.vm_mut(id).and_then(|vm| vm.replication.as_mut()) {
             replication.state = to;

@@ -339,6 +339,8 @@ pub struct Replication {
     pub delta_bytes: u32,
     /// How many there were.
     pub deltas: u32,
+    /// Whether it is a copy that is replicated on to a third host.
+    pub extended: bool,
 }
 
 /// A virtual switch of the host.

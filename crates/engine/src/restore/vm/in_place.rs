@@ -18,7 +18,7 @@
 //! - A VM whose disks may be half written is not started, and its journal says so.
 
 use hyperv::files::{HostPath, MappedFiles};
-use hyperv::import::Target;
+use hyperv::import::{Target, can_be_removed};
 use hyperv::inventory::{PowerState, ReplicationMode};
 use serde::Serialize;
 use uuid::Uuid;
@@ -52,6 +52,8 @@ pub struct InPlacePlan {
     pub name: String,
     /// Whether it has to be turned off.
     pub turns_off: bool,
+    /// Whether its replication is removed before, for good.
+    pub removes_replication: bool,
     /// How many moments go by which backups would ask for what has changed.
     pub reference_points: usize,
     /// Its disks, in the order of the point.
@@ -84,13 +86,14 @@ impl InPlacePlan {
     }
 }
 
-/// Plans to bring the disks of a VM back where they are.
-pub fn plan_in_place(opened: &Opened, target: &Target) -> InPlacePlan {
+/// Plans to bring the disks of a VM back where they are; its replication may be removed for that or not.
+pub fn plan_in_place(opened: &Opened, target: &Target, may_remove: bool) -> InPlacePlan {
     let details = &opened.details;
     let mut plan = InPlacePlan {
         vm: details.vm_id,
         name: details.vm_name.clone(),
         turns_off: false,
+        removes_replication: false,
         reference_points: 0,
         disks: Vec::new(),
         findings: Vec::new(),
@@ -109,10 +112,25 @@ pub fn plan_in_place(opened: &Opened, target: &Target) -> InPlacePlan {
     machine.name().clone_into(&mut plan.name);
     plan.turns_off = machine.state != PowerState::Off;
     plan.reference_points = machine.reference_points.len();
-    if machine.replication.mode != ReplicationMode::None {
+    let (mode, relationships) = (machine.replication.mode, &machine.replication.relationships);
+    plan.removes_replication = may_remove && can_be_removed(mode, relationships);
+    if plan.removes_replication {
+        let what = format!(
+            "the VM's replication ({mode:?}) is removed before anything else of it is touched, and \
+             `restore undo` does not bring it back"
+        );
+        let hint = "remove it on the other host too, and set it up again afterwards";
+        let finding = Finding::new(Code::HostNote, Severity::Warning, &plan.name, what);
+        plan.findings.push(finding.hint(hint));
+    } else if mode != ReplicationMode::None || !relationships.is_empty() {
         plan.findings.push(blocks(
             "the VM is replicated, or the host does not tell that it is not".to_owned(),
-            "remove its replication on the host (Remove-VMReplication) first",
+            match can_be_removed(mode, relationships) {
+                true => "say --remove-replication, which does not come back, or restore a copy",
+                false => {
+                    "end that on its host, or restore it beside what is there, without --in-place"
+                }
+            },
         ));
     }
     if machine.operation.is_some() {

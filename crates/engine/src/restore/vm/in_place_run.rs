@@ -73,7 +73,10 @@ pub fn roll_back_vm(
     let paths = plan.disks.iter().zip(disks);
     let paths = paths.map(|(of, disk)| (of.path.as_str(), disk.file.as_path()));
     // Before it is turned off, which is done only when that was planned.
-    let begun = are_the_hosts(source, paths, rng);
+    let mut begun = are_the_hosts(source, paths, rng);
+    if plan.removes_replication {
+        begun = begun.and_then(|()| source.remove_replication(plan.vm));
+    }
     match begun.and_then(|()| source.begin_rollback(plan.vm, plan.turns_off)) {
         Ok(rollback) => run.written(task, opened, (source, rollback), rng),
         Err(error) => run.failed(error.message, &error.hint),

@@ -65,6 +65,16 @@ impl HostSource {
         })
     }
 
+    /// Removes the replication of a VM, for good.
+    ///
+    /// # Errors
+    /// When the VM is replicated still.
+    pub fn remove_replication(&self, vm: Uuid) -> Result<(), SourceError> {
+        let control = self.controls.own();
+        let tried = import::remove_replication(control, vm).map(drop);
+        tried.map_err(|error| not_done(vm, &error, &control.take_notes()))
+    }
+
     /// Turns a VM off for its disks to be written, if it may be.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod job;
 mod management;
 mod planned;
 mod point;
+mod replication;
 mod resources;
 mod security;
 mod snapshot;
@@ -92,6 +93,12 @@ impl Repository {
             }
             ("Msvm_ImageManagementService", "GetVirtualHardDiskState") => {
                 image::state(host, inputs)
+            }
+            ("Msvm_ReplicationService", "RemoveReplicationRelationship") => {
+                replication::remove(host, inputs)
+            }
+            ("Msvm_ReplicationService", "RemoveReplicationRelationshipEx") => {
+                replication::remove_one(host, inputs)
             }
             ("Msvm_SecurityService", "GetKeyProtector") => security::key_protector(host, inputs),
             ("Msvm_VirtualSystemManagementService", "DestroySystem") => {

@@ -92,16 +92,16 @@ fn point_path(host: &Host, vm: uuid::Uuid, point: uuid::Uuid) -> ObjectPath {
 
 pub(super) fn replication(host: &Host) -> Vec<Instance> {
     let of = |vm: &crate::state::Vm| {
-        vm.replication?;
-        let id = integration::relationship_id(vm);
-        let relationship = by_id(host, "Msvm_ReplicationRelationship", &id);
-        Some(dependency(
-            "Msvm_SystemReplicationRelationship",
-            vm_path(host, vm.id),
-            relationship,
-        ))
+        let all = integration::relationship_ids(vm).into_iter().map(|id| {
+            dependency(
+                "Msvm_SystemReplicationRelationship",
+                vm_path(host, vm.id),
+                by_id(host, "Msvm_ReplicationRelationship", &id),
+            )
+        });
+        all.collect::<Vec<_>>()
     };
-    host.vms().iter().filter_map(of).collect()
+    host.vms().iter().flat_map(of).collect()
 }
 
 /// Each device belongs to the configuration whose id begins its own.

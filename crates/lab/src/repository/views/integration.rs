@@ -144,18 +144,32 @@ pub(in super::super) fn relationship_id(vm: &Vm) -> String {
     format!("Microsoft:{}\\HVR\\0", upper(vm.id))
 }
 
+/// Those of all: a replica that is replicated on has a second one.
+pub(in super::super) fn relationship_ids(vm: &Vm) -> Vec<String> {
+    let Some(replication) = vm.replication else {
+        return Vec::new();
+    };
+    let second = replication
+        .extended
+        .then(|| format!("Microsoft:{}\\HVR\\1", upper(vm.id)));
+    [relationship_id(vm)].into_iter().chain(second).collect()
+}
+
 pub(super) fn relationships(host: &Host) -> Vec<Instance> {
     let of = |vm: &Vm| {
-        let replication = vm.replication?;
-        let relationship = Instance::new("Msvm_ReplicationRelationship")
-            .with("ElementName", vm.settings.name.as_str())
-            .with("InstanceID", relationship_id(vm))
-            .with("LastReplicationType", 1_u16)
-            .with("ReplicationHealth", replication.health)
-            .with("ReplicationState", replication.state);
-        Some(relationship)
+        let told = vm.replication.iter().flat_map(|replication| {
+            relationship_ids(vm).into_iter().map(|id| {
+                Instance::new("Msvm_ReplicationRelationship")
+                    .with("ElementName", vm.settings.name.as_str())
+                    .with("InstanceID", id)
+                    .with("LastReplicationType", 1_u16)
+                    .with("ReplicationHealth", replication.health)
+                    .with("ReplicationState", replication.state)
+            })
+        });
+        told.collect::<Vec<_>>()
     };
-    host.vms().iter().filter_map(of).collect()
+    host.vms().iter().flat_map(of).collect()
 }
 
 pub(super) fn replication_settings(host: &Host) -> Vec<Instance> {

@@ -25,7 +25,7 @@ use cim::Instance;
 use crate::schema::{CIMV2, CLUSTER, HYPER_V};
 use crate::state::{Host, HostDeviceKind};
 
-pub(super) use integration::relationship_id;
+pub(super) use integration::{relationship_id, relationship_ids};
 pub(super) use job::{error as job_error, path as job_path};
 pub(super) use names::{resource_paths, settings_id, system_id, tell_changed, vm_id};
 pub(super) use service::CLASSES as SERVICES;
@@ -82,6 +82,9 @@ const HYPER_V_VIEWS: &[(&str, View)] = &[
         association::reference_points,
     ),
     ("Msvm_ReplicationRelationship", integration::relationships),
+    ("Msvm_ReplicationService", |host| {
+        service::of(host, "Msvm_ReplicationService")
+    }),
     (
         "Msvm_ReplicationSettingData",
         integration::replication_settings,

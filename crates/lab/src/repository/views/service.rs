@@ -4,8 +4,9 @@ use cim::Instance;
 
 use crate::state::Host;
 
-pub(in super::super) const CLASSES: [&str; 5] = [
+pub(in super::super) const CLASSES: [&str; 6] = [
     "Msvm_ImageManagementService",
+    "Msvm_ReplicationService",
     "Msvm_SecurityService",
     "Msvm_VirtualSystemManagementService",
     "Msvm_VirtualSystemReferencePointService",

@@ -149,6 +149,7 @@ pub(super) fn build(host: &mut Host, spec: &VmSpec) -> Result<Vm, BuildError> {
             delta_takes: Duration::from_millis(replication.delta_ms),
             delta_bytes: replication.delta_bytes,
             deltas: 0,
+            extended: replication.extended,
         }),
     })
 }

@@ -257,6 +257,9 @@ pub struct ReplicationSpec {
     /// Bytes that one changes.
     #[serde(default)]
     pub delta_bytes: u32,
+    /// Whether it is a copy that is replicated on to a third host.
+    #[serde(default)]
+    pub extended: bool,
 }
 
 fn two_seconds() -> u64 {

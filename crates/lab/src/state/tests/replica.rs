@@ -19,6 +19,7 @@ fn replica(rules: Rules) -> Bench {
         delta_takes: Duration::from_secs(5),
         delta_bytes: 8192,
         deltas: 0,
+        extended: false,
     });
     bench
 }
