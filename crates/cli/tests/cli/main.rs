@@ -62,5 +62,6 @@ mod vm_killed;
 mod vm_plan;
 mod vm_replace;
 mod vm_restore;
+mod vm_tree;
 mod vms;
 mod words;

@@ -52,6 +52,7 @@ mod take_off;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod undo;
 mod verify;
 mod versions;

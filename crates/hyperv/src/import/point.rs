@@ -36,6 +36,9 @@ pub struct PointCheckpoint {
     pub name: String,
     /// The checkpoint that it descends from.
     pub parent: Option<Uuid>,
+    /// Whether it is known to descend from none.
+    #[serde(default)]
+    pub first: bool,
 }
 
 /// A file of its disks.

@@ -73,6 +73,7 @@ pub(super) fn point() -> Point {
         id: Uuid::from_u128(4),
         name: "base".to_owned(),
         parent: None,
+        first: true,
     }];
     point.parent = Some(Uuid::from_u128(4));
     point

@@ -15,6 +15,7 @@ use super::aside::size;
 use super::defined;
 use super::plan::Way;
 use super::take_off::same_folder;
+use super::tree;
 use super::{Plan, Point};
 use crate::ids::{self, fold};
 use crate::inventory::{self, Machine, PowerState};
@@ -113,6 +114,7 @@ fn compare(
         let planned = plan.checkpoints.to_string();
         all.add("the number of its checkpoints", planned, count.to_string());
     }
+    all.0.extend(tree::differs(point, plan, machine));
     let state = match plan.saved_state {
         true => PowerState::Saved,
         false => PowerState::Off,

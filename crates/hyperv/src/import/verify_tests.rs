@@ -30,6 +30,8 @@ fn made(tree: Tree) -> (Point, Plan, Machine) {
     if tree == Tree::Whole {
         let mut settings = machine.settings.clone();
         settings.media = vec![medium(&plan, 1)];
+        settings.config.name = "base".to_owned();
+        machine.parent = Parent::Of(Uuid::from_u128(4));
         machine.checkpoints = vec![Checkpoint {
             id: Uuid::from_u128(4),
             kind: CheckpointKind::User,
@@ -80,8 +82,8 @@ fn checkpoints_have_no_disk_and_no_connection_of_others() {
     assert_eq!(
         differs(&made, false),
         [
-            "the disk at SCSI 0:0 in the checkpoint \"web\"",
-            "the adapter \"removed since\" in the checkpoint \"web\""
+            "the disk at SCSI 0:0 in the checkpoint \"base\"",
+            "the adapter \"removed since\" in the checkpoint \"base\""
         ]
     );
     // One that is connected to nothing is nobody's.

@@ -19,4 +19,5 @@ mod restored;
 mod rollback;
 mod room;
 mod support;
+mod tree;
 mod weather;

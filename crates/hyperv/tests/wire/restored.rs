@@ -10,7 +10,7 @@ use hyperkeep_hyperv::control::Control;
 use hyperkeep_hyperv::import::{
     Applied, ApplyError, MayUndo, Plan, Point, PointCheckpoint, PointDisk, Written, apply,
 };
-use hyperkeep_hyperv::inventory;
+use hyperkeep_hyperv::inventory::{self, Parent};
 use hyperkeep_hyperv::journal::{Journal, dead};
 use hyperkeep_hyperv::recovery::{Remembered, Report, recover};
 use lab::state::{ExportWish, LiveState, Power};
@@ -48,32 +48,43 @@ pub(crate) fn point(lab: &Lab) -> Point {
     let inventory = inventory::take(&lab.session()).unwrap();
     let machine = inventory.machine(lab.vm()).unwrap();
     let service = lab.server.service();
-    let mut disks = Vec::new();
-    for medium in &machine.settings.media {
+    let mut disks: Vec<PointDisk> = Vec::new();
+    let own = machine.settings.media.iter().map(|medium| (medium, true));
+    let checkpoints = machine.checkpoints.iter().flat_map(|c| &c.settings.media);
+    for (medium, own) in own.chain(checkpoints.map(|medium| (medium, false))) {
         let mut next = Some(medium.path.clone());
         while let Some(path) = next {
             let parent = service.repository.host.parent_of(&path);
             next = parent.map(str::to_owned);
+            if disks.iter().any(|disk| disk.path == path) {
+                break;
+            }
             disks.push(PointDisk {
                 location: medium.location,
-                leaf: path == medium.path,
+                leaf: own && path == medium.path,
                 path,
                 bytes: 4 << 20,
             });
         }
     }
+    let parent = |parent| match parent {
+        Parent::Of(id) => Some(id),
+        Parent::None | Parent::Unknown => None,
+    };
     let checkpoints = machine
         .checkpoints
         .iter()
         .map(|checkpoint| PointCheckpoint {
             id: checkpoint.id,
             name: checkpoint.settings.config.name.clone(),
-            parent: None,
+            parent: parent(checkpoint.parent),
+            first: checkpoint.parent == Parent::None,
         });
     Point {
         vm: machine.id,
         config: machine.config().clone(),
         checkpoints: checkpoints.collect(),
+        parent: parent(machine.parent),
         disks,
         host: inventory.host.name.clone(),
         ..Point::default()

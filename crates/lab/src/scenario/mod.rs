@@ -25,10 +25,10 @@ pub use build::BuildError;
 pub use file::{
     AccidentSpec, AccountSpec, AdapterSpec, AfterApplySpec, CheckpointKindSpec, CheckpointSpec,
     ClusterNamesSpec, ClusterSpec, CutPlaceSpec, CutSpec, DiskSpec, DoesSpec, DropsSpec,
-    FailureSpec, GuestSpec, HeldSpec, HostDeviceKindSpec, HostDeviceSpec, HostSpec, LimitsSpec,
-    MishapSpec, MoveSpec, PlaceSpec, RefusedSpec, ReplaySpec, ReplicaConflictSpec, ReplicationSpec,
-    RulesSpec, Scenario, SpaceSpec, State, SwitchSpec, TakesSpec, TlsSpec, TurnsSpec, VmSpec,
-    VolumeSpec, WriteSpec, WritesSpec,
+    FailureSpec, GuestSpec, HeldSpec, HostDeviceKindSpec, HostDeviceSpec, HostSpec,
+    ImportLosesSpec, LimitsSpec, MishapSpec, MoveSpec, PlaceSpec, RefusedSpec, ReplaySpec,
+    ReplicaConflictSpec, ReplicationSpec, RulesSpec, Scenario, SpaceSpec, State, SwitchSpec,
+    TakesSpec, TlsSpec, TurnsSpec, VmSpec, VolumeSpec, WriteSpec, WritesSpec,
 };
 
 #[cfg(test)]

@@ -161,6 +161,9 @@ impl Host {
             renew(&mut planned);
         }
         untangle(&mut planned);
+        if let Some(loses) = self.rules.import_loses {
+            loses.of(&mut planned);
+        }
         self.learn_parents(&planned)?;
         self.vms.push(planned);
         self.write_configurations(id)?;

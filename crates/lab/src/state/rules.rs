@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::loses::ImportLoses;
+
 /// UNVERIFIED: what becomes of change tracking when a VM goes back to a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AfterApply {
@@ -62,6 +64,8 @@ pub struct Rules {
     /// UNVERIFIED: whether the folder of an imported VM is the one that its configuration names,
     /// rather than the one that it was imported from.
     pub import_keeps_root: bool,
+    /// What an import gets wrong of checkpoints.
+    pub import_loses: Option<ImportLoses>,
     /// Saved states that are imported do not fit this host's processors.
     pub foreign_state_refused: bool,
     /// UNVERIFIED: whether a job adds and changes hardware, and not the call itself.
@@ -144,6 +148,7 @@ impl Default for Rules {
             checkpoints_keep_ids: false,
             copies_share_checkpoint_ids: false,
             import_keeps_root: false,
+            import_loses: None,
             foreign_state_refused: false,
             settings_as_job: false,
             state_takes: Duration::from_secs(2),

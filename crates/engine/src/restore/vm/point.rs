@@ -207,6 +207,7 @@ fn in_order(checkpoints: &[Checkpoint]) -> Vec<PointCheckpoint> {
         id: checkpoint.id,
         name: checkpoint.name.clone(),
         parent,
+        first: checkpoint.parent == CheckpointParent::Root,
     };
     let mut told = HashSet::new();
     let mut out = Vec::with_capacity(checkpoints.len());

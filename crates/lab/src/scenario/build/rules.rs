@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::file::{AfterApplySpec, ClusterNamesSpec, ReplicaConflictSpec, Scenario};
-use crate::state::{AfterApply, ClusterNames, ReplicaConflict, Rules};
+use super::super::file::{
+    AfterApplySpec, ClusterNamesSpec, ImportLosesSpec, ReplicaConflictSpec, Scenario,
+};
+use crate::state::{AfterApply, ClusterNames, ImportLoses, ReplicaConflict, Rules};
 
 impl Scenario {
     pub(super) fn rules(&self) -> Rules {
@@ -22,6 +24,12 @@ impl Scenario {
                 .copies_share_checkpoint_ids
                 .unwrap_or(own.copies_share_checkpoint_ids),
             import_keeps_root: spec.import_keeps_root.unwrap_or(own.import_keeps_root),
+            import_loses: spec.import_loses.map(|loses| match loses {
+                ImportLosesSpec::Current => ImportLoses::Current,
+                ImportLosesSpec::Parents => ImportLoses::Parents,
+                ImportLosesSpec::Names => ImportLoses::Names,
+                ImportLosesSpec::Memory => ImportLoses::Memory,
+            }),
             foreign_state_refused: spec
                 .foreign_state_refused
                 .unwrap_or(own.foreign_state_refused),

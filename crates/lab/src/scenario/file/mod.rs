@@ -133,6 +133,7 @@ pub struct RulesSpec {
     pub checkpoints_keep_ids: Option<bool>,
     pub copies_share_checkpoint_ids: Option<bool>,
     pub import_keeps_root: Option<bool>,
+    pub import_loses: Option<ImportLosesSpec>,
     pub foreign_state_refused: Option<bool>,
     pub settings_as_job: Option<bool>,
     pub state_ms: Option<u64>,
@@ -177,6 +178,20 @@ pub enum AfterApplySpec {
     Whole,
     /// Its ids are forgotten.
     Lost,
+}
+
+/// What an import gets wrong of checkpoints.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImportLosesSpec {
+    /// The VM goes on from the first one.
+    Current,
+    /// All others were made after the first one.
+    Parents,
+    /// Two that nothing was made after have each other's names.
+    Names,
+    /// None has saved memory.
+    Memory,
 }
 
 /// What a cluster's private properties are called.
