@@ -123,7 +123,7 @@ pub(crate) struct VmWantedArgs {
     #[arg(long)]
     pub(crate) keep_mac: bool,
 
-    /// What becomes of saved memory
+    /// What becomes of saved memory, its checkpoints' too
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     pub(crate) saved_state: SavedStateArg,
 
@@ -152,11 +152,11 @@ pub(crate) struct VmWantedArgs {
 /// What becomes of saved memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SavedStateArg {
-    /// Kept on the host that it was made on
+    /// Kept on the host that it was made on; that of checkpoints is kept everywhere
     #[default]
     Auto,
     /// Kept
     Keep,
-    /// Dropped: the VM starts as after a power cut
+    /// Dropped, with that of checkpoints: the VM starts as after a power cut
     Discard,
 }

@@ -62,6 +62,7 @@ mod vm_killed;
 mod vm_plan;
 mod vm_replace;
 mod vm_restore;
+mod vm_saved;
 mod vm_tree;
 mod vms;
 mod words;

@@ -213,6 +213,7 @@ impl Run<'_, '_> {
             Step::NewAddress { .. } => Ok(()),
             Step::BootFrom { .. } => self.planned()?.boot_from(config, &self.made),
             Step::DropSavedState => self.planned()?.drop_saved_state(),
+            Step::DropCheckpointMemory => self.planned()?.drop_checkpoint_memory(),
             Step::Validate => {
                 let (adapters, in_place) = (&self.plan.adapters, self.plan.replaces.is_some());
                 let planned = self.planned()?;

@@ -122,6 +122,16 @@ pub enum Finding {
     },
     /// Saved memory fits hosts with the same features of processors alone, and no host tells them.
     SavedStateMayNotFit,
+    /// Saved memory of checkpoints goes.
+    CheckpointMemoryDropped {
+        /// Of how many that have it, or of which nobody can tell.
+        count: usize,
+    },
+    /// Saved memory of checkpoints is of another host, and stays.
+    CheckpointMemoryMayNotFit {
+        /// Of how many that have it, or of which nobody can tell.
+        count: usize,
+    },
     /// There was no saved memory to keep.
     NoSavedState,
     /// The TPM needs keys that this host may not have.
@@ -230,6 +240,8 @@ impl Finding {
             | Self::TreeFlattened { .. }
             | Self::SavedStateDropped { .. }
             | Self::SavedStateMayNotFit
+            | Self::CheckpointMemoryDropped { .. }
+            | Self::CheckpointMemoryMayNotFit { .. }
             | Self::Tpm { .. }
             | Self::PassThrough { .. }
             | Self::HostDevice { .. }
@@ -339,6 +351,17 @@ impl fmt::Display for Finding {
             Self::SavedStateMayNotFit => f.write_str(
                 "its saved memory fits processors like those of its host alone, and hosts do not \
                  tell what theirs are: if it cannot be started, restore it without",
+            ),
+            Self::CheckpointMemoryDropped { count } => write!(
+                f,
+                "the saved memory that {count} of its checkpoints have, or may have, is dropped: \
+                 one that goes back to them starts as after a power cut"
+            ),
+            Self::CheckpointMemoryMayNotFit { count } => write!(
+                f,
+                "{count} of its checkpoints have saved memory of another host, or may have: a VM that \
+                 goes back to one of them is saved, and if it cannot be started here its saved \
+                 memory has to go (Remove-VMSavedState); or have all of it dropped"
             ),
             Self::NoSavedState => f.write_str("there is no saved memory to keep"),
             Self::Tpm { protector: true } => f.write_str(

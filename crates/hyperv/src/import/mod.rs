@@ -45,6 +45,7 @@ mod replication;
 mod request;
 mod rewire;
 mod rollback;
+mod saved;
 mod script;
 mod seen;
 mod steps;

@@ -9,11 +9,12 @@ use super::checks;
 use super::defined;
 use super::disks::{self, DiskPlan};
 use super::finding::{Finding, Weight};
-use super::request::{Identity, Place, Request, SavedState, Tree, WantedWay};
+use super::request::{Identity, Place, Request, Tree, WantedWay};
+use super::saved;
 use super::steps::{Step, aside, steps, undone};
 use super::{Point, Target, versions};
 use crate::files::{BadHostPath, HostPath};
-use crate::ids::{fold, same_host};
+use crate::ids::fold;
 
 /// Folders of one name that are looked at.
 const MOST_FOLDERS: u32 = 1000;
@@ -49,6 +50,9 @@ pub struct Plan {
     pub adapters: Vec<AdapterPlan>,
     /// Whether its saved memory goes with it.
     pub saved_state: bool,
+    /// Whether that of its checkpoints goes with them.
+    #[serde(default)]
+    pub checkpoint_memory: bool,
     /// How many checkpoints it will have.
     pub checkpoints: usize,
     /// What is done, in this order; nothing when something blocks.
@@ -76,6 +80,7 @@ pub(super) struct Parts {
     pub(super) adapters: Vec<AdapterPlan>,
     pub(super) taken_out: Vec<Location>,
     pub(super) drops_state: bool,
+    pub(super) drops_checkpoint_memory: bool,
     pub(super) checkpoints: bool,
 }
 
@@ -123,7 +128,7 @@ pub fn plan(point: &Point, request: &Request, target: &Target) -> Plan {
         findings.push(Finding::BadPath { path, why });
     }
     let adapters = adapters::plan(point, request, target, &mut findings);
-    let keeps = saved_state(point, request, target, way, &mut findings);
+    let kept = saved::plan(point, request, target, (way, whole), &mut findings);
     checks::devices(point, target, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.weight()));
     let parts = Parts {
@@ -133,7 +138,8 @@ pub fn plan(point: &Point, request: &Request, target: &Target) -> Plan {
         disks,
         adapters,
         taken_out: taken_out(point),
-        drops_state: point.memory && !keeps && way == Way::Import,
+        drops_state: point.memory && !kept.vm && way == Way::Import,
+        drops_checkpoint_memory: kept.drops_checkpoints,
         checkpoints: whole && count > 0,
     };
     let blocked = findings.iter().any(|f| f.weight() == Weight::Blocks);
@@ -153,7 +159,8 @@ pub fn plan(point: &Point, request: &Request, target: &Target) -> Plan {
         way,
         disks: parts.disks,
         adapters: parts.adapters,
-        saved_state: keeps,
+        saved_state: kept.vm,
+        checkpoint_memory: whole && !kept.drops_checkpoints,
         checkpoints: if whole { count } else { 0 },
         steps,
         findings,
@@ -268,46 +275,6 @@ fn taken(folder: &HostPath, target: &Target) -> Result<Option<(String, String)>,
         }
     }
     Ok(None)
-}
-
-/// Whether saved memory goes with it.
-fn saved_state(
-    point: &Point,
-    request: &Request,
-    target: &Target,
-    way: Way,
-    findings: &mut Vec<Finding>,
-) -> bool {
-    let dropped = |why: &str| Finding::SavedStateDropped {
-        why: why.to_owned(),
-    };
-    if !point.memory {
-        if request.saved_state == SavedState::Keep {
-            findings.push(Finding::NoSavedState);
-        }
-        return false;
-    }
-    if way == Way::Define {
-        findings.push(dropped("a VM that is made anew has none"));
-        return false;
-    }
-    let name = target.inventory.host.name.as_deref();
-    let same = point.host.as_deref().zip(name);
-    let same = same.is_some_and(|(one, other)| same_host(one, other));
-    match request.saved_state {
-        SavedState::Discard => findings.push(dropped("so it was asked for")),
-        SavedState::Auto if !same => findings.push(dropped(
-            "it is of another host, and fits processors with the same features alone",
-        )),
-        SavedState::Auto => return true,
-        SavedState::Keep => {
-            if !same {
-                findings.push(Finding::SavedStateMayNotFit);
-            }
-            return true;
-        }
-    }
-    false
 }
 
 /// Places whose media do not go with the VM.

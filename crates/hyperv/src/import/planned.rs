@@ -349,9 +349,8 @@ impl PlannedVm {
             let (true, Some(id)) = (missing, id) else {
                 continue;
             };
-            let service = only(self.control.session(), SNAPSHOTS)?;
             let inputs = Instance::default().with("AffectedSnapshot", ids::settings_path(&id));
-            self.call(&service, "DestroySnapshot", &inputs)?;
+            self.call_snapshots("DestroySnapshot", &inputs)?;
         }
         Ok(())
     }
@@ -359,6 +358,15 @@ impl PlannedVm {
     /// Calls a method of the service that manages VMs, about this one.
     pub(super) fn manage(&self, method: &str, inputs: &Instance) -> Result<(), ImportError> {
         self.call(&service(self.control.session())?, method, inputs)
+    }
+
+    /// Calls a method of the service that manages checkpoints, about one of this one's.
+    pub(super) fn call_snapshots(
+        &self,
+        method: &str,
+        inputs: &Instance,
+    ) -> Result<(), ImportError> {
+        self.call(&only(self.control.session(), SNAPSHOTS)?, method, inputs)
     }
 
     fn call(

@@ -39,6 +39,9 @@ pub struct PointCheckpoint {
     /// Whether it is known to descend from none.
     #[serde(default)]
     pub first: bool,
+    /// Whether it holds saved memory; nothing if that cannot be told.
+    #[serde(default)]
+    pub memory: Option<bool>,
 }
 
 /// A file of its disks.

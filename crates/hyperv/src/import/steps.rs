@@ -102,6 +102,8 @@ pub enum Step {
     },
     /// Saved memory is dropped.
     DropSavedState,
+    /// That of its checkpoints is.
+    DropCheckpointMemory,
     /// The host looks whether it can be a VM.
     Validate,
     /// It becomes a VM.
@@ -194,6 +196,9 @@ pub(super) fn steps(
     if parts.drops_state {
         steps.push(Step::DropSavedState);
     }
+    if parts.drops_checkpoint_memory {
+        steps.push(Step::DropCheckpointMemory);
+    }
     steps.extend([Step::Validate, Step::Realize, Step::Verify]);
     if request.start {
         steps.push(Step::Start);
@@ -224,6 +229,7 @@ impl fmt::Display for Step {
             Self::NewAddress { adapter } => write!(f, "give the adapter {adapter:?} a new address"),
             Self::BootFrom { order } => write!(f, "boot from {}", order.join(", ")),
             Self::DropSavedState => f.write_str("drop its saved memory"),
+            Self::DropCheckpointMemory => f.write_str("drop the saved memory of its checkpoints"),
             Self::Validate => f.write_str("let the host look whether it can be a VM"),
             Self::Realize => f.write_str("make a VM of it"),
             Self::Verify => f.write_str("compare it with what was planned"),

@@ -74,6 +74,7 @@ pub(super) fn point() -> Point {
         name: "base".to_owned(),
         parent: None,
         first: true,
+        memory: Some(false),
     }];
     point.parent = Some(Uuid::from_u128(4));
     point
@@ -148,7 +149,7 @@ fn in_place() -> Request {
     }
 }
 
-fn same() -> Request {
+pub(super) fn same() -> Request {
     Request {
         place: Place::Beside,
         ..in_place()
@@ -156,7 +157,7 @@ fn same() -> Request {
 }
 
 /// What blocks a plan, by name.
-fn blocks(point: &Point, request: &Request, target: &Target) -> Vec<String> {
+pub(super) fn blocks(point: &Point, request: &Request, target: &Target) -> Vec<String> {
     let plan = plan(point, request, target);
     assert_eq!(plan.is_possible(), !plan.steps.is_empty());
     plan.blocking().map(name).collect()
@@ -168,7 +169,7 @@ fn name(finding: &Finding) -> String {
     json["finding"].as_str().unwrap().to_owned()
 }
 
-fn told(plan: &Plan, wanted: &str) -> bool {
+pub(super) fn told(plan: &Plan, wanted: &str) -> bool {
     plan.findings.iter().any(|finding| name(finding) == wanted)
 }
 
@@ -414,33 +415,6 @@ fn switches_are_found_by_name_mapped_or_missed() {
         connected(&same(), &renamed),
         (Some("LAN 2".to_owned()), true)
     );
-}
-
-#[test]
-fn memory_goes_where_it_fits() {
-    let mut saved = point();
-    saved.memory = true;
-    let with = |state, host: &str| {
-        let request = Request {
-            saved_state: state,
-            ..same()
-        };
-        let mut target = target();
-        target.inventory.host.name = Some(host.to_owned());
-        let plan = plan(&saved, &request, &target);
-        let drops = plan.steps.contains(&Step::DropSavedState);
-        assert_ne!(plan.saved_state, drops);
-        (plan.saved_state, told(&plan, "saved-state-may-not-fit"))
-    };
-    assert_eq!(with(SavedState::Auto, "hv01.example.org"), (true, false));
-    assert_eq!(with(SavedState::Auto, "HV02"), (false, false));
-    assert_eq!(with(SavedState::Keep, "HV02"), (true, true));
-    assert_eq!(with(SavedState::Discard, "HV01"), (false, false));
-    let keep = Request {
-        saved_state: SavedState::Keep,
-        ..same()
-    };
-    assert_eq!(blocks(&point(), &keep, &target()), ["no-saved-state"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The tree of checkpoints of a VM that was restored, compared with that of the restore point: which
-//! checkpoints there are, what each was made after, and which one the VM goes on from.
+//! checkpoints there are, what each was made after, which one the VM goes on from, and which have
+//! saved memory.
 //!
 //! Checkpoints are the same by their ids, where the host has kept any. One that gives a VM another id
 //! may do so to its checkpoints as well: then they are the same by their names and the names of all
@@ -24,8 +25,8 @@ pub(super) fn differs(point: &Point, plan: &Plan, machine: &Machine) -> Vec<Diff
     let found: HashMap<Uuid, &Checkpoint> = machine.checkpoints.iter().map(|c| (c.id, c)).collect();
     let mut all = Vec::new();
     match point.checkpoints.iter().any(|c| found.contains_key(&c.id)) {
-        true => by_id(point, (machine, &found), &mut all),
-        false => by_name(point, machine, &mut all),
+        true => by_id(point, plan, (machine, &found), &mut all),
+        false => by_name(point, plan, machine, &mut all),
     }
     all
 }
@@ -43,10 +44,30 @@ fn add(
     });
 }
 
+/// Whether a checkpoint should have saved memory; nothing if nobody can tell.
+fn memory(checkpoint: &PointCheckpoint, plan: &Plan) -> Option<bool> {
+    match plan.checkpoint_memory {
+        true => checkpoint.memory,
+        false => Some(false),
+    }
+}
+
+fn has_memory(checkpoint: &Checkpoint) -> bool {
+    checkpoint.settings.config.saved_state.is_some()
+}
+
+fn memory_text(is: bool) -> &'static str {
+    match is {
+        true => "there",
+        false => "not there",
+    }
+}
+
 const AFTER: &str = "the checkpoint that it goes on from";
 
 fn by_id(
     point: &Point,
+    plan: &Plan,
     (machine, there): (&Machine, &HashMap<Uuid, &Checkpoint>),
     all: &mut Vec<Difference>,
 ) {
@@ -81,6 +102,11 @@ fn by_id(
             let what = format!("what {of} was made after");
             add(all, what, label(parent), label(found.parent));
         }
+        let planned = memory(checkpoint, plan);
+        if let Some(planned) = planned.filter(|planned| *planned != has_memory(found)) {
+            let what = format!("the saved memory of {of}");
+            add(all, what, memory_text(planned), memory_text(!planned));
+        }
     }
     let known: HashSet<Uuid> = point.checkpoints.iter().map(|c| c.id).collect();
     for found in machine
@@ -110,6 +136,7 @@ enum Above {
 struct Node<'n> {
     name: &'n str,
     above: Above,
+    memory: Option<bool>,
 }
 
 /// The checkpoints of either side, and the one that the VM goes on from.
@@ -119,7 +146,7 @@ struct Side<'n> {
 }
 
 impl<'n> Side<'n> {
-    fn of_point(point: &'n Point) -> Self {
+    fn of_point(point: &'n Point, plan: &Plan) -> Self {
         let all = &point.checkpoints;
         let at: HashMap<Uuid, usize> = all.iter().enumerate().map(|(at, c)| (c.id, at)).collect();
         let node = |c: &'n PointCheckpoint| Node {
@@ -129,6 +156,7 @@ impl<'n> Side<'n> {
                 None if c.first => Above::None,
                 None => Above::Untold,
             },
+            memory: memory(c, plan),
         };
         Self {
             nodes: all.iter().map(node).collect(),
@@ -150,6 +178,7 @@ impl<'n> Side<'n> {
         let node = |c: &'n Checkpoint| Node {
             name: &c.settings.config.name,
             above: above(c.parent),
+            memory: Some(has_memory(c)),
         };
         Self {
             nodes: all.iter().map(node).collect(),
@@ -228,8 +257,8 @@ type Ways<'n> = Numbers<(Option<usize>, &'n str)>;
 /// what hangs on it.
 type Shapes<'n> = Numbers<(&'n str, bool, Vec<usize>)>;
 
-fn by_name(point: &Point, machine: &Machine, all: &mut Vec<Difference>) {
-    let (planned, found) = (Side::of_point(point), Side::of_machine(machine));
+fn by_name(point: &Point, plan: &Plan, machine: &Machine, all: &mut Vec<Difference>) {
+    let (planned, found) = (Side::of_point(point, plan), Side::of_machine(machine));
     let untold = |side: &Side<'_>| side.nodes.iter().any(|node| node.above == Above::Untold);
     let mut ways = Ways::new();
     let (was, is) = match untold(&planned) {
@@ -243,6 +272,7 @@ fn by_name(point: &Point, machine: &Machine, all: &mut Vec<Difference>) {
     if all.len() > before {
         return;
     }
+    memories((&planned, &was), (&found, &is), all);
     let way = |ways: &[Option<usize>], at: Above| match at {
         Above::Of(at) => ways.get(at).copied().flatten(),
         Above::None | Above::Untold => None,
@@ -304,6 +334,38 @@ fn lacking(
                 planned,
                 found,
             ),
+        }
+    }
+}
+
+/// How many of each way have memory.
+fn memories(
+    (planned, was): (&Side<'_>, &[Option<usize>]),
+    (found, is): (&Side<'_>, &[Option<usize>]),
+    all: &mut Vec<Difference>,
+) {
+    let mut having: HashMap<usize, (usize, usize, bool)> = HashMap::new();
+    for (node, way) in planned.nodes.iter().zip(was) {
+        let known = having.entry(way.unwrap_or_default()).or_default();
+        known.0 += usize::from(node.memory == Some(true));
+        known.2 |= node.memory.is_none();
+    }
+    for (node, way) in found.nodes.iter().zip(is) {
+        let known = having.entry(way.unwrap_or_default()).or_default();
+        known.1 += usize::from(node.memory == Some(true));
+    }
+    for (at, way) in was.iter().enumerate() {
+        let known = having.remove(&way.unwrap_or_default());
+        if let Some((should, has, false)) = known
+            && should != has
+        {
+            let what = format!("the saved memory of the checkpoint {}", planned.label(at));
+            add(
+                all,
+                what,
+                memory_text(should > has),
+                memory_text(has > should),
+            );
         }
     }
 }

@@ -21,6 +21,7 @@ fn point((checkpoints, now): &Tree) -> Point {
         name: name.to_string(),
         parent: parent.map(id),
         first: parent.is_none(),
+        memory: Some(false),
     };
     Point {
         checkpoints: all.map(checkpoint).collect(),
@@ -174,6 +175,49 @@ fn what_the_point_does_not_tell_is_not_compared() {
     let mut silent = machine(&branched(), 100);
     silent.checkpoints[1].parent = Parent::Unknown;
     assert!(!told(&super::tests::point(&branched()), &silent).is_empty());
+}
+
+#[test]
+fn memory_that_is_lost_or_still_there_is_told() {
+    for more in [0, 100] {
+        let mut point = point(&branched());
+        point.checkpoints[2].memory = Some(true);
+        let there = |has: &[usize]| {
+            let mut machine = machine(&branched(), more);
+            for at in has {
+                let config = &mut machine.checkpoints[*at].settings.config;
+                config.saved_state = Some(vmconfig::model::SavedState::default());
+            }
+            machine
+        };
+        let names = |what: &[(&str, bool)]| -> Vec<String> {
+            let all = what.iter().map(|(of, should)| {
+                let (should, is) = match should {
+                    true => ("there", "not there"),
+                    false => ("not there", "there"),
+                };
+                format!("the saved memory of the checkpoint {of} should be {should} and is {is}")
+            });
+            all.collect()
+        };
+        let (two, three) = match more {
+            0 => ("\"2\"", "\"3\""),
+            _ => ("\"2\" after \"1\"", "\"3\" after \"0\""),
+        };
+        assert_eq!(told(&point, &there(&[2])), [""; 0]);
+        assert_eq!(told(&point, &there(&[])), names(&[(two, true)]));
+        let other = names(&[(two, true), (three, false)]);
+        assert_eq!(told(&point, &there(&[3])), other);
+        // Of one of which nobody can tell, anything goes, but not when it was to be dropped.
+        point.checkpoints[2].memory = None;
+        assert_eq!(told(&point, &there(&[2])), told(&point, &there(&[])));
+        let plan = Plan {
+            checkpoint_memory: false,
+            ..plan()
+        };
+        assert_eq!(differs(&point, &plan, &there(&[2])).len(), 1);
+        assert_eq!(differs(&point, &plan, &there(&[])), []);
+    }
 }
 
 /// The tree as a text that is the same for the same tree.

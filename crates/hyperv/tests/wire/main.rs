@@ -18,6 +18,7 @@ mod replicated;
 mod restored;
 mod rollback;
 mod room;
+mod saved;
 mod support;
 mod tree;
 mod weather;

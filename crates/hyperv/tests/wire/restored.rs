@@ -79,6 +79,7 @@ pub(crate) fn point(lab: &Lab) -> Point {
             name: checkpoint.settings.config.name.clone(),
             parent: parent(checkpoint.parent),
             first: checkpoint.parent == Parent::None,
+            memory: Some(checkpoint.settings.config.saved_state.is_some()),
         });
     Point {
         vm: machine.id,
@@ -86,6 +87,7 @@ pub(crate) fn point(lab: &Lab) -> Point {
         checkpoints: checkpoints.collect(),
         parent: parent(machine.parent),
         disks,
+        memory: machine.config().saved_state.is_some(),
         host: inventory.host.name.clone(),
         ..Point::default()
     }

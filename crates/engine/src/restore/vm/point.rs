@@ -67,7 +67,9 @@ impl VmPoint {
         let point = Point {
             vm: details.vm_id,
             config,
-            checkpoints: in_order(&details.checkpoints),
+            checkpoints: in_order(&details.checkpoints, &|id| {
+                details.has_memory(&Owner::Checkpoint(id))
+            }),
             parent: details.current,
             disks,
             not_importable: not_importable(task, opened, flat)?,
@@ -197,7 +199,10 @@ fn path(details: &Details, file: &DiskFile) -> String {
 }
 
 /// Parents before children. What descends from itself descends from nothing that is known.
-fn in_order(checkpoints: &[Checkpoint]) -> Vec<PointCheckpoint> {
+fn in_order(
+    checkpoints: &[Checkpoint],
+    memory: &dyn Fn(Uuid) -> Option<bool>,
+) -> Vec<PointCheckpoint> {
     let all: HashSet<Uuid> = checkpoints.iter().map(|c| c.id).collect();
     let parent = |checkpoint: &Checkpoint| match checkpoint.parent {
         CheckpointParent::After(id) => Some(id).filter(|id| all.contains(id)),
@@ -208,6 +213,7 @@ fn in_order(checkpoints: &[Checkpoint]) -> Vec<PointCheckpoint> {
         name: checkpoint.name.clone(),
         parent,
         first: checkpoint.parent == CheckpointParent::Root,
+        memory: memory(checkpoint.id),
     };
     let mut told = HashSet::new();
     let mut out = Vec::with_capacity(checkpoints.len());
@@ -277,7 +283,7 @@ mod tests {
     }
 
     fn order(checkpoints: &[Checkpoint]) -> Vec<(u128, Option<u128>)> {
-        let told = in_order(checkpoints);
+        let told = in_order(checkpoints, &|_| None);
         let told = told.iter();
         told.map(|c| (c.id.as_u128(), c.parent.map(|id| id.as_u128())))
             .collect()
