@@ -54,6 +54,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod tuning;
 mod undo;
 mod verify;
 mod versions;

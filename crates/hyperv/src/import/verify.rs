@@ -15,8 +15,8 @@ use super::aside::size;
 use super::defined;
 use super::plan::Way;
 use super::take_off::same_folder;
-use super::tree;
 use super::{Plan, Point};
+use super::{tree, tuning};
 use crate::ids::{self, fold};
 use crate::inventory::{self, Machine, PowerState};
 
@@ -131,9 +131,15 @@ fn compare(
         }
     }
     hardware(plan, wanted, found, &mut all);
-    if plan.way == Way::Define {
-        for (what, planned, own) in defined::differs(wanted, found, plan) {
-            all.add(&what, planned, own);
+    match plan.way {
+        Way::Define => {
+            for (what, planned, own) in defined::differs(wanted, found, plan) {
+                all.add(&what, planned, own);
+            }
+        }
+        Way::Import => {
+            let place = |at| place(at, wanted, found);
+            all.0.extend(tuning::differs(wanted, found, &place));
         }
     }
     all.0

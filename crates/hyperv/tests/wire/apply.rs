@@ -183,6 +183,8 @@ fn what_is_not_as_planned_is_told_and_not_started() {
     let lab = Lab::start(&scenario(""));
     let (mut point, written) = (point(&lab), write(&lab));
     point.config.memory.startup_mib = Some(4096);
+    point.config.processors.limit = Some(50_000);
+    point.config.notes = "somebody's".to_owned();
     let request = Request {
         start: true,
         ..Request::default()
@@ -191,7 +193,14 @@ fn what_is_not_as_planned_is_told_and_not_started() {
     let done = lab.with(|control| carry_out(control, &point, &plan, &written));
     let done = done.unwrap();
     let told: Vec<String> = done.differences.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["its memory in MiB should be 4096 and is 1024"]);
+    assert_eq!(
+        told,
+        [
+            "its memory in MiB should be 4096 and is 1024",
+            "the limit of its processors should be 50000 and is 100000",
+            "its notes should be \"somebody's\" and is \"\""
+        ]
+    );
     assert!(!done.started && done.not_started.is_some());
     let now = inventory::take(&lab.session()).unwrap();
     assert_eq!(now.machine(done.vm).unwrap().state, PowerState::Off);
