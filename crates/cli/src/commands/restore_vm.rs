@@ -104,10 +104,7 @@ pub(super) fn may_go_on(ui: Ui) -> bool {
 pub(super) fn ask(address: &HostAddress, session: &dyn CimSession) -> Result<Target> {
     let taken = inventory::take(session);
     let inventory = taken.map_err(|error| host::failure(address, &error))?;
-    Ok(Target {
-        inventory,
-        has_guardian: false,
-    })
+    Ok(Target { inventory })
 }
 
 /// What is restored, and how.

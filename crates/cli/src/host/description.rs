@@ -38,10 +38,7 @@ impl Description {
             version: VERSION,
             host,
             taken: u64::try_from(now).ok().and_then(crate::text::rfc3339),
-            target: Target {
-                inventory,
-                has_guardian: false,
-            },
+            target: Target { inventory },
         }
     }
 

@@ -85,7 +85,7 @@ fn replacing(machine: &Machine, request: &Request, findings: &mut Vec<Finding>) 
 }
 
 /// What the VM had that is not taken along, or needs something of the host.
-pub(super) fn devices(point: &Point, target: &Target, findings: &mut Vec<Finding>) {
+pub(super) fn devices(point: &Point, findings: &mut Vec<Finding>) {
     for (location, drive) in point.config.drives() {
         match (drive.kind, &drive.path) {
             (DriveKind::PassThrough, _) => findings.push(Finding::PassThrough { location }),
@@ -103,7 +103,7 @@ pub(super) fn devices(point: &Point, target: &Target, findings: &mut Vec<Finding
     }
     let protector = point.key_protector;
     let told = point.config.security.virtual_tpm == Some(true);
-    if told && !(protector && target.has_guardian) {
+    if told {
         findings.push(Finding::Tpm { protector });
     }
 }

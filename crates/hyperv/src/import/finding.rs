@@ -365,7 +365,10 @@ impl fmt::Display for Finding {
             ),
             Self::NoSavedState => f.write_str("there is no saved memory to keep"),
             Self::Tpm { protector: true } => f.write_str(
-                "it has a virtual TPM: it starts only where the host has the guardian's keys",
+                "it has a virtual TPM, and starts only where the host has the keys of a guardian that \
+                 its key protector names. Whether this host has them was not looked at: see \
+                 Get-HgsGuardian there, and take the certificates with their private keys along \
+                 (Shielded VM Local Certificates)",
             ),
             Self::Tpm { protector: false } => f.write_str(
                 "it has a virtual TPM whose key protector was not backed up: it may not start",

@@ -129,7 +129,7 @@ pub fn plan(point: &Point, request: &Request, target: &Target) -> Plan {
     }
     let adapters = adapters::plan(point, request, target, &mut findings);
     let kept = saved::plan(point, request, target, (way, whole), &mut findings);
-    checks::devices(point, target, &mut findings);
+    checks::devices(point, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.weight()));
     let parts = Parts {
         way,

@@ -13,9 +13,6 @@ use crate::space;
 pub struct Target {
     /// What there is on it.
     pub inventory: Inventory,
-    /// Whether its owner says that it has the keys of the guardian that TPMs of restored VMs need.
-    /// A host does not tell.
-    pub has_guardian: bool,
 }
 
 impl Target {

@@ -24,7 +24,6 @@ fn with_rules(rules: &str) -> String {
 fn planned(lab: &Lab, point: &Point, request: &Request) -> Plan {
     let target = Target {
         inventory: inventory::take(&lab.session()).unwrap(),
-        has_guardian: false,
     };
     plan(point, request, &target)
 }
@@ -153,10 +152,7 @@ fn what_a_failed_import_leaves_is_found_and_removed() {
     // It is there, and whoever wrote its files is told so.
     assert_eq!(machines(&lab).len(), before.len() + 1);
     let inventory = inventory::take(&lab.session()).unwrap();
-    let target = Target {
-        inventory,
-        has_guardian: false,
-    };
+    let target = Target { inventory };
     assert!(target.is_inhabited(&FOLDER.parse().unwrap()));
     assert!(!control.journal().reading().unwrap().is_settled());
     journal.close().unwrap();

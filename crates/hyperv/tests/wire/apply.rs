@@ -39,7 +39,6 @@ fn restore(lab: &Lab, request: &Request) -> (Plan, Result<Applied, ApplyError>) 
 fn planned(lab: &Lab, point: &Point, request: &Request) -> Plan {
     let target = Target {
         inventory: inventory::take(&lab.session()).unwrap(),
-        has_guardian: false,
     };
     let request = Request {
         folder: Some(FOLDER.to_owned()),
@@ -152,7 +151,6 @@ fn an_id_that_is_taken_meanwhile_is_noticed_before_anything_is_done() {
     let (point, written) = (point(&lab), write(&lab));
     let mut target = Target {
         inventory: inventory::take(&lab.session()).unwrap(),
-        has_guardian: false,
     };
     target.inventory.machines.retain(|vm| vm.id != lab.vm());
     let request = Request {

@@ -39,7 +39,6 @@ fn define(lab: &Lab, point: &Point, change: impl FnOnce(&mut Request)) -> (Plan,
     change(&mut request);
     let target = Target {
         inventory: inventory::take(&lab.session()).unwrap(),
-        has_guardian: false,
     };
     let plan = plan(point, &request, &target);
     assert!(plan.is_possible(), "{:?}", plan.findings);

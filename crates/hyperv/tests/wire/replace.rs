@@ -43,7 +43,6 @@ fn start(mishap: &str) -> (Lab, Point, Written) {
 fn planned(lab: &Lab, point: &Point) -> Plan {
     let target = Target {
         inventory: inventory::take(&lab.session()).unwrap(),
-        has_guardian: false,
     };
     let mut request = Request {
         folder: Some(FOLDER.to_owned()),

@@ -34,7 +34,6 @@ fn restore(
     }
     let target = Target {
         inventory: inventory::take(&lab.session()).unwrap(),
-        has_guardian: false,
     };
     let host = target.inventory.host.name.clone().unwrap();
     point.host = Some(if of.is_empty() { host } else { of.to_owned() });

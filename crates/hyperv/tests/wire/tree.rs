@@ -61,10 +61,7 @@ fn restore(lab: &Lab, request: &Request) -> (Machine, Applied, Machine) {
     let (point, written) = (point(lab), write(lab));
     let inventory = inventory::take(&lab.session()).unwrap();
     let was = inventory.machine(lab.vm()).unwrap().clone();
-    let target = Target {
-        inventory,
-        has_guardian: false,
-    };
+    let target = Target { inventory };
     let plan = plan(&point, request, &target);
     assert!(plan.is_possible(), "{:?}", plan.findings);
     let done = lab.with(|control| carry_out(control, &point, &plan, &written));

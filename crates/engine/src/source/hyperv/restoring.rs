@@ -167,10 +167,7 @@ impl HostSource {
         }
         let taken: Result<_, CimError> = inventory::take(control.session());
         let target = match taken {
-            Ok(inventory) => Target {
-                inventory,
-                has_guardian: false,
-            },
+            Ok(inventory) => Target { inventory },
             Err(error) => return Some(format!("the host does not tell what it has: {error}")),
         };
         let folders = [Some(&plan.folder), plan.checkpoint_folder.as_ref()];
