@@ -60,6 +60,7 @@ mod vm_in_place;
 #[cfg(unix)]
 mod vm_killed;
 mod vm_plan;
+mod vm_plan_findings;
 mod vm_replace;
 mod vm_restore;
 mod vm_saved;
