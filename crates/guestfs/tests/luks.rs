@@ -318,14 +318,21 @@ fn several_slots_key_files_and_damaged_headers() {
 }
 
 /// Puts other text into both copies of a LUKS2 header, with checksums that fit.
-fn with_text(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+fn with_text(bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    edited(bytes, |text| {
+        assert!(text.contains(from), "{text}");
+        text.replace(from, to)
+    })
+}
+
+fn edited(mut bytes: Vec<u8>, edit: impl Fn(&str) -> String) -> Vec<u8> {
     let len = 16 << 10;
     for at in [0, len] {
         let text = &bytes[at + 4096..at + len];
         let end = text.iter().position(|byte| *byte == 0).unwrap();
         let text = std::str::from_utf8(&text[..end]).unwrap();
-        assert!(text.contains(from), "{text}");
-        let mut text = text.replace(from, to).into_bytes();
+        let mut text = edit(text).into_bytes();
+        assert!(text.len() < len - 4096);
         text.resize(len - 4096, 0);
         bytes[at + 4096..at + len].copy_from_slice(&text);
         bytes[at + 448..at + 512].fill(0);
@@ -333,6 +340,55 @@ fn with_text(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
         bytes[at + 448..at + 480].copy_from_slice(sum.as_ref());
     }
     bytes
+}
+
+/// Slots that would be tried each for itself, and take hours together: what is left when the first was tried is not
+/// enough for another one. A test that runs for hours has found that the bound is gone.
+#[test]
+fn all_slots_together_are_bounded() {
+    let test = "all_slots_together_are_bounded";
+    let cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+    let Some(made) = by_cryptsetup(test, &cheap) else {
+        return;
+    };
+    let bytes = fs::read(&made.image).unwrap();
+    let argon2 = serde_json::json!(
+        {"type": "argon2id", "time": 64, "memory": 4 << 20, "cpus": 4, "salt": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    );
+    let pbkdf2 = serde_json::json!(
+        {"type": "pbkdf2", "hash": "sha512", "iterations": 256 << 20, "salt": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    );
+    let hostile = edited(bytes, |text| {
+        let mut header: serde_json::Value = serde_json::from_str(text).unwrap();
+        let slot = header["keyslots"]["0"].clone();
+        for number in 1..20 {
+            let mut slot = slot.clone();
+            slot["kdf"] = [&argon2, &pbkdf2][number % 2].clone();
+            header["keyslots"][number.to_string()] = slot;
+        }
+        header.to_string()
+    });
+    let luks = Luks::read(memory(hostile)).unwrap();
+    for secrets in [&[&b"word"[..]][..], &[b"word\n", b"word"]] {
+        let error = luks.unlock_any(secrets).map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::Unsupported(_)), "{error:?}");
+        let told = error.to_string();
+        for words in [
+            "none of the 1 key slots",
+            "key slot 1: 268435456 rounds of PBKDF2",
+            "key slot 18: 64 passes of Argon2 with 4194304 KiB",
+            "restore the disk, and open it with cryptsetup",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
+    // What opens it is not kept from doing so.
+    holds(&luks.unlock(b"pass").unwrap(), &made.plain, 512);
+    holds(
+        &luks.unlock_any(&[b"word", b"pass"]).unwrap(),
+        &made.plain,
+        512,
+    );
 }
 
 #[test]

@@ -8,11 +8,37 @@ use zeroize::Zeroizing;
 
 /// Memory of one derivation that is not refused: Linux' tools ask for 1 GiB at most.
 const MOST_MEMORY_KIB: u32 = 4 << 20;
-/// Memory times passes that is not refused: minutes.
-const MOST_ARGON2_KIB: u64 = 256 << 20;
-/// Rounds of PBKDF2 that are not refused: minutes.
-const MOST_ROUNDS: u32 = 500_000_000;
 const MOST_LANES: u32 = 64;
+
+/// What is left of the work that one try may be, in KiB that Argon2 fills once, or hashes that PBKDF2 makes: each
+/// takes about a microsecond.
+#[derive(Debug)]
+pub(crate) struct Effort(u64);
+
+impl Effort {
+    /// Some minutes. Linux' tools make slots of two seconds.
+    pub(crate) const MOST: u64 = 256 << 20;
+
+    pub(crate) fn new() -> Self {
+        Self(Self::MOST)
+    }
+
+    /// Takes from what is left; false if it is not enough, and nothing is taken then.
+    fn take(&mut self, cost: u64) -> bool {
+        let left = self.0.checked_sub(cost);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
+/// Why there is no key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoKey {
+    /// It asks for more than is allowed, or than is left of it.
+    TooMuch(String),
+    /// It cannot be made.
+    Failed(String),
+}
 
 /// A hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,18 +119,34 @@ impl Kdf {
         }
     }
 
-    /// Makes a key of `len` bytes; an error says in words why not.
+    /// What a key of `len` bytes takes, as [`Effort`] counts.
+    fn cost(&self, len: usize) -> u64 {
+        match *self {
+            Self::Pbkdf2 { hash, rounds } => {
+                u64::from(rounds).saturating_mul(len.div_ceil(hash.len()) as u64)
+            }
+            Self::Argon2 {
+                passes, memory_kib, ..
+            } => u64::from(memory_kib) * u64::from(passes),
+        }
+    }
+
+    /// Makes a key of `len` bytes, if there is enough left for that.
     pub(crate) fn key(
         &self,
         secret: &[u8],
         salt: &[u8],
         len: usize,
-    ) -> Result<Zeroizing<Vec<u8>>, String> {
+        effort: &mut Effort,
+    ) -> Result<Zeroizing<Vec<u8>>, NoKey> {
         let mut key = Zeroizing::new(vec![0; len]);
         match *self {
             Self::Pbkdf2 { hash, rounds } => {
-                let some = NonZeroU32::new(rounds).filter(|_| rounds <= MOST_ROUNDS);
-                let rounds = some.ok_or_else(|| format!("{rounds} rounds of PBKDF2"))?;
+                let what = || format!("{rounds} rounds of PBKDF2");
+                let rounds = NonZeroU32::new(rounds).ok_or_else(|| NoKey::Failed(what()))?;
+                if !effort.take(self.cost(len)) {
+                    return Err(NoKey::TooMuch(what()));
+                }
                 pbkdf2::derive(hash.pbkdf2(), rounds, salt, secret, &mut key);
             }
             Self::Argon2 {
@@ -113,18 +155,20 @@ impl Kdf {
                 memory_kib,
                 lanes,
             } => {
-                let total = u64::from(memory_kib) * u64::from(passes);
-                if memory_kib > MOST_MEMORY_KIB || total > MOST_ARGON2_KIB || lanes > MOST_LANES {
-                    return Err(format!(
+                let bounded = memory_kib <= MOST_MEMORY_KIB && lanes <= MOST_LANES;
+                if !bounded || !effort.take(self.cost(len)) {
+                    return Err(NoKey::TooMuch(format!(
                         "{passes} passes of Argon2 with {memory_kib} KiB of memory in {lanes} lanes"
-                    ));
+                    )));
                 }
-                let params = Params::new(memory_kib, passes, lanes, Some(len));
-                let params = params.map_err(|error| format!("Argon2: {error}"))?;
+                let failed = |error| NoKey::Failed(format!("Argon2: {error}"));
+                let params = Params::new(memory_kib, passes, lanes, Some(len)).map_err(failed)?;
                 let mut memory = Vec::new();
                 let count = params.block_count();
-                let no_room =
-                    |_| format!("Argon2 with {memory_kib} KiB, which this machine has not");
+                let no_room = |_| {
+                    let why = format!("Argon2 with {memory_kib} KiB, which this machine has not");
+                    NoKey::TooMuch(why)
+                };
                 memory.try_reserve_exact(count).map_err(no_room)?;
                 memory.resize(count, Block::default());
                 let kind = if id {
@@ -134,9 +178,56 @@ impl Kdf {
                 };
                 Argon2::new(kind, Version::V0x13, params)
                     .hash_password_into_with_memory(secret, salt, &mut key, &mut memory)
-                    .map_err(|error| format!("Argon2: {error}"))?;
+                    .map_err(failed)?;
             }
         }
         Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All tries together are bounded, of either kind.
+    #[test]
+    fn what_is_left_of_an_effort_bounds_the_next_one() {
+        let pbkdf2 = Kdf::Pbkdf2 {
+            hash: Hash::Sha256,
+            rounds: 100,
+        };
+        let argon2 = Kdf::Argon2 {
+            id: true,
+            passes: 2,
+            memory_kib: 64,
+            lanes: 1,
+        };
+        let salt = [7; 16];
+        let mut effort = Effort(2 * 100 + 2 * 64 + 99);
+        for kdf in [&pbkdf2, &argon2] {
+            // Two hashes of SHA-256 make 64 bytes.
+            assert_eq!(kdf.key(b"pass", &salt, 64, &mut effort).unwrap().len(), 64);
+        }
+        for kdf in [&pbkdf2, &argon2] {
+            let refused = kdf.key(b"pass", &salt, 32, &mut effort);
+            assert!(matches!(refused, Err(NoKey::TooMuch(_))), "{kdf:?}");
+        }
+        assert_eq!(effort.0, 99, "what was refused took nothing");
+        for most in [u32::MAX, 4 << 20] {
+            let much = Kdf::Argon2 {
+                id: false,
+                passes: u32::MAX,
+                memory_kib: most,
+                lanes: 1,
+            };
+            let refused = much.key(b"pass", &salt, 32, &mut Effort::new());
+            assert!(matches!(refused, Err(NoKey::TooMuch(_))), "{most}");
+        }
+        let never = Kdf::Pbkdf2 {
+            hash: Hash::Sha1,
+            rounds: 0,
+        };
+        let refused = never.key(b"pass", &salt, 32, &mut Effort::new());
+        assert!(matches!(refused, Err(NoKey::Failed(_))));
     }
 }

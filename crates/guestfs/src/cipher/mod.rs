@@ -9,6 +9,6 @@ mod mode;
 mod whole;
 
 pub(crate) use self::aes::Aes;
-pub(crate) use self::kdf::{Hash, Kdf};
+pub(crate) use self::kdf::{Effort, Hash, Kdf, NoKey};
 pub(crate) use self::mode::{Cipher, cbc};
 pub(crate) use self::whole::whole_sectors;

@@ -8,7 +8,8 @@
 //! file, and gives a [`BlockRead`](disk::BlockRead).
 //!
 //! Invariants: nothing is given that was decrypted with a key which the header's digest does not confirm;
-//! a derivation that asks for more than 4 GiB of memory is refused.
+//! a derivation that asks for more than 4 GiB of memory is refused, and what all slots together ask for is done
+//! for some minutes and no longer.
 //!
 //! Sources: the LUKS1 and LUKS2 on-disk format specifications of the cryptsetup project.
 
@@ -18,12 +19,14 @@ mod slot;
 mod two;
 mod unlocked;
 
+use std::collections::BTreeSet;
+
 use zeroize::Zeroizing;
 
 pub use self::unlocked::Unlocked;
 
-use self::slot::Slot;
-use crate::cipher::{Cipher, Kdf};
+use self::slot::{NotTried, Slot};
+use crate::cipher::{Cipher, Effort, Kdf};
 use crate::error::{Error, Result};
 use crate::fs::Device;
 
@@ -104,44 +107,71 @@ impl Luks {
     /// Opens it with a passphrase, or all the bytes of a key file.
     ///
     /// # Errors
-    /// [`Error::WrongKey`] when no slot opens with it; [`Error::Unsupported`] when none can be tried.
+    /// [`Error::WrongKey`] when no slot opens with it; [`Error::Unsupported`] when none can be tried, or one asks
+    /// for more work than is done.
     pub fn unlock(&self, secret: &[u8]) -> Result<Unlocked> {
-        let mut unread = self.header.unread.clone();
-        let mut tried = 0;
-        for slot in &self.header.slots {
-            let tried_one = self.open_slot(slot, secret);
-            match tried_one {
-                Ok(Some(key)) => return self.with_key(&key),
-                Ok(None) => tried += 1,
-                Err(Error::Unsupported(why)) => unread.push(why),
-                Err(error) => return Err(error),
+        self.unlock_any(&[secret])
+    }
+
+    /// Opens it with one of several spellings of a secret, which take no more work than one may.
+    ///
+    /// # Errors
+    /// As [`unlock`](Self::unlock).
+    pub fn unlock_any(&self, secrets: &[&[u8]]) -> Result<Unlocked> {
+        let mut unread: BTreeSet<String> = self.header.unread.iter().cloned().collect();
+        let (mut tried, mut too_much) = (BTreeSet::new(), BTreeSet::new());
+        let mut effort = Effort::new();
+        for secret in secrets {
+            for slot in &self.header.slots {
+                match self.open_slot(slot, secret, &mut effort) {
+                    Ok(Some(key)) => return self.with_key(&key),
+                    Ok(None) => _ = tried.insert(slot.number),
+                    Err(NotTried::TooMuch(why)) => _ = too_much.insert(why),
+                    Err(NotTried::Unknown(why)) => _ = unread.insert(why),
+                    Err(NotTried::Failed(error)) => return Err(error),
+                }
             }
         }
+        let version = self.header.version;
+        let list = |all: BTreeSet<String>| all.into_iter().collect::<Vec<_>>().join(", ");
         let unread = match unread.is_empty() {
             true => String::new(),
-            false => format!("; not tried: {}", unread.join(", ")),
+            false => format!("; not tried: {}", list(unread)),
         };
-        let version = self.header.version;
-        Err(match tried {
-            0 => Error::Unsupported(format!("LUKS{version} without a key slot to try{unread}")),
-            _ => Error::WrongKey(format!(
-                "none of the {tried} key slots of this LUKS{version} opens with that passphrase or key \
-                 file{unread}"
-            )),
+        let wrong = format!(
+            "none of the {} key slots of this LUKS{version} opens with that passphrase or key file",
+            tried.len()
+        );
+        if !too_much.is_empty() {
+            let known = if tried.is_empty() { "" } else { wrong.as_str() };
+            let and = if tried.is_empty() { "" } else { ", and " };
+            return Err(Error::Unsupported(format!(
+                "{known}{and}what it asks for takes more than the memory or the minutes that are spent on a key \
+                 ({}){unread}: restore the disk, and open it with cryptsetup",
+                list(too_much)
+            )));
+        }
+        Err(match tried.is_empty() {
+            true => Error::Unsupported(format!("LUKS{version} without a key slot to try{unread}")),
+            false => Error::WrongKey(format!("{wrong}{unread}")),
         })
     }
 
     /// The volume key, if the slot opens.
-    fn open_slot(&self, slot: &Slot, secret: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let key = slot.open(&self.device, secret)?;
+    fn open_slot(
+        &self,
+        slot: &Slot,
+        secret: &[u8],
+        effort: &mut Effort,
+    ) -> std::result::Result<Option<Zeroizing<Vec<u8>>>, NotTried> {
+        let key = slot.open(&self.device, secret, effort)?;
         for digest in &self.header.digests {
             if !digest.slots.contains(&slot.number) {
                 continue;
             }
             let len = digest.digest.len();
-            let made = digest.kdf.key(&key, &digest.salt, len);
-            let made = made.map_err(|why| Error::Unsupported(format!("LUKS digest: {why}")))?;
-            if *made == digest.digest {
+            let made = digest.kdf.key(&key, &digest.salt, len, effort);
+            if *made.map_err(|why| slot.no_key(why))? == digest.digest {
                 return Ok(Some(key));
             }
         }

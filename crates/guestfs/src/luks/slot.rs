@@ -3,8 +3,8 @@
 use disk::BlockRead;
 use zeroize::Zeroizing;
 
-use crate::cipher::{Cipher, Hash, Kdf};
-use crate::error::{Error, Result};
+use crate::cipher::{Cipher, Effort, Hash, Kdf, NoKey};
+use crate::error::Error;
 
 /// Stripes that are not refused: all tools make 4000.
 const MOST_STRIPES: u32 = 16_384;
@@ -33,28 +33,56 @@ pub(super) struct Splitter {
     pub(super) hash: Hash,
 }
 
+/// Why a slot was not tried.
+pub(super) enum NotTried {
+    /// It takes more work than may be done, or than is left of it.
+    TooMuch(String),
+    /// It is not understood.
+    Unknown(String),
+    /// It cannot be read.
+    Failed(Error),
+}
+
 impl Slot {
     /// What would be the volume key if `secret` is right.
-    pub(super) fn open(&self, device: &dyn BlockRead, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let unsupported = |why| Error::Unsupported(format!("key slot {}: {why}", self.number));
+    pub(super) fn open(
+        &self,
+        device: &dyn BlockRead,
+        secret: &[u8],
+        effort: &mut Effort,
+    ) -> Result<Zeroizing<Vec<u8>>, NotTried> {
+        let unsupported = |why: String| NotTried::Unknown(self.named(&why));
         let stripes = self.splitter.stripes;
         if !(1..=MOST_STRIPES).contains(&stripes) {
             return Err(unsupported(format!("{stripes} stripes")));
         }
         let key = self
             .kdf
-            .key(secret, &self.salt, self.slot_key_len)
-            .map_err(unsupported)?;
+            .key(secret, &self.salt, self.slot_key_len, effort)
+            .map_err(|why| self.no_key(why))?;
         let cipher = Cipher::named(&self.cipher, &key).map_err(unsupported)?;
         // Both were checked when the header was read: this is 8 MiB at most.
         let len = self.key_len * stripes as usize;
         let mut split = Zeroizing::new(vec![0; len.next_multiple_of(SECTOR)]);
-        device.read_at(self.start, &mut split)?;
+        let read = device.read_at(self.start, &mut split);
+        read.map_err(|error| NotTried::Failed(error.into()))?;
         for (number, sector) in split.chunks_mut(SECTOR).enumerate() {
             cipher.decrypt(number as u64, sector);
         }
         split.truncate(len);
         Ok(self.splitter.join(&split, self.key_len))
+    }
+
+    /// Why a key that has to do with it was not made.
+    pub(super) fn no_key(&self, why: NoKey) -> NotTried {
+        match why {
+            NoKey::TooMuch(why) => NotTried::TooMuch(self.named(&why)),
+            NoKey::Failed(why) => NotTried::Unknown(self.named(&why)),
+        }
+    }
+
+    fn named(&self, why: &str) -> String {
+        format!("key slot {}: {why}", self.number)
     }
 }
 

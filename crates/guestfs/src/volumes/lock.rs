@@ -42,18 +42,20 @@ fn luks(device: &Device, keys: &[Key]) -> Result<Lock> {
     let mut refused = None;
     for key in keys {
         // A key file is what it is; a file with a passphrase often ends with a line break.
-        let short = Some(key.line()).filter(|line| *line != key.bytes());
-        for secret in [Some(key.bytes()), short].into_iter().flatten() {
-            match luks.unlock(secret) {
-                Ok(open) => {
-                    return Ok(Lock::Open(Opened {
-                        device: Arc::new(open),
-                        notes: luks.oddities().to_vec(),
-                    }));
-                }
-                Err(error @ Error::WrongKey(_)) => refused = Some(error),
-                Err(error) => return Err(error),
+        let spelt = [key.bytes(), key.line()];
+        let spelt = match spelt[0] == spelt[1] {
+            true => &spelt[..1],
+            false => &spelt[..],
+        };
+        match luks.unlock_any(spelt) {
+            Ok(open) => {
+                return Ok(Lock::Open(Opened {
+                    device: Arc::new(open),
+                    notes: luks.oddities().to_vec(),
+                }));
             }
+            Err(error @ (Error::WrongKey(_) | Error::Unsupported(_))) => refused = Some(error),
+            Err(error) => return Err(error),
         }
     }
     Ok(match refused {
