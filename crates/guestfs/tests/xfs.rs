@@ -13,6 +13,9 @@ mod support;
 #[path = "xfs/dirty.rs"]
 mod dirty;
 #[cfg(unix)]
+#[path = "xfs/hostile.rs"]
+mod hostile;
+#[cfg(unix)]
 #[path = "xfs/made.rs"]
 mod made;
 #[cfg(unix)]

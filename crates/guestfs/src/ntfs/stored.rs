@@ -345,3 +345,35 @@ impl Clusters {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goes into all that a hostile MFT leads to: each part is told by so many others.
+    fn follow(way: Way<'_>, others: u32, met: &mut u32) {
+        for _ in 0..others {
+            if let Some(further) = way.deeper() {
+                *met += 1;
+                follow(further, others, met);
+            }
+        }
+    }
+
+    #[test]
+    fn parts_that_lead_to_each_other_come_to_an_end() {
+        // Each needs one: as deep as it goes.
+        let mut met = 0;
+        Way::along(|way| follow(way, 1, &mut met));
+        assert_eq!(met, DEEPEST + 1);
+        // Each needs ten, which would be a thousand millions; a new record begins anew.
+        for records in [1, 5] {
+            let mut met = 0;
+            for _ in 0..records {
+                Way::along(|way| follow(way, 10, &mut met));
+            }
+            let most = records * 10 * (1 + MOST_PARTS);
+            assert!((records * 10..=most).contains(&met), "{met}");
+        }
+    }
+}

@@ -7,12 +7,14 @@ use super::volume::{self, Volume};
 use crate::error::{Error, Result};
 use crate::name::Name;
 
-/// Bytes of values that one file may have.
+/// Bytes of names and values that one file may have.
 const MOST: usize = 64 << 20;
+/// What an attribute counts beside them, as it takes memory even if it is empty.
+const EACH: usize = 64;
 /// Bytes that one value may have.
 const MOST_VALUE: usize = 64 << 10;
 const MOST_LEVELS: u16 = 5;
-/// More attributes than are read anyhow would fill them.
+/// More than are read anyhow would fill them, unless they are empty.
 const MOST_LEAVES: u64 = 1 << 16;
 
 const LOCAL: u8 = 1;
@@ -30,7 +32,7 @@ struct Read {
 impl Read {
     /// Takes in an attribute by the name that Linux has for it.
     fn take(&mut self, block: &Block, flags: u8, name: &[u8], value: Vec<u8>) -> Result<()> {
-        self.bytes += name.len() + value.len();
+        self.bytes += EACH + name.len() + value.len();
         if self.bytes > MOST {
             let why = "more than 64 MiB of extended attributes of one file";
             return Err(Error::Unsupported(why.into()));
