@@ -25,6 +25,8 @@ mod guest_files;
 #[cfg(unix)]
 mod guest_keys;
 #[cfg(unix)]
+mod guest_names;
+#[cfg(unix)]
 mod guest_zip;
 #[cfg(unix)]
 mod hooks;

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use guestfs::{Content, Extras, FileSystem, Kind, Name};
 
 use super::host_name::here;
+use super::places::Places;
 use super::{NotWritten, Target};
 use crate::cancel::Cancel;
 use crate::finding::{Code, Finding, Severity};
 use crate::guest::path::GuestPath;
 use crate::guest::walk::Found;
-use crate::restore::target::{NewFile, TargetError};
+use crate::restore::target::{NewFile, TEMP_PREFIX, TargetError};
 
 #[cfg(not(unix))]
 use super::elsewhere as system;
@@ -29,6 +30,7 @@ const PIECE: usize = 1 << 20;
 /// A folder of this system.
 pub struct FolderTarget {
     root: PathBuf,
+    places: Places,
     /// The folder that was made sure of last.
     sure: Option<PathBuf>,
     cancel: Cancel,
@@ -75,6 +77,7 @@ impl FolderTarget {
             .map_err(|error| TargetError::io(root, "making the folder", error))?;
         Ok(Self {
             root: root.to_owned(),
+            places: Places::new(here, folds_case(root)),
             sure: None,
             cancel: cancel.clone(),
             findings: Vec::new(),
@@ -84,17 +87,12 @@ impl FolderTarget {
 
     /// Where something goes.
     fn place(&mut self, path: &GuestPath) -> PathBuf {
-        let mut at = self.root.clone();
-        at.push(here(&Name::from(path.volume.as_str())).0);
-        for name in &path.names {
-            let (name, _) = here(name);
-            at.push(name);
-        }
-        if let Some(last) = path.names.last()
-            && here(last).1
-        {
+        let placed = self.places.place(path);
+        if placed.strange {
             self.lost.note("a name that is none on this system", path);
         }
+        let mut at = self.root.clone();
+        at.extend(placed.names);
         at
     }
 
@@ -132,6 +130,17 @@ impl FolderTarget {
             }
         }
     }
+}
+
+/// Whether case does not count below a folder: on Windows, and on what others mount of it. Where that cannot be
+/// told, nothing can be written either.
+fn folds_case(root: &Path) -> bool {
+    let seen = |probe: &NewFile| {
+        let name = probe.temp().file_name()?.to_str()?.to_uppercase();
+        Some(fs::symlink_metadata(root.join(name)).is_ok())
+    };
+    let probe = NewFile::create(&root.join(TEMP_PREFIX));
+    cfg!(windows) || probe.ok().as_ref().and_then(seen).unwrap_or(true)
 }
 
 /// Whether a file cannot be made in the place of a hard link either.
@@ -254,6 +263,7 @@ impl Target for FolderTarget {
     fn finish(&mut self) -> Result<Vec<Finding>, NotWritten> {
         system::sync(&self.root)?;
         let mut findings = std::mem::take(&mut self.findings);
+        findings.extend(self.places.findings());
         findings.extend(self.lost.findings());
         Ok(findings)
     }

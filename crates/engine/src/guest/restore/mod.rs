@@ -9,14 +9,16 @@
 //! - A file whose contents are not to be had is no file in a folder, and is told. The run goes on. An archive
 //!   has announced it by then: the rest of its entry is zeros, and that is told.
 //! - Links are not followed, neither in the guest nor in the target: nothing is written outside of it.
+//! - No two things of a guest go to one place of the target ([`places`]).
 //! - Contents go through in pieces. What grows is the numbers of folders, the names of files that have several,
-//!   the list of contents at the end of a zip archive, and, where several patterns are given, the names of all
-//!   that was restored.
+//!   the list of contents at the end of a zip archive, two numbers for each name where case does not count, and,
+//!   where several patterns are given, the names of all that was restored.
 
 #[cfg(not(unix))]
 mod elsewhere;
 mod folder;
 mod host_name;
+mod places;
 mod reading;
 mod report;
 mod tar;

@@ -12,6 +12,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::folder::Lost;
 use super::host_name::here;
+use super::places::Places;
 use super::reading::Reading;
 use super::{NotWritten, Target};
 use crate::cancel::Cancel;
@@ -28,6 +29,7 @@ pub struct TarTarget<W: Write> {
     cancel: Cancel,
     /// An entry was not written to its end: what follows cannot be told from it, so nothing does.
     broken: bool,
+    places: Places,
     lost: Lost,
 }
 
@@ -39,6 +41,7 @@ impl<W: Write> TarTarget<W> {
             name,
             cancel: cancel.clone(),
             broken: false,
+            places: Places::new(here, cfg!(windows)),
             lost: Lost::default(),
         }
     }
@@ -59,15 +62,11 @@ impl<W: Write> TarTarget<W> {
     }
 
     fn place(&mut self, path: &GuestPath) -> PathBuf {
-        let mut at = PathBuf::from(here(&Name::from(path.volume.as_str())).0);
-        for name in &path.names {
-            let (name, other) = here(name);
-            if other {
-                self.lost.note("a name that is none on this system", path);
-            }
-            at.push(name);
+        let placed = self.places.place(path);
+        if placed.strange {
+            self.lost.note("a name that is none on this system", path);
         }
-        at
+        placed.names.into_iter().collect()
     }
 
     /// A header, after the records that go before it.
@@ -250,7 +249,9 @@ impl<W: Write> Target for TarTarget<W> {
             let error = TargetError::io(&self.name, "writing the end of the archive", error);
             return Err(NotWritten::Broken(error));
         }
-        Ok(self.lost.findings())
+        let mut findings = self.places.findings();
+        findings.extend(self.lost.findings());
+        Ok(findings)
     }
 }
 
@@ -258,4 +259,64 @@ impl<W: Write> Target for TarTarget<W> {
 fn bytes(path: &Path) -> Vec<u8> {
     let parts = path.iter().map(|part| part.as_encoded_bytes().to_vec());
     parts.collect::<Vec<_>>().join(&b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use guestfs::{Node, NodeId, Times};
+
+    use super::*;
+
+    fn pipe(name: &[u8]) -> Found {
+        let mut path = GuestPath::root("d0p1");
+        path.names.push(Name::new(name));
+        let node = Node {
+            id: NodeId(7),
+            kind: Kind::Fifo,
+            len: 0,
+            links: 2,
+            owner: None,
+            times: Times::default(),
+            attributes: None,
+            obstacle: None,
+        };
+        Found { path, node }
+    }
+
+    /// What unpacks an archive lets a later entry replace an earlier one, and says nothing.
+    #[test]
+    fn no_two_entries_have_one_name() {
+        let mut target = TarTarget::new(Vec::new(), PathBuf::from("test.tar"), &Cancel::new());
+        let none = Extras::default();
+        // A slash cannot be in a name, and is written as the other one has it.
+        let (first, second) = (pipe(b"a/b"), pipe(b"a%2Fb"));
+        target.special(&first, &none).unwrap();
+        target.special(&second, &none).unwrap();
+        assert!(target.hard_link(&pipe(b"again"), &second.path).unwrap());
+        let told: Vec<String> = target
+            .finish()
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let renamed = told.iter().any(|one| {
+            one.starts_with("d0p1/a%252Fb: ") && one.contains("it is there as 'a%2Fb (2)'")
+        });
+        assert!(renamed, "{told:?}");
+        let bytes = target.into_inner().unwrap().unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let entries = archive.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let link = entry.link_name_bytes().map(|link| text(&link));
+            (text(&entry.path_bytes()), link)
+        });
+        let expected = [
+            ("d0p1/a%2Fb", None),
+            ("d0p1/a%2Fb (2)", None),
+            ("d0p1/again", Some("d0p1/a%2Fb (2)")),
+        ];
+        let expected = expected.map(|(name, link)| (name.to_owned(), link.map(str::to_owned)));
+        assert_eq!(entries.collect::<Vec<_>>(), expected);
+    }
 }

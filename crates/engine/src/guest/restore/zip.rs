@@ -22,6 +22,7 @@ use self::about::About;
 use self::deflating::{Compressor, Deflating};
 use super::folder::Lost;
 use super::host_name::in_zip;
+use super::places::Places;
 use super::reading::Reading;
 use super::{LINKED, NotWritten, Target};
 use crate::cancel::Cancel;
@@ -47,6 +48,7 @@ pub struct ZipTarget<W: Write> {
     cancel: Cancel,
     compressor: Compressor,
     piece: Vec<u8>,
+    places: Places,
     lost: Lost,
 }
 
@@ -67,6 +69,7 @@ impl<W: Write> ZipTarget<W> {
             cancel: cancel.clone(),
             compressor: Compressor::new(),
             piece: vec![0; PIECE],
+            places: Places::new(in_zip, true),
             lost: Lost::default(),
         }
     }
@@ -77,18 +80,19 @@ impl<W: Write> ZipTarget<W> {
     }
 
     fn place(&mut self, path: &GuestPath) -> Result<String, NotWritten> {
-        let mut at = in_zip(&Name::from(path.volume.as_str())).0;
-        for name in &path.names {
-            let (written, _) = in_zip(name);
-            at.push('/');
-            at.push_str(&written);
-        }
+        let placed = self.places.place(path);
+        let parts: Vec<_> = placed
+            .names
+            .iter()
+            .map(|name| name.to_string_lossy())
+            .collect();
+        let at = parts.join("/");
         if at.len() > LONGEST {
             return Err(NotWritten::NoSuchThing(
                 "no zip archive holds a path of so many bytes",
             ));
         }
-        if path.names.last().is_some_and(|name| in_zip(name).1) {
+        if placed.strange {
             self.lost.note("a name that is none in a zip archive", path);
         }
         Ok(at)
@@ -315,6 +319,8 @@ impl<W: Write> Target for ZipTarget<W> {
                 NotWritten::Broken(TargetError::io(&self.name, what, cause(error)))
             })?);
         }
-        Ok(self.lost.findings())
+        let mut findings = self.places.findings();
+        findings.extend(self.lost.findings());
+        Ok(findings)
     }
 }
