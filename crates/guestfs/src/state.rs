@@ -19,8 +19,12 @@ pub enum How {
     Replayed,
     /// Its journal is not empty, and was not replayed: the newest changes may be missing or half there.
     NotReplayed,
+    /// Its guest is asleep: what that had in memory is in no file yet, or half there.
+    Hibernated,
     /// It has no journal and was in use: the newest changes may be missing or half there.
     InUse,
+    /// Its guest has marked it to be checked, or nobody can replay its journal: it wants its own repair.
+    Dirty,
     /// The guest, or this reader, has found it damaged.
     Damaged,
 }

@@ -100,10 +100,15 @@ fn finding(course: &Course) -> Option<Finding> {
     let (code, severity, what) = match course.verdict {
         Verdict::Clean | Verdict::NoFiles | Verdict::NeedsReplay => return None,
         Verdict::Damaged => (Code::GuestVolumes, Severity::Warning, "it is damaged"),
+        Verdict::Hibernated => (
+            Code::GuestVolumes,
+            Severity::Warning,
+            "its guest is asleep: what that had in memory may be missing in its files",
+        ),
         Verdict::Dirty => (
             Code::GuestVolumes,
             Severity::Warning,
-            "it was in use and has no journal: the newest changes may be missing",
+            "it was in use and has no journal, or its guest has to check it: the newest changes may be missing",
         ),
         Verdict::Encrypted => (Code::GuestVolumes, Severity::Info, "it is encrypted"),
         Verdict::Unknown => (Code::GuestVolumes, Severity::Info, "it is not read"),
@@ -118,6 +123,11 @@ fn finding(course: &Course) -> Option<Finding> {
     Some(finding.hint(match course.verdict {
         Verdict::Damaged | Verdict::Dirty => {
             format!("{last}; have the guest check its file system")
+        }
+        Verdict::Hibernated => {
+            format!(
+                "{last}; restore the whole VM and start it, and its guest wakes up with what it had"
+            )
         }
         Verdict::NotLookedAt => {
             "`hyperkeep check --read-data` shows what of the vault is damaged".to_owned()

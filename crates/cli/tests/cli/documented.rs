@@ -295,6 +295,7 @@ const OTHER: &[&str] = &[
     "find",
     "found",
     "in-use",
+    "hibernated",
     "info",
     "is",
     "junction",

@@ -31,7 +31,9 @@ pub enum Verdict {
     NoFiles,
     /// Its journal is not empty: the guest replays it, as after a power cut.
     NeedsReplay,
-    /// It was in use and has no journal: the newest changes may be missing or half there.
+    /// Its guest is asleep, or was shut down for a fast start: what it had in memory may be missing in files.
+    Hibernated,
+    /// It was in use and has no journal, its guest has marked it to be checked, or nobody can replay its journal.
     Dirty,
     /// It is encrypted: nothing is known of what is in it.
     Encrypted,
@@ -50,6 +52,7 @@ impl Verdict {
             Self::Clean => "clean",
             Self::NoFiles => "no-files",
             Self::NeedsReplay => "needs-replay",
+            Self::Hibernated => "hibernated",
             Self::Dirty => "dirty",
             Self::Encrypted => "encrypted",
             Self::Unknown => "unknown",
@@ -205,7 +208,8 @@ fn verdict(state: &State) -> Verdict {
     match state.how {
         How::Clean => Verdict::Clean,
         How::Replayed | How::NotReplayed => Verdict::NeedsReplay,
-        How::InUse => Verdict::Dirty,
+        How::Hibernated => Verdict::Hibernated,
+        How::InUse | How::Dirty => Verdict::Dirty,
         How::Damaged => Verdict::Damaged,
     }
 }

@@ -71,7 +71,9 @@ pub fn word(how: How) -> &'static str {
         How::Clean => "clean",
         How::Replayed => "replayed",
         How::NotReplayed => "not-replayed",
+        How::Hibernated => "hibernated",
         How::InUse => "in-use",
+        How::Dirty => "dirty",
         How::Damaged => "damaged",
     }
 }

@@ -110,10 +110,12 @@ fn replayed(before: Volume, group: u64, state: &mut State) -> Result<Volume> {
         Ok(None) => return Ok(before),
         Err(error @ Error::Disk(_)) => return Err(error),
         Err(why) => {
-            state.note(
-                How::NotReplayed,
-                format!("its journal was not replayed: {why}"),
-            );
+            // The guest does not mount one that is damaged either, but checks it.
+            let how = match why {
+                Error::Unsupported(_) => How::NotReplayed,
+                _ => How::Damaged,
+            };
+            state.note(how, format!("its journal was not replayed: {why}"));
             return Ok(before);
         }
     };

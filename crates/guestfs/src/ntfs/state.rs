@@ -2,7 +2,8 @@
 //!
 //! The log is not replayed here. While a volume is in use its log is never closed, so an image that was
 //! frozen without being shut down is [`How::NotReplayed`] as a rule: the newest changes to names, sizes
-//! and attributes may be missing or half there.
+//! and attributes may be missing or half there. A log that nobody can replay, and a volume that is marked, want
+//! Windows' check: they are [`How::Dirty`].
 //!
 //! Sources: the public descriptions of the Linux-NTFS project and of libfsntfs; hibernation files as
 //! Volatility's documentation has them.
@@ -47,11 +48,8 @@ pub(super) fn read(volume: &Volume) -> (String, State) {
     });
     match log(volume) {
         Ok(None) => (),
-        Ok(Some(note)) => state.note(How::NotReplayed, note),
-        Err(error) => state.note(
-            How::NotReplayed,
-            format!("$LogFile cannot be read: {error}"),
-        ),
+        Ok(Some((how, note))) => state.note(how, note),
+        Err(error) => state.note(How::Dirty, format!("$LogFile cannot be read: {error}")),
     }
     (label, state)
 }
@@ -67,21 +65,21 @@ fn about(volume: &Volume, state: &mut State) -> Result<String> {
         .map_or(0, |info| le16(&info, 10));
     if flags & DIRTY != 0 {
         let note = "the volume is marked as dirty: Windows checks it when it next starts";
-        state.note(How::NotReplayed, note);
+        state.note(How::Dirty, note);
     }
     let name = file.value(volume, VOLUME_NAME)?.unwrap_or_default();
     Ok(String::from_utf16_lossy(&units(&name)))
 }
 
-/// Why the log would have to be replayed; `None` if it was closed.
-fn log(volume: &Volume) -> Result<Option<String>> {
+/// Why the log would have to be replayed, or cannot be; `None` if it was closed.
+fn log(volume: &Volume) -> Result<Option<(How, &'static str)>> {
     let file = File::find(volume, LOG)?;
     let stored = file
         .map(|file| file.stored(volume, DATA, &[]))
         .transpose()?
         .flatten();
     let Some(stored) = stored.filter(|stored| stored.len() >= 2 * PAGE as u64) else {
-        return Ok(Some("there is no log".into()));
+        return Ok(Some((How::Dirty, "there is no log")));
     };
     let mut newest: Option<(u64, bool)> = None;
     let mut empty = true;
@@ -101,11 +99,14 @@ fn log(volume: &Volume) -> Result<Option<String>> {
         Some((_, false)) => {
             let note = "the log was not closed: the volume was in use, and the log is not replayed \
                         here, so the newest names, sizes and attributes may be missing or half there";
-            Some(note.into())
+            Some((How::NotReplayed, note))
         }
         // Programs that wrote without the log leave it like this.
         None if empty => None,
-        None => Some("the log has no restart page that is whole, and is not replayed".into()),
+        None => {
+            let note = "the log has no restart page that is whole: nobody can replay it";
+            Some((How::Dirty, note))
+        }
     })
 }
 
@@ -150,7 +151,7 @@ pub(super) fn asleep(volume: &Volume, file: &File, state: &mut State) -> Result<
     if bytes.eq_ignore_ascii_case(b"hibr") || bytes.eq_ignore_ascii_case(b"rstr") {
         let note = "Windows is hibernated, or was shut down for a fast start: what it had in memory is in \
                     hiberfil.sys, and may be missing in files";
-        state.note(How::NotReplayed, note);
+        state.note(How::Hibernated, note);
     }
     Ok(())
 }

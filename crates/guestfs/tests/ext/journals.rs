@@ -186,7 +186,7 @@ fn damage_in_a_journal_is_told() {
     let (marks, state) = damaged(head[0] + 20);
     assert_eq!(
         (marks, state.how),
-        (format!("ooo{rest}"), How::NotReplayed),
+        (format!("ooo{rest}"), How::Damaged),
         "{state:?}"
     );
 }
@@ -234,7 +234,7 @@ fn a_journal_larger_than_its_file_system_is_not_gone_through() {
     let state = open(&path).about().state.clone();
     assert_eq!(
         (marks(&path), state.how),
-        (format!("o{rest}"), How::NotReplayed)
+        (format!("o{rest}"), How::Damaged)
     );
     let why = "16000 blocks in a file system of 8192";
     assert!(

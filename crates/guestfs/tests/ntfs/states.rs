@@ -89,7 +89,7 @@ fn a_log_that_was_not_closed_is_told() {
         ([restart(11, 0xffff, 0), restart(10, 0, 0)], How::Clean),
         ([restart(11, 0, 2), restart(10, 0, 0)], How::Clean),
         ([vec![3; 4096], restart(10, 0, 2)], How::Clean),
-        ([vec![3; 4096], vec![0; 4096]], How::NotReplayed),
+        ([vec![3; 4096], vec![0; 4096]], How::Dirty),
     ] {
         file.write_all_at(&pages.concat(), log).unwrap();
         assert_eq!(how(), expected);
@@ -130,7 +130,7 @@ fn a_volume_that_is_marked_or_asleep_or_cut_is_told() {
     let state = volume.open().about().state.clone();
     assert_eq!(
         (state.how, state.notes.len()),
-        (How::NotReplayed, 1),
+        (How::Hibernated, 1),
         "{state:?}"
     );
 
@@ -138,7 +138,8 @@ fn a_volume_that_is_marked_or_asleep_or_cut_is_told() {
     let (place, attribute) = attribute(&file, 3, 0x70).unwrap();
     let flags = place + u64::from(attribute[0x14]) + 10;
     file.write_all_at(&[1], flags).unwrap();
-    assert_eq!(volume.open().about().state.notes.len(), 2);
+    let state = volume.open().about().state.clone();
+    assert_eq!((state.how, state.notes.len()), (How::Dirty, 2), "{state:?}");
     file.set_len(12 << 20).unwrap();
     assert_eq!(volume.open().about().state.how, How::Damaged);
 }

@@ -198,7 +198,7 @@ fn a_log_that_cannot_be_replayed_is_told() {
         file.write_all_at(&[0x55; 64], at + 100).unwrap();
         let fs = made.open();
         let state = &fs.about().state;
-        if state.how == How::NotReplayed {
+        if state.how == How::Damaged {
             assert!(
                 state.notes[0].contains("its log was not replayed"),
                 "{state:?}"

@@ -235,9 +235,17 @@ pub fn state(volume: &str, fs: &dyn FileSystem) -> Vec<Finding> {
                 "its journal is not empty and was not replayed: the newest changes may be missing",
             ),
         ),
+        How::Hibernated => (
+            Severity::Warning,
+            Some("its guest is asleep: what that had in memory may be missing"),
+        ),
         How::InUse => (
             Severity::Warning,
             Some("it was in use and has no journal: the newest changes may be missing"),
+        ),
+        How::Dirty => (
+            Severity::Warning,
+            Some("it is to be checked by its guest: what is read may be wrong"),
         ),
         How::Damaged => (
             Severity::Warning,

@@ -34,8 +34,12 @@ pub(super) fn replay(volume: &Volume, state: &mut State) -> Result<Option<Change
     match attempt(volume, state) {
         Ok(changes) => Ok(changes),
         Err(error @ (Error::Damaged { .. } | Error::Unsupported(_))) => {
-            let note = format!("its log was not replayed: {error}");
-            state.note(How::NotReplayed, note);
+            // The guest does not mount one that is damaged either.
+            let how = match error {
+                Error::Damaged { .. } => How::Damaged,
+                _ => How::NotReplayed,
+            };
+            state.note(how, format!("its log was not replayed: {error}"));
             Ok(None)
         }
         Err(other) => Err(other),
