@@ -19,8 +19,13 @@ fn compare(test: &str, make: &[&str], mount: &str) -> Option<()> {
     drop(writing);
     let fs = Btrfs::open(support::image(&image.path)).unwrap();
     let ours = support::read(&fs);
-    let theirs = kernel::tree(&image.mounted(test, "ro")?.path());
-    same(&ours, &theirs);
+    let mounted = image.mounted(test, "ro")?;
+    same(&ours, &kernel::tree(&mounted.path()));
+    support::times::same(
+        &support::times::read(&fs),
+        &support::times::theirs(&mounted.path()),
+    );
+    drop(mounted);
     assert!(ours.len() > 380, "{make:?}");
     assert_eq!(
         (fs.about().state.how, fs.about().len),

@@ -42,6 +42,12 @@ fn variant(name: &str, mib: u64, words: &str, room: Room, more: &[&[&str]]) {
     }
     let theirs = theirs(name, &path).unwrap();
     let fs = open(&path);
+    let mounted = Mounted::kernel(name, &path, "ext4", "ro,noload").unwrap();
+    support::times::same(
+        &support::times::read(&fs),
+        &support::times::theirs(&mounted.path()),
+    );
+    drop(mounted);
     assert_eq!(fs.about().state.how, How::Clean, "{:?}", fs.about());
     same(&support::read(&fs), &theirs);
     assert!(support::placed(&fs, &support::image(&path)) > 100_000);

@@ -10,6 +10,8 @@ extern crate disk as hyperkeep_disk;
 
 #[cfg(unix)]
 pub mod kernel;
+#[cfg(unix)]
+pub mod times;
 
 use std::collections::BTreeMap;
 use std::fs::File;

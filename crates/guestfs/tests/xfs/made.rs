@@ -96,6 +96,13 @@ pub(crate) fn compare(test: &str, made: &Made, options: &str, how: How) {
         return;
     };
     support::same(&ours, &theirs(&mounted.path()));
+    // Else what was replayed by somebody else, and looked at, has other times by now.
+    if options.contains("ro") {
+        support::times::same(
+            &support::times::read(&fs),
+            &support::times::theirs(&mounted.path()),
+        );
+    }
 }
 
 fn xattr(path: &Path, name: &str, value: &[u8]) {
