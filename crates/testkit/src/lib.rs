@@ -2,6 +2,7 @@
 
 pub mod corpus;
 pub mod crash;
+pub mod floppy;
 pub mod image;
 pub mod memory;
 pub mod ops;

@@ -48,15 +48,20 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Of each volume of the guest, in each restore point of the VM up to the one that is named: whether its file
-system was clean, needs its journal replayed, was in use without one, or is damaged; and since which point.
-What is not proven by it, and what is encrypted or not read, is named. Files are not read, and neither is
-most of the disks: `check --read-data` reads all that is stored.
+system was clean, needs its journal replayed, is dirty (in use without one, or in need of its guest's check)
+or hibernated, or is damaged; and since which point; also as it was at each checkpoint. What is not proven by
+it, and what is encrypted or not read, is named; --volume-key opens what is encrypted. Files are not read,
+and neither is most of the disks: `check --read-data` reads all that is stored.
 
 Examples:
   hyperkeep --vault /srv/vault verify 'web server'
+  hyperkeep --vault /srv/vault verify 'web server' --volume-key d0p3=passphrase.txt
   hyperkeep --vault /srv/vault verify 5f3a9c --json")]
 pub(crate) struct VerifyArgs {
     /// A VM by its name or id, or a restore point: the beginning of its id, VM@latest, or VM@TIME
     #[arg(value_name = "VM|POINT")]
     pub(crate) what: String,
+
+    #[command(flatten)]
+    pub(crate) keys: VolumeKeyArgs,
 }

@@ -30,6 +30,7 @@ before that time: 2026-11-22 (the whole day), 2026-11-22T18:00 (both UTC), or
 Examples:
   hyperkeep --vault /srv/vault show 'web server@latest'
   hyperkeep --vault /srv/vault show 5f3a9c
+  hyperkeep --vault /srv/vault show 5f3a9c --volume-key d0p3=passphrase.txt
   hyperkeep --vault /srv/vault show 5f3a9c --compare winrm://backup@hv02")]
 pub(crate) struct ShowArgs {
     /// The restore point
@@ -43,6 +44,9 @@ pub(crate) struct ShowArgs {
 
     #[command(flatten)]
     pub(crate) reach: HostArgs,
+
+    #[command(flatten)]
+    pub(crate) keys: VolumeKeyArgs,
 }
 
 /// `ls`

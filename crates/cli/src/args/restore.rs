@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use engine::restore::WindowsFolder;
 
 use crate::address::PointAddress;
-use crate::args::{FilesArgs, HostArgs, VmArgs};
+use crate::args::{FilesArgs, HostArgs, VmArgs, VolumeKeyArgs};
 
 /// `restore …`
 #[derive(Debug, Subcommand)]
@@ -50,6 +50,7 @@ Examples:
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --disk data.vhdx --disk logs.vhdx
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to /srv/lab --overwrite older
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to /srv/restored --allow-damaged
+  hyperkeep --vault /srv/vault restore disks 5f3a9c --to . --allow-damaged --volume-key d0p3=key.txt
   hyperkeep --vault /srv/vault restore disks 5f3a9c --to /mnt/hv01-e/VMs/web --in-place
   hyperkeep restore undo /mnt/hv01-e/VMs/web")]
 pub(crate) struct DisksArgs {
@@ -87,9 +88,12 @@ pub(crate) struct DisksArgs {
 
     /// Restore disks of which something is lost in the vault all the same: what cannot be read is zeros,
     /// the outcome is partial, and DISK.damage.json beside each such disk says where, and which files of
-    /// the guest are affected
+    /// the guest are affected; those of an encrypted volume with its --volume-key
     #[arg(long, conflicts_with = "in_place")]
     pub(crate) allow_damaged: bool,
+
+    #[command(flatten)]
+    pub(crate) keys: VolumeKeyArgs,
 
     /// Write nothing: read all of it from the vault, and tell what would be written
     #[arg(long)]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use engine::find::find_checkpoint;
 use engine::finding::{outcome_of, vault_notes};
+use engine::guest::Keys;
 use engine::restore::plan::{DiskFormat, DisksWanted};
 use engine::restore::{
     Became, DisksTo, Existing, Opened, RestoreReport, RestoredFile, Room, SimulatedFile, Task,
@@ -23,7 +24,7 @@ use crate::commands::{in_place, restore_files, restore_kept, restore_vm};
 use crate::failure::{Exit, Failure, Result};
 use crate::progress::Progress;
 use crate::ui::{Document, Ui};
-use crate::{apart, open, stop, text};
+use crate::{apart, open, stop, text, volume_key};
 
 /// What is restored with its disks.
 enum Whole<'a> {
@@ -33,6 +34,14 @@ enum Whole<'a> {
 
 /// Restores.
 pub(crate) fn run(global: &Global, command: &RestoreCommand, ui: Ui) -> Result<Exit> {
+    if let RestoreCommand::Disks(args) = command
+        && !args.allow_damaged
+        && !args.keys.volume_key.is_empty()
+    {
+        let why =
+            "--volume-key names files for --allow-damaged, and without that nothing asks for it";
+        return Err(Failure::usage(why).hint("a disk is restored as it is, encrypted"));
+    }
     match command {
         RestoreCommand::Files(args) => restore_files::run(global, args, ui),
         RestoreCommand::Vm(args) => restore_vm::run(global, args, ui),
@@ -61,6 +70,10 @@ fn whole(global: &Global, command: &Whole<'_>, ui: Ui) -> Result<Exit> {
         Whole::Disks(args) => overwrite(args.overwrite, ui)?,
         Whole::Folder(_) => OverwriteArg::Never,
     };
+    let keys = match command {
+        Whole::Disks(args) => volume_key::all(&args.keys)?,
+        Whole::Folder(_) => Keys::default(),
+    };
     let vault = open::vault(global, ui)?;
     let (line, point, unreadable) = find_point(global, &vault, address, ui)?;
     // Before anything is written: who cannot be asked is told at once.
@@ -88,7 +101,7 @@ fn whole(global: &Global, command: &Whole<'_>, ui: Ui) -> Result<Exit> {
             let to = DisksTo {
                 existing: existing(overwrite),
                 simulate: args.simulate,
-                damaged: args.allow_damaged,
+                damaged: args.allow_damaged.then_some(&keys),
                 ..DisksTo::folder(&args.to)
             };
             restore_disks(&task, &point, &wanted, &to)

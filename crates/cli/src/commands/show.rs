@@ -17,10 +17,11 @@ use crate::commands::points::{Line, find_point};
 use crate::failure::{Exit, Result};
 use crate::table::Table;
 use crate::ui::{Document, Ui};
-use crate::{open, text};
+use crate::{open, text, volume_key};
 
 /// Shows a restore point.
 pub(crate) fn run(global: &Global, args: &ShowArgs, ui: Ui) -> Result<Exit> {
+    let keys = volume_key::all(&args.keys)?;
     let vault = open::vault(global, ui)?;
     let (line, opened, _) = find_point(global, &vault, &args.point, ui)?;
     let details = &opened.details;
@@ -29,6 +30,12 @@ pub(crate) fn run(global: &Global, args: &ShowArgs, ui: Ui) -> Result<Exit> {
         Some(host) => Some(host_settings::compared(kept.as_ref(), host, &args.reach)?),
         None => None,
     };
+    let mut evidences = Evidences::new(&vault, &keys);
+    let mut evidence = evidences.of(&opened);
+    let needless = evidences.needless(&evidence.iter().collect::<Vec<_>>());
+    if let Some(of_vm) = evidence.first_mut() {
+        of_vm.findings.extend(needless);
+    }
     ui.print(&ShowDocument {
         point: Line::new(&line),
         source: details.source.clone(),
@@ -36,7 +43,7 @@ pub(crate) fn run(global: &Global, args: &ShowArgs, ui: Ui) -> Result<Exit> {
         mode_reason: details.mode_reason.clone(),
         holds: VmListing::of(details),
         layers: layers(details),
-        evidence: Evidences::new(&vault).of(&opened),
+        evidence,
         not_covered: details.not_covered.clone(),
         findings: details.findings.clone(),
         config: details.config.clone(),
@@ -118,6 +125,11 @@ impl Document for ShowDocument {
         out.push_str(&table.render());
         out.push_str("\nVolumes of the guest\n");
         out.push_str(&evidence_text(&self.evidence, 2));
+        let mut volumes = self.evidence.iter().flat_map(|one| &one.volumes);
+        if volumes.any(|one| one.verdict.wants_care()) {
+            // Other points are not read for this.
+            out.push_str("  `hyperkeep verify` tells since which restore point, and which one is the last good one\n");
+        }
         out.push_str("\nNot covered\n");
         let lost = self.holds.missing_lines();
         for line in self.not_covered.iter().chain(&lost) {

@@ -14,10 +14,11 @@ use crate::commands::points;
 use crate::failure::{Exit, Failure, Result};
 use crate::table::Table;
 use crate::ui::{Document, Ui};
-use crate::{open, text};
+use crate::{open, text, volume_key};
 
 /// Tells how consistent the volumes of a VM are, in each of its points.
 pub(crate) fn run(global: &Global, args: &VerifyArgs, ui: Ui) -> Result<Exit> {
+    let keys = volume_key::all(&args.keys)?;
     let vault = open::vault(global, ui)?;
     let listed = points::points(global, &vault)?;
     let lines = of_vm(&listed.points, &args.what)?;
@@ -34,7 +35,7 @@ pub(crate) fn run(global: &Global, args: &VerifyArgs, ui: Ui) -> Result<Exit> {
             of_it.collect()
         }
     };
-    let mut evidences = Evidences::new(&vault);
+    let mut evidences = Evidences::new(&vault, &keys);
     let points: Vec<PointEvidence> = lines
         .iter()
         .map(|line| PointEvidence {
@@ -51,6 +52,8 @@ pub(crate) fn run(global: &Global, args: &VerifyArgs, ui: Ui) -> Result<Exit> {
     });
     let courses = courses(&stages.collect::<Vec<_>>());
     let mut findings: Vec<Finding> = courses.iter().filter_map(finding).collect();
+    let all: Vec<&Evidence> = points.iter().flat_map(|one| &one.evidence).collect();
+    findings.extend(evidences.needless(&all));
     findings.extend(listed.findings);
     findings.extend(vault_notes(&vault));
     ui.print(&VerifyDocument {
@@ -119,7 +122,11 @@ fn finding(course: &Course) -> Option<Finding> {
         ),
     };
     let message = format!("{what}, {since}");
-    let finding = Finding::new(code, severity, course.volume.clone(), message);
+    let object = match &course.checkpoint {
+        None => course.volume.clone(),
+        Some(name) => format!("{} at checkpoint {name}", course.volume),
+    };
+    let finding = Finding::new(code, severity, object, message);
     Some(finding.hint(match course.verdict {
         Verdict::Damaged | Verdict::Dirty => {
             format!("{last}; have the guest check its file system")
@@ -132,6 +139,7 @@ fn finding(course: &Course) -> Option<Finding> {
         Verdict::NotLookedAt => {
             "`hyperkeep check --read-data` shows what of the vault is damaged".to_owned()
         }
+        Verdict::Encrypted => format!("give what opens it: --volume-key {}=FILE", course.volume),
         _ => "restore the disk, and have the guest look at it".to_owned(),
     }))
 }
@@ -158,6 +166,7 @@ struct PointEvidence {
 struct VolumeCourse {
     volume: String,
     slot: String,
+    checkpoint: Option<String>,
     verdict: Verdict,
     since: String,
     since_taken: Option<String>,
@@ -170,6 +179,7 @@ impl VolumeCourse {
         Self {
             volume: course.volume,
             slot: course.slot,
+            checkpoint: course.checkpoint,
             verdict: course.verdict,
             since: course.since,
             since_taken: text::rfc3339(course.since_taken),
@@ -216,6 +226,16 @@ impl Document for VerifyDocument {
         if let Some(newest) = self.points.last() {
             out.push_str("\nThe newest\n");
             out.push_str(&evidence_text(&newest.evidence, 2));
+        }
+        // What is told of the newest is above.
+        for point in self.points.iter().rev().skip(1) {
+            let findings = point.evidence.iter().flat_map(|one| &one.findings);
+            let worth = findings.filter(|one| one.severity > Severity::Info);
+            let worth: Vec<Finding> = worth.cloned().collect();
+            if !worth.is_empty() {
+                out.push_str(&format!("\nRestore point {}\n", point.point));
+                out.push_str(&findings_text(&worth, 2));
+            }
         }
         out.push_str(&findings_text(&self.findings, 0));
         out

@@ -10,7 +10,7 @@ use testkit::vhd::oracle;
 
 use crate::bench::{Answer, Bench, vm};
 
-const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 const TEST: &str = "encrypted volumes of guests";
 const PASSPHRASE: &str = "vølume pass";
 /// A key file with what may end a line in it, and at its end.
@@ -20,7 +20,7 @@ const TAKEN: u64 = 32 * MIB;
 const LOGICAL: u64 = 12 * MIB;
 
 /// What a tool answers; `None` where there is none, which is told.
-fn tool(program: &str, args: &[&str]) -> Option<Output> {
+pub(crate) fn tool(program: &str, args: &[&str]) -> Option<Output> {
     match Command::new(program).args(args).output() {
         Ok(output) => Some(output),
         Err(error) => {
@@ -114,7 +114,7 @@ fn encrypt(image: &Path, key: &Path) -> Option<()> {
 }
 
 /// A machine with two encrypted partitions and one that is not; the folder that is in all of them.
-fn machine(bench: &Bench) -> Option<PathBuf> {
+pub(crate) fn machine(bench: &Bench) -> Option<PathBuf> {
     let folder = bench.path("files");
     fs::create_dir_all(folder.join("etc")).unwrap();
     fs::write(folder.join("etc/host.conf"), b"order hosts\n").unwrap();

@@ -13,7 +13,6 @@ mod each_step;
 mod elsewhere;
 mod estimate;
 mod exported;
-mod floppy;
 mod golden;
 mod guest_checkpoints;
 #[cfg(unix)]
@@ -24,6 +23,8 @@ mod guest_driver;
 mod guest_files;
 #[cfg(unix)]
 mod guest_keys;
+#[cfg(unix)]
+mod guest_locked;
 #[cfg(unix)]
 mod guest_names;
 #[cfg(unix)]
@@ -69,3 +70,5 @@ mod vm_saved;
 mod vm_tree;
 mod vms;
 mod words;
+
+use testkit::floppy;

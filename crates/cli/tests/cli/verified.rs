@@ -72,6 +72,39 @@ fn since_when_a_volume_is_damaged_is_told() {
     );
 }
 
+/// What is dirty is a finding and not the last good point, what is not proven is told, and `show` says who knows more.
+#[test]
+fn what_is_dirty_or_not_proven_is_told() {
+    let bench = Bench::new();
+    let clean = point(&bench, "a.raw", &floppy());
+    let mut in_use = floppy();
+    in_use[37] = 1;
+    let dirty = point(&bench, "a.raw", &in_use);
+    let report = bench.run(&["verify", "a.raw", "--json"]).ends(3).json();
+    let course = &report["volumes"][0];
+    assert_eq!(course["verdict"], "dirty", "{report:#}");
+    assert_eq!(course["since"], json!(dirty));
+    assert_eq!(course["last_good"], json!(clean));
+    assert_eq!(course["checkpoint"], Value::Null);
+    assert_eq!(report["findings"][0]["severity"], "warning");
+    let shown = bench.run(&["show", &dirty]).ends(0).out;
+    assert!(shown.contains("`hyperkeep verify`"), "{shown}");
+    let shown = bench.run(&["show", &clean]).ends(0).out;
+    assert!(!shown.contains("`hyperkeep verify`"), "{shown}");
+
+    let mut refs = vec![0; 1 << 20];
+    refs[3..7].copy_from_slice(b"ReFS");
+    refs[16..20].copy_from_slice(b"FSRS");
+    let named = point(&bench, "b.raw", &refs);
+    let shown = bench.run(&["show", &named, "--json"]).ends(0).json();
+    let volume = &shown["evidence"][0]["volumes"][0];
+    assert_eq!(volume["verdict"], "unknown");
+    let unproven = volume["unproven"][0].as_str().unwrap();
+    assert!(unproven.starts_with("that it is ReFS"), "{volume:#}");
+    let shown = bench.run(&["show", &named]).ends(0).out;
+    assert!(shown.contains("not proven is that it is ReFS"), "{shown}");
+}
+
 #[test]
 fn changes_of_a_small_disk_are_told() {
     let bench = Bench::new();
@@ -145,4 +178,8 @@ fn what_changed_since_a_checkpoint_is_told() {
     let shown = bench.run(&["show", "web@latest", "--json"]).ends(0).json();
     assert_eq!(shown["evidence"].as_array().unwrap().len(), 2);
     assert_eq!(shown["evidence"][1]["checkpoint"], "before");
+    let report = bench.run(&["verify", "web", "--json"]).ends(0).json();
+    let courses = report["volumes"].as_array().unwrap().iter();
+    let of: Vec<&Value> = courses.map(|one| &one["checkpoint"]).collect();
+    assert_eq!(of, [&Value::Null, &json!("before")], "{report:#}");
 }

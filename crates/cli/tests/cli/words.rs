@@ -43,7 +43,7 @@ fn json_keeps_its_shape() {
     let holds = format!(
         "{{checkpoints:[],current:null,disks:[{disk}],files:[],missing:[],saved_memory:bool,vm_id:string,vm_name:string}}"
     );
-    let evidence = "{checkpoint:null,findings:[],owner:{of:string},read:number,volumes:[{bytes:number,id:string,notes:[string],slot:string,unproven:[],verdict:string,volume:string,what:string}]}";
+    let evidence = "{checkpoint:null,findings:[],owner:{of:string},read:number,volumes:[{bytes:number,encrypted:null,id:string,notes:[string],slot:string,unproven:[],verdict:string,volume:string,what:string}]}";
     let stats = "{data:number,new:number,read:number}";
     let reading = "{how:string,why:string}";
     let run = |args: &[&str]| {

@@ -2,21 +2,30 @@
 //!
 //! It is read when it is asked for, out of the vault: of each volume what says in which state its file system
 //! was, its journal included, and none of its files. No more than [`MOST`] bytes are read of one VM or checkpoint;
-//! what does not fit is told as not looked at, and never as well.
+//! what does not fit, or cannot be read, is told as not looked at: neither as well nor as damaged.
+
+mod courses;
+#[cfg(test)]
+mod tests;
+mod unproven;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use guestfs::probe::What;
 use guestfs::volumes::Volume;
-use guestfs::{Error, How, State};
+use guestfs::{Device, Error, How, State};
 use serde::Serialize;
 use vault::{NodeId, Vault};
 
 use super::metered::Meter;
-use super::{Guest, Keys, tops};
+use super::{Guest, Keys, keys, lacking, tops};
 use crate::finding::Finding;
 use crate::restore::Opened;
+use crate::restore::layer::open_chain;
 use crate::source::Owner;
+
+pub use courses::{Course, Stage, courses};
 
 /// Bytes that are read of all disks of a VM or checkpoint at most.
 pub const MOST: u64 = 256 << 20;
@@ -46,6 +55,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether it is worse than what a power cut leaves, of what is known.
+    pub fn wants_care(self) -> bool {
+        matches!(self, Self::Hibernated | Self::Dirty | Self::Damaged)
+    }
+
     /// Its word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,6 +87,8 @@ pub struct VolumeEvidence {
     pub bytes: u64,
     /// What is on it, in few words: `ext4`, `BitLocker`.
     pub what: String,
+    /// By what it is encrypted, whether it was opened or not.
+    pub encrypted: Option<String>,
     /// By what the file system is known, as its own tools print it; empty if it has nothing.
     pub id: String,
     /// How it was found.
@@ -101,16 +117,29 @@ pub struct Evidence {
 /// Reads evidence out of a vault. What two points share is read once.
 pub struct Evidences<'a> {
     vault: &'a Vault,
-    known: HashMap<Vec<(String, Vec<NodeId>)>, Evidence>,
+    keys: &'a Keys,
+    known: HashMap<Known, Evidence>,
 }
 
+/// Disks by where they are and the maps of their layers, and what is told to be missing or torn of them.
+type Known = (Vec<(String, Vec<NodeId>)>, Vec<String>);
+
 impl<'a> Evidences<'a> {
-    /// Out of this vault.
-    pub fn new(vault: &'a Vault) -> Self {
+    /// Out of this vault, with keys for volumes that are encrypted.
+    pub fn new(vault: &'a Vault, keys: &'a Keys) -> Self {
         Self {
             vault,
+            keys,
             known: HashMap::new(),
         }
+    }
+
+    /// Keys for volumes that none of these has.
+    pub fn needless(&self, all: &[&Evidence]) -> Vec<Finding> {
+        let volumes = || all.iter().flat_map(|one| &one.volumes);
+        let is_nowhere = |name: &&str| volumes().all(|volume| volume.volume != **name);
+        let names = self.keys.volumes().filter(is_nowhere);
+        names.map(keys::nowhere).collect()
     }
 
     /// Of the VM of a point, and of each of its checkpoints that has disks.
@@ -132,7 +161,8 @@ impl<'a> Evidences<'a> {
             let roots = chain.filter_map(|layer| point.layer_roots.get(layer).copied());
             (slot, roots.collect())
         });
-        let key: Vec<(String, Vec<NodeId>)> = key.collect();
+        let lacking = lacking(&point.details, &owner).map(|one| one.to_string());
+        let key: Known = (key.collect(), lacking.collect());
         if let Some(known) = self.known.get(&key) {
             return Evidence {
                 owner,
@@ -140,68 +170,92 @@ impl<'a> Evidences<'a> {
                 ..known.clone()
             };
         }
-        let evidence = read(self.vault, point, owner, checkpoint);
+        let evidence = read(point, owner, checkpoint, self.keys, MOST, &|top| {
+            let (details, roots) = (&point.details, &point.layer_roots);
+            let chain = open_chain(self.vault, details, roots, top)?;
+            Ok(Arc::new(chain))
+        });
         self.known.insert(key, evidence.clone());
         evidence
     }
 }
 
-fn read(vault: &Vault, point: &Opened, owner: Owner, checkpoint: Option<String>) -> Evidence {
-    let meter = Meter::new(MOST);
-    let guest = Guest::open_through(vault, point, &owner, &Keys::default(), &|_, disk| {
-        meter.over(disk)
-    });
-    let volumes = guest.volumes().iter().map(|one| volume(&guest, one));
+/// Opens the disk with this topmost layer.
+type Open<'a> = dyn Fn(usize) -> disk::Result<Device> + 'a;
+
+fn read(
+    point: &Opened,
+    owner: Owner,
+    checkpoint: Option<String>,
+    given: &Keys,
+    most: u64,
+    open: &Open<'_>,
+) -> Evidence {
+    let meter = Meter::new(most);
+    let guest = Guest::open_by(point, &owner, given, &|_, top| Ok(meter.over(open(top)?)));
+    let volumes = guest.volumes().iter();
+    // Another moment may have the volume for which a key was given.
+    let findings = guest.findings.iter().filter(|one| !keys::is_nowhere(one));
     Evidence {
         checkpoint,
-        volumes: volumes.collect(),
-        read: meter.read().min(MOST),
-        findings: guest.findings.clone(),
+        volumes: volumes.map(|one| volume(&guest, &meter, one)).collect(),
+        read: meter.read().min(most),
+        findings: findings.cloned().collect(),
         owner,
     }
 }
 
-fn volume(guest: &Guest, volume: &Volume) -> VolumeEvidence {
+fn volume(guest: &Guest, meter: &Meter, volume: &Volume) -> VolumeEvidence {
     let disk = guest.disk_of(volume);
     let mut evidence = VolumeEvidence {
         volume: volume.name.clone(),
         slot: disk.map(|disk| disk.slot.clone()).unwrap_or_default(),
         bytes: volume.len,
         what: volume.what.name().to_owned(),
+        encrypted: volume.encrypted.map(|by| by.name().to_owned()),
         id: String::new(),
         verdict: Verdict::Unknown,
         unproven: Vec::new(),
         notes: Vec::new(),
     };
-    match volume.open() {
+    // What failed before was told by who asked for it.
+    meter.has_failed();
+    let opened = volume.open();
+    let how = match opened {
         Ok(fs) => {
             let about = fs.about();
             evidence.what = about.format.to_owned();
             evidence.id.clone_from(&about.id);
             evidence.verdict = verdict(&about.state);
             evidence.notes.clone_from(&about.state.notes);
-            evidence.unproven = unproven(about.format, about.state.how);
+            Some((about.format, about.state.how))
         }
         Err(error) => {
-            evidence.verdict = match (&error, volume.what) {
-                (Error::Disk(_), _) => Verdict::NotLookedAt,
-                (Error::Damaged { .. } | Error::NotThis(_), _) => Verdict::Damaged,
-                _ if volume
-                    .partition
-                    .as_ref()
-                    .is_some_and(|one| one.kind.is_dynamic()) =>
-                {
-                    Verdict::NoFiles
-                }
-                (_, What::BitLocker | What::Luks(_)) => Verdict::Encrypted,
-                (_, What::Swap | What::Blank | What::Lvm) => Verdict::NoFiles,
-                _ => Verdict::Unknown,
-            };
+            evidence.verdict = without(volume, &error);
             evidence.notes.push(error.to_string());
-            evidence.unproven.extend(unproven_name(volume));
+            None
         }
+    };
+    evidence.unproven = unproven::of(volume, how);
+    // Of what a reader does without, nobody knows what it would have said.
+    if meter.has_failed() {
+        evidence.verdict = Verdict::NotLookedAt;
     }
     evidence
+}
+
+/// The verdict on what has no files to be had.
+fn without(volume: &Volume, error: &Error) -> Verdict {
+    let partition = volume.partition.as_ref();
+    let part_of_dynamic = partition.is_some_and(|one| one.kind.is_dynamic());
+    match (error, volume.what) {
+        (Error::Disk(_), _) => Verdict::NotLookedAt,
+        (Error::Damaged { .. } | Error::NotThis(_), _) => Verdict::Damaged,
+        _ if part_of_dynamic => Verdict::NoFiles,
+        (_, What::BitLocker | What::Luks(_)) => Verdict::Encrypted,
+        (_, What::Swap | What::Blank | What::Lvm) => Verdict::NoFiles,
+        _ => Verdict::Unknown,
+    }
 }
 
 fn verdict(state: &State) -> Verdict {
@@ -211,117 +265,5 @@ fn verdict(state: &State) -> Verdict {
         How::Hibernated => Verdict::Hibernated,
         How::InUse | How::Dirty => Verdict::Dirty,
         How::Damaged => Verdict::Damaged,
-    }
-}
-
-/// What the verdict rests on that nobody has shown to be right.
-fn unproven(format: &str, how: How) -> Vec<String> {
-    let mut all = Vec::new();
-    if how == How::NotReplayed {
-        all.push("that its journal can be replayed, which was not tried here".to_owned());
-    }
-    if format == "ntfs" {
-        all.push(
-            "how Windows leaves its log, and what it compresses itself (CompactOS): volumes that it wrote were not \
-             at hand"
-                .to_owned(),
-        );
-    }
-    all
-}
-
-/// The same, of what is named by its signatures and not read.
-fn unproven_name(volume: &Volume) -> Option<String> {
-    let dynamic = volume.partition.as_ref();
-    let dynamic = dynamic.is_some_and(|one| one.kind.is_dynamic());
-    let name = match volume.what {
-        _ if dynamic => "a part of a dynamic disk",
-        What::BitLocker | What::Refs | What::StorageSpaces | What::MdRaid => volume.what.name(),
-        _ => return None,
-    };
-    Some(format!(
-        "that it is {name}: it is told by what is documented of it, and none was at hand"
-    ))
-}
-
-/// A volume through the points of a VM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Course {
-    /// Its name in the newest point that has it.
-    pub volume: String,
-    /// Where its disk is attached.
-    pub slot: String,
-    /// How it was found in the newest point that has it.
-    pub verdict: Verdict,
-    /// The oldest point from which on it was found so without a break.
-    pub since: String,
-    /// When that was taken, in seconds since 1970.
-    pub since_taken: u64,
-    /// The newest point in which it was found clean, or in need of a replay and nothing worse.
-    pub last_good: Option<String>,
-    /// When that was taken.
-    pub last_good_taken: Option<u64>,
-}
-
-/// One point for [`courses`].
-#[derive(Clone, Copy)]
-pub struct Stage<'a> {
-    /// Its id.
-    pub point: &'a str,
-    /// When it was taken.
-    pub taken: u64,
-    /// What is known of its volumes.
-    pub evidence: &'a [Evidence],
-}
-
-/// How each volume of a VM as it was backed up fared through points in their order. A volume is known by where its
-/// disk is attached, and what of the disk it is.
-pub fn courses(stages: &[Stage<'_>]) -> Vec<Course> {
-    let mut all: Vec<(String, Course)> = Vec::new();
-    for stage in stages {
-        let of_vm = stage.evidence.iter().filter(|one| one.owner == Owner::Vm);
-        for volume in of_vm.flat_map(|one| &one.volumes) {
-            let key = key(volume);
-            let now = Course {
-                volume: volume.volume.clone(),
-                slot: volume.slot.clone(),
-                verdict: volume.verdict,
-                since: stage.point.to_owned(),
-                since_taken: stage.taken,
-                last_good: None,
-                last_good_taken: None,
-            };
-            let at = match all.iter().position(|(known, _)| *known == key) {
-                Some(at) => at,
-                None => {
-                    all.push((key, now.clone()));
-                    all.len() - 1
-                }
-            };
-            let Some((_, course)) = all.get_mut(at) else {
-                continue;
-            };
-            if course.verdict != now.verdict {
-                (course.since, course.since_taken) = (now.since, now.since_taken);
-            }
-            (course.volume, course.verdict) = (now.volume, now.verdict);
-            if matches!(volume.verdict, Verdict::Clean | Verdict::NeedsReplay) {
-                course.last_good = Some(stage.point.to_owned());
-                course.last_good_taken = Some(stage.taken);
-            }
-        }
-    }
-    all.into_iter().map(|(_, course)| course).collect()
-}
-
-/// A disk's number counts only where it is attached nowhere.
-fn key(volume: &VolumeEvidence) -> String {
-    let numbered = volume.volume.strip_prefix('d');
-    let rest = numbered.map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
-    match rest {
-        Some(rest) if !volume.slot.is_empty() && (rest.is_empty() || rest.starts_with('p')) => {
-            format!("{} {rest}", volume.slot)
-        }
-        _ => format!(" {}", volume.volume),
     }
 }

@@ -5,6 +5,9 @@ use guestfs::volumes::{Keys, Volume};
 
 use crate::finding::{Code, Finding, Severity};
 
+/// Of a volume that is not there.
+const NOWHERE: &str = "a key was given for it, and there is no such volume";
+
 /// What to do about a volume that is shut, if that is why it is not read.
 pub fn hint(volume: &str, error: &Error) -> Option<String> {
     let what = match error {
@@ -15,6 +18,17 @@ pub fn hint(volume: &str, error: &Error) -> Option<String> {
     Some(format!("{what}: --volume-key {volume}=FILE"))
 }
 
+/// Whether a finding is of a key for a volume that is not there.
+pub(super) fn is_nowhere(finding: &Finding) -> bool {
+    finding.message == NOWHERE
+}
+
+/// That none of several moments has a volume for which a key was given.
+pub(super) fn nowhere(volume: &str) -> Finding {
+    Finding::new(Code::GuestVolumes, Severity::Partial, volume, NOWHERE)
+        .hint("`hyperkeep ls POINT:/` lists the volumes")
+}
+
 /// Keys that have not opened what they were given for.
 pub(super) fn told(volumes: &[Volume], keys: &Keys) -> Vec<Finding> {
     let told = |name: &str| {
@@ -22,9 +36,7 @@ pub(super) fn told(volumes: &[Volume], keys: &Keys) -> Vec<Finding> {
             Finding::new(Code::GuestVolumes, Severity::Partial, name, why).hint(hint)
         };
         let Some(volume) = volumes.iter().find(|volume| volume.name == name) else {
-            let why = "a key was given for it, and there is no such volume".to_owned();
-            let hint = "`hyperkeep ls POINT:/` lists the volumes".to_owned();
-            return Some(partial(why, hint));
+            return Some(nowhere(name));
         };
         if let Some(error) = volume.refused() {
             let hint = hint(name, error);

@@ -77,16 +77,16 @@ pub(crate) fn tell(
     task: &Task<'_>,
     point: &Opened,
     file: &DiskFile,
-    image: &Path,
-    disk: &dyn BlockRead,
+    (image, disk): (&Path, &dyn BlockRead),
     losses: &Losses,
+    keys: &Keys,
 ) -> Result<Option<Damage>, TargetError> {
     let lost = losses.take();
     if lost.ranges.is_empty() {
         return Ok(None);
     }
     let ranges = ranges(&lost);
-    let named = names(task, point, file, &ranges);
+    let named = names(task, point, file, &ranges, keys);
     let top = top_of(file.holds);
     let path = point.details.layers.get(top).map(|l| l.path.as_str());
     let name = image.file_name().unwrap_or_default().to_string_lossy();
@@ -167,8 +167,14 @@ fn top_of(holds: Holds) -> usize {
     }
 }
 
-/// The files of the guest that lie on what is lost of this image.
-fn names(task: &Task<'_>, point: &Opened, file: &DiskFile, lost: &ByteRanges) -> LostFiles {
+/// The files of the guest that lie on what is lost of this image; of encrypted volumes with their keys.
+fn names(
+    task: &Task<'_>,
+    point: &Opened,
+    file: &DiskFile,
+    lost: &ByteRanges,
+    keys: &Keys,
+) -> LostFiles {
     let details = &point.details;
     let layer = top_of(file.holds);
     let holds = |top: usize| details.chain(top).contains(&layer);
@@ -178,7 +184,7 @@ fn names(task: &Task<'_>, point: &Opened, file: &DiskFile, lost: &ByteRanges) ->
     let owner = uses.first().map_or(Owner::Vm, |one| one.owner.clone());
     let contents = Arc::new(AtomicBool::new(false));
     let (lost, nothing) = (Arc::new(lost.clone()), Arc::<ByteRanges>::default());
-    let guest = Guest::open_by(point, &owner, &Keys::default(), &|_, top| {
+    let guest = Guest::open_by(point, &owner, keys, &|_, top| {
         let chain = open_chain(task.vault, details, &point.layer_roots, top)?;
         let lost = match holds(top) {
             true => Arc::clone(&lost),

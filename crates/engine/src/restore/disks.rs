@@ -9,6 +9,7 @@ use serde::Serialize;
 use vault::Losses;
 
 use crate::finding::{Code, Finding, Severity, outcome_of};
+use crate::guest::Keys;
 use crate::outcome::Outcome;
 use crate::pipeline::Stop;
 use crate::point::Details;
@@ -118,7 +119,7 @@ pub(crate) fn write_all(
 ) -> Option<Journal> {
     let opened = match to.simulate {
         // Whoever goes on would not know what was lost of what is there.
-        _ if to.damaged => Ok(None),
+        _ if to.damaged.is_some() => Ok(None),
         true => Journal::look(to.folder, &told(task, point, plan)),
         false => Journal::open(to.folder, &told(task, point, plan)),
     };
@@ -187,7 +188,7 @@ fn write_under(
         };
         let data = sizes.get(number).copied().flatten().map(|size| size.data);
         let (name, paths) = parent_of(file, &spots, to.windows);
-        let losses = to.damaged.then(Arc::<Losses>::default);
+        let losses = to.damaged.map(|_| Arc::<Losses>::default());
         let done = if to.simulate {
             Contents::open(task, point, file, paths, losses.as_ref())
                 .and_then(|contents| {
@@ -209,6 +210,7 @@ fn write_under(
                 every: to.every,
                 data,
             });
+            let losses = losses.zip(to.damaged);
             write_disk(task, point, file, spot.clone(), paths, under, losses)
                 .map(|done| report.add(&point.details, file.holds, done))
         };
@@ -345,13 +347,14 @@ pub(crate) fn write_disk(
     spot: Spot,
     parent: Option<Vec<ParentPath>>,
     under: Option<Under<'_>>,
-    losses: Option<Arc<Losses>>,
+    losses: Option<(Arc<Losses>, &Keys)>,
 ) -> Result<RestoredFile, Stop<DiskError>> {
     let (path, became) = (&spot.path.clone(), spot.became);
     let target = |e| Stop::Failed(DiskError::Target(e));
     let noted = |e| target(TargetError::io(path, "writing the restore's journal", e));
     let on_stop = |stop: Stop<WriteError>| stop.map(|error| write_error(path, error));
-    let contents = Contents::open(task, point, file, parent, losses.as_ref())?;
+    let noted_in = losses.as_ref().map(|(losses, _)| losses);
+    let contents = Contents::open(task, point, file, parent, noted_in)?;
     let counted = under.as_ref().and_then(|under| under.data);
     let data = match counted {
         Some(data) => data,
@@ -377,7 +380,10 @@ pub(crate) fn write_disk(
             .finish()
             .map_err(|e| Stop::Failed(into_disk_error(path, e)))?;
         let damage = match &losses {
-            Some(losses) => damage::tell(task, point, file, path, contents.disk(), losses),
+            Some((losses, keys)) => {
+                let disk = (path.as_path(), contents.disk());
+                damage::tell(task, point, file, disk, losses, keys)
+            }
             None => Ok(None),
         };
         let damage = damage.map_err(target)?;

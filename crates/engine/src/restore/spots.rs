@@ -70,7 +70,7 @@ pub(crate) fn sizes(
     to: &DisksTo<'_>,
 ) -> Result<Vec<Option<Size>>, Stopped> {
     // What is lost is told when it is read.
-    let losses = to.damaged.then(Arc::<Losses>::default);
+    let losses = to.damaged.map(|_| Arc::<Losses>::default());
     let mut sizes = Vec::with_capacity(plan.files.len());
     for (file, spot) in plan.files.iter().zip(spots) {
         let size = match spot {

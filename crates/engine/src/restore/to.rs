@@ -4,6 +4,7 @@ use std::path::Path;
 
 use vmconfig::WindowsFolder;
 
+use crate::guest::Keys;
 use crate::restore::existing::Existing;
 
 /// Where disks are restored to, and how.
@@ -21,8 +22,8 @@ pub struct DisksTo<'a> {
     /// Where the folder is found by Hyper-V, if that is known: children say so of their parents.
     pub windows: Option<&'a WindowsFolder>,
     /// What is lost in the vault becomes zeros, and is told, instead of keeping a disk from being restored.
-    /// A restore that is stopped then begins anew.
-    pub damaged: bool,
+    /// A restore that is stopped then begins anew. By the keys files of encrypted volumes are named.
+    pub damaged: Option<&'a Keys>,
 }
 
 /// As often as it costs little: a disk takes half a second for as much.
@@ -37,7 +38,7 @@ impl<'a> DisksTo<'a> {
             every: EVERY,
             simulate: false,
             windows: None,
-            damaged: false,
+            damaged: None,
         }
     }
 }

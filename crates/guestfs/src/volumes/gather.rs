@@ -39,6 +39,8 @@ struct Place {
     words: String,
     /// What there is to say of it, whatever it holds.
     notes: Vec<String>,
+    /// Whether it is one of dynamic disks.
+    dynamic: bool,
 }
 
 impl<'a> Gather<'a> {
@@ -75,6 +77,7 @@ impl<'a> Gather<'a> {
                 partition: None,
                 words: format!("disk {at}"),
                 notes: Vec::new(),
+                dynamic: false,
             };
             let all = ByteRange::new(0, disk.len());
             self.part(place, disk, all);
@@ -86,6 +89,7 @@ impl<'a> Gather<'a> {
                 disk: at,
                 words: format!("disk {at}, partition {}", partition.number),
                 notes: Vec::new(),
+                dynamic: false,
                 partition: Some(partition),
             };
             self.part(place, disk, range);
@@ -131,6 +135,7 @@ impl<'a> Gather<'a> {
             encrypted: None,
             shut: None,
             notes: place.notes,
+            dynamic: place.dynamic,
             device,
             name,
         };
@@ -185,6 +190,7 @@ impl<'a> Gather<'a> {
                         group.name, one.kind, one.name
                     ),
                     notes: vec![UNPROVEN.to_owned()],
+                    dynamic: true,
                 };
                 match one.device {
                     Ok(device) => self.add(place, device),
@@ -229,6 +235,7 @@ impl<'a> Gather<'a> {
                     partition: None,
                     words,
                     notes: Vec::new(),
+                    dynamic: false,
                 };
                 match one.device {
                     Ok(device) => self.add(place, device),

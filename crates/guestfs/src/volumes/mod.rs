@@ -62,6 +62,8 @@ pub struct Volume {
     shut: Option<Shut>,
     /// What is odd about what it is in, in words for people.
     notes: Vec<String>,
+    /// Whether it is one of dynamic disks.
+    dynamic: bool,
     device: Device,
 }
 
@@ -95,6 +97,11 @@ impl Volume {
     /// disks.
     pub fn is_over_disks(&self) -> bool {
         self.partition.is_none() && self.name != format!("d{}", self.disk)
+    }
+
+    /// Whether it is a volume of dynamic disks of Windows, and no partition.
+    pub fn is_of_dynamic_disks(&self) -> bool {
+        self.dynamic
     }
 
     /// Why there are no files to be had of it, and what to do; `None` if they can be read.

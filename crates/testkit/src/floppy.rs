@@ -1,10 +1,10 @@
 //! A small FAT file system with one file, for tests that may not have tools that make one.
 
 /// What is in `HELLO.TXT`.
-pub(crate) const HELLO: &[u8] = b"hello\n";
+pub const HELLO: &[u8] = b"hello\n";
 
 /// A floppy disk of 1.44 MB with the label `SMALL`.
-pub(crate) fn floppy() -> Vec<u8> {
+pub fn floppy() -> Vec<u8> {
     let mut disk = vec![0; 2880 * 512];
     disk[..3].copy_from_slice(&[0xeb, 0x3c, 0x90]);
     disk[3..11].copy_from_slice(b"MSDOS5.0");
