@@ -45,9 +45,13 @@ PATH is a file or folder as `ls POINT:/` shows it, or a pattern of such: /VOLUME
 signs that `find --help` tells of; to name one of these itself, put it in brackets: [*], [?], [[], [{], [}].
 A folder is restored with all that is in it. Below DIR, and in the archive, each has its whole path with
 the volume. Nothing is staged or mounted, no rights of an administrator are needed, and nothing is
-overwritten. What the target cannot keep (owners, streams, security descriptors) is told; a tar archive
-keeps more of Unix than a zip archive does. A volume that was in use is read through its journal, as after
-a power cut, and that is told too. A volume encrypted by LUKS or BitLocker is opened by its --volume-key.
+overwritten. What the target does not keep is told. A folder of Unix keeps owners, modes, times, links and
+extended attributes, with the rights for it; alternate streams of up to 64 KiB become extended attributes
+user.NAME there and in a tar archive, and security descriptors are kept on NTFS mounted by ntfs-3g alone. A
+folder of Windows keeps streams and times, and neither security descriptors nor hidden, system and read-only.
+A zip archive keeps less than a tar archive does. A volume that was in use is read through its journal, as
+after a power cut, and that is told too. A volume encrypted by LUKS or BitLocker is opened by its
+--volume-key.
 
 Examples:
   hyperkeep --vault /srv/vault restore files 'web server@latest' /d0p2/Users/ann --to /srv/restored

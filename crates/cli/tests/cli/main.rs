@@ -26,6 +26,8 @@ mod guest_keys;
 #[cfg(unix)]
 mod guest_locked;
 #[cfg(unix)]
+mod guest_metadata;
+#[cfg(unix)]
 mod guest_names;
 #[cfg(unix)]
 mod guest_zip;

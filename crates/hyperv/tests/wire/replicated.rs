@@ -73,7 +73,6 @@ fn start(replication: &str, mishap: &str) -> (Lab, Point, Written) {
 fn planned(lab: &Lab, point: &Point, remove_replication: bool) -> Plan {
     let target = Target {
         inventory: seen(lab),
-        has_guardian: false,
     };
     let mut request = Request {
         folder: Some(FOLDER.to_owned()),

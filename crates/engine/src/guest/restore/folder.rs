@@ -2,7 +2,7 @@
 //!
 //! The whole path of each is kept: `VOLUME/folder/file`. Nothing is overwritten, and nothing is written
 //! through a link: folders are made one by one, and none that is there already may be a link. Devices are not
-//! made, and nobody gets rights by a file's set-user-id: a guest's word for these counts in the guest.
+//! made, and nobody gets rights by a file's set-user-id or capabilities: a guest's word for these counts in the guest.
 
 use std::fs;
 use std::io;
@@ -26,6 +26,11 @@ use super::unix as system;
 
 /// Bytes that are in memory of a file.
 const PIECE: usize = 1 << 20;
+/// No stream of more bytes becomes an extended attribute: no file system of Linux takes more.
+pub(super) const LARGEST_STREAM: u64 = 64 << 10;
+/// What to do about what is lost.
+const HINT: &str = "restore with the rights and onto a file system that has such things; a tar archive keeps \
+                    owners, modes, devices, extended attributes and small streams";
 
 /// A folder of this system.
 pub struct FolderTarget {
@@ -53,15 +58,15 @@ impl Lost {
         }
     }
 
-    pub(super) fn findings(&mut self) -> Vec<Finding> {
+    /// All of it, with what to do about it.
+    pub(super) fn findings(&mut self, hint: &str) -> Vec<Finding> {
         let kinds = std::mem::take(&mut self.kinds).into_iter();
         let tell = |(what, count, first): (&str, u64, String)| {
             let message = match count {
                 1 => format!("{what} is not kept here"),
                 more => format!("{what} is not kept here; {} others alike", more - 1),
             };
-            Finding::new(Code::NotCovered, Severity::Warning, first, message)
-                .hint("restore with the rights and onto a file system that has such things, or into a tar archive")
+            Finding::new(Code::NotCovered, Severity::Warning, first, message).hint(hint)
         };
         kinds.map(tell).collect()
     }
@@ -121,12 +126,9 @@ impl FolderTarget {
                 Ok(true) => {}
                 Ok(false) => self.lost.note("an alternate data stream", &found.path),
                 // The file itself is there.
-                Err(error) => {
-                    let what = format!("{}:{}", found.path, stream.name);
-                    let why = error.to_string();
-                    let finding = Finding::new(Code::FileUnreadable, Severity::Partial, what, why);
-                    self.findings.push(finding.hint(super::DISK));
-                }
+                Err(error) => self
+                    .findings
+                    .push(unread(&found.path, &stream.name, &error)),
             }
         }
     }
@@ -141,6 +143,12 @@ fn folds_case(root: &Path) -> bool {
     };
     let probe = NewFile::create(&root.join(TEMP_PREFIX));
     cfg!(windows) || probe.ok().as_ref().and_then(seen).unwrap_or(true)
+}
+
+/// A stream that cannot be read.
+pub(super) fn unread(path: &GuestPath, stream: &Name, error: &guestfs::Error) -> Finding {
+    let (what, why) = (format!("{path}:{stream}"), error.to_string());
+    Finding::new(Code::FileUnreadable, Severity::Partial, what, why).hint(super::DISK)
 }
 
 /// Whether a file cannot be made in the place of a hard link either.
@@ -264,7 +272,7 @@ impl Target for FolderTarget {
         system::sync(&self.root)?;
         let mut findings = std::mem::take(&mut self.findings);
         findings.extend(self.places.findings());
-        findings.extend(self.lost.findings());
+        findings.extend(self.lost.findings(HINT));
         Ok(findings)
     }
 }

@@ -1,8 +1,9 @@
 //! Files of a guest as a tar archive.
 //!
 //! With records of POSIX for what the old header cannot hold: nanoseconds, and extended attributes as
-//! `SCHILY.xattr.…`, which GNU tar and libarchive know. Holes become zeros. What there are no records for
-//! (alternate streams, security descriptors) is told.
+//! `SCHILY.xattr.…`, which GNU tar and libarchive know. Alternate streams become extended attributes `user.NAME`, as
+//! they do in a folder of Linux, within bounds. Holes become zeros. What there are no records for (large streams,
+//! security descriptors, attributes of Windows) is told.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use guestfs::{Content, Extras, FileSystem, Kind, Name};
 use tar::{Builder, EntryType, Header};
 
-use super::folder::Lost;
+use super::folder::{LARGEST_STREAM, Lost, unread};
 use super::host_name::here;
 use super::places::Places;
 use super::reading::Reading;
@@ -21,6 +22,14 @@ use crate::guest::path::GuestPath;
 use crate::guest::walk::Found;
 use crate::restore::target::TargetError;
 
+/// Bytes of all streams of a file: its header is in memory.
+const STREAMS: u64 = 1 << 20;
+/// `FILE_ATTRIBUTE_READONLY`, `_HIDDEN` and `_SYSTEM`.
+const WINDOWS_ATTRIBUTES: u32 = 7;
+/// What to do about what is lost.
+const HINT: &str =
+    "restore into a folder on a file system that has such things, with the rights that it takes";
+
 /// An archive that is written to the end of something.
 pub struct TarTarget<W: Write> {
     archive: Builder<W>,
@@ -30,6 +39,8 @@ pub struct TarTarget<W: Write> {
     /// An entry was not written to its end: what follows cannot be told from it, so nothing does.
     broken: bool,
     places: Places,
+    /// What could not be read, though its file is there.
+    findings: Vec<Finding>,
     lost: Lost,
 }
 
@@ -42,6 +53,7 @@ impl<W: Write> TarTarget<W> {
             cancel: cancel.clone(),
             broken: false,
             places: Places::new(here, cfg!(windows)),
+            findings: Vec::new(),
             lost: Lost::default(),
         }
     }
@@ -69,13 +81,53 @@ impl<W: Write> TarTarget<W> {
         placed.names.into_iter().collect()
     }
 
+    /// Streams as extended attributes, as far as there is room; without a file system there are none to be read.
+    fn streams(
+        &mut self,
+        fs: Option<&dyn FileSystem>,
+        found: &Found,
+        extras: &Extras,
+    ) -> Vec<(String, Vec<u8>)> {
+        let (mut records, mut left) = (Vec::new(), STREAMS);
+        for stream in &extras.streams {
+            let name = stream.name.to_str().filter(|name| is_key(name));
+            let content = fs.map(|fs| fs.open(found.node.id, Some(&stream.name)));
+            let (Some(name), Some(content)) = (name, content) else {
+                self.lost.note(STREAM, &found.path);
+                continue;
+            };
+            let read = content.and_then(|mut content| {
+                let len = content.len();
+                if len > LARGEST_STREAM || len > left {
+                    return Ok(None);
+                }
+                let mut value = vec![0; len as usize];
+                content.read_at(0, &mut value)?;
+                Ok(Some(value))
+            });
+            match read {
+                Ok(Some(value)) => {
+                    left -= value.len() as u64;
+                    records.push((format!("SCHILY.xattr.user.{name}"), value));
+                }
+                Ok(None) => self.lost.note(STREAM, &found.path),
+                // The file itself is there.
+                Err(error) => {
+                    let finding = unread(&found.path, &stream.name, &error);
+                    self.findings.push(finding);
+                }
+            }
+        }
+        records
+    }
+
     /// A header, after the records that go before it.
     fn header(
         &mut self,
         found: &Found,
         (kind, len): (EntryType, u64),
         link: Option<&[u8]>,
-        extras: &Extras,
+        (fs, extras): (Option<&dyn FileSystem>, &Extras),
     ) -> io::Result<Header> {
         let node = &found.node;
         let mut header = Header::new_gnu();
@@ -102,16 +154,18 @@ impl<W: Write> TarTarget<W> {
             ));
         }
         for (name, value) in &extras.xattrs {
-            match name
-                .to_str()
-                .filter(|name| !name.contains(['=', '\n', '\0']))
-            {
+            match name.to_str().filter(|name| is_key(name)) {
                 Some(name) => records.push((format!("SCHILY.xattr.{name}"), value.clone())),
                 None => self.lost.note("an extended attribute", &found.path),
             }
         }
-        if !extras.streams.is_empty() {
-            self.lost.note("an alternate data stream", &found.path);
+        records.extend(self.streams(fs, found, extras));
+        if node
+            .attributes
+            .is_some_and(|all| all & WINDOWS_ATTRIBUTES != 0)
+        {
+            let what = "an attribute of Windows (hidden, system, read-only)";
+            self.lost.note(what, &found.path);
         }
         if extras.security.is_some() {
             self.lost
@@ -142,7 +196,7 @@ impl<W: Write> TarTarget<W> {
         found: &Found,
         what: (EntryType, u64),
         link: Option<&[u8]>,
-        extras: &Extras,
+        extras: (Option<&dyn FileSystem>, &Extras),
         contents: impl Read,
     ) -> Result<(), NotWritten> {
         if self.cancel.is_cancelled() {
@@ -163,6 +217,14 @@ impl<W: Write> TarTarget<W> {
             }
         })
     }
+}
+
+/// What is told of a stream for which there is no record.
+const STREAM: &str = "an alternate data stream (of more than 64 KiB, or beside many)";
+
+/// Whether a name can be that of a record.
+fn is_key(name: &str) -> bool {
+    !name.contains(['=', '\n', '\0'])
 }
 
 /// Bytes of a link's target that the old header has room for.
@@ -186,18 +248,18 @@ impl<W: Write> Target for TarTarget<W> {
 
     fn left(
         &mut self,
-        _: &dyn FileSystem,
+        fs: &dyn FileSystem,
         found: &Found,
         extras: &Extras,
     ) -> Result<(), NotWritten> {
         // Behind its files, so that its time is the last that is set.
         let what = (EntryType::Directory, 0);
-        self.add(found, what, None, extras, io::empty())
+        self.add(found, what, None, (Some(fs), extras), io::empty())
     }
 
     fn file(
         &mut self,
-        _: &dyn FileSystem,
+        fs: &dyn FileSystem,
         found: &Found,
         content: &mut dyn Content,
         extras: &Extras,
@@ -205,7 +267,7 @@ impl<W: Write> Target for TarTarget<W> {
         let what = (EntryType::Regular, content.len());
         let cancel = self.cancel.clone();
         let mut reading = Reading::new(content, &cancel);
-        self.add(found, what, None, extras, &mut reading)?;
+        self.add(found, what, None, (Some(fs), extras), &mut reading)?;
         reading.end()
     }
 
@@ -214,7 +276,7 @@ impl<W: Write> Target for TarTarget<W> {
         let first = bytes(&first);
         let none = Extras::default();
         let what = (EntryType::Link, 0);
-        self.add(found, what, Some(&first), &none, io::empty())?;
+        self.add(found, what, Some(&first), (None, &none), io::empty())?;
         Ok(true)
     }
 
@@ -228,7 +290,7 @@ impl<W: Write> Target for TarTarget<W> {
             return Err(error.into());
         }
         let what = (EntryType::Symlink, 0);
-        self.add(found, what, Some(target), extras, io::empty())
+        self.add(found, what, Some(target), (None, extras), io::empty())
     }
 
     fn special(&mut self, found: &Found, extras: &Extras) -> Result<(), NotWritten> {
@@ -238,7 +300,7 @@ impl<W: Write> Target for TarTarget<W> {
             Kind::Device { block: false, .. } => EntryType::Char,
             _ => return Err(NotWritten::NoSuchThing("no archive holds sockets")),
         };
-        self.add(found, (kind, 0), None, extras, io::empty())
+        self.add(found, (kind, 0), None, (None, extras), io::empty())
     }
 
     fn finish(&mut self) -> Result<Vec<Finding>, NotWritten> {
@@ -249,8 +311,9 @@ impl<W: Write> Target for TarTarget<W> {
             let error = TargetError::io(&self.name, "writing the end of the archive", error);
             return Err(NotWritten::Broken(error));
         }
-        let mut findings = self.places.findings();
-        findings.extend(self.lost.findings());
+        let mut findings = std::mem::take(&mut self.findings);
+        findings.extend(self.places.findings());
+        findings.extend(self.lost.findings(HINT));
         Ok(findings)
     }
 }

@@ -10,12 +10,15 @@ use std::path::Path;
 use guestfs::{Content, Extras, Kind, Name, Node, Time};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
-use super::folder::Lost;
+use super::folder::{LARGEST_STREAM, Lost};
 use crate::guest::walk::Found;
 use crate::restore::target::TargetError;
 
-/// No stream of more bytes becomes an extended attribute: no file system of Linux takes more.
-const LARGEST_STREAM: u64 = 64 << 10;
+/// As what ntfs-3g has a security descriptor.
+const SECURITY: &[u8] = b"system.ntfs_acl";
+
+/// As what Linux has rights of a program that not everybody has.
+const CAPABILITIES: &[u8] = b"security.capability";
 
 /// Set-user-id and set-group-id.
 const SET_ID: u16 = 0o6000;
@@ -56,7 +59,7 @@ fn is_link(at: &Path) -> bool {
 }
 
 /// Owner, extended attributes, mode and times, as far as this process may: in this order, since a change
-/// of owner takes capabilities and modes away again.
+/// of owner takes modes away again.
 pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Lost) {
     let node = &found.node;
     if is_link(at) {
@@ -67,11 +70,16 @@ pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Los
         .owner
         .map(|owner| lchown(at, Some(owner.uid), Some(owner.gid)).is_ok());
     for (name, value) in &extras.xattrs {
-        if !set(at, name.as_bytes(), value) {
+        if name.as_bytes() == CAPABILITIES {
+            // As with a file's set-user-id.
+            lost.note("the right to run with capabilities", &found.path);
+        } else if !set(at, name.as_bytes(), value) {
             lost.note("an extended attribute", &found.path);
         }
     }
-    if extras.security.is_some() {
+    // NTFS in Linux takes it; whatever else refuses such a name.
+    let security = extras.security.as_deref();
+    if security.is_some_and(|security| !set(at, SECURITY, security)) {
         lost.note("a security descriptor of Windows", &found.path);
     }
     if node

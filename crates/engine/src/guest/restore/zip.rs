@@ -38,6 +38,10 @@ const PIECE: usize = 256 << 10;
 /// `FILE_ATTRIBUTE_READONLY`, `_HIDDEN` and `_SYSTEM`.
 const WINDOWS_ATTRIBUTES: u32 = 7;
 
+/// What to do about what is lost.
+const HINT: &str = "restore into a folder on a file system that has such things; a tar archive keeps extended \
+                    attributes, hard links and small streams";
+
 /// An archive that is written to the end of something.
 pub struct ZipTarget<W: Write> {
     /// Nothing once it is finished, or broken.
@@ -320,7 +324,7 @@ impl<W: Write> Target for ZipTarget<W> {
             })?);
         }
         let mut findings = self.places.findings();
-        findings.extend(self.lost.findings());
+        findings.extend(self.lost.findings(HINT));
         Ok(findings)
     }
 }
