@@ -1,6 +1,6 @@
 # What there is to do here; each line of work is a script that can be called by itself.
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint demo bench windows fuzz-short nightly
+.PHONY: help setup test lint demo bench bench-restore windows fuzz-short nightly
 
 # Where rustup puts cargo, also when that happened a moment ago.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -23,6 +23,9 @@ demo: ## real disks into a vault and back, checked with other people's tools
 
 bench: ## Hyperkeep beside its peers: 40 GB of disk, about an hour
 	scripts/bench/run.sh
+
+bench-restore: ## only restores, of one disk with every program in turns: 20 GB, 20 minutes
+	scripts/bench/restore.sh
 
 windows: ## build for Windows, and run the tests under Wine
 	scripts/setup-tools.sh windows

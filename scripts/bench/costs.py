@@ -1,5 +1,6 @@
-"""What one command costs: shared by measure.py and big_disk.py."""
+"""What one command costs, and what else the programs beside it share."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -27,6 +28,23 @@ def size(path):
     return sum(os.lstat(os.path.join(d, f)).st_size for d, _, names in os.walk(path) for f in names)
 
 
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def out_of_memory(folder):
+    """Takes the files of a repository, and nothing else, out of the page cache."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(where, name), "rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def run(command, env, repo):
     """Runs a shell command; what it cost, and what it printed."""
     env = {key: value.replace("{repo}", repo) for key, value in env.items()}
@@ -41,6 +59,9 @@ def run(command, env, repo):
         wall=round(time.monotonic() - began, 2),
         cpu=round(usage.ru_utime + usage.ru_stime, 2),
         rss_mib=usage.ru_maxrss // 1024,
+        # Linux counts blocks of 512 bytes, those that are still in the page cache too.
+        written_mib=usage.ru_oublock // 2048,
+        read_mib=usage.ru_inblock // 2048,
         rc=child.returncode,
         load=round(os.getloadavg()[0], 1),
     )

@@ -12,76 +12,22 @@ does other things are noise.
 
 `hyperkeep` and `bare` read every image in full; `hyperkeep-ranges` and `bare-ranges` are given the
 ranges that changed since the day before (64 KiB granularity, as Hyper-V reports them). `bare` is
-the example bare_pipeline: the least work that such a backup can be, and no backup program.
-
-To measure another tool, add an entry to TOOLS: {repo} {img} {vm} {day} {dest} {base} {ranges} are
-filled in; {img} is the same path for a VM on every day; {ranges} is empty on the first."""
+the example bare_pipeline: the least work that such a backup can be, and no backup program. How each is
+called is in programs.py."""
 
 import argparse
-import hashlib
 import os
 import platform
 import shutil
 import time
 
 import costs
-from costs import GOOD, run, size
+from costs import GOOD, run, sha256, size
+from programs import TOOLS, fill
 
 STEPS = ["vm-a.d1", "vm-b.d1", "vm-c.d1", "vm-a.d2", "vm-c.d2", "vm-a.d3", "vm-c.d3"]
 
 
-def hyperkeep(ranges):
-    return dict(
-        version="hyperkeep --version",
-        init="hyperkeep --quiet init >/dev/null",
-        backup="hyperkeep --quiet --json backup folder:{img}" + (" {ranges:--changed-ranges}" if ranges else ""),
-        list="hyperkeep points",
-        check="hyperkeep --quiet check --read-data",
-        restore="hyperkeep --quiet restore disks {base}@latest --to {dest}/out",
-        # Of the newest point, which is vm-c's; compared with the image.
-        reads="random_reads {repo} {work}/cache/hyperkeep {work}/current/vm-c.raw",
-    )
-
-
-def bare(ranges):
-    return dict(
-        version="echo 'example bare_pipeline'",
-        init="mkdir -p {repo}",
-        backup="bare_pipeline {repo}/packs {repo}/ids {img}" + (" {ranges:--ranges}" if ranges else ""),
-    )
-
-
-TOOLS = {
-    "hyperkeep": hyperkeep(False),
-    "hyperkeep-ranges": hyperkeep(True),
-    "bare": bare(False),
-    "bare-ranges": bare(True),
-    "restic": dict(
-        version="restic version",
-        init="restic -q init -r {repo}",
-        backup="restic -q -r {repo} backup --tag {vm}-{day} {img}",
-        list="restic -q -r {repo} snapshots",
-        check="restic -q -r {repo} check --read-data",
-        restore="restic -q -r {repo} restore latest --tag {vm}-{day} --target {dest}",
-    ),
-    "rustic": dict(
-        version="rustic --version",
-        init="rustic -r {repo} init",
-        backup="rustic -r {repo} backup --tag {vm}-{day} {img}",
-        list="rustic -r {repo} snapshots",
-        check="rustic -r {repo} check --read-data",
-        restore="rustic -r {repo} restore --filter-tags {vm}-{day} latest {dest}",
-    ),
-    # Chunks of 4 MiB and --sparse are borg's own advice for disk images.
-    "borg": dict(
-        version="borg --version",
-        init="borg init -e repokey-blake2 {repo}",
-        backup="borg create -C zstd,3 --chunker-params fixed,4194304 --sparse {repo}::{vm}-{day} {img}",
-        list="borg list {repo}",
-        check="borg check --verify-data {repo}",
-        restore="cd {dest} && borg extract --sparse {repo}::{vm}-{day}",
-    ),
-}
 BASELINES = {  # one image in, one file out: vm-a, day 1
     "cp --sparse=always": "cp --sparse=always {img} {o}",
     "qemu-img convert to VHDX": "qemu-img convert -f raw -O vhdx -o subformat=dynamic {img} {o}",
@@ -99,22 +45,6 @@ def arguments():
     args = parser.parse_args()
     args.data, args.work, args.out = (os.path.abspath(p) for p in (args.data, args.work, args.out))
     return args
-
-
-def sha256(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def fill(command, **names):
-    """Like format, and {ranges:--option} is the option with its file, or nothing on the first day."""
-    ranges = names.get("ranges", "")
-    for option in ("--changed-ranges", "--ranges"):
-        command = command.replace("{ranges:%s}" % option, f"{option} {ranges}" if ranges else "")
-    return command.format(**names)
 
 
 def measure(name, args, env, results, save):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the tables of docs/benchmarks.md from the results of measure.py and big_disk.py.
+"""Prints the tables of docs/benchmarks.md from the results of the programs beside it.
 
   table.py RESULTS.json"""
 
@@ -31,14 +31,29 @@ def incrementals(steps):
     return sum(step["cpu"] for step in later), sum(layer["stats"]["read"] for layer in said), compared
 
 
-def main():
-    with open(sys.argv[1]) as file:
-        results = json.load(file)
-    machine = results.pop("machine", {})
-    big = results.pop("big-disk", {})
-    baselines = results.pop("baselines", {})
-    guest = results.pop("guest-files", {})
-    tools = {name: result["steps"] for name, result in results.items()}
+def restores(told):
+    """A whole disk with each program in turns: medians, and ratios to the first."""
+    machine, size = told["machine"], told["size_mib"]
+    print(f"\nRestoring {told['image']}, {size} MiB of which {told['allocated_mib']} are allocated; the median of {told['rounds']} rounds"
+          f" ({machine['cores']} cores, Linux {machine['kernel']}, {machine['date']})\n")
+    for name, program in told["tools"].items():
+        print(f"- {name}: {program['version']}; repository {program['repo'] / 2**20:.0f} MiB")
+    print()
+    head("program", "CPU s", "wall s", "until it is on the medium", "peak MiB", "wrote MiB", "takes MiB", "load", "all equal")
+    for title, restore in told["restores"].items():
+        m = restore["median"]
+        row(title, *(m[key] for key in ("cpu", "wall", "safe", "rss_mib", "written_mib", "allocated_mib")),
+            f"{min(cost['load'] for cost in restore['rounds'])} to {max(cost['load'] for cost in restore['rounds'])}",
+            "yes" if all(cost["equal"] for cost in restore["rounds"]) else "NO")
+    first, *others = told["restores"]
+    print()
+    head(f"{first} to", "CPU", "wall", "on the medium")
+    for title in others:
+        row(title, *(f"{told['restores'][first]['median'][key] / told['restores'][title]['median'][key]:.2f}" for key in ("cpu", "wall", "safe")))
+
+
+def backups(machine, results, tools):
+    """Every program over all images."""
     print(f"Machine: {machine.get('cores')} cores, Linux {machine.get('kernel')}, {machine.get('date')}.\n")
     for name, result in results.items():
         print(f"- {name}: {result['version'].splitlines()[0]}" + ("" if "restore_equal" not in result else f"; restored image equal: {'yes' if result['restore_equal'] else 'NO'}"))
@@ -72,6 +87,18 @@ def main():
                 if "restore" in tools[ours] and "restore" in tools[other]:
                     row(f"CPU of the restore, {ours} to {other}", f"{tools[ours]['restore']['cpu'] / tools[other]['restore']['cpu']:.2f}")
 
+
+def main():
+    with open(sys.argv[1]) as file:
+        results = json.load(file)
+    machine = results.pop("machine", {})
+    big = results.pop("big-disk", {})
+    baselines = results.pop("baselines", {})
+    guest = results.pop("guest-files", {})
+    restored = results.pop("restore", {})
+    tools = {name: result["steps"] for name, result in results.items()}
+    if tools:
+        backups(machine, results, tools)
     if "bare-ranges" in tools and "hyperkeep-ranges" in tools:
         ours, bare = tools["hyperkeep-ranges"], tools["bare-ranges"]
         cost, read, compared = incrementals(ours)
@@ -82,6 +109,8 @@ def main():
         row("CPU of the four incrementals, hyperkeep-ranges to bare-ranges", f"{cost / sum(bare[k]['cpu'] for k in STEPS[3:]):.2f}")
         row("bytes stored by the four incrementals, metadata included", f"{stored / 2**20:.0f} MiB")
 
+    if restored:
+        restores(restored)
     if baselines:
         print("\nPlain programs on vm-a of day 1\n")
         head("command", "CPU s", "wall s")
@@ -89,9 +118,11 @@ def main():
             row(title, cost["cpu"], cost["wall"])
     if guest:
         print(f"\nA guest's disk with {guest['files']} files and {guest['data_gib']} GiB of data\n")
-        head("command", "CPU s", "wall s", "peak MiB")
-        for title in ("backup", "root", "folder", "file", "disk"):
-            row(title, *(guest[title][key] for key in ("cpu", "wall", "rss_mib")))
+        head("command", "CPU s", "wall s", "wall, least to most", "peak MiB", "read MiB", "load")
+        for title in ("backup", "root", "folder", "folders", "file", "first", "disk"):
+            walls = [cost["wall"] for cost in guest["rounds"][title]]
+            row(title, guest[title]["cpu"], guest[title]["wall"], f"{min(walls)} to {max(walls)}",
+                *(guest[title][key] for key in ("rss_mib", "read_mib", "load")))
     if big:
         print("\nA large sparse disk\n")
         head("disk", "step", "CPU / wall s", "vault grew by MiB", "memory MiB", "restored equal")
