@@ -135,11 +135,7 @@ impl Ui {
                 kind: "error",
                 version: VERSION,
                 outcome: failure.exit.as_str(),
-                error: ErrorBody {
-                    message: &message,
-                    causes: &causes,
-                    hint: failure.hint.as_deref(),
-                },
+                error: error_body(failure, (&message, &causes)),
             });
         }
         self.say(&told(failure));
@@ -157,6 +153,24 @@ impl Ui {
         // When standard error is gone there is nobody to tell.
         let _ = io::stderr().lock().write_all(text::lines(text).as_bytes());
     }
+}
+
+fn error_body<'a>(
+    failure: &'a Failure,
+    (message, causes): (&'a str, &'a [String]),
+) -> ErrorBody<'a> {
+    ErrorBody {
+        message,
+        causes,
+        hint: failure.hint.as_deref(),
+    }
+}
+
+/// What an `error` document has of a failure, for one that has begun already.
+pub(crate) fn error_json(failure: &Failure) -> Result<String, Failure> {
+    let (message, causes) = failure.causes();
+    let body = error_body(failure, (&message, &causes));
+    serde_json::to_string(&body).map_err(|error| Failure::new(format!("making JSON: {error}")))
 }
 
 /// What is said of a failure.

@@ -55,10 +55,14 @@ pub(crate) fn run(global: &Global, args: &DiffArgs, ui: Ui) -> Result<Exit> {
     };
     let mut stream = Stream::new(ui, "diff", head, "changes");
     let report = diff(&vault, &wanted, &mut |change| stream.item(&change, line));
-    let mut report = report.map_err(|error: DiffError| {
+    let failed = |error: DiffError| {
         let hint = error.hint();
         Failure::from(anyhow::Error::new(error)).hint(hint)
-    })?;
+    };
+    let mut report = match report {
+        Ok(report) => report,
+        Err(error) => return stream.fail(failed(error)),
+    };
     report.findings.extend(beside);
     report.findings.extend(vault_notes(&vault));
     let outcome = match cancel.is_cancelled() {

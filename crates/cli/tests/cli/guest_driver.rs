@@ -38,6 +38,14 @@ pub(crate) const BTRFS: Kind = Kind {
     unix: true,
     ids: true,
 };
+pub(crate) const XFS: Kind = Kind {
+    name: "xfs",
+    make: &["mkfs.xfs", "-q", "-f"],
+    mount: &["mount", "-o", "loop"],
+    mib: 300,
+    unix: true,
+    ids: true,
+};
 pub(crate) const NTFS: Kind = Kind {
     name: "ntfs",
     make: &["mkntfs", "-F", "-Q", "-q"],

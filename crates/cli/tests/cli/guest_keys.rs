@@ -18,6 +18,8 @@ const KEY_FILE: &[u8] = b"\x00key\nfile\xff\n";
 /// What cryptsetup takes for itself when it encrypts what is there.
 const TAKEN: u64 = 32 * MIB;
 const LOGICAL: u64 = 12 * MIB;
+/// Where in a physical volume its first logical one begins.
+pub(crate) const FIRST: u64 = MIB;
 
 /// What a tool answers; `None` where there is none, which is told.
 pub(crate) fn tool(program: &str, args: &[&str]) -> Option<Output> {
@@ -46,9 +48,10 @@ fn ext4(bench: &Bench, name: &str, folder: &Path, len: u64) -> Option<PathBuf> {
 }
 
 /// A physical volume whose group “my-vg” has one volume “root”, with what an image has.
-fn group(bench: &Bench, name: &str, root: &Path) -> Option<PathBuf> {
+pub(crate) fn group(bench: &Bench, name: &str, root: &Path) -> Option<PathBuf> {
     let image = bench.path(name);
-    let len = LOGICAL + 3 * MIB;
+    let root_len = fs::metadata(root).unwrap().len();
+    let len = root_len + 3 * MIB;
     File::create(&image).unwrap().set_len(len).unwrap();
     let output = tool("losetup", &["-f", "--show", image.to_str().unwrap()])?;
     if !output.status.success() {
@@ -65,7 +68,7 @@ fn group(bench: &Bench, name: &str, root: &Path) -> Option<PathBuf> {
         let rest = ["--config", &config, "--driverloaded", "n"];
         tool("lvm", &[words, &rest].concat())
     };
-    let extents = (LOGICAL / MIB).to_string();
+    let extents = (root_len / MIB).to_string();
     let made = [
         lvm(&["pvcreate", "-y", "--dataalignment", "1m", &device]),
         lvm(&["vgcreate", "-y", "-s", "1M", "my-vg", &device]),
@@ -79,11 +82,11 @@ fn group(bench: &Bench, name: &str, root: &Path) -> Option<PathBuf> {
         assert!(output.status.success(), "{output:?}");
     }
     // The first extent is at 1 MiB, as asked for.
-    put(&image, MIB, &fs::read(root).unwrap());
+    put(&image, FIRST, &fs::read(root).unwrap());
     Some(image)
 }
 
-fn put(image: &Path, at: u64, bytes: &[u8]) {
+pub(crate) fn put(image: &Path, at: u64, bytes: &[u8]) {
     let mut file = File::options().write(true).open(image).unwrap();
     file.seek(SeekFrom::Start(at)).unwrap();
     file.write_all(bytes).unwrap();

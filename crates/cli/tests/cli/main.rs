@@ -18,6 +18,8 @@ mod guest_checkpoints;
 #[cfg(unix)]
 mod guest_diff;
 #[cfg(unix)]
+mod guest_diff_within;
+#[cfg(unix)]
 mod guest_driver;
 #[cfg(unix)]
 mod guest_files;
