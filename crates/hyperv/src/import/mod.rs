@@ -24,6 +24,8 @@
 //!   needed to bring it back has been put aside.
 
 mod adapters;
+#[cfg(test)]
+mod along_tests;
 mod applied;
 mod apply;
 mod aside;

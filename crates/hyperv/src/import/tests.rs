@@ -2,8 +2,7 @@
 
 use uuid::Uuid;
 use vmconfig::model::{
-    ConfigVersion, Controller, ControllerKind, Drive, DriveKind, Finding as ConfigFinding,
-    Location, NetworkAdapter, Qos,
+    ConfigVersion, Controller, ControllerKind, Drive, DriveKind, Location, NetworkAdapter, Qos,
 };
 
 use super::*;
@@ -17,7 +16,7 @@ const VM: Uuid = Uuid::from_u128(1);
 const OTHER: Uuid = Uuid::from_u128(2);
 const LAN: Uuid = Uuid::from_u128(10);
 
-fn at(position: u32) -> Location {
+pub(super) fn at(position: u32) -> Location {
     Location {
         controller: ControllerKind::Scsi,
         number: 0,
@@ -470,42 +469,6 @@ fn disks_have_room_and_places_of_their_own() {
         ..Request::default()
     };
     assert_eq!(blocks(&point(), &folder, &target()), ["bad-path"]);
-}
-
-#[test]
-fn what_does_not_go_along_is_told_and_taken_out() {
-    let mut point = point();
-    let drives = &mut point.config.controllers[0].drives;
-    drives.push(drive(1, DriveKind::PassThrough, "\\\\.\\PHYSICALDRIVE2"));
-    drives.push(drive(2, DriveKind::Iso, "D:\\a.iso"));
-    point.config.security.virtual_tpm = Some(true);
-    point.config.findings = vec![ConfigFinding::HostDevice {
-        name: "GPU".to_owned(),
-    }];
-    let found = plan(&point, &same(), &target());
-    assert!(found.is_possible());
-    for wanted in ["pass-through", "image-taken-out", "host-device", "tpm"] {
-        assert!(told(&found, wanted), "{wanted}");
-    }
-    let out = |position| Step::TakeOut {
-        location: at(position),
-    };
-    assert!(found.steps.contains(&out(1)) && found.steps.contains(&out(2)));
-    assert!(
-        found
-            .findings
-            .is_sorted_by_key(|f| std::cmp::Reverse(f.weight()))
-    );
-    let tpm = |point: &Point| {
-        let plan = plan(point, &same(), &target());
-        let mut all = plan.findings.iter();
-        let found = all.find(|found| matches!(found, Finding::Tpm { .. }));
-        found.unwrap().to_string()
-    };
-    assert!(tpm(&point).contains("was not backed up"));
-    // That the host has the keys is not known.
-    point.key_protector = true;
-    assert!(tpm(&point).contains("not looked at"));
 }
 
 #[test]

@@ -20,5 +20,6 @@ mod rollback;
 mod room;
 mod saved;
 mod support;
+mod taken_back;
 mod tree;
 mod weather;

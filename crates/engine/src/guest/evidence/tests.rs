@@ -21,7 +21,7 @@ const TABLES: usize = 512;
 /// A point with disks alone.
 fn point(disks: usize) -> Opened {
     let layer = |at: usize| PointLayer {
-        path: RelPath::new(&format!("{at}.raw")).unwrap(),
+        path: RelPath::new(format!("{at}.raw")).unwrap(),
         origin: String::new(),
         info: LayerInfo {
             geometry: Geometry {

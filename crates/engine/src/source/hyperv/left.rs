@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::controls::Controls;
 use super::taken::Taken;
-use super::{Setup, errors};
+use super::{HostSource, Setup, errors};
 use crate::finding::{Code, Finding, Severity};
 use crate::source::{Memory, SourceError};
 
@@ -65,6 +65,14 @@ pub(super) fn settle(controls: &Controls, memory: &dyn Memory) -> Vec<Finding> {
         return Vec::new();
     }
     recover(controls, memory)
+}
+
+/// A journal in which nothing is open goes with its run, however that ends.
+impl Drop for HostSource {
+    fn drop(&mut self) {
+        // What cannot be told is found by the next run.
+        let _ = self.controls.own().journal().close();
+    }
 }
 
 fn recover(controls: &Controls, memory: &dyn Memory) -> Vec<Finding> {

@@ -491,11 +491,3 @@ impl HostSource {
         self.seen().is_some_and(|seen| seen.machine(vm).is_some())
     }
 }
-
-/// A journal in which nothing is open goes with its run, however that ends.
-impl Drop for HostSource {
-    fn drop(&mut self) {
-        // What cannot be told is found by the next run.
-        let _ = self.controls.own().journal().close();
-    }
-}
