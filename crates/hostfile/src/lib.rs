@@ -20,7 +20,7 @@ pub use direct::DirectFile;
 #[cfg(unix)]
 pub use unix::{free, number};
 #[cfg(windows)]
-pub use windows::{free, number, verbatim};
+pub use windows::{free, make_sparse, number, set_attributes, verbatim};
 
 use std::fs::File;
 use std::io;

@@ -8,8 +8,10 @@ use std::path::{Component, Path, Prefix};
 use std::ptr;
 
 use windows_sys::Win32::Storage::FileSystem::{
-    BY_HANDLE_FILE_INFORMATION, GetDiskFreeSpaceExW, GetFileInformationByHandle,
+    BY_HANDLE_FILE_INFORMATION, GetDiskFreeSpaceExW, GetFileInformationByHandle, SetFileAttributesW,
 };
+use windows_sys::Win32::System::IO::DeviceIoControl;
+use windows_sys::Win32::System::Ioctl::FSCTL_SET_SPARSE;
 
 /// Bytes that this user may still write below `folder`, or below what is there of its path: what a quota
 /// leaves, where there is one. Always told.
@@ -54,6 +56,45 @@ pub fn number(file: &File) -> io::Result<Option<u64>> {
     Ok((number != 0).then_some(number))
 }
 
+/// Lets what is never written of a file take no room.
+///
+/// # Errors
+/// What the system says, as where its file system has no such files.
+pub fn make_sparse(file: &File) -> io::Result<()> {
+    let mut returned = 0;
+    // SAFETY: the handle is open as long as `file` is. Nothing goes in and nothing comes out; `returned`
+    // takes the 32 bits that are written, and nobody waits for it later.
+    let done = unsafe {
+        DeviceIoControl(
+            file.as_raw_handle(),
+            FSCTL_SET_SPARSE,
+            ptr::null(),
+            0,
+            ptr::null_mut(),
+            0,
+            &raw mut returned,
+            ptr::null_mut(),
+        )
+    };
+    match done {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Sets the attributes of a file or folder (`FILE_ATTRIBUTE_…`).
+///
+/// # Errors
+/// What the system says.
+pub fn set_attributes(path: &Path, attributes: u32) -> io::Result<()> {
+    let path = verbatim(path)?;
+    // SAFETY: the path is a UTF-16 text that ends with a NUL, and outlives the call.
+    match unsafe { SetFileAttributesW(path.as_ptr(), attributes) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// The path for a function of Windows, ending with a NUL: absolute, and in the form `\\?\…` that
 /// may be longer than 260 units, as the standard library passes it.
 ///
@@ -83,6 +124,27 @@ pub fn verbatim(path: &Path) -> io::Result<Vec<u16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whether a file is sparse is not told by Wine, so only that nothing else changes is looked at.
+    #[test]
+    fn attributes_are_set_and_a_sparse_file_reads_as_zeros() {
+        const READ_ONLY: u32 = 1;
+        const NORMAL: u32 = 0x80;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let file = File::create(&path).unwrap();
+        // Some file systems have no such files, and then say so.
+        let _ = make_sparse(&file);
+        file.set_len(1 << 20).unwrap();
+        drop(file);
+        assert_eq!(std::fs::read(&path).unwrap(), vec![0; 1 << 20]);
+        let is_read_only = || std::fs::metadata(&path).unwrap().permissions().readonly();
+        for (attributes, read_only) in [(READ_ONLY, true), (NORMAL, false)] {
+            set_attributes(&path, attributes).unwrap();
+            assert_eq!(is_read_only(), read_only);
+        }
+        assert!(set_attributes(&folder.path().join("b"), NORMAL).is_err());
+    }
 
     #[test]
     fn paths_take_the_form_that_may_be_long() {

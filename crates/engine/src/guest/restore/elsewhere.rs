@@ -58,9 +58,6 @@ pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Los
     if found.node.owner.is_some() {
         lost.note("owner and mode of Unix", &found.path);
     }
-    if found.node.attributes.is_some_and(|all| all & 7 != 0) {
-        lost.note("an attribute (hidden, system, read-only)", &found.path);
-    }
     let times = &found.node.times;
     let mut set = std::fs::FileTimes::new();
     if let Some(time) = times.modified.and_then(system_time) {
@@ -77,6 +74,34 @@ pub(super) fn describe(at: &Path, found: &Found, extras: &Extras, lost: &mut Los
     if for_times(at).and_then(|file| file.set_times(set)).is_err() {
         lost.note("the time", &found.path);
     }
+    // The last of all: a file may be read-only then.
+    let kept = found.node.attributes.map_or(0, |all| all & KEPT);
+    if kept != 0 && !set_attributes(at, kept) {
+        lost.note("an attribute (hidden, system, read-only)", &found.path);
+    }
+}
+
+/// Read-only, hidden, system, and to be archived.
+const KEPT: u32 = 0x27;
+
+#[cfg(windows)]
+fn set_attributes(at: &Path, attributes: u32) -> bool {
+    hostfile::set_attributes(at, attributes).is_ok()
+}
+
+/// There are none.
+#[cfg(not(windows))]
+fn set_attributes(_: &Path, _: u32) -> bool {
+    false
+}
+
+/// Lets holes of a file take no room, where that can be.
+pub(super) fn sparse(file: &File) {
+    #[cfg(windows)]
+    // Where it cannot be, they are zeros.
+    let _ = hostfile::make_sparse(file);
+    #[cfg(not(windows))]
+    let _ = file;
 }
 
 /// A file or folder, of which times may be set.

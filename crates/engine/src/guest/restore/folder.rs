@@ -283,7 +283,12 @@ fn write(new: &NewFile, content: &mut dyn Content, cancel: &Cancel) -> Result<()
     let io = |error| TargetError::io(new.path(), "writing", error);
     let mut buffer = Vec::new();
     let mut from = 0;
+    let mut whole = true;
     while let Some(range) = content.next_data(from)? {
+        if range.start > from && whole {
+            system::sparse(file);
+            whole = false;
+        }
         let mut at = range.start;
         while at < range.end {
             if cancel.is_cancelled() {
@@ -296,6 +301,9 @@ fn write(new: &NewFile, content: &mut dyn Content, cancel: &Cancel) -> Result<()
             at += len as u64;
         }
         from = range.end;
+    }
+    if content.len() > from && whole {
+        system::sparse(file);
     }
     Ok(file.set_len(content.len()).map_err(io)?)
 }
