@@ -119,7 +119,10 @@ impl Run<'_, '_> {
                     true => is_idle(self.control, vm)?,
                     false => at_rest(self.control, vm)?,
                 }
-                // Before it is turned off.
+                // Before it is turned off, or loses anything for good.
+                if let Some(replacing) = &self.replacing {
+                    replacing.may_be_replaced()?;
+                }
                 has_room_aside(self.control, self.plan)
             }
             (None, None) => Ok(()),

@@ -92,6 +92,11 @@ impl Replacing {
     /// Whether it is still such that may be taken off: much may have happened since that was planned.
     fn may_go(&self) -> Result<(), ImportError> {
         at_rest(&self.control, self.vm)?;
+        self.may_be_replaced()
+    }
+
+    /// The same of what says nothing of whether the host is at work on it.
+    pub(super) fn may_be_replaced(&self) -> Result<(), ImportError> {
         let session = self.control.session();
         let not = |why: &str| Err(ImportError::NotPossible(why.to_owned()));
         if !self.checkpoints && !checkpoints(session, self.vm)?.is_empty() {

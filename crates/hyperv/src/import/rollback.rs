@@ -30,6 +30,8 @@ pub struct Consent {
     pub turn_off: bool,
     /// It may have checkpoints; they stay.
     pub checkpoints: bool,
+    /// It may be replicated, until something of it is written.
+    pub replicated: bool,
 }
 
 /// A VM that is off and whose disks are being written.
@@ -58,7 +60,10 @@ impl Rollback {
     /// When that is not allowed, the host is at work on the VM, it is replicated, or it is not off.
     pub fn begin(control: &Arc<Control>, vm: Uuid, may: Consent) -> Result<Self, ImportError> {
         let session = control.session();
-        at_rest(control, vm)?;
+        match may.replicated {
+            true => is_idle(control, vm)?,
+            false => at_rest(control, vm)?,
+        }
         let state = machine(session, vm)?.state;
         if state != PowerState::Off && !may.turn_off {
             return Err(ImportError::OtherState(state));
@@ -107,6 +112,14 @@ impl Rollback {
     fn take_down(&mut self) -> Result<(), ImportError> {
         turn_off(&self.control, self.vm, self.vm)?;
         self.off_since = machine(self.control.session(), self.vm)?.since;
+        self.has_its_disks()
+    }
+
+    /// Looks whether it still has the disks that it had when this began.
+    ///
+    /// # Errors
+    /// When it has others, or the host does not tell.
+    pub fn has_its_disks(&self) -> Result<(), ImportError> {
         match disks(&self.control, self.vm)? == self.disks {
             true => Ok(()),
             false => Err(ImportError::OtherDisks(self.vm)),

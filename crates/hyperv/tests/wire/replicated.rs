@@ -164,6 +164,7 @@ fn its_disks_are_held_when_the_replication_is_gone_and_not_before() {
     let may = Consent {
         turn_off: true,
         checkpoints: true,
+        replicated: false,
     };
     let begin = || lab.with(|control| Rollback::begin(control, lab.vm(), may).map(drop));
     assert!(matches!(begin(), Err(ImportError::NotPossible(_))));

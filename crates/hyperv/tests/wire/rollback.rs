@@ -18,6 +18,7 @@ use crate::support::Lab;
 const ALL: Consent = Consent {
     turn_off: true,
     checkpoints: true,
+    replicated: false,
 };
 
 /// A host whose first VM runs.

@@ -286,7 +286,7 @@ fn write(new: &NewFile, content: &mut dyn Content, cancel: &Cancel) -> Result<()
     let mut whole = true;
     while let Some(range) = content.next_data(from)? {
         if range.start > from && whole {
-            system::sparse(file);
+            system::sparse(new.host_file());
             whole = false;
         }
         let mut at = range.start;
@@ -303,7 +303,7 @@ fn write(new: &NewFile, content: &mut dyn Content, cancel: &Cancel) -> Result<()
         from = range.end;
     }
     if content.len() > from && whole {
-        system::sparse(file);
+        system::sparse(new.host_file());
     }
     Ok(file.set_len(content.len()).map_err(io)?)
 }

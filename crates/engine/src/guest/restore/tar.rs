@@ -22,8 +22,9 @@ use crate::guest::path::GuestPath;
 use crate::guest::walk::Found;
 use crate::restore::target::TargetError;
 
-/// Bytes of all streams of a file: its header is in memory.
-const STREAMS: u64 = 1 << 20;
+/// Bytes of all streams of a file and of its other attributes, with their names: its header is in memory, and
+/// libarchive reads none that is longer than 1 MiB.
+const STREAMS: u64 = 896 << 10;
 /// `FILE_ATTRIBUTE_READONLY`, `_HIDDEN` and `_SYSTEM`.
 const WINDOWS_ATTRIBUTES: u32 = 7;
 /// What to do about what is lost.
@@ -88,7 +89,11 @@ impl<W: Write> TarTarget<W> {
         found: &Found,
         extras: &Extras,
     ) -> Vec<(String, Vec<u8>)> {
-        let (mut records, mut left) = (Vec::new(), STREAMS);
+        let own = extras
+            .xattrs
+            .iter()
+            .map(|(name, value)| (name.as_bytes().len() + value.len() + 64) as u64);
+        let (mut records, mut left) = (Vec::new(), STREAMS.saturating_sub(own.sum()));
         for stream in &extras.streams {
             let name = stream.name.to_str().filter(|name| is_key(name));
             let content = fs.map(|fs| fs.open(found.node.id, Some(&stream.name)));
@@ -98,7 +103,7 @@ impl<W: Write> TarTarget<W> {
             };
             let read = content.and_then(|mut content| {
                 let len = content.len();
-                if len > LARGEST_STREAM || len > left {
+                if len > LARGEST_STREAM || len + name.len() as u64 + 64 > left {
                     return Ok(None);
                 }
                 let mut value = vec![0; len as usize];
@@ -107,7 +112,7 @@ impl<W: Write> TarTarget<W> {
             });
             match read {
                 Ok(Some(value)) => {
-                    left -= value.len() as u64;
+                    left = left.saturating_sub(value.len() as u64 + name.len() as u64 + 64);
                     records.push((format!("SCHILY.xattr.user.{name}"), value));
                 }
                 Ok(None) => self.lost.note(STREAM, &found.path),

@@ -296,10 +296,10 @@ pub fn undo(file: &Path) -> Result<u64, RollbackError> {
     Ok(written)
 }
 
-/// Looks whether [`undo`] would put a disk file back. Nothing is changed.
+/// Looks whether [`undo()`] would put a disk file back. Nothing is changed.
 ///
 /// # Errors
-/// As of [`undo`].
+/// As of [`undo()`].
 pub fn may_undo(file: &Path) -> Result<(), RollbackError> {
     undoable(file).map(drop)
 }

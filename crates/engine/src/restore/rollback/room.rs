@@ -1,8 +1,8 @@
-//! Whether what will be overwritten of all disks can be kept: what one of them takes of a file system is
-//! not there for the next.
+//! Whether all disks can be read, and what will be overwritten of all of them be kept: what one of them takes
+//! of a file system is not there for the next.
 //!
 //! So all are compared before one is written, as far as one comparison goes, which is nearly always the
-//! whole disk. A disk that an earlier run has begun takes nothing more, and nothing keeps it from its end.
+//! whole disk: one that must fail keeps all from being written.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,25 +16,33 @@ use crate::pipeline::Stop;
 use crate::restore::disks::cancelled;
 use crate::restore::{Opened, Task};
 
-/// Looks at all of them. Those that may be written, and where there is no room; then none may, if
-/// something `writes` at all.
+/// Looks at all of them. Those that may be written, and what is against that; then none may, if something
+/// `writes` at all.
 pub(super) fn looked(
     task: &Task<'_>,
     point: &Opened,
     mut ready: Vec<Ready>,
     writes: bool,
 ) -> Result<(Vec<Ready>, Vec<Finding>), Finding> {
+    let mut against = Vec::new();
     for one in &mut ready {
-        // Any other error is met again, and told of that disk.
-        if let Err(Stop::Cancelled) = one.look(task, point) {
-            return Err(cancelled(&point.details, AGAIN));
+        match one.look(task, point) {
+            Ok(()) => {}
+            Err(Stop::Cancelled) => return Err(cancelled(&point.details, AGAIN)),
+            // Where nothing is written it is met again, and told then.
+            Err(_) if !writes => {}
+            Err(Stop::Failed(error)) => against.push(error.finding(one.file())),
+            Err(stop) => {
+                let error = RollbackError::NotReady(stop.to_string());
+                against.push(error.finding(one.file()));
+            }
         }
     }
-    let short = short(&ready);
-    if writes && !short.is_empty() {
+    against.extend(short(&ready));
+    if writes && !against.is_empty() {
         ready.clear();
     }
-    Ok((ready, short))
+    Ok((ready, against))
 }
 
 fn short(ready: &[Ready]) -> Vec<Finding> {

@@ -118,11 +118,12 @@ impl Ready {
         Ok(())
     }
 
-    /// Bytes beside its file that it will take as far as was looked; none of one that an earlier run has
-    /// begun, which has kept what it overwrites.
+    /// Bytes beside its file that it will take as far as was looked. Of one that an earlier run has begun no
+    /// less than what is still to be kept.
     pub(super) fn needs(&self) -> Result<u64, RollbackError> {
         match &self.first {
-            Some(found) if self.undo.is_none() && !found.differing.is_empty() => {
+            Some(found) if self.undo.is_some() => Ok(found.differing.total()),
+            Some(found) if !found.differing.is_empty() => {
                 let disk = self.image.disk()?;
                 Ok(needs(&found.differing, &self.image.info(&disk)?))
             }

@@ -73,11 +73,9 @@ pub fn roll_back_vm(
     let paths = plan.disks.iter().zip(disks);
     let paths = paths.map(|(of, disk)| (of.path.as_str(), disk.file.as_path()));
     // Before it is turned off, which is done only when that was planned.
-    let mut begun = are_the_hosts(source, paths, rng);
-    if plan.removes_replication {
-        begun = begun.and_then(|()| source.remove_replication(plan.vm));
-    }
-    match begun.and_then(|()| source.begin_rollback(plan.vm, plan.turns_off)) {
+    let begun = are_the_hosts(source, paths, rng);
+    let (turns_off, replicated) = (plan.turns_off, plan.removes_replication);
+    match begun.and_then(|()| source.begin_rollback(plan.vm, turns_off, replicated)) {
         Ok(rollback) => run.written(task, opened, (source, rollback), rng),
         Err(error) => run.failed(error.message, &error.hint),
     }
@@ -126,6 +124,9 @@ impl Run<'_, '_> {
             self.ended.findings.extend(against);
             return self.give_up(rollback, false);
         }
+        if plan.removes_replication && !self.unreplicated(source, &rollback) {
+            return self.give_up(rollback, false);
+        }
         let mut forgotten = false;
         let mut before = || {
             if !forgotten {
@@ -166,6 +167,29 @@ impl Run<'_, '_> {
                 }
             }
             (false, _) => self.give_up(rollback, forgotten),
+        }
+    }
+
+    /// Removes its replication, when nothing else is in the way; whether it has none now.
+    fn unreplicated(&mut self, source: &HostSource, rollback: &Rollback) -> bool {
+        match source.remove_replication(self.plan.vm, rollback) {
+            Ok(count) => {
+                let what =
+                    format!("its replication was removed ({count}); the other host keeps its copy");
+                let name = self.plan.name.clone();
+                let finding = Finding::new(Code::HostNote, Severity::Warning, name, what);
+                let hint = "set it up anew on its host when the VM is right";
+                self.ended.findings.push(finding.hint(hint));
+                true
+            }
+            Err(error) => {
+                let what = format!(
+                    "its replication, or a part of it, may be gone for good, and nothing was written: {}",
+                    error.message
+                );
+                self.failed(what, &error.hint);
+                false
+            }
         }
     }
 

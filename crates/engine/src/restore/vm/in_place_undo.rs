@@ -146,7 +146,7 @@ pub fn undo_in_place(
         source.settle_rollbacks(vm);
         return Ok(());
     }
-    let rollback = source.begin_rollback(vm, false)?;
+    let rollback = source.begin_rollback(vm, false, false)?;
     let ready = may_put_back(&rollback, &kept).and_then(|()| {
         source.forget_changes(vm, &rollback)?;
         noted().map_err(|why| not_noted(vm, why))

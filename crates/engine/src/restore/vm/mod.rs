@@ -18,6 +18,7 @@
 //! - What was written goes again when there will be no VM, and nothing else does.
 //! - What the point does not hold is never taken for there.
 
+mod earlier;
 mod in_place;
 mod in_place_folder;
 mod in_place_run;
@@ -35,6 +36,7 @@ use crate::finding::Finding;
 use crate::restore::plan::{DiskFile, Holds};
 use crate::restore::{Opened, Task};
 
+pub use earlier::written_earlier;
 pub use hyperv::import::{
     Applied, Finding as PlanFinding, Found, Identity, Mac, Network, Place, Plan, Replaced, Request,
     SavedState, Step, SwitchMap, Target, Tree, Undo, Undone, Unspeakable, WantedWay, Way, Weight,
@@ -45,7 +47,7 @@ pub use in_place_folder::{HereFile, here};
 pub use in_place_run::{AllWritten, InPlaceReport, Reached, roll_back_vm};
 pub use in_place_undo::{Confirmed, Noted, confirm_in_place, undo_in_place};
 pub use point::VmPoint;
-pub use write::{NotWritten, VmPlaces, WrittenVm, write_vm, written_earlier};
+pub use write::{NotWritten, VmPlaces, WrittenVm, write_vm};
 
 /// A restore to a host that was planned.
 #[derive(Debug, Clone)]

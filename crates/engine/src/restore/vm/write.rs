@@ -29,8 +29,6 @@ use crate::restore::disks::{
 use crate::restore::folder::one_file;
 use crate::restore::journal::Journal;
 use crate::restore::plan::{DiskFile, DisksPlan, Holds};
-use crate::restore::room::allocated;
-use crate::restore::spots::told;
 use crate::restore::target::TargetError;
 use crate::restore::to::DisksTo;
 use crate::restore::{Opened, Task};
@@ -296,6 +294,11 @@ impl WrittenVm {
         self.journals.iter_mut().for_each(Journal::leave);
     }
 
+    /// There is a VM of it: what was noted so that another run could go on with it goes.
+    pub fn is_made(&mut self) {
+        self.journals.clear();
+    }
+
     /// Removes all of it, since there will be no VM; what is still there is told.
     #[must_use]
     pub fn remove(mut self) -> Vec<Finding> {
@@ -351,48 +354,8 @@ fn remove_own(path: &Path) -> Result<(), Failed> {
     }
 }
 
-/// Bytes that the disks of a plan take by now which an earlier run of it has begun, by their paths on the
-/// host.
-pub fn written_earlier(
-    task: &Task<'_>,
-    opened: &Opened,
-    planned: &VmPlan,
-    places: &VmPlaces,
-) -> BTreeMap<String, u64> {
-    let mut all = BTreeMap::new();
-    for (folder, which) in folders(places) {
-        let plan = DisksPlan {
-            files: in_folder(&planned.files, &which, places),
-            findings: Vec::new(),
-        };
-        // What cannot be read tells nothing: then it is needed once more.
-        let journal = Journal::look(folder, &told(task, opened, &plan))
-            .ok()
-            .flatten();
-        let Some(journal) = journal else { continue };
-        for (number, disk) in which.iter().enumerate() {
-            let whole = journal.whole(number).map(|whole| whole.path(folder));
-            // One that is whole takes no more, whatever it has of holes.
-            let (file, is_whole) = match whole {
-                Some(file) => (file, true),
-                None => (journal.temp(number), false),
-            };
-            if let (Ok(about), Some(disk)) =
-                (file.symlink_metadata(), planned.plan.disks.get(*disk))
-            {
-                let bytes = match is_whole {
-                    true => disk.bytes,
-                    false => allocated(&about),
-                };
-                all.insert(disk.to.clone(), bytes);
-            }
-        }
-    }
-    all
-}
-
 /// The disks of each folder.
-fn folders(places: &VmPlaces) -> BTreeMap<&Path, Vec<usize>> {
+pub(super) fn folders(places: &VmPlaces) -> BTreeMap<&Path, Vec<usize>> {
     let mut folders: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
     for (number, path) in places.disks.iter().enumerate() {
         if let Some(folder) = path.parent() {
@@ -404,7 +367,7 @@ fn folders(places: &VmPlaces) -> BTreeMap<&Path, Vec<usize>> {
 
 /// The files of one folder, by the names that they will have, with their parents among them: these are
 /// beside them.
-fn in_folder(files: &[DiskFile], which: &[usize], places: &VmPlaces) -> Vec<DiskFile> {
+pub(super) fn in_folder(files: &[DiskFile], which: &[usize], places: &VmPlaces) -> Vec<DiskFile> {
     let among = |file: usize| which.iter().position(|other| *other == file);
     let one = |number: &usize| {
         let file = files.get(*number)?;

@@ -65,13 +65,14 @@ impl HostSource {
         })
     }
 
-    /// Removes the replication of a VM, for good.
+    /// Removes the replication of a VM that is held off, for good. How many relationships there were.
     ///
     /// # Errors
-    /// When the VM is replicated still.
-    pub fn remove_replication(&self, vm: Uuid) -> Result<(), SourceError> {
+    /// When the VM is replicated still, or has other disks by that.
+    pub fn remove_replication(&self, vm: Uuid, held: &Rollback) -> Result<usize, SourceError> {
         let control = self.controls.own();
-        let tried = import::remove_replication(control, vm).map(drop);
+        let tried = import::remove_replication(control, vm);
+        let tried = tried.and_then(|count| held.has_its_disks().map(|()| count));
         tried.map_err(|error| not_done(vm, &error, &control.take_notes()))
     }
 
@@ -79,11 +80,17 @@ impl HostSource {
     ///
     /// # Errors
     /// When it may not be. Then it is as it was.
-    pub fn begin_rollback(&self, vm: Uuid, turn_off: bool) -> Result<Rollback, SourceError> {
+    pub fn begin_rollback(
+        &self,
+        vm: Uuid,
+        turn_off: bool,
+        replicated: bool,
+    ) -> Result<Rollback, SourceError> {
         let control = self.controls.own();
         let may = Consent {
             turn_off,
             checkpoints: true,
+            replicated,
         };
         let begun = Rollback::begin(control, vm, may);
         begun.map_err(|error| not_done(vm, &error, &control.take_notes()))
